@@ -1,0 +1,1 @@
+"""Search spaces: one `Space` value a file, pure data."""

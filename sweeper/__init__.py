@@ -1,0 +1,32 @@
+"""Architecture sweeps on Ray Tune: which image architecture should I choose, and why?
+
+The public names load on first use, so ``import sweeper`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Choice": "sweeper.space",
+    "Float": "sweeper.space",
+    "Int": "sweeper.space",
+    "Space": "sweeper.space",
+    "StudySpec": "sweeper.spec",
+    "launch": "sweeper.runner",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'sweeper' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

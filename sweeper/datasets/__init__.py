@@ -1,0 +1,98 @@
+"""Datasets: one file each, giving a `Dataset`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sweeper.errors import DatasetError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Images and their classes.
+
+    Args:
+        images: (count, height, width, channels), uint8 from 0 to 255, or float32 from 0 to 1.
+        labels: (count,), int64 from 0 to the number of classes - 1.
+    """
+
+    images: NDArray[np.uint8] | NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Three splits of labelled images.
+
+    Training and validation are there at once. The test split is read only when `read_test` is called: a search never does,
+    so no decision of a search can depend on it.
+
+    Args:
+        name: Name in the catalog.
+        train: What models are trained on.
+        validation: What the search compares models on.
+        read_test: Gives the test split.
+        class_names: One name per class, in label order.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    read_test: Callable[[], Split]
+    class_names: tuple[str, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of one image."""
+        height, width, channels = self.train.images.shape[1:]
+        return (height, width, channels)
+
+
+def check_split(split: Split, *, where: str, num_classes: int, input_shape: tuple[int, ...] | None = None) -> Split:
+    """The split itself, once its images and labels are found to fit together.
+
+    Args:
+        split: What was read.
+        where: What to call it in an error.
+        num_classes: Labels must lie below this.
+        input_shape: (height, width, channels) the images must have; None for any.
+
+    Raises:
+        DatasetError: Wrong rank, type, range or length.
+    """
+    import numpy as np
+
+    images, labels = split.images, split.labels
+    if images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise DatasetError(
+            f"{where}: images have shape {images.shape}; allowed: (count, height, width, channels) with 1 or 3 channels."
+        )
+    if input_shape is not None and tuple(images.shape[1:]) != tuple(input_shape):
+        raise DatasetError(f"{where}: images are {images.shape[1:]}, but the training images are {tuple(input_shape)}.")
+    if len(images) == 0:
+        raise DatasetError(f"{where}: there is no image in it.")
+    if len(images) != len(labels) or labels.ndim != 1:
+        raise DatasetError(f"{where}: {len(images)} images, but labels of shape {labels.shape}; each image needs one label.")
+    if images.dtype not in (np.uint8, np.float32):
+        raise DatasetError(f"{where}: images are {images.dtype}; allowed: uint8 from 0 to 255, or float32 from 0 to 1.")
+    if images.dtype == np.float32 and not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
+        raise DatasetError(f"{where}: float32 images must lie between 0 and 1 without NaN; divide 8-bit values by 255.")
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise DatasetError(
+            f"{where}: labels run from {labels.min()} to {labels.max()}; allowed: 0 to {num_classes - 1}."
+        )
+    return split

@@ -1,0 +1,98 @@
+"""Every error this project raises on purpose.
+
+::
+
+    SweeperError                 something went wrong that we understand         exit code 1
+    ├── InputError               the user's input is wrong                       exit code 2
+    │   ├── StudyFileError       faults of a study file, all of them at once
+    │   ├── UnknownNameError     no architecture, dataset, study, ... of that name
+    │   ├── KnobError            a hyperparameter outside what it may be
+    │   ├── DatasetError         data that is missing, unreadable or inconsistent
+    │   └── ResultsFolderError   a results folder that cannot be used
+    ├── LedgerError              a ledger that cannot be read or written
+    └── StudyLockedError         another driver is at work on this study         exit code 2
+
+A message says what was wrong and where, what is allowed, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class SweeperError(Exception):
+    """Something went wrong that the project understands and can explain."""
+
+    exit_code = 1
+
+
+class InputError(SweeperError):
+    """The user's input is wrong; nothing was started and nothing is lost."""
+
+    exit_code = 2
+
+
+class StudyFileError(InputError):
+    """All faults of one study file.
+
+    Args:
+        path: The file, as the user named it.
+        faults: One sentence per fault, each with its place.
+    """
+
+    def __init__(self, path: object, faults: Sequence[str]):
+        self.path = path
+        self.faults = tuple(faults)
+        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        super().__init__("\n".join([f"{path}: {count}", *(f"  - {fault}" for fault in self.faults)]))
+
+
+class UnknownNameError(InputError):
+    """A name that does not exist.
+
+    Args:
+        kind: What was looked for, for example ``architecture``.
+        name: What the user wrote.
+        allowed: Every name that does exist.
+    """
+
+    def __init__(self, kind: str, name: str, allowed: Iterable[str]):
+        self.kind = kind
+        self.name = name
+        super().__init__(unknown(kind, name, allowed))
+
+
+class KnobError(InputError):
+    """A hyperparameter has a value it may not have."""
+
+
+class DatasetError(InputError):
+    """The data are missing, unreadable or inconsistent."""
+
+
+class ResultsFolderError(InputError):
+    """The results folder cannot be used as asked."""
+
+
+class LedgerError(SweeperError):
+    """The ledger cannot be read or written."""
+
+
+class StudyLockedError(SweeperError):
+    """Another driver holds this study."""
+
+    exit_code = 2
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"`` for the closest allowed name, or ``""`` when nothing is close."""
+    close = difflib.get_close_matches(str(name), list(allowed), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def unknown(kind: str, name: str, allowed: Iterable[str]) -> str:
+    """The sentence for a name that does not exist: what it was, the closest one, all that are allowed."""
+    options = sorted(allowed)
+    listed = ", ".join(options) if options else "none"
+    return f"unknown {kind} '{name}'.{did_you_mean(name, options)} Allowed: {listed}."

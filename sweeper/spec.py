@@ -1,0 +1,228 @@
+"""The study file: YAML in, a frozen `StudySpec` out, or every fault of the file in one report.
+
+The reader is stricter than YAML: no anchors, tags, duplicate keys or non-text keys; only ``true`` and ``false`` are booleans and
+``1e-3`` is a number. A file is the science; where and how a sweep runs is said by flags of the command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sweeper import catalog
+from sweeper.errors import InputError, StudyFileError, did_you_mean, unknown
+from sweeper.records import METRICS, OBJECTIVES
+from sweeper.space import TRAINING, Choice, Float, Int, Knob, Space, Value
+
+LARGEST_FILE = 1_000_000
+"""Bytes a study file may have; a real one has a few thousand."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+ArmName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DatasetSpec(BaseModel):
+    """Which data: a name of the catalog and the options of that dataset."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of the dataset's function."""
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in (self.model_extra or {}).items()}
+
+
+class ArmSpec(_Model):
+    """One contender: an architecture, its search space and values that are not searched."""
+
+    architecture: str
+    space: str
+    fixed: dict[str, bool | int | float | str] = {}
+
+
+class BudgetSpec(_Model):
+    """How much is trained: trials over all arms together, and epochs of a trial that is not stopped."""
+
+    trials: Count
+    max_epochs: Count
+
+
+class SearchSpec(_Model):
+    """How configurations are proposed."""
+
+    sampler: Literal["tpe", "random"] = "tpe"
+    allocation: Literal["equal"] = "equal"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+
+class StoppingSpec(_Model):
+    """When a trial is stopped early."""
+
+    rule: Literal["asha", "none"] = "asha"
+    grace_epochs: Count = 1
+    reduction_factor: Annotated[int, Field(ge=2, le=100)] = 3
+
+
+class TrainingSpec(_Model):
+    """What is the same for every trial's training."""
+
+    backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    deterministic: bool = True
+
+
+class ResourcesSpec(_Model):
+    """What one trial occupies while it runs."""
+
+    cpus_per_trial: Annotated[int, Field(ge=1, le=1024)] = 1
+    gpus_per_trial: Annotated[float, Field(ge=0, le=64)] = 0.0
+
+
+class StudySpec(_Model):
+    """One study, resolved: every default filled in."""
+
+    name: Name
+    dataset: DatasetSpec
+    arms: Annotated[dict[ArmName, ArmSpec], Field(min_length=1)]
+    objectives: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("max val_accuracy", "min parameters")
+    budget: BudgetSpec
+    search: SearchSpec = SearchSpec()
+    stopping: StoppingSpec = StoppingSpec()
+    training: TrainingSpec = TrainingSpec()
+    resources: ResourcesSpec = ResourcesSpec()
+
+    @property
+    def study_id(self) -> str:
+        """Hash of the resolved study: 16 hexadecimal digits."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()[:16]
+
+    def canonical(self) -> str:
+        """The resolved study as JSON text; equal studies give equal text."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+    def to_yaml(self) -> str:
+        """The resolved study as a study file."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    @property
+    def goals(self) -> tuple[tuple[str, str], ...]:
+        """(``max`` or ``min``, column) of every objective; the first one drives the search."""
+        return tuple((goal, column) for goal, column in (objective.split() for objective in self.objectives))
+
+    def trials_of(self, arm: str) -> int:
+        """The arm's share of `budget.trials`: equal, the first arms taking the remainder."""
+        share, remainder = divmod(self.budget.trials, len(self.arms))
+        return share + (list(self.arms).index(arm) < remainder)
+
+    def space_of(self, arm: str) -> Space:
+        """The search space of an arm."""
+        space = catalog.load("space", self.arms[arm].space)
+        assert isinstance(space, Space)
+        return space
+
+
+def load(path: Path | str) -> StudySpec:
+    """The study in a file.
+
+    Args:
+        path: A YAML file.
+
+    Raises:
+        InputError: The file cannot be read.
+        StudyFileError: All its faults at once, each with its place.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; give the path of a study file (YAML).") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Give the path of a study file (YAML).") from None
+    if data is None:
+        raise StudyFileError(path, [f"the file is larger than {LARGEST_FILE:,} bytes; a study file is small text."])
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise StudyFileError(path, ["this is not a text file; a study file is YAML in UTF-8."]) from None
+    return parse(text, path)
+
+
+def parse(text: str, path: object = "study") -> StudySpec:
+    """The study in a YAML text; `path` names it in errors.
+
+    Raises:
+        StudyFileError: All its faults at once, each with its place.
+    """
+    raw, lines, faults = _read_yaml(text)
+    if faults:
+        raise StudyFileError(path, faults)
+    if not isinstance(raw, dict):
+        found = "the file is empty" if raw is None else f"the file holds {_kind(raw)} instead of keys and values"
+        raise StudyFileError(path, [f"{found}; a study needs at least name, dataset, arms and budget."])
+    found_faults: list[tuple[tuple[str | int, ...], str]] = []
+    _fill_arms(raw)
+    study = None
+    try:
+        study = StudySpec.model_validate(raw)
+    except ValidationError as error:
+        found_faults += [_in_words(fault, raw) for fault in error.errors()]
+    found_faults += _cross_check(raw)
+    if found_faults:
+        ordered = sorted(set(found_faults), key=lambda fault: (_line(fault[0], lines), str(fault[0])))
+        raise StudyFileError(path, [f"line {_line(place, lines)}: {_dotted(place)}{text}" for place, text in ordered])
+    assert study is not None
+    return study
+
+
+def differences(first: StudySpec, second: StudySpec) -> list[str]:
+    """What differs between two studies, one line each, ``place: first -> second``."""
+    before, after = _flat(first.model_dump(mode="json")), _flat(second.model_dump(mode="json"))
+    absent = "(absent)"
+    return [
+        f"{place}: {before.get(place, absent)} -> {after.get(place, absent)}"
+        for place in sorted(before.keys() | after.keys())
+        if before.get(place, absent) != after.get(place, absent)
+    ]
+
+
+def _flat(data: object, place: str = "") -> dict[str, object]:
+    if isinstance(data, dict) and data:
+        return {key: value for name, item in data.items() for key, value in _flat(item, f"{place}.{name}".lstrip(".")).items()}
+    return {place: data}
+
+
+def parse_value(text: str, knob: Knob | catalog.Parameter) -> Value | None:
+    """The value a user wrote on the command line as text, read by the type of the knob or argument it is for.
+
+    Text is returned as it is where the type is text or the text does not fit; the caller's range check then names the fault.
+    """
+    if isinstance(knob, Choice):
+        return next((option for option in knob.options if str(option).lower() == text.lower()), text)
+    annotation = {Int: "int", Float: "float"}.get(type(knob), getattr(knob, "annotation", "str"))  # type: ignore[arg-type]
+    if text.lower() in ("none", "null") and "None" in annotation:
+        return None
+    for kind in annotation.replace("None", "").replace("|", " ").split():
+        try:
+            if kind == "int":
+                return int(text)
+            if kind == "float":
+                return float(text)
+        except ValueError:
+            continue
+        if kind == "bool" and text.lower() in ("true", "false"):
+            return text.lower() == "true"
+    return text

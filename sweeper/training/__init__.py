@@ -1,0 +1,1 @@
+"""The worker's side: build, train, measure and checkpoint one trial."""

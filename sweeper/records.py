@@ -1,7 +1,7 @@
 """Every record this project writes: its columns, their types, units and meaning.
 
-One dataclass, `Event`, is one row of the ledger. The ledger's schema, the two result tables and the documentation are derived from
-its fields, so a column is described in one place only. Rows have keys: (generation, sequence, position) in the ledger,
+One dataclass, `Event`, is one row of the ledger. The ledger's schema, the two result tables and the documentation are derived
+from its fields, so a column is described in one place only. Rows have keys: (generation, sequence, position) in the ledger,
 (trial, attempt, epoch) among epoch rows, (trial, epoch) in the table of epochs, (trial) in the table of trials.
 """
 
@@ -136,21 +136,22 @@ class Event:
 
 
 TRIAL_COLUMNS = (
-    "study_id", "trial", "arm", "architecture", "number", "stage", "parent", "seed", "attempt", "status", "reason", "configuration",
-    "max_epochs", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "import_s", "build_s", "train_s",
-    "evaluate_s", "checkpoint_s", "wait_s", "peak_memory_mb", "parameters", "macs", "latency_ms", "latency_ms_batch32", "device",
-    "versions", "commit", "detail",
+    "study_id", "trial", "arm", "architecture", "number", "stage", "parent", "seed", "attempt", "status", "reason",
+    "configuration", "max_epochs", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate",
+    "import_s", "build_s", "train_s", "evaluate_s", "checkpoint_s", "wait_s", "peak_memory_mb", "parameters", "macs",
+    "latency_ms", "latency_ms_batch32", "device", "versions", "commit", "detail",
 )  # fmt: skip
-"""The table of trials: one row per trial. Metrics are those of the LAST epoch, times are sums over all epochs, memory is the maximum.
-`BEST_COLUMNS` are added behind them."""
+"""The table of trials: one row per trial. Metrics are those of the LAST epoch, times are sums over all epochs, memory is the
+maximum. `BEST_COLUMNS` are added behind them."""
 
 BEST_COLUMNS = ("best_val_accuracy", "best_val_accuracy_epoch", "best_val_loss", "best_val_loss_epoch")
 """The best value a trial ever had and the epoch it had it in. Informative: the objective is the value at the last epoch."""
 
 EPOCH_COLUMNS = (
-    "study_id", "trial", "arm", "architecture", "number", "stage", "parent", "seed", "attempt", "status", "reason", "epoch", "train_loss",
-    "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "import_s", "build_s", "train_s", "evaluate_s", "checkpoint_s",
-    "wait_s", "peak_memory_mb", "device", "worker", "is_program_reused", "time",
+    "study_id", "trial", "arm", "architecture", "number", "stage", "parent", "seed", "attempt", "status", "reason",
+    "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "import_s", "build_s",
+    "train_s", "evaluate_s", "checkpoint_s", "wait_s", "peak_memory_mb", "device", "worker", "is_program_reused",
+    "time",
 )  # fmt: skip
 """The table of epochs: one row per (trial, epoch), the one the search acted on."""
 
@@ -158,9 +159,15 @@ METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 """What an epoch row measures."""
 
 OBJECTIVES = {
-    "val_accuracy": "max", "val_loss": "min", "train_accuracy": "max", "train_loss": "min", "parameters": "min", "macs": "min",
-    "train_s": "min", "latency_ms": "min", "latency_ms_batch32": "min", "peak_memory_mb": "min",
-}  # fmt: skip
+    "val_accuracy": "max",
+    "val_loss": "min",
+    "train_accuracy": "max",
+    "train_loss": "min",
+    "parameters": "min",
+    "macs": "min",
+    "train_s": "min",
+    "peak_memory_mb": "min",
+}
 """What a study may optimise and which way is better. The first objective of a study must be one of `METRICS`."""
 
 

@@ -68,6 +68,7 @@ class _Number(Knob):
             raise KnobError(f"the default {problem}")
 
     def problem(self, value: object) -> str | None:
+        """As `Knob.problem`."""
         wanted = "a whole number" if isinstance(self, Int) else "a number"
         accepted = int if isinstance(self, Int) else (int, float)
         if isinstance(value, bool) or not isinstance(value, accepted):
@@ -77,6 +78,7 @@ class _Number(Knob):
         return None
 
     def describe(self) -> str:
+        """As `Knob.describe`."""
         return f"{self.low:g} to {self.high:g}{', logarithmic' if self.log else ''}"
 
 
@@ -116,11 +118,13 @@ class Choice(Knob):
         return Choice(*self.options, default=self.default, condition=plain.condition)
 
     def problem(self, value: object) -> str | None:
+        """As `Knob.problem`."""
         if any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in self.options):
             return None
         return f"{value!r} is not one of its options; allowed: {self.describe()}."
 
     def describe(self) -> str:
+        """As `Knob.describe`."""
         return ", ".join(str(option).lower() if isinstance(option, bool) else str(option) for option in self.options)
 
 

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sweeper import catalog
-from sweeper.errors import InputError, StudyFileError, did_you_mean, unknown
-from sweeper.records import METRICS, OBJECTIVES
-from sweeper.space import TRAINING, Choice, Float, Int, Knob, Space, Value
+from sweeper import catalog, spec_faults, strict_yaml
+from sweeper.errors import InputError, StudyFileError
+from sweeper.space import Choice, Float, Int, Knob, Space, Value
 
 LARGEST_FILE = 1_000_000
 """Bytes a study file may have; a real one has a few thousand."""
@@ -167,23 +164,22 @@ def parse(text: str, path: object = "study") -> StudySpec:
     Raises:
         StudyFileError: All its faults at once, each with its place.
     """
-    raw, lines, faults = _read_yaml(text)
+    raw, lines, faults = strict_yaml.read(text)
     if faults:
         raise StudyFileError(path, faults)
     if not isinstance(raw, dict):
-        found = "the file is empty" if raw is None else f"the file holds {_kind(raw)} instead of keys and values"
-        raise StudyFileError(path, [f"{found}; a study needs at least name, dataset, arms and budget."])
-    found_faults: list[tuple[tuple[str | int, ...], str]] = []
+        holds = "the file is empty" if raw is None else f"the file holds {spec_faults.kind(raw)} instead of keys and values"
+        raise StudyFileError(path, [f"{holds}; a study needs at least name, dataset, arms and budget."])
     _fill_arms(raw)
+    found: list[tuple[strict_yaml.Place, str]] = list(spec_faults.cross_check(raw))
     study = None
     try:
         study = StudySpec.model_validate(raw)
     except ValidationError as error:
-        found_faults += [_in_words(fault, raw) for fault in error.errors()]
-    found_faults += _cross_check(raw)
-    if found_faults:
-        ordered = sorted(set(found_faults), key=lambda fault: (_line(fault[0], lines), str(fault[0])))
-        raise StudyFileError(path, [f"line {_line(place, lines)}: {_dotted(place)}{text}" for place, text in ordered])
+        found += [spec_faults.in_words(fault, _keys_at) for fault in error.errors()]
+    if found:
+        ordered = sorted({(strict_yaml.line_of(place, lines), strict_yaml.dotted(place) + text) for place, text in found})
+        raise StudyFileError(path, [f"line {line}: {text}" for line, text in ordered])
     assert study is not None
     return study
 
@@ -205,6 +201,26 @@ def _flat(data: object, place: str = "") -> dict[str, object]:
     return {place: data}
 
 
+def _fill_arms(raw: dict[str, Any]) -> None:
+    """Architecture defaults to the arm's name, the space to the architecture; ``cnn:`` alone is an arm."""
+    arms = raw.get("arms")
+    if not isinstance(arms, dict):
+        return
+    for name, arm in arms.items():
+        if arm is None:
+            arm = arms[name] = {}
+        if isinstance(arm, dict):
+            arm.setdefault("architecture", name)
+            arm.setdefault("space", arm["architecture"])
+
+
+def _keys_at(place: strict_yaml.Place) -> list[str]:
+    model: Any = StudySpec
+    if place:
+        model = ArmSpec if place[0] == "arms" else model.model_fields[str(place[0])].annotation
+    return list(model.model_fields)
+
+
 def parse_value(text: str, knob: Knob | catalog.Parameter) -> Value | None:
     """The value a user wrote on the command line as text, read by the type of the knob or argument it is for.
 
@@ -212,7 +228,7 @@ def parse_value(text: str, knob: Knob | catalog.Parameter) -> Value | None:
     """
     if isinstance(knob, Choice):
         return next((option for option in knob.options if str(option).lower() == text.lower()), text)
-    annotation = {Int: "int", Float: "float"}.get(type(knob), getattr(knob, "annotation", "str"))  # type: ignore[arg-type]
+    annotation = knob.annotation if isinstance(knob, catalog.Parameter) else "int" if isinstance(knob, Int) else "float"
     if text.lower() in ("none", "null") and "None" in annotation:
         return None
     for kind in annotation.replace("None", "").replace("|", " ").split():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sweeper import catalog
@@ -13,20 +13,7 @@ from sweeper.space import TRAINING, Knob
 from sweeper.strict_yaml import Place
 
 
-def _fill_arms(raw: dict[str, Any]) -> None:
-    """Architecture defaults to the arm's name, the space to the architecture; ``cnn:`` alone is an arm."""
-    arms = raw.get("arms")
-    if not isinstance(arms, dict):
-        return
-    for name, arm in arms.items():
-        if arm is None:
-            arm = arms[name] = {}
-        if isinstance(arm, dict):
-            arm.setdefault("architecture", name)
-            arm.setdefault("space", arm["architecture"])
-
-
-def _cross_check(raw: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+def cross_check(raw: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     """What types and ranges cannot say; looks only at parts that have the right shape, the rest is reported already."""
     arms = raw.get("arms")
     if isinstance(arms, dict):
@@ -78,19 +65,20 @@ def _check_arm(name: str, arm: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     for key, value in fixed.items():
         if key not in known:
             yield (*place, "fixed", key), unknown("knob", key, known)
-        elif (knob := known[key]) is not None and (problem := knob.problem(value)) is not None:
-            yield (*place, "fixed", key), problem
-        elif knob is None and (problem := _argument_problem(arguments[key], value)) is not None:
+            continue
+        knob = known[key]
+        problem = argument_problem(arguments[key], value) if knob is None else knob.problem(value)
+        if problem is not None:
             yield (*place, "fixed", key), problem
 
 
-def _argument_problem(argument: catalog.Parameter, value: object) -> str | None:
+def argument_problem(argument: catalog.Parameter, value: object) -> str | None:
     """Why a value cannot be an argument of an architecture, going by its annotation; None when it can or cannot be told."""
     kinds = {"int": int, "float": (int, float), "bool": bool, "str": str}
     accepted = kinds.get(argument.annotation)
     if accepted is None or (isinstance(value, accepted) and isinstance(value, bool) == (accepted is bool)):  # type: ignore[arg-type]
         return None
-    return f"{value!r} is {_kind(value)}; allowed: {argument.annotation}."
+    return f"{value!r} is {kind(value)}; allowed: {argument.annotation}."
 
 
 def _check_dataset(dataset: dict[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -104,7 +92,7 @@ def _check_dataset(dataset: dict[str, Any]) -> Iterator[tuple[Place, str]]:
             continue
         if key not in options:
             yield ("dataset", key), unknown(f"option of dataset {name}", key, options)
-        elif (problem := _argument_problem(options[key], value)) is not None:
+        elif (problem := argument_problem(options[key], value)) is not None:
             yield ("dataset", key), problem
     for key, option in options.items():
         if option.default == catalog.Parameter.REQUIRED and key not in dataset:
@@ -134,54 +122,48 @@ def _check_objectives(objectives: list[Any]) -> Iterator[tuple[Place, str]]:
             seen.add(words[1])
 
 
-def _in_words(fault: Mapping[str, Any], raw: object) -> tuple[Place, str]:
-    """A fault found by pydantic, in the words of this project."""
+def in_words(fault: Mapping[str, Any], keys_at: Callable[[Place], list[str]]) -> tuple[Place, str]:
+    """Place and sentence of a fault found by pydantic; `keys_at` gives the keys allowed at a place."""
     place = tuple(
         part
         for part in fault["loc"]
         if part != "[key]" and not (isinstance(part, str) and part in ("bool", "int", "float", "str"))
     )
-    kind, context, value = fault["type"], fault.get("ctx", {}), fault.get("input")
-    if kind == "extra_forbidden":
-        allowed = _keys_at(place[:-1])
+    fault_type, context, value = fault["type"], fault.get("ctx", {}), fault.get("input")
+    if fault_type == "extra_forbidden":
+        allowed = keys_at(place[:-1])
         return place, f"unknown key.{did_you_mean(str(place[-1]), allowed)} Allowed: {', '.join(allowed)}."
-    if kind == "missing":
+    if fault_type == "missing":
         return place[:-1], f"the key '{place[-1]}' is missing."
-    if kind == "string_pattern_mismatch":
+    if fault_type == "string_pattern_mismatch":
         return place, (
             f"{value!r} is no name; allowed: letters, digits, '_' (and '-' in the study's name), beginning with a letter "
             "(or a digit in the study's name), at most 63 characters (40 for an arm)."
         )
-    if kind in ("greater_than_equal", "less_than_equal", "less_than", "greater_than"):
+    if fault_type in ("greater_than_equal", "less_than_equal", "less_than", "greater_than"):
         sign = {
             "greater_than_equal": "at least",
             "less_than_equal": "at most",
             "less_than": "below",
             "greater_than": "above",
-        }[kind]
+        }[fault_type]
         return place, f"{value!r} is outside its range; allowed: {sign} {next(iter(context.values()))}."
-    if kind == "literal_error":
+    if fault_type == "literal_error":
         allowed = re.findall(r"'([^']*)'", context["expected"])
         return place, f"{value!r} is not one of its values.{did_you_mean(str(value), allowed)} Allowed: {', '.join(allowed)}."
-    if kind == "too_short":
+    if fault_type == "too_short":
         return place, "it is empty; at least one is needed."
     wanted = {
         "int_type": "a whole number", "float_type": "a number", "string_type": "text", "bool_type": "true or false",
         "dict_type": "keys and values", "model_type": "keys and values", "tuple_type": "a list",
-    }.get(kind)  # fmt: skip
+    }.get(fault_type)  # fmt: skip
     if wanted is None:
         return place, f"{fault['msg']} (found {value!r})."
-    return place, f"{'nothing' if value is None else repr(value)} is {_kind(value)}; allowed: {wanted}."
+    return place, f"{'nothing' if value is None else repr(value)} is {kind(value)}; allowed: {wanted}."
 
 
-def _keys_at(place: Place) -> list[str]:
-    model: Any = StudySpec
-    if place:
-        model = ArmSpec if place[0] == "arms" else model.model_fields[str(place[0])].annotation
-    return list(model.model_fields)
-
-
-def _kind(value: object) -> str:
+def kind(value: object) -> str:
+    """What a value read from YAML is, in words."""
     names = {
         dict: "keys and values",
         list: "a list",

@@ -22,7 +22,7 @@ _TAG = "tag:yaml.org,2002:"
 class _Loader(yaml.SafeLoader):
     """YAML with the booleans and numbers of YAML 1.2."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
 
 for _tag, _pattern, _first in (
@@ -96,15 +96,17 @@ def _construct(
         return mapping
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, item, (*place, index), lines, faults) for index, item in enumerate(node.value)]
-    return loader.construct_object(node)  # type: ignore[no-untyped-call]
+    return loader.construct_object(node)
 
 
 def dotted(place: Place) -> str:
+    """A place as a prefix of an error: ``arms.cnn.fixed: ``; empty for the whole file."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
     return f"{text}: " if text else ""
 
 
 def line_of(place: Place, lines: Mapping[Place, int]) -> int:
+    """The line of a place, or of the nearest place around it."""
     while place and place not in lines:
         place = place[:-1]
     return lines.get(place, 1)

@@ -1,0 +1,112 @@
+"""Small convolutional network: blocks of convolutions and pooling, then a dense layer.
+
+The baseline every other family is compared with. Each block repeats convolution, batch normalisation and rectifier, then halves
+the map; the number of filters doubles from block to block. With ``attention="se"`` and ``head="average"`` it is the light
+network with squeeze-and-excitation that is often used for facial expressions.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from architectures._blocks import (
+    batch_normalization,
+    check_flag,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    logits,
+    squeeze_excitation,
+)
+from sweeper.catalog import architecture
+
+
+@architecture(
+    paper="LeCun et al., Gradient-Based Learning Applied to Document Recognition, Proceedings of the IEEE 86(11), 1998",
+    tiny={
+        "num_blocks": 2,
+        "width": 8,
+        "convolutions_per_block": 1,
+        "dense_units": 16,
+        "dropout": 0.0,
+        "dense_dropout": 0.0,
+    },
+)
+def cnn(
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    num_blocks: int = 3,
+    width: int = 32,
+    convolutions_per_block: int = 2,
+    kernel_size: int = 3,
+    batch_norm: bool = True,
+    attention: str = "none",
+    squeeze_ratio: int = 8,
+    dropout: float = 0.25,
+    head: str = "flatten",
+    dense_units: int = 128,
+    dense_dropout: float = 0.5,
+) -> keras.Model:
+    """A plain convolutional network; about 0.9 million parameters with its defaults on 48x48x1 and 7 classes.
+
+    A block halves the map only while both of its sides are at least 2, so images of any size fit any number of blocks: the map
+    ends at 1x1 and further blocks keep it there.
+
+    Args:
+        input_shape: (height, width, channels) of a standardised float image.
+        num_classes: Number of classes.
+        num_blocks: Blocks, 1 to 8.
+        width: Filters of the first block; doubles from block to block.
+        convolutions_per_block: Convolutions before each pooling, from 1.
+        kernel_size: Side of the convolution window in pixels, from 1.
+        batch_norm: Whether to normalise after each convolution; without it the convolutions have biases.
+        attention: ``none``, or ``se`` for squeeze-and-excitation at the end of each block.
+        squeeze_ratio: Channels per hidden unit of that attention, from 1; at least four units; unused without it.
+        dropout: Share of values dropped after each block, 0 to below 1.
+        head: ``flatten`` keeps every position and adds a hidden dense layer; ``average`` averages over positions.
+        dense_units: Units of the hidden dense layer, from 1; used with ``head="flatten"`` only.
+        dense_dropout: Share of hidden units dropped, 0 to below 1; used with ``head="flatten"`` only.
+
+    Raises:
+        KnobError: A knob outside what it may be.
+    """
+    check_image_and_classes(input_shape, num_classes)
+    check_whole("num_blocks", num_blocks, low=1, high=8)
+    check_whole("width", width, low=1)
+    check_whole("convolutions_per_block", convolutions_per_block, low=1)
+    check_whole("kernel_size", kernel_size, low=1)
+    check_flag("batch_norm", batch_norm)
+    check_option("attention", attention, ("none", "se"))
+    check_whole("squeeze_ratio", squeeze_ratio, low=1)
+    check_number("dropout", dropout, low=0, below=1)
+    check_option("head", head, ("flatten", "average"))
+    check_whole("dense_units", dense_units, low=1)
+    check_number("dense_dropout", dense_dropout, low=0, below=1)
+
+    image = keras.Input(input_shape)
+    x = image
+    for block in range(num_blocks):
+        for _ in range(convolutions_per_block):
+            x = _convolution(x, width * 2**block, kernel_size, is_normalised=batch_norm)
+        if attention == "se":
+            x = squeeze_excitation(x, ratio=squeeze_ratio)
+        if min(x.shape[1:3]) >= 2:
+            x = keras.layers.MaxPooling2D(2)(x)
+        x = keras.layers.Dropout(dropout)(x)
+    if head == "average":
+        x = keras.layers.GlobalAveragePooling2D()(x)
+    else:
+        x = keras.layers.Flatten()(x)
+        x = keras.layers.Dense(dense_units, activation="relu", kernel_initializer="he_normal")(x)
+        x = keras.layers.Dropout(dense_dropout)(x)
+    return keras.Model(image, logits(x, num_classes), name="cnn")
+
+
+def _convolution(x: keras.KerasTensor, filters: int, kernel_size: int, *, is_normalised: bool) -> keras.KerasTensor:
+    """Convolution, normalisation, rectifier; a bias only where no normalisation follows that would remove it."""
+    x = keras.layers.Conv2D(filters, kernel_size, padding="same", use_bias=not is_normalised, kernel_initializer="he_normal")(x)
+    if is_normalised:
+        x = batch_normalization(x)
+    return keras.layers.ReLU()(x)

@@ -1,0 +1,201 @@
+"""Vision transformer: the image as a sequence of patches, mixed by self-attention.
+
+Without the locality that convolutions have built in, it needs more data or stronger regularisation than they do. Without a
+variant it is a miniature for images of 8x8 to 48x48; ``variant`` gives the published sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+
+from architectures._blocks import (
+    CUSTOM,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    logits,
+    variants,
+)
+from sweeper.catalog import Published, architecture
+from sweeper.errors import KnobError
+
+VARIANTS = {
+    "tiny/16": {"patch_size": 16, "width": 192, "depth": 12, "num_heads": 3, "mlp_ratio": 4.0},
+    "small/16": {"patch_size": 16, "width": 384, "depth": 12, "num_heads": 6, "mlp_ratio": 4.0},
+    "base/16": {"patch_size": 16, "width": 768, "depth": 12, "num_heads": 12, "mlp_ratio": 4.0},
+}
+"""Base from table 1 of the paper; tiny and small from table 1 of arXiv:2012.12877."""
+
+
+def _published(variant: str, parameters: int, macs: int, macs_tolerance: float = 0.03) -> Published:
+    return Published(
+        arguments={"variant": variant},
+        input_shape=(224, 224, 3),
+        num_classes=1000,
+        parameters=parameters,
+        macs=macs,
+        macs_tolerance=macs_tolerance,
+        source="arXiv:2012.12877, table 5, and its reference implementation; both products of attention are counted",
+    )
+
+
+@architecture(
+    paper="Dosovitskiy et al., An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale, arXiv:2010.11929",
+    tiny={"patch_size": 4, "width": 16, "depth": 2, "num_heads": 2, "dropout": 0.0},
+    published=(
+        # The published 1.3 G is itself rounded by up to 4 %.
+        _published("tiny/16", 5_717_416, 1_300_000_000, macs_tolerance=0.04),
+        _published("small/16", 22_050_664, 4_600_000_000),
+        _published("base/16", 86_567_656, 17_600_000_000),
+    ),
+)
+@variants(VARIANTS)
+def vit(
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    variant: str = "custom",
+    patch_size: int = 4,
+    width: int = 64,
+    depth: int = 4,
+    num_heads: int = 4,
+    mlp_ratio: float = 2.0,
+    pooling: str = "class_token",
+    head: str = "linear",
+    head_units: int = 64,
+    dropout: float = 0.1,
+) -> keras.Model:
+    """A vision transformer; about 145 thousand parameters with its defaults on 48x48x1.
+
+    Normalisation stands before attention and before the perceptron of each layer (pre-norm). Positions are learned, one vector
+    for each patch, so a model is for one image size.
+
+    Args:
+        input_shape: (height, width, channels) of a standardised float image; both sides multiples of `patch_size`.
+        num_classes: Number of classes.
+        variant: ``tiny/16``, ``small/16`` or ``base/16`` for published sizes, where any other knob given beside it wins;
+            ``custom`` for none.
+        patch_size: Side of a patch in pixels.
+        width: Length of a token's vector; a multiple of `num_heads`.
+        depth: Transformer layers, from 1.
+        num_heads: Attention heads, from 1.
+        mlp_ratio: Hidden units of the perceptron per unit of `width`, from 0.1.
+        pooling: ``class_token`` reads the answer from an extra token, ``mean`` from the average over all patches.
+        head: ``linear``, or ``hidden`` for one hidden layer with a hyperbolic tangent before the scores.
+        head_units: Units of that hidden layer, from 1; used with ``head="hidden"`` only.
+        dropout: Share of values dropped after the positions and after every dense layer but the projections to queries, keys and
+            values; 0 to below 1.
+
+    Raises:
+        KnobError: A knob outside what it may be, sides that no whole number of patches fills, or heads that do not divide
+            the width.
+
+    Source: arXiv:2010.11929, section 3.1 and appendix B.1.
+    """
+    check_image_and_classes(input_shape, num_classes)
+    check_option("variant", variant, (CUSTOM, *VARIANTS))
+    check_whole("patch_size", patch_size, low=1)
+    check_whole("width", width, low=1)
+    check_whole("depth", depth, low=1)
+    check_whole("num_heads", num_heads, low=1)
+    check_number("mlp_ratio", mlp_ratio, low=0.1, below=math.inf)
+    check_option("pooling", pooling, ("class_token", "mean"))
+    check_option("head", head, ("linear", "hidden"))
+    check_whole("head_units", head_units, low=1)
+    check_number("dropout", dropout, low=0, below=1)
+    _check_patches(input_shape, patch_size)
+    _check_heads(width, num_heads)
+
+    image = keras.Input(input_shape)
+    x = keras.layers.Conv2D(width, patch_size, strides=patch_size)(image)
+    x = keras.layers.Reshape((x.shape[1] * x.shape[2], width))(x)
+    if pooling == "class_token":
+        x = ClassToken()(x)
+    x = LearnedPositions()(x)
+    x = keras.layers.Dropout(dropout)(x)
+    for _ in range(depth):
+        x = _encoder_layer(x, num_heads=num_heads, mlp_units=max(1, round(width * mlp_ratio)), dropout=dropout)
+    x = _layer_norm(x)
+    x = x[:, 0] if pooling == "class_token" else keras.layers.GlobalAveragePooling1D()(x)
+    if head == "hidden":
+        x = keras.layers.Dense(head_units, activation="tanh")(x)
+    return keras.Model(image, logits(x, num_classes), name="vit")
+
+
+def _check_patches(input_shape: tuple[int, int, int], patch_size: int) -> None:
+    height, width, _ = input_shape
+    if height % patch_size or width % patch_size:
+        common = math.gcd(height, width)
+        fitting = [str(size) for size in range(1, common + 1) if common % size == 0]
+        raise KnobError(
+            f"'patch_size' is {patch_size}, which does not divide an image of {height}x{width} pixels; allowed for this image: "
+            f"{', '.join(fitting)}. Choose one of these, or resize the images to a multiple of {patch_size}."
+        )
+
+
+def _check_heads(width: int, num_heads: int) -> None:
+    if width % num_heads:
+        raise KnobError(
+            f"'num_heads' is {num_heads}, which does not divide a 'width' of {width}; allowed: divisors of 'width'. "
+            f"Change 'num_heads', or take a 'width' that is a multiple of {num_heads}."
+        )
+
+
+def _layer_norm(x: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.layers.LayerNormalization(epsilon=1e-6)(x)
+
+
+def _encoder_layer(x: keras.KerasTensor, *, num_heads: int, mlp_units: int, dropout: float) -> keras.KerasTensor:
+    """Tokens mixed by self-attention, then each token by itself; both are added to what came in."""
+    width = x.shape[-1]
+    # Keras takes the (width, heads, size) kernels of attention for convolutions when it scales its default initialiser, and
+    # starts several times too small; for these square projections this is the usual Glorot scale.
+    initializer = keras.initializers.TruncatedNormal(stddev=width**-0.5)
+    attended = _layer_norm(x)
+    attended = keras.layers.MultiHeadAttention(num_heads, width // num_heads, kernel_initializer=initializer)(attended, attended)
+    x = keras.layers.Add()([x, keras.layers.Dropout(dropout)(attended)])
+    hidden = keras.layers.Dense(mlp_units, activation="gelu")(_layer_norm(x))
+    hidden = keras.layers.Dense(width)(keras.layers.Dropout(dropout)(hidden))
+    return keras.layers.Add()([x, keras.layers.Dropout(dropout)(hidden)])
+
+
+@keras.saving.register_keras_serializable(package="architectures.vit")
+class ClassToken(keras.layers.Layer):  # type: ignore[misc]
+    """A learned token in front of the tokens of every image: (batch, tokens, width) to (batch, 1 + tokens, width)."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the token."""
+        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.token = self.add_weight(name="token", shape=(1, 1, input_shape[-1]), initializer=initializer)
+
+    def call(self, tokens: Any) -> Any:
+        """Put the token in front."""
+        token = keras.ops.broadcast_to(self.token, (keras.ops.shape(tokens)[0], 1, tokens.shape[-1]))
+        return keras.ops.concatenate([token, tokens], axis=1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """One token more."""
+        batch, tokens, width = input_shape
+        return (batch, None if tokens is None else tokens + 1, width)
+
+
+@keras.saving.register_keras_serializable(package="architectures.vit")
+class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]
+    """A learned vector added to every position: (batch, tokens, width) to the same shape."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create one vector for each position."""
+        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.positions = self.add_weight(name="positions", shape=(1, *input_shape[1:]), initializer=initializer)
+
+    def call(self, tokens: Any) -> Any:
+        """Add the vectors."""
+        return tokens + self.positions
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape does not change."""
+        return input_shape

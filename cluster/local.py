@@ -1,0 +1,20 @@
+"""This machine alone: a Ray of its own, on loopback, gone when the sweep ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def local(*, num_cpus: int | None = None, num_gpus: float | None = None) -> dict[str, Any]:
+    """Arguments of ``ray.init`` for a private Ray on this machine.
+
+    Args:
+        num_cpus: CPUs to offer; None for all of them.
+        num_gpus: GPUs to offer; None for all that are found. Ray counts them, it does not check that they exist.
+    """
+    return {
+        "num_cpus": num_cpus,
+        "num_gpus": num_gpus,
+        "include_dashboard": False,
+        "log_to_driver": False,
+    }

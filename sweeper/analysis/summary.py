@@ -1,0 +1,85 @@
+"""Two tables that close a sweep: what each arm reached, and where the seconds of each worker went."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from sweeper.analysis.results import Results, arms, at_stage, best_trials, status_counts
+
+ALL_WORKERS = "all workers"
+"""Name of the last row of `time_shares`."""
+
+ACTIVITIES = ("import", "build", "train", "evaluate", "checkpoint", "wait")
+"""What a worker's time goes into; each is measured in a column ``<activity>_s``."""
+
+
+def arms_table(results: Results, *, stage: str = "search") -> pd.DataFrame:
+    """One row per arm, in the order of `arms`: how many trials, which one is best, what it cost.
+
+    Args:
+        results: The results of a study.
+        stage: ``search``, ``confirm``, ``ablation`` or ``all``.
+
+    Returns:
+        Columns ``arm trials completed stopped failed unfinished best_trial value parameters epochs train_s``. ``value``
+        is the first objective of the best completed trial at its last epoch and ``parameters`` its trainable
+        parameters; these two are NaN and ``best_trial`` is None for an arm that has no completed trial. ``epochs``
+        counts the epochs of all the arm's trials, ``train_s`` is the time spent training in them, in seconds.
+
+    Raises:
+        UnknownNameError: No such stage.
+    """
+    results = at_stage(results, stage)
+    best = {str(trial["arm"]): trial for trial in best_trials(results).to_dict("records")}
+    trials = results.trials
+    rows = []
+    for arm in arms(results):
+        epochs = results.epochs[results.epochs["arm"] == arm]
+        winner = best.get(arm)
+        rows.append(
+            {
+                "arm": arm,
+                "trials": int((trials["arm"] == arm).sum()),
+                **status_counts(trials[trials["arm"] == arm]),
+                "best_trial": None if winner is None else winner["trial"],
+                "value": float("nan") if winner is None else float(winner[results.objective]),
+                "parameters": float("nan") if winner is None else float(winner["parameters"]),
+                "epochs": len(epochs),
+                "train_s": float(epochs["train_s"].sum()),
+            }
+        )
+    columns = ["arm", "trials", "completed", "stopped", "failed", "unfinished"]
+    return pd.DataFrame(rows, columns=[*columns, "best_trial", "value", "parameters", "epochs", "train_s"])
+
+
+def time_shares(results: Results, *, stage: str = "all") -> pd.DataFrame:
+    """One row per worker and one for all of them: where the seconds went.
+
+    The seconds are those of the epoch rows: what a worker did for an attempt that died before its first epoch is in no
+    row, and a moment of waiting that was never followed by an epoch is not either.
+
+    Args:
+        results: The results of a study.
+        stage: ``search``, ``confirm``, ``ablation`` or ``all``.
+
+    Returns:
+        Columns ``worker epochs``, ``<activity>_s`` (seconds) and ``<activity>_share`` for each of `ACTIVITIES`, and
+        ``total_s``. Missing seconds count as 0. The shares of a row sum to 1, or are NaN when nothing was measured.
+        Workers are sorted by name, ``unknown`` stands for rows without one, and the last row, `ALL_WORKERS`, sums them.
+        No epoch rows give an empty table.
+
+    Raises:
+        UnknownNameError: No such stage.
+    """
+    epochs = at_stage(results, stage).epochs
+    seconds = [f"{activity}_s" for activity in ACTIVITIES]
+    workers = epochs["worker"].where(epochs["worker"].notna(), "unknown").astype(str)
+    groups = epochs[seconds].fillna(0.0).astype(float).groupby(workers.to_numpy())
+    table = groups.sum()
+    table.insert(0, "epochs", groups.size())
+    if len(table):
+        table.loc[ALL_WORKERS] = table.sum()
+    table["total_s"] = table[seconds].sum(axis=1)
+    for activity in ACTIVITIES:
+        table[f"{activity}_share"] = table[f"{activity}_s"] / table["total_s"].where(table["total_s"] > 0)
+    return table.rename_axis("worker").reset_index().astype({"epochs": int})

@@ -1,0 +1,78 @@
+"""Commands that answer: ``pareto`` and ``plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sweeper.cli._shared import find_study, json_option, out_option, print_json, results_of, results_option, study_argument
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURES = "Where to write; default: figures/ in the study's folder."
+
+
+@click.command()
+@study_argument
+@results_option
+@click.option("-x", "x", default="parameters", show_default=True, help="What a choice costs: a column of the trials.")
+@click.option("-y", "y", default="val_accuracy", show_default=True, help="What a choice is worth: a column of the trials.")
+@out_option(FIGURES)
+@json_option
+def pareto(study: str, results: Path, x: str, y: str, out: Path | None, as_json: bool) -> None:
+    """The trials of STUDY that no other trial beats in both X and Y: a figure (PNG and SVG) and a table."""
+    from sweeper.cli._shared import table
+    from sweeper.plots import pareto as plot
+
+    stored = find_study(results, study)
+    data = results_of(stored)
+    frame = plot.frame(data, x=x, y=y)
+    files = _save(plot.pareto(data, x=x, y=y), out or stored.folder / "figures", f"pareto_{x}_{y}")
+    columns = list(dict.fromkeys(["trial", "arm", y, x, "epoch", "configuration"]))
+    front = frame[frame["is_on_front"]].merge(data.trials[["trial", *(set(columns) - set(frame.columns))]], on="trial")
+    front = front.sort_values(x)[columns]
+    if as_json:
+        print_json(
+            {"study": data.study, "x": x, "y": y, "front": front.to_dict("records"), "files": [str(file) for file in files]}
+        )
+        return
+    table(f"Pareto front of {data.study}: {y} against {x}", columns, front.astype(object).to_numpy().tolist())
+    for file in files:
+        click.echo(file)
+
+
+@click.command()
+@study_argument
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@results_option
+@out_option(FIGURES)
+@json_option
+def plot(study: str, names: tuple[str, ...], results: Path, out: Path | None, as_json: bool) -> None:
+    """Draw STUDY: all plots, or those named; see `sweeper list plot`."""
+    from sweeper import catalog
+
+    for name in names:
+        catalog.check("plot", name)
+    stored = find_study(results, study)
+    data = results_of(stored)
+    written = []
+    for name in names or catalog.names("plot"):
+        written += _save(catalog.load("plot", name)(data), out or stored.folder / "figures", name)
+    if as_json:
+        print_json([str(file) for file in written])
+        return
+    for file in written:
+        click.echo(file)
+
+
+def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    from sweeper.errors import ResultsFolderError
+    from sweeper.plots._style import save
+
+    try:
+        return save(figure, folder, name)
+    except OSError as error:
+        raise ResultsFolderError(f"{folder} cannot be written ({error.strerror}). Give another folder with --out.") from None

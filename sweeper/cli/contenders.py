@@ -1,0 +1,97 @@
+"""Commands about what can be swept: ``list`` and ``describe``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sweeper.cli._shared import json_option
+
+
+@click.command("list")
+@click.argument("kind", required=False)
+@json_option
+def list_command(kind: str | None, as_json: bool) -> None:
+    """Architectures, search spaces, datasets, cluster kinds and plots, or only those of one KIND."""
+    import json
+
+    from sweeper import catalog
+    from sweeper.errors import UnknownNameError
+
+    singular = None if kind is None else kind if kind in catalog.PACKAGES else kind.removesuffix("s")
+    if singular is not None and singular not in catalog.PACKAGES:
+        raise UnknownNameError("kind", str(kind), catalog.PACKAGES)
+    kinds = [singular] if singular else list(catalog.PACKAGES)
+    found = {kind: {name: catalog.summary(kind, name) for name in catalog.names(kind)} for kind in kinds}
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for kind_name, entries in found.items():
+        click.echo(f"{kind_name}:")
+        width = max(map(len, entries), default=0)
+        for name, text in entries.items():
+            click.echo(f"  {name:<{width}}  {text}")
+
+
+class _Shape(click.ParamType):
+    name = "H,W,C"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        parts = str(value).split(",")
+        if len(parts) != 3 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+            self.fail(f"'{value}' is no shape; write height,width,channels, for example 48,48,1.", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+@click.command()
+@click.argument("architecture")
+@click.option("--set", "settings", metavar="KNOB=VALUE", multiple=True, help="An argument of the architecture; may be repeated.")
+@click.option("--input-shape", type=_Shape(), default="32,32,3", show_default=True, help="Height, width and channels.")
+@click.option("--num-classes", type=click.IntRange(min=2), default=10, show_default=True, help="Number of classes.")
+@json_option
+def describe(
+    architecture: str, settings: tuple[str, ...], input_shape: tuple[int, int, int], num_classes: int, as_json: bool
+) -> None:
+    """Parameters, multiply-accumulates and layers of an ARCHITECTURE, built but not trained."""
+    from sweeper import catalog
+    from sweeper.cli._shared import print_json, quiet_keras, table
+
+    catalog.check("architecture", architecture)
+    arguments = _arguments(architecture, settings)
+    quiet_keras()
+    from sweeper.training.measure import describe_model
+
+    facts = describe_model(catalog.load("architecture", architecture)(input_shape, num_classes, **arguments))
+    if as_json:
+        print_json({"architecture": architecture, "arguments": arguments, "input_shape": input_shape, **facts})
+        return
+    click.echo(f"{architecture}: {catalog.summary('architecture', architecture)}")
+    click.echo(f"input {'x'.join(map(str, input_shape))}, {num_classes} classes")
+    for name, knob in catalog.parameters("architecture", architecture).items():
+        click.echo(f"  {name} = {arguments.get(name, knob.default)}")
+    click.echo(f"trainable parameters {facts['trainable_parameters']:,} (of {facts['total_parameters']:,})")
+    click.echo(f"multiply-accumulates {facts['macs']:,} (FLOPs {facts['flops']:,})")
+    rows = [[layer["kind"], layer["count"], layer["parameters"], f"{layer['share']:.1%}"] for layer in facts["layers"]]
+    table("layers", ["kind", "count", "parameters", "share"], rows)
+
+
+def _arguments(architecture: str, settings: tuple[str, ...]) -> dict[str, Any]:
+    """The arguments in ``--set`` options, read by the type of each knob."""
+    from sweeper import catalog
+    from sweeper.errors import KnobError, UnknownNameError
+    from sweeper.spec import parse_value
+    from sweeper.spec_faults import argument_problem
+
+    knobs = catalog.parameters("architecture", architecture)
+    arguments: dict[str, Any] = {}
+    for setting in settings:
+        name, separator, text = setting.partition("=")
+        if not separator:
+            raise KnobError(f"--set {setting}: write KNOB=VALUE, for example {next(iter(knobs))}=...")
+        if name not in knobs:
+            raise UnknownNameError(f"knob of {architecture}", name, knobs)
+        arguments[name] = parse_value(text, knobs[name])
+        if (problem := argument_problem(knobs[name], arguments[name])) is not None:
+            raise KnobError(f"--set {setting}: {problem}")
+    return arguments

@@ -1,0 +1,123 @@
+"""What a person sees while a study runs: a live table in a terminal, plain lines elsewhere. On stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from sweeper.cli._shared import console
+from sweeper.records import Event, Kind, Status
+
+if TYPE_CHECKING:
+    from sweeper.search.study import Search
+    from sweeper.spec import StudySpec
+
+Watch = Callable[["Search", Event | None], None]
+
+LINE_EVERY_S = 30.0
+"""Without a terminal: seconds between two lines that only say time has passed."""
+
+
+@contextlib.contextmanager
+def progress(study: StudySpec, quiet: bool) -> Iterator[Watch]:
+    """A function to call with every event, and with None as time passes."""
+    if quiet:
+        yield lambda search, event: None
+        return
+    out = console(to_stderr=True)
+    if not out.is_terminal:
+        yield _Lines(study, out)
+        return
+    from rich.live import Live
+
+    with Live(console=out, refresh_per_second=4, transient=True) as live:
+        board = _Board(study)
+
+        def watch(search: Search, event: Event | None) -> None:
+            board.follow(event)
+            live.update(board.draw(search))
+
+        yield watch
+
+
+class _Pace:
+    """Epochs done since the driver started, and how long the rest will take at this pace."""
+
+    def __init__(self, study: StudySpec):
+        self.study = study
+        self.started = time.monotonic()
+        self.epochs = 0
+
+    def follow(self, event: Event | None) -> None:
+        if event is not None and event.kind is Kind.EPOCH:
+            self.epochs += 1
+
+    def left(self, search: Search) -> str:
+        """Time left, assuming that stopping goes on as it did so far."""
+        ended = [trial for trial in search.trials.values() if trial.status.is_final]
+        if self.epochs < 3:
+            return "..."
+        mean = sum(trial.epoch for trial in ended) / len(ended) if ended else self.study.budget.max_epochs
+        done = sum(min(trial.epoch, mean) for trial in search.trials.values())
+        seconds = max(self.study.budget.trials * mean - done, 0) * (time.monotonic() - self.started) / self.epochs
+        return f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
+
+
+class _Lines(_Pace):
+    """One line for every trial that ends, and one now and then."""
+
+    def __init__(self, study: StudySpec, out: Any):
+        super().__init__(study)
+        self.out = out
+        self.last = time.monotonic()
+
+    def __call__(self, search: Search, event: Event | None) -> None:
+        self.follow(event)
+        now = time.monotonic()
+        if event is not None and event.status is not None and event.kind in (Kind.EPOCH, Kind.ATTEMPT_ENDED):
+            if event.status is Status.RUNNING:
+                return
+            detail = (event.detail or "").strip().splitlines()
+            why = f" ({event.reason}{': ' + detail[-1][:150] if detail else ''})" if event.reason else ""
+            value = getattr(event, search.spec.goals[0][1])
+            result = "" if value is None else f", {search.spec.goals[0][1]} {value:.4f}"
+            epoch = search.trials[event.trial or ""].epoch
+            self.say(search, f"{event.trial} {event.status}{why} after {epoch} epochs{result}")
+        elif now - self.last >= LINE_EVERY_S:
+            self.say(search, "")
+
+    def say(self, search: Search, text: str) -> None:
+        self.last = time.monotonic()
+        ended = sum(trial.status.is_final for trial in search.trials.values())
+        head = f"[{self.last - self.started:5.0f} s] {ended}/{self.study.budget.trials} trials, {self.left(search)} left"
+        self.out.print(f"{head}: {text}" if text else head, markup=False, soft_wrap=True)
+
+
+class _Board(_Pace):
+    """The live table."""
+
+    def draw(self, search: Search) -> Any:
+        from rich.table import Table
+
+        goal, column = search.spec.goals[0]
+        trials = search.trials.values()
+        epochs = sum(trial.epoch for trial in trials)
+        drawn = Table(
+            title=f"{self.study.name}: {epochs} epochs, {time.monotonic() - self.started:.0f} s, {self.left(search)} left",
+            title_justify="left",
+        )
+        columns = [Status.RUNNING, Status.COMPLETED, Status.STOPPED, Status.FAILED, Status.INTERRUPTED]
+        drawn.add_column("arm")
+        for status in columns:
+            drawn.add_column(status.value, justify="right")
+        drawn.add_column("to come", justify="right")
+        drawn.add_column(f"best {column}", justify="right")
+        for arm in self.study.arms:
+            own = [trial for trial in trials if trial.arm == arm]
+            best = max((trial.scores[-1] for trial in own if trial.status is Status.COMPLETED), default=None)
+            shown = "" if best is None else f"{best if goal == 'max' else -best:.4f}"
+            counts = [str(sum(trial.status is status for trial in own) or "") for status in columns]
+            drawn.add_row(arm, *counts, str(self.study.trials_of(arm) - len(own)), shown)
+        return drawn

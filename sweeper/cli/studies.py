@@ -1,0 +1,263 @@
+"""Commands about studies: ``check``, ``launch``, ``resume``, ``status``, ``export``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sweeper.cli._shared import (
+    find_study,
+    json_option,
+    out_option,
+    print_json,
+    results_of,
+    results_option,
+    spec_of,
+    study_argument,
+)
+
+if TYPE_CHECKING:
+    from sweeper.spec import StudySpec
+    from sweeper.store import StudyStore
+
+cluster_options = (
+    click.option("--cluster", default="local", show_default=True, help="Where to run; see `sweeper list cluster`."),
+    click.option("--max-concurrent", type=click.IntRange(min=1), help="Most trials at once; default: as many as fit."),
+    click.option("--num-cpus", type=click.IntRange(min=1), help="CPUs to use on this machine; default: all."),
+    click.option("--num-gpus", type=click.FloatRange(min=0), help="GPUs to use on this machine; default: all."),
+    click.option("--quiet", is_flag=True, help="No progress, only the closing table."),
+)
+
+
+def with_cluster_options(command: Any) -> Any:
+    """The options that say where and how a study runs."""
+    for option in reversed(cluster_options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("study_file", type=click.Path(path_type=Path))
+@json_option
+def check(study_file: Path, as_json: bool) -> None:
+    """Find every fault of STUDY_FILE, or say what it will train: arms, trials, epochs and the size of each arm's default."""
+    from sweeper import runner, spec
+    from sweeper.cli._shared import quiet_keras, table
+
+    study = spec.load(study_file)
+    dataset = runner.load_dataset(study)
+    quiet_keras(study.training.backend)
+    from sweeper import catalog
+    from sweeper.space import TRAINING
+    from sweeper.training import measure
+
+    arms = []
+    for name, arm in study.arms.items():
+        space = study.space_of(name)
+        configuration = space.default(arm.fixed)
+        arguments = {knob: value for knob, value in configuration.items() if knob not in TRAINING}
+        model = catalog.load("architecture", arm.architecture)(dataset.input_shape, dataset.num_classes, **arguments)
+        arms.append(
+            {
+                "arm": name,
+                "architecture": arm.architecture,
+                "trials": study.trials_of(name),
+                "knobs": sum(knob not in arm.fixed for knob in space.knobs),
+                "parameters": measure.trainable_parameters(model),
+                "macs": measure.count_macs(model),
+            }
+        )
+    facts = {
+        "study": study.name,
+        "study_id": study.study_id,
+        "dataset": study.dataset.name,
+        "train_images": len(dataset.train),
+        "validation_images": len(dataset.validation),
+        "input_shape": dataset.input_shape,
+        "classes": dataset.num_classes,
+        "trials": study.budget.trials,
+        "max_epochs": study.budget.max_epochs,
+        "total_epochs": study.budget.trials * study.budget.max_epochs,
+        "objectives": study.objectives,
+        "arms": arms,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    click.echo(f"{study_file}: no fault. Study '{study.name}' ({study.study_id})")
+    shape = "x".join(map(str, dataset.input_shape))
+    click.echo(
+        f"{study.dataset.name}: {len(dataset.train):,} training and {len(dataset.validation):,} validation images of {shape}, "
+        f"{dataset.num_classes} classes"
+    )
+    click.echo(
+        f"{study.budget.trials} trials of at most {study.budget.max_epochs} epochs: {facts['total_epochs']:,} epochs without "
+        f"early stopping ({study.stopping.rule})"
+    )
+    columns = ["arm", "architecture", "trials", "knobs", "parameters", "macs"]
+    table("arms, each at its default configuration", columns, [[arm[column] for column in columns] for arm in arms])
+
+
+@click.command()
+@click.argument("study_file", type=click.Path(path_type=Path))
+@results_option
+@with_cluster_options
+@json_option
+def launch(study_file: Path, results: Path, as_json: bool, **options: Any) -> None:
+    """Run the study in STUDY_FILE; a study that exists goes on where it was left."""
+    from sweeper import spec
+
+    _run(spec.load(study_file), results, as_json, **options)
+
+
+@click.command()
+@study_argument
+@results_option
+@with_cluster_options
+@json_option
+def resume(study: str, results: Path, as_json: bool, **options: Any) -> None:
+    """Go on with STUDY, a name under the results folder or a folder; the same as launching its file again."""
+    stored = find_study(results, study)
+    _run(spec_of(stored), stored.folder.resolve().parent, as_json, **options)
+
+
+def _run(
+    study: StudySpec,
+    results: Path,
+    as_json: bool,
+    *,
+    cluster: str,
+    max_concurrent: int | None,
+    num_cpus: int | None,
+    num_gpus: float | None,
+    quiet: bool,
+) -> None:
+    from sweeper import runner
+    from sweeper.cli.progress import progress
+    from sweeper.store import StudyStore
+
+    started = time.monotonic()
+    with progress(study, quiet) as watch:
+        outcome = runner.launch(
+            study, results, cluster=cluster, max_concurrent=max_concurrent, watch=watch, num_cpus=num_cpus, num_gpus=num_gpus
+        )
+    facts = _status(StudyStore(outcome.folder))
+    facts["seconds"] = round(time.monotonic() - started, 1)
+    if as_json:
+        print_json(facts)
+    else:
+        _print_closing(StudyStore(outcome.folder), facts, outcome.was_finished, outcome.is_interrupted)
+    if outcome.is_interrupted:
+        sys.exit(130)
+
+
+def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool, is_interrupted: bool) -> None:
+    from sweeper.analysis.summary import arms_table
+    from sweeper.cli._shared import table
+
+    counts = ", ".join(f"{count} {status}" for status, count in facts["trials"].items() if count)
+    if was_finished:
+        click.echo(f"study '{facts['study']}' is finished already: {counts}; {facts['epochs']:,} epochs in {stored.folder}")
+    elif is_interrupted:
+        click.echo(f"interrupted, everything is saved: {counts}. Go on with: sweeper resume {stored.folder}")
+    else:
+        click.echo(
+            f"study '{facts['study']}' finished in {facts['seconds']:.0f} s: {counts}; {facts['epochs']:,} epochs in {stored.folder}"
+        )
+    if facts["epochs"]:
+        frame = arms_table(results_of(stored))
+        table("", list(frame.columns), frame.astype(object).to_numpy().tolist())
+
+
+@click.command()
+@study_argument
+@results_option
+@click.option("--watch", is_flag=True, help="Look again every two seconds until the study ends.")
+@json_option
+def status(study: str, results: Path, watch: bool, as_json: bool) -> None:
+    """Where STUDY stands: trials by status, arms, epochs so far, the best trial; also while it runs."""
+    stored = find_study(results, study)
+    while True:
+        facts = _status(stored)
+        if as_json:
+            print_json(facts)
+        else:
+            _print_status(facts)
+        if not watch or not facts["is_running"]:
+            return
+        time.sleep(2)
+
+
+def _status(stored: StudyStore) -> dict[str, Any]:
+    """Where a study stands, read from its ledger alone."""
+    from sweeper import tables
+    from sweeper.records import Status
+
+    study = spec_of(stored)
+    trial_table, epoch_table = tables.tables(stored.read())
+    trials = trial_table.to_pylist()
+    owner = stored.owner
+    counts = {status.value: sum(trial["status"] == status for trial in trials) for status in Status}
+    counts["pending"] += study.budget.trials - len(trials)
+    goal, column = study.goals[0]
+    done = [trial for trial in trials if trial["status"] == Status.COMPLETED and trial[column] is not None]
+    best = (max if goal == "max" else min)(done, key=lambda trial: trial[column], default=None)
+    arms: dict[str, dict[str, Any]] = {}
+    for arm in study.arms:
+        own = [trial for trial in trials if trial["arm"] == arm]
+        own_done = [trial[column] for trial in done if trial["arm"] == arm]
+        arms[arm] = {status.value: sum(trial["status"] == status for trial in own) for status in Status}
+        arms[arm]["pending"] += study.trials_of(arm) - len(own)
+        arms[arm]["best"] = (max if goal == "max" else min)(own_done, default=None)
+    return {
+        "study": study.name,
+        "study_id": study.study_id,
+        "folder": str(stored.folder),
+        "is_running": owner is not None,
+        "is_finished": all(count == 0 for name, count in counts.items() if name in ("pending", "running", "interrupted")),
+        "driver": None if owner is None else {"host": owner.host, "pid": owner.pid, "since": owner.started},
+        "trials": counts,
+        "arms": arms,
+        "epochs": epoch_table.num_rows,
+        "objective": f"{goal} {column}",
+        "best": None
+        if best is None
+        else {key: best[key] for key in ("trial", "arm", column, "parameters", "epoch", "configuration")},
+    }
+
+
+def _print_status(facts: dict[str, Any]) -> None:
+    from sweeper.cli._shared import table
+
+    state = "running" if facts["is_running"] else "finished" if facts["is_finished"] else "not running; sweeper resume goes on"
+    click.echo(f"study '{facts['study']}' ({facts['study_id']}): {state}; {facts['epochs']:,} epochs")
+    columns = [*facts["trials"], "best"]
+    rows = [[arm, *(counts[column] for column in columns)] for arm, counts in facts["arms"].items()]
+    table("", ["arm", *columns[:-1], f"best ({facts['objective']})"], [*rows, ["all", *facts["trials"].values(), None]])
+    if facts["best"]:
+        best = facts["best"]
+        value = best[facts["objective"].split()[1]]
+        click.echo(f"best so far: {best['trial']} with {value:.4f} at epoch {best['epoch']}, {best['parameters']:,} parameters")
+
+
+@click.command()
+@study_argument
+@results_option
+@click.option("--to", "file_format", default="csv", show_default=True, help="csv or parquet.")
+@out_option("Where to write; default: export/ in the study's folder.")
+@json_option
+def export(study: str, results: Path, file_format: str, out: Path | None, as_json: bool) -> None:
+    """Write the trials and the epochs of STUDY as two files."""
+    from sweeper import tables
+
+    stored = find_study(results, study)
+    written = tables.export(stored.read(), out or stored.folder / "export", file_format)
+    if as_json:
+        print_json([str(path) for path in written])
+    else:
+        for path in written:
+            click.echo(path)

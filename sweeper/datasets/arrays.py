@@ -1,0 +1,177 @@
+"""Your own images and labels, from one .npz file of NumPy arrays.
+
+::
+
+    numpy.savez("mine.npz", x_train=..., y_train=..., x_validation=..., y_validation=..., x_test=..., y_test=...)
+
+The test arrays may be missing. They are not read before the test split is asked for, and pickled objects are never read.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweeper.catalog import dataset
+from sweeper.datasets import Dataset, Split, check_split
+from sweeper.errors import DatasetError, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_REQUIRED = ("x_train", "y_train", "x_validation", "y_validation")
+_OPTIONAL = ("x_test", "y_test")
+
+
+@dataset(source="a file of yours", licence="yours to know")
+def arrays(*, path: str, class_names: tuple[str, ...] = ()) -> Dataset:
+    """The images and labels of an .npz file.
+
+    Images are (count, height, width) or (count, height, width, channels) with 1 or 3 channels: uint8 from 0 to 255, or
+    floats from 0 to 1, which become float32. Labels are (count,), whole numbers from 0.
+
+    Args:
+        path: The file.
+        class_names: One name per class, in label order; empty numbers the classes, up to the largest label there is.
+
+    Raises:
+        DatasetError: The file cannot be read, or what is in it does not fit together.
+    """
+    file = Path(path).expanduser()
+    names = _class_names(file, class_names)
+    with _opened(file) as archive:
+        _check_members(file, archive.files)
+        has_test = "x_test" in archive.files
+        x_train, y_train, x_validation, y_validation = (_member(file, archive, name) for name in _REQUIRED)
+    splits = [
+        _split(file, "training", x_train, y_train),
+        _split(file, "validation", x_validation, y_validation),
+    ]
+    largest = max((int(split.labels.max()) for split in splits if len(split)), default=0)
+    num_classes = len(names) or largest + 1
+    train = check_split(splits[0], where=_where(file, "training"), num_classes=num_classes)
+    shape = train.images.shape[1:]
+    validation = check_split(splits[1], where=_where(file, "validation"), num_classes=num_classes, input_shape=shape)
+    _check_classes(file, train.labels, num_classes)
+
+    def read_test() -> Split:
+        if not has_test:
+            raise DatasetError(f"{file} has no test split. Add the arrays x_test and y_test to it, or do without the test split.")
+        with _opened(file) as archive:
+            split = _split(file, "test", *(_member(file, archive, name) for name in _OPTIONAL))
+        return check_split(split, where=_where(file, "test"), num_classes=num_classes, input_shape=shape)
+
+    return Dataset(
+        name="arrays",
+        train=train,
+        validation=validation,
+        read_test=read_test,
+        class_names=names or tuple(str(label) for label in range(num_classes)),
+    )
+
+
+def _class_names(file: Path, class_names: Any) -> tuple[str, ...]:
+    is_list = isinstance(class_names, tuple | list)
+    if not is_list or not all(isinstance(name, str) and name for name in class_names):
+        raise DatasetError(f"{file}: class_names is {class_names!r}; allowed: a list of texts, one per class.")
+    if len(set(class_names)) < len(class_names):
+        raise DatasetError(f"{file}: class_names has a name twice: {', '.join(class_names)}. Each class needs its own.")
+    if len(class_names) == 1:
+        raise DatasetError(f"{file}: class_names has one name only; a classifier needs at least two classes.")
+    return tuple(class_names)
+
+
+def _opened(file: Path) -> Any:
+    """The archive, its members still unread."""
+    import numpy as np
+
+    how = "Write one with numpy.savez(path, x_train=..., y_train=..., x_validation=..., y_validation=...)."
+    try:
+        if not file.exists():
+            raise DatasetError(f"there is no file {file}. Check dataset.path in the study file. {how}")
+        if file.is_dir():
+            raise DatasetError(f"{file} is a folder; dataset.path must name an .npz file. {how}")
+        if not zipfile.is_zipfile(file):
+            raise DatasetError(f"{file} is not an .npz file ({file.stat().st_size} bytes), or it is cut off. {how}")
+        return np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{file} cannot be read: {error}. {how}") from error
+
+
+def _check_members(file: Path, there: list[str]) -> None:
+    missing = [name for name in _REQUIRED if name not in there]
+    if any(name in there for name in _OPTIONAL):
+        missing += [name for name in _OPTIONAL if name not in there]
+    if missing:
+        others = [name for name in there if name not in (*_REQUIRED, *_OPTIONAL)]
+        hint = did_you_mean(missing[0], others)
+        listed = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
+        raise DatasetError(
+            f"{file} lacks {', '.join(missing)}.{hint} It holds: {listed or 'nothing'}. Needed: {', '.join(_REQUIRED)}; "
+            f"{' and '.join(_OPTIONAL)} may be added, both or neither."
+        )
+
+
+def _member(file: Path, archive: Any, name: str) -> NDArray[Any]:
+    import numpy as np
+
+    try:
+        array = archive[name]
+    except Exception as error:
+        # Whatever goes wrong while a foreign file is decoded is the file's fault, and the reader's errors are of many kinds.
+        if "allow_pickle" in str(error) or "Object arrays" in str(error):
+            raise DatasetError(
+                f"{file}: {name} holds Python objects, which are not read because reading them can run code. "
+                "Save it as an array of numbers, all images of one shape."
+            ) from error
+        raise DatasetError(f"{file}: {name} is damaged and cannot be read ({error}). Write the file again.") from error
+    if not isinstance(array, np.ndarray):
+        raise DatasetError(f"{file}: {name} is not a NumPy array. Write the file with numpy.savez.")
+    return array
+
+
+def _split(file: Path, which: str, images: NDArray[Any], labels: NDArray[Any]) -> Split:
+    """Images and labels in the types of `Split`."""
+    import numpy as np
+
+    where = _where(file, which)
+    if images.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            images = images.astype(np.float32, copy=False)
+    if images.dtype not in (np.uint8, np.float32):
+        raise DatasetError(
+            f"{where}: images are {images.dtype}; allowed: uint8 from 0 to 255, or floats from 0 to 1. "
+            "Convert with images.astype('uint8') if they are 8-bit values."
+        )
+    if images.ndim == 3:
+        images = images[..., None]
+    if labels.dtype.kind not in "iu":
+        raise DatasetError(
+            f"{where}: labels are {labels.dtype}; allowed: whole numbers from 0. Convert with labels.astype('int64')."
+        )
+    if labels.ndim != 1:
+        hint = " Convert one-hot rows with labels.argmax(axis=1), a column with labels.ravel()."
+        raise DatasetError(f"{where}: labels have shape {labels.shape}; allowed: (count,).{hint}")
+    return Split(images, labels.astype(np.int64))
+
+
+def _check_classes(file: Path, labels: NDArray[np.int64], num_classes: int) -> None:
+    import numpy as np
+
+    present = np.unique(labels)
+    if len(present) < num_classes:
+        absent = next(label for label, found in enumerate([*present.tolist(), -1]) if label != found)
+        raise DatasetError(
+            f"{_where(file, 'training')}: {len(present)} of {num_classes} classes occur; class {absent} has no image. "
+            "Every class needs images to train on; number the labels from 0 without gaps."
+        )
+    if num_classes < 2:
+        raise DatasetError(
+            f"{_where(file, 'training')}: all labels are 0; a classifier needs at least two classes, labelled 0 and 1."
+        )
+
+
+def _where(file: Path, which: str) -> str:
+    return f"{file}, {which} split"

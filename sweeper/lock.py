@@ -1,0 +1,242 @@
+"""One driver per study: an owner file made exclusively, with a heartbeat.
+
+::
+
+    <study>/owner.json    who drives the study: host, process, since when, a random token; modified with each heartbeat
+    <study>/owner.guard   empty; flocked for the instant in which the owner file is judged, taken over or removed
+
+A lock is stale when its process is dead on this very machine, or when its heartbeat is older than `STALE_S`. Taking a
+study over from a driver that was only asleep is harmless: the sleeper finds a foreign token before and after each commit
+and stops, and the ledger's fence hides what it still managed to write. On a file system without flock two simultaneous
+takeovers of one stale lock are possible; the loser stops at its next commit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from sweeper.errors import LedgerError, StudyLockedError
+
+HEARTBEAT_S = 5.0
+"""Time between two signs of life of a driver."""
+
+STALE_S = 60.0
+"""Age of a heartbeat after which its driver counts as dead."""
+
+GUARD_S = 10.0
+"""How long to wait for another driver that is judging the owner file at this moment."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Who drives a study.
+
+    Args:
+        host: Name of the machine.
+        pid: Process on it.
+        started: When the lock was taken, ISO 8601, UTC.
+        token: Random; only the driver that took the lock knows it.
+        machine: Boot and process namespace in which `pid` has a meaning: host names are not unique among containers.
+    """
+
+    host: str
+    pid: int
+    started: str
+    token: str
+    machine: str
+
+
+class Lock:
+    """The lock of one study, held from `acquire` to `release`."""
+
+    def __init__(self, folder: Path, owner: Owner):
+        self.folder = folder
+        self.owner = owner
+        self._is_over = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="sweeper-heartbeat", daemon=True)
+        self._heart.start()
+
+    @classmethod
+    def acquire(cls, folder: Path) -> Lock:
+        """The lock of the study in `folder`, taken over if its last owner is dead.
+
+        Args:
+            folder: An existing study folder.
+
+        Raises:
+            StudyLockedError: Another driver is at work.
+            OSError: The folder is not writable.
+        """
+        path = folder / "owner.json"
+        owner = Owner(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            token=uuid.uuid4().hex,
+            machine=_machine(),
+        )
+        with _guard(folder) as now:
+            with contextlib.suppress(FileNotFoundError):
+                age = now - path.stat().st_mtime
+                other = _read(path)
+                if not _is_stale(other, age):
+                    raise StudyLockedError(_held(folder, other, age))
+                path.unlink()
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            except FileExistsError:
+                raise StudyLockedError(_held(folder, _read(path), 0.0)) from None
+            with open(descriptor, "w", encoding="utf-8") as file:
+                json.dump(dataclasses.asdict(owner), file)
+                file.flush()
+                os.fsync(file.fileno())
+        return cls(folder, owner)
+
+    def check(self) -> None:
+        """Nothing, as long as the lock is still ours.
+
+        Raises:
+            StudyLockedError: It was taken over, or its file is gone.
+            LedgerError: The owner file cannot be read.
+        """
+        path = self.folder / "owner.json"
+        try:
+            other = _read(path)
+        except FileNotFoundError:
+            raise StudyLockedError(
+                f"{path} is gone, so this driver no longer holds the study and wrote nothing more. "
+                f"Start it again with: sweeper resume {self.folder}"
+            ) from None
+        except OSError as error:
+            raise LedgerError(f"{path} cannot be read: {error.strerror or error}. Check the disk or the mount.") from error
+        if other is None or other.token != self.owner.token:
+            who = "another driver" if other is None else f"process {other.pid} on {other.host}, since {other.started}"
+            raise StudyLockedError(
+                f"the study in {self.folder} was taken over by {who}, because this driver gave no sign of life for "
+                f"{STALE_S:.0f} s. This driver wrote nothing more; leave the study to the other one, or stop that one "
+                f"and run: sweeper resume {self.folder}"
+            )
+
+    def release(self) -> None:
+        """Give the study free, unless somebody else holds it by now."""
+        self._is_over.set()
+        self._heart.join(HEARTBEAT_S)
+        path = self.folder / "owner.json"
+        # A study whose folder was moved away or made read-only under a driver has nothing to release.
+        with contextlib.suppress(OSError), _guard(self.folder):
+            other = _read(path)
+            if other is not None and other.token == self.owner.token:
+                path.unlink()
+
+    def _beat(self) -> None:
+        path = self.folder / "owner.json"
+        while not self._is_over.wait(HEARTBEAT_S):
+            # A beat that fails on a flaky mount is not the end: the next commit checks the lock by itself.
+            with contextlib.suppress(OSError):
+                other = _read(path)
+                if other is not None and other.token == self.owner.token:
+                    os.utime(path)
+
+
+def live_owner(folder: Path) -> Owner | None:
+    """Who drives the study in `folder` now; None when nobody does."""
+    path = folder / "owner.json"
+    try:
+        age = time.time() - path.stat().st_mtime
+        owner = _read(path)
+    except OSError:
+        return None
+    return None if _is_stale(owner, age) else owner
+
+
+@contextlib.contextmanager
+def _guard(folder: Path) -> Iterator[float]:
+    """Hold the guard file; gives the time by the clock of the file system, which is the clock of the heartbeats."""
+    with open(folder / "owner.guard", "ab") as file:
+        deadline = time.monotonic() + GUARD_S
+        while not _flock(file.fileno()):
+            if time.monotonic() > deadline:
+                raise StudyLockedError(
+                    f"another driver has been opening the study in {folder} for more than {GUARD_S:.0f} s. Try again later."
+                )
+            time.sleep(0.02)
+        os.utime(folder / "owner.guard")
+        yield os.fstat(file.fileno()).st_mtime
+
+
+def _flock(descriptor: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # No flock on this file system: the exclusive creation of the owner file is all there is.
+        return True
+    return True
+
+
+def _read(path: Path) -> Owner | None:
+    """The owner file's content; None when it is not one (a driver died while it wrote it)."""
+    text = path.read_bytes()
+    try:
+        content = json.loads(text)
+        owner = Owner(**content)
+    except (ValueError, TypeError):
+        return None
+    return owner if isinstance(owner.pid, int) and 0 < owner.pid < 2**31 else None
+
+
+def _is_stale(owner: Owner | None, age: float) -> bool:
+    if age > STALE_S:
+        return True
+    return owner is not None and owner.machine == _machine() and not _is_alive(owner.pid)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return True
+    # A killed process that its parent has not collected yet still takes signals.
+    return state not in ("Z", "X")
+
+
+def _machine() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _held(folder: Path, owner: Owner | None, age: float) -> str:
+    if owner is None:
+        who = "a driver that has just written its lock"
+        stop = ""
+    else:
+        who = f"process {owner.pid} on {owner.host}, since {owner.started}"
+        stop = f"stop it (kill {owner.pid} on {owner.host}), "
+    return (
+        f"the study in {folder} is locked by {who} (last sign of life {max(age, 0):.0f} s ago). Wait until it ends, {stop}"
+        f"or use another study name. If it is dead, this lock opens by itself {STALE_S:.0f} s after its last sign of life."
+    )

@@ -1,0 +1,205 @@
+"""Pareto front: which trials are not beaten in both of two objectives, usually accuracy against size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sweeper.analysis.pareto import trials_front
+from sweeper.analysis.results import Results, arm_labels, at_stage, goal, status_counts
+from sweeper.plots import _labels, _style
+from sweeper.records import Status
+
+
+def frame(results: Results, *, x: str = "parameters", y: str = "val_accuracy", stage: str = "search") -> pd.DataFrame:
+    """What the picture shows: see `sweeper.analysis.pareto.trials_front`.
+
+    Args:
+        results: The results of a study.
+        x: Column across, one of `sweeper.analysis.results.DIRECTIONS`.
+        y: Column upwards, another one.
+        stage: ``search``, ``confirm``, ``ablation`` or ``all``.
+
+    Raises:
+        UnknownNameError: No such column or stage.
+        InputError: No completed or stopped trial has both values; the message names the columns that have data.
+    """
+    return trials_front(at_stage(results, stage), x=x, y=y)
+
+
+def pareto(
+    results: Results,
+    *,
+    x: str = "parameters",
+    y: str = "val_accuracy",
+    stage: str = "search",
+    is_zoomed: bool = True,
+) -> Figure:
+    """A figure of the completed trials, the front among them labelled, stopped trials hollow.
+
+    The front is drawn from completed trials only. A stopped trial was stopped early, so its last value is a fair lower
+    bound of its
+    configuration: it is shown hollow and never joins the front. Failed trials are counted in the caption. With stopped
+    trials but no completed one, the figure says that there is no front yet.
+
+    Args:
+        results: The results of a study.
+        x: Column across, one of `sweeper.analysis.results.DIRECTIONS`.
+        y: Column upwards, another one.
+        stage: ``search``, ``confirm``, ``ablation`` or ``all``.
+        is_zoomed: Whether trials with a y far from all others are drawn as arrows at the edge, and counted in the
+            caption, instead of squeezing the rest.
+
+    Raises:
+        UnknownNameError: No such column or stage.
+        InputError: No completed or stopped trial has both values; the message names the columns that have data.
+    """
+    shown = frame(results, x=x, y=y, stage=stage)
+    goals = {column: goal(results, column) for column in (x, y)}
+    looks = _style.looks(arm_labels(results))
+    completed = shown[shown["status"] == Status.COMPLETED]
+    front = completed[completed["is_on_front"]]
+    with _style.applied():
+        picture = _style.figure(width=9.5, height=5.8)
+        axes = picture.add_subplot()
+        _style.scale(axes, "x", x, shown[x].to_list())
+        _style.scale(axes, "y", y, shown[y].to_list())
+        main = completed[y] if is_zoomed else shown[y].iloc[:0]
+        limits = _style.window(shown[y], main, front[y], goals[y])
+        is_inside = shown[y].between(*limits)
+        stairs: dict[str, Any] = {
+            "drawstyle": "steps-post" if goals[x] == "min" else "steps-pre",
+            "color": _style.INK,
+            "linewidth": 1.0,
+        }
+        axes.plot(front[x], front[y], zorder=1.5, alpha=0.7, **stairs)
+        _draw(axes, shown[is_inside], x, y, looks)
+        edges = _draw_at_edges(axes, shown[~is_inside], x, y, limits, goals[y], looks)
+        caption = _caption(results, stage, shown, x, y, len(edges))
+        _style.finish(picture, title=_title(results, shown, x, y), caption=caption, handles=_handles(shown, looks, stairs))
+        placed = _labels.place(
+            axes,
+            front[[x, y]].to_numpy(dtype=float),
+            front["trial"].to_list(),
+            obstacles=np.concatenate([shown.loc[is_inside, [x, y]].to_numpy(dtype=float), edges]),
+            line=_corners(front, x, y, goals[x]),
+        )
+        if placed.skipped:
+            note = f"no room for {_style.count(len(placed.skipped), 'label')}"
+            axes.text(1.0, 1.005, note, transform=axes.transAxes, ha="right", va="bottom", fontsize=7, color="#555555")
+    return picture
+
+
+def _draw(axes: Axes, shown: pd.DataFrame, x: str, y: str, looks: dict[str, _style.Look]) -> None:
+    stopped = shown[shown["status"] != Status.COMPLETED]
+    for arm, rows in stopped.groupby("arm"):
+        look = looks[str(arm)]
+        axes.scatter(
+            rows[x], rows[y], s=22, marker=look.marker, facecolors="none", edgecolors=look.colour, linewidths=0.8, alpha=0.6
+        )
+    for is_on_front, rows in shown[shown["status"] == Status.COMPLETED].groupby("is_on_front"):
+        sns.scatterplot(
+            rows,
+            x=x,
+            y=y,
+            hue="arm",
+            style="arm",
+            palette={arm: look.colour for arm, look in looks.items()},
+            markers={arm: look.marker for arm, look in looks.items()},
+            s=52 if is_on_front else 26,
+            alpha=1.0 if is_on_front else 0.55,
+            edgecolor=_style.INK if is_on_front else "white",
+            linewidth=0.9 if is_on_front else 0.4,
+            zorder=3 if is_on_front else 2,
+            legend=False,
+            ax=axes,
+        )
+    # seaborn names an axis after its column.
+    axes.set_xlabel(_style.label(x))
+    axes.set_ylabel(_style.label(y))
+
+
+def _draw_at_edges(
+    axes: Axes, outside: pd.DataFrame, x: str, y: str, limits: tuple[float, float], y_goal: str, looks: dict[str, _style.Look]
+) -> npt.NDArray[np.float64]:
+    """Draw arrows for the trials beyond the limits of y, set the limits of the axis, and give the places of the arrows."""
+    low, high = limits
+    is_below = (outside[y] < low).to_numpy(dtype=bool)
+    margin = _style.MARGIN * (high - low) or 0.05 * abs(high) or 1.0
+    # The good side gets room too: that is where the labels of the front go.
+    is_wide_below, is_wide_above = is_below.any() or y_goal == "min", (~is_below).any() or y_goal == "max"
+    axes.set_ylim(low - margin * (2.0 if is_wide_below else 1.0), high + margin * (2.0 if is_wide_above else 1.0))
+    bottom, top = axes.get_ylim()
+    heights = np.where(is_below, bottom + 0.25 * margin, top - 0.25 * margin)
+    for (_, row), height, is_low in zip(outside.iterrows(), heights, is_below, strict=True):
+        colour = looks[str(row["arm"])].colour
+        face = colour if row["status"] == Status.COMPLETED else "none"
+        axes.scatter(
+            row[x], height, marker="v" if is_low else "^", s=16, facecolors=face, edgecolors=colour, linewidths=0.8, alpha=0.6
+        )
+    return np.stack([outside[x].to_numpy(dtype=float), heights], axis=1)
+
+
+def _corners(front: pd.DataFrame, x: str, y: str, x_goal: str) -> npt.NDArray[np.float64]:
+    """The corners of the stairs, in the order in which they are drawn."""
+    across, up = front[x].to_numpy(dtype=float), front[y].to_numpy(dtype=float)
+    inner = np.stack([across[1:], up[:-1]] if x_goal == "min" else [across[:-1], up[1:]], axis=1)
+    corners = np.empty((max(2 * len(front) - 1, 0), 2))
+    corners[::2], corners[1::2] = np.stack([across, up], axis=1), inner
+    return corners
+
+
+def _handles(shown: pd.DataFrame, looks: dict[str, _style.Look], stairs: dict[str, Any]) -> list[Line2D]:
+    present = set(shown["arm"])
+    arms = [
+        _style.handle(look.label, marker=look.marker, color=look.colour, markeredgecolor="white", markeredgewidth=0.4)
+        for arm, look in looks.items()
+        if arm in present
+    ]
+    codes = []
+    if shown["is_on_front"].any():
+        codes.append(
+            _style.handle("on the front", marker="o", markerfacecolor="#bbbbbb", markersize=7, **(stairs | {"linestyle": "-"}))
+        )
+    if (shown["status"] == Status.COMPLETED).any() and not shown["is_on_front"].all():
+        codes.append(_style.handle("completed", marker="o", color="#bbbbbb", markersize=5))
+    if (shown["status"] == Status.STOPPED).any():
+        codes.append(
+            _style.handle("stopped early", marker="o", markerfacecolor="none", markeredgecolor=_style.FAINT, markersize=5)
+        )
+    return [*arms, _style.handle(" "), *codes]
+
+
+def _title(results: Results, shown: pd.DataFrame, x: str, y: str) -> str:
+    names = f"{_style.NAMES[y]} and {_style.NAMES[x]}"
+    num_completed = int((shown["status"] == Status.COMPLETED).sum())
+    if not num_completed:
+        return f"{results.study}: no completed trial yet, so no front of {names}"
+    num_front = int(shown["is_on_front"].sum())
+    verb = "is" if num_front == 1 else "are"
+    return f"{results.study}: {num_front} of {_style.count(num_completed, 'trial')} {verb} unbeaten in {names}"
+
+
+def _caption(results: Results, stage: str, shown: pd.DataFrame, x: str, y: str, num_outside: int) -> str:
+    trials = at_stage(results, stage).trials
+    line = _style.counts_line(
+        status_counts(trials),
+        stopped=f"hollow: {_style.bound(goal(results, y))}, never on the front",
+        failed="not shown",
+        unfinished="not shown",
+    )
+    if shown.attrs["num_excluded"]:
+        line += f" {_style.count(shown.attrs['num_excluded'], 'trial')} without {x} or {y} left out."
+    if num_outside:
+        line += f" {_style.count(num_outside, 'trial')} beyond the vertical axis, drawn as arrows at its edge."
+    epochs = trials.loc[trials["status"] == Status.COMPLETED, "epoch"].dropna()
+    if epochs.nunique() > 1:
+        line += f" Completed means {epochs.min():.0f} to {epochs.max():.0f} epochs, because the study was extended."
+    return line

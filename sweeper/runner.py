@@ -1,0 +1,307 @@
+"""The driver: runs a study on Ray Tune, from its first trial or from where its ledger ends.
+
+Launching a study that exists IS resuming it: the ledger is folded through the search, then the same loop goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import logging
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sweeper import catalog, store, tables
+from sweeper.datasets import Dataset
+from sweeper.errors import InputError, StudyLockedError, SweeperError
+from sweeper.records import Event, Kind
+from sweeper.search.study import Search
+from sweeper.spec import StudySpec, differences, parse
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run of the driver ended.
+
+    Args:
+        folder: The study's folder.
+        was_finished: Whether there was nothing left to do.
+        is_interrupted: Whether a signal ended it; everything is saved.
+        search: The state of the study.
+    """
+
+    folder: Path
+    was_finished: bool
+    is_interrupted: bool
+    search: Search
+
+
+def launch(
+    spec: StudySpec,
+    results: Path | str = "results",
+    *,
+    cluster: str = "local",
+    max_concurrent: int | None = None,
+    watch: Callable[[Search, Event | None], None] = lambda search, event: None,
+    **cluster_options: Any,
+) -> Outcome:
+    """Run a study until its budget is spent or a signal ends it.
+
+    A study that exists under the same name is resumed: finished trials are not run again, interrupted ones go on from their
+    newest checkpoint.
+
+    Args:
+        spec: The study.
+        results: Folder of all studies.
+        cluster: Kind of cluster, a name in the catalog.
+        max_concurrent: Most trials at once; None for as many as the resources allow.
+        watch: Called with the search and every event once it is applied, and with None about every second.
+        cluster_options: Further arguments of the cluster kind.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        InputError: The study cannot run as asked: another study of this name, missing data, too few resources.
+        StudyLockedError: Another driver is at work on it.
+    """
+    catalog.check("cluster", cluster)
+    if importlib.util.find_spec(spec.training.backend) is None:
+        raise InputError(f"training.backend: {spec.training.backend} is not installed here. Install it, or name another backend.")
+    folder = store.study_folder(Path(results), spec.name)
+    study = store.StudyStore(folder)
+    if study.exists:
+        check_same(spec, study)
+    search = Search(spec)
+    if study.exists and search.fold(study.read()).is_finished:
+        if not (folder / "tables" / "trials.parquet").is_file():
+            tables.write_tables(folder, study.read())
+        return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
+    dataset = load_dataset(spec)
+    if not study.exists:
+        study.create(spec.to_yaml())
+    detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": _versions(), "commit": _commit()}
+    with study.drive(detail, study_id=spec.study_id) as ledger:
+        search = Search(spec)
+        events = study.read()
+        search.fold(events)
+        if not any(event.kind is Kind.CREATED for event in events):
+            ledger.append(Event(kind=Kind.CREATED, study_id=spec.study_id, detail=spec.canonical()))
+            ledger.commit()
+        with _ray(spec, cluster, {"num_cpus": None, **cluster_options}):
+            is_interrupted = _run(spec, search, ledger, dataset, folder, max_concurrent, watch)
+        ledger.compact(min_parts=64)
+        tables.write_tables(folder, study.read())
+    return Outcome(folder=folder, was_finished=False, is_interrupted=is_interrupted, search=search)
+
+
+def load_dataset(spec: StudySpec) -> Dataset:
+    """The study's dataset; the test split is not read.
+
+    Raises:
+        DatasetError: The data are missing or wrong.
+    """
+    dataset = catalog.load("dataset", spec.dataset.name)(**spec.dataset.options)
+    assert isinstance(dataset, Dataset)
+    return dataset
+
+
+def check_same(spec: StudySpec, study: store.StudyStore) -> None:
+    """Raise `InputError` unless the stored study is the one asked for."""
+    stored = parse(study.study_yaml(), study.folder / "study.yaml")
+    changed = differences(stored, spec)
+    if changed:
+        listed = "\n".join(f"  - {line}" for line in changed)
+        raise InputError(
+            f"{study.folder} holds another study named '{spec.name}'. What differs (stored -> asked for):\n{listed}\n"
+            "Results of two studies cannot be mixed. Give the new one another name, or another --results folder."
+        )
+
+
+def _run(
+    spec: StudySpec,
+    search: Search,
+    ledger: store.Ledger,
+    dataset: Dataset,
+    folder: Path,
+    max_concurrent: int | None,
+    watch: Callable[[Search, Event | None], None],
+) -> bool:
+    """Drive the study on a running Ray; whether a signal ended it."""
+    from ray import tune
+
+    from sweeper.tune import CallbackAdapter, Context, SchedulerAdapter, SearcherAdapter, Session, TrialActor
+
+    slots = _slots(spec, max_concurrent)
+    session = Session(search, ledger, folder / "checkpoints", slots, lambda event: watch(search, event))
+    context = Context(
+        train=dataset.train,
+        validation=dataset.validation,
+        num_classes=dataset.num_classes,
+        training=spec.training,
+        resources=spec.resources,
+        checkpoints=(folder / "checkpoints").resolve(),
+    )
+    resources = {"cpu": spec.resources.cpus_per_trial, "gpu": spec.resources.gpus_per_trial}
+    with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as storage, _tune_environment(slots), _terminate() as was_signalled:
+        tuner = tune.Tuner(
+            tune.with_resources(tune.with_parameters(TrialActor, context=context), resources),
+            tune_config=tune.TuneConfig(
+                search_alg=SearcherAdapter(session), scheduler=SchedulerAdapter(session), num_samples=-1, reuse_actors=True
+            ),
+            run_config=tune.RunConfig(
+                name=spec.name,
+                storage_path=storage,
+                callbacks=[CallbackAdapter(session)],
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except Exception as error:
+            if session.error is not None:
+                raise session.error from error
+            if not was_signalled():
+                raise SweeperError(
+                    f"Ray Tune ended the sweep: {error}. Everything so far is saved; launch again to go on."
+                ) from error
+        finally:
+            if not isinstance(session.error, StudyLockedError):
+                session.interrupt()
+    return not search.is_finished
+
+
+def _slots(spec: StudySpec, max_concurrent: int | None) -> int:
+    """Trials that fit the cluster at once."""
+    import ray
+
+    available = ray.cluster_resources()
+    slots = int(available.get("CPU", 0) // spec.resources.cpus_per_trial)
+    wanted = f"cpus_per_trial: {spec.resources.cpus_per_trial}"
+    if spec.resources.gpus_per_trial:
+        gpus = available.get("GPU", 0)
+        per_gpu = int(1 / spec.resources.gpus_per_trial + 1e-9)
+        slots = min(slots, int(gpus) * per_gpu if per_gpu else int(gpus // spec.resources.gpus_per_trial))
+        wanted += f", gpus_per_trial: {spec.resources.gpus_per_trial}"
+    if slots < 1:
+        raise InputError(
+            f"no trial fits: the study asks for {wanted}, the cluster has {available.get('CPU', 0):g} CPUs and "
+            f"{available.get('GPU', 0):g} GPUs. Lower resources in the study file, or give more."
+        )
+    return min(slots, max_concurrent or slots)
+
+
+@contextlib.contextmanager
+def _ray(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterator[None]:
+    """A running Ray: the one already connected to, or one of the cluster's kind that ends with the block."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="sweeper-keras-") as keras_home:
+        ray.init(**ray_arguments(spec, cluster, options, keras_home))
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def ray_arguments(spec: StudySpec, cluster: str, options: dict[str, Any], keras_home: str) -> dict[str, Any]:
+    """Arguments of ``ray.init`` for a study.
+
+    Args:
+        spec: The study: its backend and resources decide the environment of the workers.
+        cluster: Kind of cluster.
+        options: Arguments of that kind.
+        keras_home: A folder for Keras's own files.
+    """
+    from sweeper.training.devices import environment
+
+    arguments: dict[str, Any] = catalog.load("cluster", cluster)(**options)
+    return {
+        "runtime_env": {"env_vars": environment(spec.training, spec.resources, keras_home)},
+        "logging_level": logging.ERROR,
+        **arguments,
+    }
+
+
+@contextlib.contextmanager
+def _tune_environment(slots: int) -> Iterator[None]:
+    """Tune's settings, which it reads from the environment; restored afterwards. Its loggers speak only of what we report ourselves."""
+    settings = {
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_GLOBAL_CHECKPOINT_S": "100000",
+        "TUNE_FORCE_TRIAL_CLEANUP_S": "60",
+        "TUNE_MAX_PENDING_TRIALS_PG": str(slots),
+        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+        "RAY_AIR_NEW_OUTPUT": "0",
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    loggers = [logging.getLogger(name) for name in ("ray.tune", "ray.train", "ray.air")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _terminate() -> Iterator[Callable[[], bool]]:
+    """SIGTERM ends the sweep as SIGINT does; gives a question: did a signal come?
+
+    Tune catches SIGINT once it runs, and ends its loop. Before that, and for a second signal, SIGINT raises KeyboardInterrupt.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    seen: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        seen.append(number)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, handle)
+    before_interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, before_interrupt)
+
+
+def _versions() -> dict[str, str]:
+    from importlib import metadata
+
+    return {name: metadata.version(name) for name in ("sweeper", "ray", "optuna", "keras", "numpy", "pyarrow")}
+
+
+def _commit() -> str | None:
+    """Commit of the repository the code runs from; None when it is installed without one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,50 @@
+"""Early stopping: is a trial among the best of its arm at this rung?"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass
+class Rungs:
+    """Asynchronous successive halving over the trials of ONE arm, so that architectures never stop each other.
+
+    At rung ``grace * factor ** k`` a trial is stopped when its value lies below the quantile ``1 - 1 / factor`` of the values
+    recorded there before it; its own value is recorded either way. The first trial at a rung always goes on.
+
+    Args:
+        grace_epochs: Epoch of the first rung, at least 1.
+        reduction_factor: One trial in this many survives a rung, a whole number of at least 2.
+        max_epochs: A trial that trained this long is complete; no rung stands there.
+
+    Source: Li et al. 2018, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2, in its stopping form.
+    """
+
+    grace_epochs: int
+    reduction_factor: int
+    max_epochs: int
+    recorded: dict[int, dict[str, float]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        rung = self.grace_epochs
+        while rung < self.max_epochs:
+            self.recorded.setdefault(rung, {})
+            rung *= self.reduction_factor
+
+    def stops(self, epoch: int, score: float) -> bool:
+        """Whether a trial with this score (higher is better, finite) ends at this epoch; False between rungs."""
+        peers = self.recorded.get(epoch)
+        return bool(peers) and score < self.cutoff(epoch)
+
+    def cutoff(self, epoch: int) -> float:
+        """The score below which a trial is stopped at the rung `epoch`, in nobody's favour when no one was there: -inf."""
+        peers = self.recorded[epoch]
+        quantile = (1 - 1 / self.reduction_factor) * 100
+        return float(np.percentile(list(peers.values()), quantile)) if peers else -np.inf
+
+    def record(self, trial: str, epoch: int, score: float) -> None:
+        """Remember a trial's score if `epoch` is a rung."""
+        if epoch in self.recorded:
+            self.recorded[epoch].setdefault(trial, score)

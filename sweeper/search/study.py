@@ -1,0 +1,243 @@
+"""The state machine of a study: events in, the next proposal and decisions out.
+
+`Search.apply` is the only thing that changes state. What happens next is asked with `Search.propose` (which trial) and
+`Search.judge` (go on or stop); both answer with an event that carries its outcome, and applying that event is all that is needed
+to follow. So a ledger is folded by applying its events, without asking a sampler again, and a fold gives exactly the state that
+wrote the ledger.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping
+
+from sweeper.records import Event, Kind, Reason, Stage, Status, trial_name
+from sweeper.search import allocation
+from sweeper.search.sampler import SAMPLERS, Finished, RandomSampler, TpeSampler
+from sweeper.search.stopping import Rungs
+from sweeper.space import Configuration, Space
+from sweeper.spec import StudySpec
+from sweeper.streams import seed_of
+
+RETRIES = 2
+"""Times a trial is tried again after its worker died or hung; a trial that fails by itself would fail again."""
+
+RETRIED = (Reason.NODE_LOST, Reason.TIMEOUT)
+"""Reasons that lie outside the trial."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Trial:
+    """Where one trial stands.
+
+    Args:
+        trial: Its id.
+        arm: Its arm.
+        stage: What it is for.
+        number: Its number in the arm.
+        seed: Everything random in it follows from this.
+        configuration: Its knobs.
+        max_epochs: Epochs after which it is complete.
+        attempt: The newest try, from 1.
+        lost: Attempts that ended for a reason outside the trial.
+        status: Where it stands.
+        reason: Why.
+        scores: The objective after each epoch, higher is better.
+    """
+
+    trial: str
+    arm: str
+    number: int
+    seed: int
+    stage: Stage = Stage.SEARCH
+    configuration: Configuration
+    max_epochs: int
+    attempt: int = 0
+    lost: int = 0
+    status: Status = Status.PENDING
+    reason: Reason | None = None
+    scores: list[float] = dataclasses.field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs known of it."""
+        return len(self.scores)
+
+
+class Search:
+    """The search of one study.
+
+    Args:
+        spec: The study.
+        spaces: The search space of each arm; looked up in the catalog when absent.
+    """
+
+    def __init__(self, spec: StudySpec, spaces: Mapping[str, Space] | None = None):
+        self.spec = spec
+        self.spaces = dict(spaces) if spaces is not None else {arm: spec.space_of(arm) for arm in spec.arms}
+        self.trials: dict[str, Trial] = {}
+        self.finished: dict[str, list[str]] = {arm: [] for arm in spec.arms}
+        """Trials that will not run again, by arm, in the order they ended: what samplers learn from."""
+        self.rungs = {
+            arm: Rungs(spec.stopping.grace_epochs, spec.stopping.reduction_factor, spec.budget.max_epochs) for arm in spec.arms
+        }
+        self._goal, self._column = spec.goals[0]
+        self._counts = dict.fromkeys(spec.arms, 0)
+        self._waiting: dict[str, None] = {}
+        self._samplers: dict[str, RandomSampler | TpeSampler] = {}
+
+    # ------------------------------------------------------------------------------------------------------- questions
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every trial of the budget has ended."""
+        return not self._waiting and self._next_arm() is None and all(trial.status.is_final for trial in self.trials.values())
+
+    def propose(self) -> Event | None:
+        """The next attempt to dispatch: interrupted trials first, in the order they were interrupted, then a new one.
+
+        None when there is nothing to start now. The answer changes nothing until it is applied.
+        """
+        if self._waiting:
+            trial = self.trials[next(iter(self._waiting))]
+            return self._suggested(trial, trial.attempt + 1)
+        arm = self._next_arm()
+        if arm is None:
+            return None
+        number = self._counts[arm]
+        return self._suggested(
+            Trial(
+                trial=trial_name(arm, number),
+                arm=arm,
+                number=number,
+                seed=seed_of(self.spec.search.seed, arm, number, "trial"),
+                configuration=self._configuration(arm, number),
+                max_epochs=self.spec.budget.max_epochs,
+            ),
+            attempt=1,
+        )
+
+    def judge(self, event: Event) -> Event:
+        """The same event with its outcome: the trial's status and reason after it.
+
+        Args:
+            event: An epoch with its metrics, or the end of an attempt with its reason (none for an interruption).
+        """
+        trial = self.trials[event.trial or ""]
+        if event.kind is Kind.ATTEMPT_ENDED:
+            is_worth_a_retry = event.reason in RETRIED and trial.lost < RETRIES
+            again = event.reason is None or is_worth_a_retry
+            return event.replace(status=Status.INTERRUPTED if again else Status.FAILED)
+        assert event.kind is Kind.EPOCH and event.epoch is not None
+        score = self.score(event)
+        if event.epoch <= trial.epoch:  # trained again after an interruption: decided already
+            return event.replace(status=Status.RUNNING)
+        if not math.isfinite(score) or not math.isfinite(event.train_loss if event.train_loss is not None else 0.0):
+            return event.replace(status=Status.FAILED, reason=Reason.NAN)
+        if event.epoch >= trial.max_epochs:
+            return event.replace(status=Status.COMPLETED, reason=Reason.MAX_EPOCHS)
+        if self.spec.stopping.rule == "asha" and self.rungs[trial.arm].stops(event.epoch, score):
+            return event.replace(status=Status.STOPPED, reason=Reason.RUNG)
+        return event.replace(status=Status.RUNNING)
+
+    def score(self, event: Event) -> float:
+        """The first objective of an epoch row, turned so that higher is better; NaN when it is absent."""
+        value = getattr(event, self._column)
+        return math.nan if value is None else value if self._goal == "max" else -value
+
+    # --------------------------------------------------------------------------------------------------------- changes
+
+    def apply(self, event: Event) -> None:
+        """Follow one event."""
+        if event.kind is Kind.SUGGESTED:
+            self._apply_suggested(event)
+        elif event.kind is Kind.EPOCH:
+            self._apply_epoch(event)
+        elif event.kind is Kind.ATTEMPT_ENDED:
+            trial = self.trials[event.trial or ""]
+            assert event.status is not None
+            trial.lost += event.reason in RETRIED
+            self._settle(trial, event.status, event.reason)
+        elif event.kind is Kind.DRIVER_STARTED:
+            for trial in self.trials.values():
+                if trial.status is Status.RUNNING:
+                    self._settle(trial, Status.INTERRUPTED, None)
+
+    def fold(self, events: Iterable[Event]) -> Search:
+        """Follow all events, in order; the search itself."""
+        for event in events:
+            self.apply(event)
+        return self
+
+    def _apply_suggested(self, event: Event) -> None:
+        assert event.trial and event.arm and event.number is not None and event.attempt and event.configuration
+        if event.trial not in self.trials:
+            self.trials[event.trial] = Trial(
+                trial=event.trial,
+                arm=event.arm,
+                number=event.number,
+                seed=event.seed or 0,
+                configuration=json.loads(event.configuration),
+                max_epochs=event.max_epochs or self.spec.budget.max_epochs,
+            )
+            self._counts[event.arm] += 1
+        trial = self.trials[event.trial]
+        trial.attempt = event.attempt
+        self._settle(trial, Status.RUNNING, None)
+
+    def _apply_epoch(self, event: Event) -> None:
+        trial = self.trials[event.trial or ""]
+        assert event.epoch is not None and event.status is not None
+        if event.epoch <= trial.epoch:
+            return
+        score = self.score(event)
+        trial.scores.append(score)
+        if math.isfinite(score):
+            self.rungs[trial.arm].record(trial.trial, event.epoch, score)
+        self._settle(trial, event.status, event.reason)
+
+    def _settle(self, trial: Trial, status: Status, reason: Reason | None) -> None:
+        trial.status, trial.reason = status, reason
+        self._waiting.pop(trial.trial, None)
+        if status is Status.INTERRUPTED:
+            self._waiting[trial.trial] = None
+        elif status.is_final:
+            self.finished[trial.arm].append(trial.trial)
+
+    # --------------------------------------------------------------------------------------------------------- details
+
+    def _next_arm(self) -> str | None:
+        return allocation.equal(self._counts, {arm: self.spec.trials_of(arm) for arm in self.spec.arms})
+
+    def _configuration(self, arm: str, number: int) -> Configuration:
+        space, fixed = self.spaces[arm], self.spec.arms[arm].fixed
+        if number == 0:
+            return space.default(fixed)
+        if arm not in self._samplers:
+            self._samplers[arm] = SAMPLERS[self.spec.search.sampler](space, fixed)
+        history = [
+            Finished(
+                configuration=self.trials[name].configuration,
+                scores=tuple(self.trials[name].scores),
+                is_complete=self.trials[name].status is Status.COMPLETED,
+            )
+            for name in self.finished[arm]
+        ]
+        return self._samplers[arm].suggest(history, seed_of(self.spec.search.seed, arm, number, "suggest"))
+
+    def _suggested(self, trial: Trial, attempt: int) -> Event:
+        return Event(
+            kind=Kind.SUGGESTED,
+            trial=trial.trial,
+            arm=trial.arm,
+            architecture=self.spec.arms[trial.arm].architecture,
+            number=trial.number,
+            stage=trial.stage,
+            seed=trial.seed,
+            attempt=attempt,
+            status=Status.RUNNING,
+            configuration=json.dumps(trial.configuration),
+            max_epochs=trial.max_epochs,
+        )

@@ -1,0 +1,102 @@
+"""The worker's framework: threads, determinism, precision and a share of a GPU, all set before its first operation."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from sweeper.spec import ResourcesSpec, TrainingSpec
+
+
+def environment(training: TrainingSpec, resources: ResourcesSpec, keras_home: str) -> dict[str, str]:
+    """Environment variables a worker process must start with.
+
+    Args:
+        training: Backend and determinism.
+        resources: CPUs, and the part of a GPU one trial may use.
+        keras_home: A folder of our own, because importing Keras writes a file into its home.
+    """
+    variables = {
+        "KERAS_BACKEND": training.backend,
+        "KERAS_HOME": keras_home,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "OMP_NUM_THREADS": str(resources.cpus_per_trial),
+        "PYTHONHASHSEED": "0",
+    }
+    if resources.gpus_per_trial == 0:
+        # Ray hides GPUs from a worker that asked for none; saying so keeps the framework from searching for them.
+        variables["CUDA_VISIBLE_DEVICES"] = ""
+        variables["JAX_PLATFORMS"] = "cpu"
+    if training.deterministic:
+        variables["TF_DETERMINISTIC_OPS"] = "1"
+        if resources.gpus_per_trial:
+            variables["XLA_FLAGS"] = "--xla_gpu_deterministic_ops=true"
+            variables["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    if 0 < resources.gpus_per_trial < 1:
+        variables["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{resources.gpus_per_trial:.3f}"
+    if resources.gpus_per_trial:
+        variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    return variables
+
+
+def configure(training: TrainingSpec, resources: ResourcesSpec) -> str:
+    """Set up the framework in this process, once, before its first operation; gives the name of the device.
+
+    A fraction of a GPU is bookkeeping for Ray: what keeps trials that share one from taking its whole memory is the cap set here
+    (TensorFlow, torch) or in the environment (JAX).
+    """
+    import keras
+
+    keras.config.set_dtype_policy(training.precision)
+    backend = keras.backend.backend()
+    assert backend == training.backend, f"Keras runs on {backend}, the study asks for {training.backend}"
+    return {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[backend](training, resources)
+
+
+def memory_cap_mb(gpus_per_trial: float, total_mb: float) -> int | None:
+    """MB of a GPU one trial may take; None when it has the whole GPU or none."""
+    return int(total_mb * gpus_per_trial) if 0 < gpus_per_trial < 1 else None
+
+
+def _tensorflow(training: TrainingSpec, resources: ResourcesSpec) -> str:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(resources.cpus_per_trial)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus or not resources.gpus_per_trial:
+        return "cpu"
+    cap = memory_cap_mb(resources.gpus_per_trial, _gpu_memory_mb())
+    if cap is not None:
+        tf.config.set_logical_device_configuration(gpus[0], [tf.config.LogicalDeviceConfiguration(memory_limit=cap)])
+    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
+
+
+def _jax(training: TrainingSpec, resources: ResourcesSpec) -> str:
+    import jax
+
+    device: Any = jax.devices()[0]
+    return "cpu" if device.platform == "cpu" else str(device.device_kind)
+
+
+def _torch(training: TrainingSpec, resources: ResourcesSpec) -> str:
+    import torch
+
+    torch.set_num_threads(resources.cpus_per_trial)
+    torch.use_deterministic_algorithms(training.deterministic, warn_only=True)
+    if not torch.cuda.is_available() or not resources.gpus_per_trial:
+        return "cpu"
+    if resources.gpus_per_trial < 1:
+        torch.cuda.set_per_process_memory_fraction(resources.gpus_per_trial)
+    return str(torch.cuda.get_device_name(0))
+
+
+def _gpu_memory_mb() -> float:
+    """Memory of the visible GPU, in MB, asked from the driver's own tool, since the framework must not be started yet."""
+    import subprocess
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0] or "0"
+    query = ["nvidia-smi", f"--id={visible}", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    return float(subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0])

@@ -1,0 +1,330 @@
+"""Size and arithmetic of a built Keras model: parameters and multiply-accumulates.
+
+MACs are counted from the model itself, not from a formula per architecture: the graph is walked with a batch of one image, every
+layer is opened down to the operations of `keras.ops` it calls, and each product of matrices is counted from the shapes it gets.
+What is counted is what the papers count: convolutions, dense layers and matrix products, nothing else (no biases,
+normalisation, activation, pooling or lookups).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypedDict
+
+import keras
+
+from sweeper.errors import SweeperError
+
+Shape = tuple[int, ...]
+
+
+class LayerGroup(TypedDict):
+    """All layers of one class: how many there are, and their part of the trainable parameters (a number, and a fraction)."""
+
+    kind: str
+    count: int
+    parameters: int
+    share: float
+
+
+class ModelDescription(TypedDict):
+    """What `describe_model` tells; `output_shape` is without the batch, `layers` has the largest group first."""
+
+    trainable_parameters: int
+    total_parameters: int
+    macs: int
+    flops: int
+    output_shape: Shape
+    layers: list[LayerGroup]
+
+
+def trainable_parameters(model: keras.Model) -> int:
+    """Numbers that training changes: what papers call the parameters of a network."""
+    return _sizes(model.trainable_weights)
+
+
+def total_parameters(model: keras.Model) -> int:
+    """Numbers a checkpoint needs for inference: trainable ones and others, such as the statistics of batch normalisation."""
+    return _sizes(model.weights)
+
+
+def count_macs(model: keras.Model) -> int:
+    """Multiply-accumulates of one forward pass on one image; FLOPs are twice that.
+
+    Nothing is missed in silence: an operation that may hide a product of matrices and is not known here is an error.
+
+    Args:
+        model: A built functional or sequential model with one fixed input size.
+
+    Raises:
+        SweeperError: The model has an open input size, is neither functional nor sequential, or holds a layer that cannot be
+            counted; the message names the layer.
+    """
+    if not isinstance(model, (keras.Function, keras.Sequential)):
+        raise SweeperError(
+            f"MACs of '{model.name}' cannot be counted: it is a {type(model).__name__}, and only functional and sequential "
+            "models show their layers. Build it with keras.Model(inputs, outputs)."
+        )
+    counter = _Counter()
+    counter.run(model, keras.tree.map_structure(_one_image, model.input))
+    return counter.macs
+
+
+def describe_model(model: keras.Model) -> ModelDescription:
+    """Parameters, MACs and layers of a model, as plain values that fit in a table or in JSON.
+
+    Args:
+        model: As for `count_macs`, with one output.
+
+    Raises:
+        SweeperError: As `count_macs`.
+    """
+    macs = count_macs(model)
+    trainable = trainable_parameters(model)
+    groups: dict[str, LayerGroup] = {}
+    for layer in _leaves(model):
+        kind = type(layer).__name__
+        group = groups.setdefault(kind, LayerGroup(kind=kind, count=0, parameters=0, share=0.0))
+        group["count"] += 1
+        group["parameters"] += _sizes(layer.trainable_weights)
+    for group in groups.values():
+        group["share"] = group["parameters"] / trainable if trainable else 0.0
+    return ModelDescription(
+        trainable_parameters=trainable,
+        total_parameters=total_parameters(model),
+        macs=macs,
+        flops=2 * macs,
+        output_shape=tuple(model.output_shape[1:]),
+        layers=sorted(groups.values(), key=lambda group: (-group["parameters"], group["kind"])),
+    )
+
+
+def _sizes(weights: list[Any]) -> int:
+    return sum(math.prod(weight.shape) for weight in weights)
+
+
+def _leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """The layers of a model and of the models inside it, each once, however often it is called."""
+    seen: set[int] = set()
+    waiting = list(reversed(model.layers))
+    while waiting:
+        layer = waiting.pop()
+        if id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        if isinstance(layer, keras.Model):
+            waiting.extend(reversed(layer.layers))
+        else:
+            yield layer
+
+
+def _one_image(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    """The same symbolic input for a batch of one: with an open batch, a reshape that folds windows into it hides their number."""
+    shape = (1, *tensor.shape[1:])
+    if None in shape:
+        raise SweeperError(
+            f"MACs cannot be counted for an input of shape {tuple(tensor.shape)}: apart from the batch, every side must be "
+            "fixed. Build the model with the size of the images."
+        )
+    return keras.KerasTensor(shape, dtype=tensor.dtype)
+
+
+class _Counter:
+    """Goes through a graph as data would, with shapes only, and adds up the MACs of what it passes."""
+
+    def __init__(self) -> None:
+        self.macs = 0
+
+    def run(self, operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
+        """Count one operation called with these arguments and give its symbolic outputs."""
+        if isinstance(operation, keras.Sequential):
+            outputs = args[0]
+            for layer in operation.layers:
+                outputs = self.run(layer, outputs)
+            return outputs
+        if isinstance(operation, keras.Function):
+            # Keras has no public walk over a graph; this method has had this form since Keras 3.0.
+            return operation._run_through_graph(args[0], operation_fn=lambda inner: functools.partial(self.run, inner))
+        if _is_convolution(operation):
+            outputs = operation.compute_output_spec(*args, **kwargs)
+            self.macs += _of_convolution(operation, [(), tuple(operation.kernel.shape)], tuple(outputs.shape))
+            return outputs
+        if isinstance(operation, keras.layers.Layer) and not _is_plain(operation):
+            graph, inputs = _open(operation, args, kwargs)
+            # Not the layer's own idea of its output: layers may forget the batch, into which windows can be folded.
+            return self.run(graph, inputs)
+        outputs = operation.compute_output_spec(*args, **kwargs)
+        if not isinstance(operation, keras.layers.Layer):
+            self.macs += _macs_of_operation(operation, args, kwargs, outputs)
+        return outputs
+
+
+def _is_convolution(operation: keras.Operation) -> bool:
+    """Whether it is a convolution layer of Keras, which is not opened: `keras.ops.conv` refuses groups on symbolic tensors."""
+    kinds = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+    return any(isinstance(operation, kind) and type(operation).call is kind.call for kind in kinds)
+
+
+_PRODUCT_LAYERS = (
+    keras.layers.AdditiveAttention,
+    keras.layers.Attention,
+    keras.layers.Dot,
+    keras.layers.Lambda,
+    keras.layers.Wrapper,
+)
+"""Layers of Keras that multiply matrices, or call something that may, without holding a matrix themselves."""
+
+
+def _is_plain(layer: keras.layers.Layer) -> bool:
+    """Whether a layer comes with Keras and, holding no matrix, multiplies none: pooling, activation, normalisation and so on."""
+    is_of_keras = type(layer).__module__.split(".")[0] == "keras"
+    holds_matrix = any(len(weight.shape) >= 2 for weight in layer.weights)
+    return is_of_keras and not holds_matrix and not isinstance(layer, _PRODUCT_LAYERS)
+
+
+def _open(layer: keras.layers.Layer, args: Any, kwargs: Any) -> tuple[keras.Function, list[keras.KerasTensor]]:
+    """The graph of what a layer does inside `call`, and the inputs to run it on."""
+    inputs = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, keras.KerasTensor)]
+    entries = [keras.Input(batch_shape=value.shape, dtype=value.dtype) for value in inputs]
+    replacements = iter(entries)
+    inner_args, inner_kwargs = keras.tree.map_structure(
+        lambda value: next(replacements) if isinstance(value, keras.KerasTensor) else value, (args, kwargs)
+    )
+    try:
+        return keras.Function(entries, layer.call(*inner_args, **inner_kwargs)), inputs
+    except Exception as fault:
+        reason = str(fault).strip().splitlines() or ["no message"]
+        raise SweeperError(
+            f"MACs of layer '{layer.name}' ({type(layer).__name__}) cannot be counted: its call does not work on symbolic "
+            f"tensors ({type(fault).__name__}: {reason[0]}). Write the call with keras.layers and keras.ops only."
+        ) from fault
+
+
+def _macs_of_operation(operation: keras.Operation, args: Any, kwargs: Any, outputs: Any) -> int:
+    """MACs of one operation of `keras.ops` from the shapes of its arguments and outputs.
+
+    Raises:
+        SweeperError: It is not known, and may be a product of matrices.
+    """
+    name = type(operation).__name__
+    operands = [value for value in keras.tree.flatten((args, kwargs)) if hasattr(value, "shape")]
+    shapes = [tuple(value.shape) for value in operands]
+    if name in _RULES:
+        if any(None in shape for shape in shapes):
+            raise SweeperError(
+                f"MACs of the operation '{name}' cannot be counted: its arguments {shapes} have an open side. Compute shapes "
+                "from 'tensor.shape', which is known when the model is built."
+            )
+        return _RULES[name](operation, shapes, tuple(keras.tree.flatten(outputs)[0].shape))
+    constants = [
+        shape
+        for value, shape in zip(operands, shapes, strict=True)
+        if len(shape) >= 2 and not isinstance(value, keras.KerasTensor)
+    ]
+    if name in _UNCOUNTED_PRODUCTS or (constants and name not in _WITHOUT_PRODUCTS):
+        reason = "it multiplies matrices" if name in _UNCOUNTED_PRODUCTS else f"it takes a weight or constant {constants[0]}"
+        raise SweeperError(
+            f"MACs of the operation '{name}' cannot be counted: {reason}, and no rule says how. Use matmul, einsum or a layer of "
+            "Keras, or add a rule to sweeper/training/measure.py."
+        )
+    return 0
+
+
+def _of_convolution(operation: keras.Operation, shapes: list[Shape], output: Shape) -> int:
+    # A kernel is (sides..., channels in of one group, channels out): each output value costs all axes but the last.
+    return math.prod(output) * math.prod(shapes[1][:-1])
+
+
+def _of_depthwise_convolution(operation: keras.Operation, shapes: list[Shape], output: Shape) -> int:
+    return math.prod(output) * math.prod(shapes[1][:-2])
+
+
+def _of_separable_convolution(operation: keras.Operation, shapes: list[Shape], output: Shape) -> int:
+    *sides, channels, multiplier = shapes[1]
+    positions = math.prod(output) // shapes[2][-1]
+    return positions * channels * multiplier * (math.prod(sides) + shapes[2][-1])
+
+
+def _of_transposed_convolution(operation: keras.Operation, shapes: list[Shape], output: Shape) -> int:
+    # Each input value is spread over a window of the output; the kernel is (sides..., channels out, channels in).
+    return math.prod(shapes[0]) * math.prod(shapes[1][:-1])
+
+
+def _of_matrix_product(operation: keras.Operation, shapes: list[Shape], output: Shape) -> int:
+    # With a scalar `dot` scales instead of summing.
+    return math.prod(output) * shapes[0][-1] if all(shapes) else 0
+
+
+def _of_tensordot(operation: keras.Operation, shapes: list[Shape], output: Shape) -> int:
+    axes = operation.axes
+    if isinstance(axes, int):
+        summed = shapes[0][len(shapes[0]) - axes :]
+    else:
+        first = axes[0] if isinstance(axes[0], (list, tuple)) else [axes[0]]
+        summed = tuple(shapes[0][axis] for axis in first)
+    return math.prod(output) * math.prod(summed)
+
+
+def _of_einsum(operation: keras.Operation, shapes: list[Shape], output: Shape) -> int:
+    """The product of the sizes of all its indices when it sums over one of them; otherwise it only scales or rearranges."""
+    if len(shapes) == 1:
+        return 0
+    if len(shapes) > 2:
+        raise SweeperError(
+            f"MACs of einsum '{operation.subscripts}' cannot be counted: the cost of {len(shapes)} factors depends on their "
+            "order. Write it as several einsums of two factors."
+        )
+    left, arrow, right = operation.subscripts.replace(" ", "").partition("->")
+    sizes: dict[str, int] = {}
+    for subscripts, shape in zip(left.split(","), shapes, strict=True):
+        for index, size in zip(_spell_out(subscripts, len(shape)), shape, strict=True):
+            sizes[index] = max(sizes.get(index, 1), size)
+    letters = [index for index in sizes if index.isalpha()]
+    kept = set(right) if arrow else {letter for letter in letters if left.count(letter) == 1}
+    is_summed = any(letter not in kept for letter in letters)
+    return math.prod(sizes.values()) if is_summed else 0
+
+
+def _spell_out(subscripts: str, rank: int) -> list[str]:
+    """One name for each axis; those under an ellipsis are numbered from the right, as they broadcast."""
+    before, dots, after = subscripts.partition("...")
+    hidden = rank - len(before) - len(after) if dots else 0
+    return [*before, *(str(position) for position in range(hidden, 0, -1)), *after]
+
+
+def _of_attention(operation: keras.Operation, shapes: list[Shape], output: Shape) -> int:
+    """Scores and weighted sum, from (batch, queries, heads, size) and twice (batch, keys, groups, size)."""
+    (batch, queries, heads, size), (_, keys, *_), (*_, value_size) = shapes[:3]
+    return batch * heads * queries * keys * (size + value_size)
+
+
+_RULES: Mapping[str, Callable[[keras.Operation, list[Shape], Shape], int]] = {
+    "Conv": _of_convolution,
+    "ConvTranspose": _of_transposed_convolution,
+    "DepthwiseConv": _of_depthwise_convolution,
+    "Dot": _of_matrix_product,
+    "DotProductAttention": _of_attention,
+    "Einsum": _of_einsum,
+    "Inner": _of_matrix_product,
+    "Matmul": _of_matrix_product,
+    "SeparableConv": _of_separable_convolution,
+    "Tensordot": _of_tensordot,
+}
+"""Operations that multiply matrices, by class name (the classes themselves are not public), and how to count them."""
+
+_UNCOUNTED_PRODUCTS = frozenset({
+    "AssociativeScan", "CDist", "Cholesky", "CholeskyInverse", "Cond", "Corrcoef", "Correlate", "Det", "Eig", "Eigh",
+    "ForiLoop", "GaussianBlur", "Inv", "JVP", "Kron", "Logdet", "Lstsq", "LuFactor", "Map", "MatrixRank", "Outer",
+    "Pinv", "Qr", "SSIM", "SVD", "Scan", "Slogdet", "SobelEdges", "Solve", "SolveTriangular", "Switch", "Vdot",
+    "VectorizedMap", "WhileLoop",
+})  # fmt: skip
+"""Operations that multiply matrices in a way no rule covers, or that run a function nobody sees inside of."""
+
+_WITHOUT_PRODUCTS = frozenset({
+    "Add", "BroadcastTo", "Cast", "Concatenate", "Divide", "ExpandDims", "GetItem", "LayerNorm", "Maximum", "Minimum",
+    "Multiply", "Pad", "Repeat", "Reshape", "Slice", "Squeeze", "Stack", "Subtract", "Take", "TakeAlongAxis", "Tile",
+    "Transpose", "TrueDivide", "Where",
+})  # fmt: skip
+"""Operations that take a table of weights and multiply no matrices: lookups, added positions, scales, rearrangements."""

@@ -1,0 +1,159 @@
+"""Build and compile once, then train many trials with it.
+
+Tracing and compiling a network costs more than an epoch of a small one. Two configurations of the same structure differ only in
+values: the weights they start from and the learning rate. So a program is compiled once per structure and given new values for
+every trial: those of an uncompiled build under the trial's seed. A reused program therefore trains bit for bit as a fresh one.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sweeper import catalog
+from sweeper.space import TRAINING, Value
+from sweeper.training import measure
+from sweeper.training.checkpoint import Arrays, assign, snapshot
+from sweeper.training.recipe import Recipe
+
+KEPT = 4
+"""Compiled programs an actor keeps; the one not used for longest goes first."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """What every program of a study has in common: the shape and scale of the data.
+
+    Args:
+        input_shape: (height, width, channels).
+        num_classes: Number of classes.
+        image_dtype: ``uint8`` or ``float32``.
+        mean: Per channel, of the training images as float from 0 to 1.
+        deviation: Per channel, standard deviation of the same; 1 for a channel that never changes.
+        num_train: Training images.
+        num_validation: Validation images.
+    """
+
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    image_dtype: str
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    num_train: int
+    num_validation: int
+
+
+@dataclasses.dataclass
+class Program:
+    """A compiled model, with the values its optimizer starts from."""
+
+    model: Any
+    optimizer_start: Arrays
+    parameters: int
+    macs: int
+
+
+def build(architecture: str, configuration: Mapping[str, Value], task: Task, seed: int) -> tuple[Any, Any]:
+    """The model on raw images, and the network inside it; neither compiled.
+
+    Args:
+        architecture: Name in the catalog.
+        configuration: Knobs; those of the training recipe are passed over.
+        task: Shape and scale of the data.
+        seed: All weights and the states of all seeded layers follow from it.
+    """
+    import keras
+
+    arguments = {name: value for name, value in configuration.items() if name not in TRAINING}
+    # Keras draws the default seeds of initialisers and layers from Python's generator.
+    random.seed(seed)
+    network = catalog.load("architecture", architecture)(task.input_shape, task.num_classes, **arguments)
+    largest = 255.0 if task.image_dtype == "uint8" else 1.0
+    scale = [1 / (largest * deviation) for deviation in task.deviation]
+    offset = [-mean / deviation for mean, deviation in zip(task.mean, task.deviation, strict=True)]
+    images = keras.Input(task.input_shape, dtype=task.image_dtype, name="images")
+    logits = network(keras.layers.Rescaling(scale, offset, name="standardise")(images))
+    return keras.Model(images, logits, name="trial"), network
+
+
+class Programs:
+    """The compiled programs of one worker."""
+
+    def __init__(self, task: Task):
+        self._task = task
+        self._programs: collections.OrderedDict[str, Program] = collections.OrderedDict()
+
+    def prepare(self, architecture: str, configuration: Mapping[str, Value], seed: int) -> tuple[Program, bool]:
+        """A program with fresh values for one trial, and whether it had been compiled before.
+
+        Args:
+            architecture: Name in the catalog.
+            configuration: All knobs of the trial.
+            seed: Of the initial weights.
+        """
+        recipe = Recipe.of(configuration)
+        key = structure_key(architecture, configuration)
+        model, network = build(architecture, configuration, self._task, seed)
+        start = snapshot(model.variables)
+        is_reused = key in self._programs
+        if not is_reused:
+            self._make_room()
+            self._programs[key] = self._compile(model, network, recipe)
+        program = self._programs[key]
+        self._programs.move_to_end(key)
+        assign(program.model.variables, start)
+        assign(program.model.optimizer.variables, program.optimizer_start)
+        return program, is_reused
+
+    def _compile(self, model: Any, network: Any, recipe: Recipe) -> Program:
+        import keras
+
+        model.compile(
+            optimizer=recipe.build_optimizer(),
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing),
+            metrics=[
+                keras.metrics.CategoricalAccuracy(name="accuracy"),
+                keras.metrics.CategoricalCrossentropy(from_logits=True, name="cross_entropy"),
+            ],
+        )
+        model.optimizer.build(model.trainable_variables)
+        optimizer_start = snapshot(model.optimizer.variables)
+        self._warm_up(model, recipe.batch_size)
+        return Program(
+            model=model,
+            optimizer_start=optimizer_start,
+            parameters=measure.trainable_parameters(network),
+            macs=measure.count_macs(network),
+        )
+
+    def _warm_up(self, model: Any, batch_size: int) -> None:
+        """Trace and compile now, so that no epoch's training time contains it; the values it changes are set afterwards."""
+        task = self._task
+        for run, count in ((model.fit, task.num_train), (model.evaluate, task.num_validation)):
+            # One whole batch and the shorter last one: the two shapes an epoch has.
+            rows = min(count, batch_size + count % batch_size)
+            images = np.zeros((rows, *task.input_shape), task.image_dtype)
+            labels = np.zeros((rows, task.num_classes), np.float32)
+            labels[:, 0] = 1
+            options = {"epochs": 1, "shuffle": False} if run == model.fit else {}
+            run(images, labels, batch_size=batch_size, verbose=0, **options)
+
+    def _make_room(self) -> None:
+        import keras
+
+        while len(self._programs) >= KEPT:
+            self._programs.popitem(last=False)
+        if not self._programs:
+            keras.backend.clear_session()
+
+
+def structure_key(architecture: str, configuration: Mapping[str, Value]) -> str:
+    """What two trials must share to run on one compiled program: everything but seed and learning rate."""
+    model = {name: value for name, value in configuration.items() if name not in TRAINING}
+    return json.dumps([architecture, model, Recipe.of(configuration).graph_key], sort_keys=True)

@@ -1,0 +1,68 @@
+"""The training recipe: optimizer, learning rate and loss settings of one configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+from sweeper.space import TRAINING, Value
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one trial is trained; the fields, their ranges and defaults are those of `sweeper.space.TRAINING`."""
+
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    warmup_epochs: int
+    batch_size: int
+    momentum: float
+    weight_decay: float
+    label_smoothing: float
+    clip_norm: float
+
+    @classmethod
+    def of(cls, configuration: Mapping[str, Value]) -> Self:
+        """The recipe in a configuration, absent fields at their defaults."""
+        return cls(**{name: configuration.get(name, knob.default) for name, knob in TRAINING.items()})  # type: ignore[arg-type]
+
+    def learning_rate_at(self, epoch: int, max_epochs: int) -> float:
+        """The learning rate of an epoch, constant within it.
+
+        Warm-up rises in equal steps to the peak, reached in the first epoch after it; ``cosine`` then falls from the peak towards
+        zero, which the epoch after the last would have.
+
+        Args:
+            epoch: From 1 to `max_epochs`.
+            max_epochs: Length of the whole schedule.
+        """
+        if epoch <= self.warmup_epochs:
+            return self.learning_rate * epoch / (self.warmup_epochs + 1)
+        if self.schedule == "constant":
+            return self.learning_rate
+        progress = (epoch - 1 - self.warmup_epochs) / (max_epochs - self.warmup_epochs)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def build_optimizer(self) -> Any:
+        """The optimizer with the peak as its learning rate, which is a variable and may be set at any time."""
+        import keras
+
+        common: dict[str, Any] = {
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay or None,
+            "global_clipnorm": self.clip_norm or None,
+        }
+        if self.optimizer == "sgd":
+            return keras.optimizers.SGD(momentum=self.momentum, nesterov=self.momentum > 0, **common)
+        return {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "nadam": keras.optimizers.Nadam}[self.optimizer](
+            **common
+        )
+
+    @property
+    def graph_key(self) -> tuple[Value, ...]:
+        """What is a constant of the compiled program: everything but the learning rate, its schedule and its warm-up."""
+        outside = ("learning_rate", "schedule", "warmup_epochs")
+        return tuple(getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in outside)

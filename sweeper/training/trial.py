@@ -1,0 +1,261 @@
+"""The worker's side of a trial: the only place that fits and evaluates a model.
+
+A worker never raises for what happens inside a trial: it answers with rows, or with a failure and its reason. Only the death of
+the process reaches Ray.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import socket
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.datasets import Split
+from sweeper.errors import KnobError
+from sweeper.records import Reason
+from sweeper.space import Value
+from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.streams import generator, seed_of
+from sweeper.training import checkpoint, devices
+from sweeper.training.checkpoint import Checkpoint
+from sweeper.training.recipe import Recipe
+
+LARGEST_DETAIL = 4000
+"""Characters of a traceback kept in a row: its end, which names the fault."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """One attempt at a trial, as the driver hands it to a worker.
+
+    Args:
+        trial: Its id.
+        arm: Its arm.
+        architecture: Name in the catalog.
+        attempt: From 1.
+        configuration: All knobs.
+        seed: Everything random follows from it: initial weights with the arm, order of data without.
+        max_epochs: Epochs of a complete trial.
+        known_epochs: Epochs whose rows the driver has already.
+    """
+
+    trial: str
+    arm: str
+    architecture: str
+    attempt: int
+    configuration: Mapping[str, Value]
+    seed: int
+    max_epochs: int
+    known_epochs: int
+
+
+class Worker:
+    """What a worker process keeps from trial to trial: data, framework, compiled programs.
+
+    Args:
+        train: Training split.
+        validation: Validation split.
+        num_classes: Number of classes.
+        training: Backend, precision, determinism.
+        resources: CPUs and part of a GPU.
+        checkpoints: Folder of the study's checkpoints.
+    """
+
+    def __init__(
+        self,
+        *,
+        train: Split,
+        validation: Split,
+        num_classes: int,
+        training: TrainingSpec,
+        resources: ResourcesSpec,
+        checkpoints: Path,
+    ):
+        started = time.perf_counter()
+        self._device = devices.configure(training, resources)
+        from sweeper.training.program import Programs, Task
+
+        self._train, self._validation, self._checkpoints = train, validation, checkpoints
+        self._train_targets = _one_hot(train.labels, num_classes)
+        self._validation_targets = _one_hot(validation.labels, num_classes)
+        mean, deviation = channel_statistics(train.images)
+        self._programs = Programs(
+            Task(
+                input_shape=train.images.shape[1:],
+                num_classes=num_classes,
+                image_dtype=str(train.images.dtype),
+                mean=mean,
+                deviation=deviation,
+                num_train=len(train),
+                num_validation=len(validation),
+            )
+        )
+        self._versions = json.dumps(_versions(training.backend))
+        self._import_s: float | None = time.perf_counter() - started
+        self._build_s: float | None = None
+        self._failure: dict[str, Any] | None = None
+        self._idle_since = time.perf_counter()
+
+    def start(self, assignment: Assignment) -> None:
+        """Prepare an attempt: build or reuse a program, go on from the newest checkpoint. A failure is kept for `step` to report."""
+        started = time.perf_counter()
+        self._wait_s = started - self._idle_since
+        self._assignment = assignment
+        self._recipe = Recipe.of(assignment.configuration)
+        self._rows: list[dict[str, Any]] = []
+        self._told = 0
+        self._failure = None
+        try:
+            self._prepare()
+        except Exception as error:
+            self._failure = failure(error)
+        self._build_s = time.perf_counter() - started
+        self._idle_since = time.perf_counter()
+
+    def step(self) -> dict[str, Any]:
+        """The next news: ``{"rows": [...]}`` with one epoch row (or, first, those found in a checkpoint), or ``{"failure": ...}``."""
+        if self._failure is not None:
+            return {"failure": self._failure}
+        found = [row for row in self._rows if row["epoch"] > max(self._assignment.known_epochs, self._told)]
+        if found:
+            self._told = found[-1]["epoch"]
+            return {"rows": found}
+        self._wait_s += time.perf_counter() - self._idle_since
+        try:
+            row = self._train_epoch(len(self._rows) + 1)
+        except Exception as error:
+            self._failure = failure(error)
+            return {"failure": self._failure}
+        finally:
+            self._idle_since = time.perf_counter()
+        self._told = row["epoch"]
+        return {"rows": [row]}
+
+    @property
+    def _folder(self) -> Path:
+        return self._checkpoints / self._assignment.trial
+
+    def _prepare(self) -> None:
+        assignment = self._assignment
+        seed = seed_of(assignment.seed, assignment.arm, "init")
+        self._program, self._is_reused = self._programs.prepare(assignment.architecture, assignment.configuration, seed)
+        stored = checkpoint.newest(self._folder) if assignment.attempt > 1 else None
+        if stored is not None:
+            checkpoint.assign(self._program.model.variables, stored.model)
+            checkpoint.assign(self._program.model.optimizer.variables, stored.optimizer)
+            self._rows = list(stored.rows)
+
+    def _train_epoch(self, epoch: int) -> dict[str, Any]:
+        assignment, model = self._assignment, self._program.model
+        learning_rate = self._recipe.learning_rate_at(epoch, assignment.max_epochs)
+        started = time.perf_counter()
+        order = generator(assignment.seed, "order", epoch).permutation(len(self._train))
+        model.optimizer.learning_rate = learning_rate
+        history = model.fit(
+            self._train.images[order],
+            self._train_targets[order],
+            batch_size=self._recipe.batch_size,
+            epochs=1,
+            shuffle=False,
+            verbose=0,
+        ).history
+        trained = time.perf_counter()
+        validation = model.evaluate(
+            self._validation.images, self._validation_targets, batch_size=self._recipe.batch_size, verbose=0, return_dict=True
+        )
+        evaluated = time.perf_counter()
+        row = {
+            "epoch": epoch,
+            "attempt": assignment.attempt,
+            "train_loss": _train_loss(history),
+            "train_accuracy": float(history["accuracy"][0]),
+            "val_loss": float(validation["cross_entropy"]),
+            "val_accuracy": float(validation["accuracy"]) if np.isfinite(validation["cross_entropy"]) else float("nan"),
+            "learning_rate": learning_rate,
+            "import_s": self._import_s,
+            "build_s": self._build_s,
+            "train_s": trained - started,
+            "evaluate_s": evaluated - trained,
+            "checkpoint_s": None,
+            "wait_s": self._wait_s,
+            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "parameters": self._program.parameters,
+            "macs": self._program.macs,
+            "device": self._device,
+            "worker": f"{socket.gethostname()}:{os.getpid()}",
+            "is_program_reused": self._is_reused,
+            "versions": self._versions,
+        }
+        self._import_s = self._build_s = None
+        self._wait_s = 0.0
+        self._rows.append(row)
+        checkpoint.write(
+            self._folder,
+            Checkpoint(
+                epoch=epoch,
+                attempt=assignment.attempt,
+                rows=tuple(self._rows),
+                model=checkpoint.snapshot(model.variables),
+                optimizer=checkpoint.snapshot(model.optimizer.variables),
+            ),
+        )
+        row["checkpoint_s"] = time.perf_counter() - evaluated
+        return row
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """Why a trial failed, as plain data: ``reason`` and ``detail``."""
+    text = f"{type(error).__name__}: {error}"
+    name = type(error).__name__
+    if isinstance(error, KnobError):
+        return {"reason": Reason.INFEASIBLE.value, "detail": str(error)}
+    is_out_of_memory = (
+        isinstance(error, MemoryError)
+        or name in ("ResourceExhaustedError", "OutOfMemoryError")
+        or "RESOURCE_EXHAUSTED" in text
+        or "out of memory" in text.lower()
+    )
+    trace = "".join(traceback.format_exception(error))[-LARGEST_DETAIL:]
+    return {"reason": (Reason.OUT_OF_MEMORY if is_out_of_memory else Reason.EXCEPTION).value, "detail": trace}
+
+
+def channel_statistics(images: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of images as floats from 0 to 1; a channel that never changes has deviation 1.
+
+    Args:
+        images: (count, height, width, channels), uint8 or float32 from 0 to 1.
+    """
+    largest = 255.0 if images.dtype == np.uint8 else 1.0
+    mean = images.mean(axis=(0, 1, 2), dtype=np.float64) / largest
+    deviation = images.std(axis=(0, 1, 2), dtype=np.float64) / largest
+    deviation[deviation < 1e-6] = 1.0
+    return tuple(map(float, mean)), tuple(map(float, deviation))
+
+
+def _one_hot(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.float32]:
+    targets = np.zeros((len(labels), num_classes), np.float32)
+    targets[np.arange(len(labels)), labels] = 1
+    return targets
+
+
+def _train_loss(history: Mapping[str, list[float]]) -> float:
+    """Mean cross-entropy of an epoch; NaN as soon as the loss that was minimised is not finite."""
+    return float(history["cross_entropy"][0]) if np.isfinite(history["loss"][0]) else float("nan")
+
+
+def _versions(backend: str) -> dict[str, str]:
+    import platform
+    from importlib import metadata
+
+    packages = ("sweeper", "keras", backend, "numpy", "ray")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}

@@ -1,0 +1,422 @@
+"""What every architecture must do, and what is particular to some.
+
+The first part is a conformance kit: it runs over all files in ``architectures/``, so a new family is tested by being there. It
+uses the family's smallest instance (``tiny``) wherever size does not matter.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import keras
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import architectures
+from sweeper import catalog
+from sweeper.catalog import Parameter, Published
+from sweeper.errors import KnobError
+from sweeper.space import TRAINING, Choice, Configuration, Float, Int, Knob, Space, Value
+from sweeper.training import measure
+
+NAMES = catalog.names("architecture")
+SPACES = [name for name in catalog.names("space") if catalog.load("space", name).architecture in NAMES]
+SHAPES = ((8, 8, 1), (28, 28, 1), (32, 32, 3), (48, 48, 1), (20, 12, 3))
+"""Digits, MNIST, CIFAR, FER, and an image that is not square."""
+
+SHAPES_OF_SPACES = SHAPES[:4]
+PUBLISHED = [(name, published) for name in NAMES for published in catalog.load("architecture", name).published]
+
+
+def build(name: str, shape: tuple[int, int, int] = (8, 8, 1), num_classes: int = 10, **knobs: Any) -> keras.Model:
+    """The smallest instance of an architecture, with some of its knobs changed."""
+    function = catalog.load("architecture", name)
+    return function(shape, num_classes, **{**function.tiny, **knobs})
+
+
+def images(shape: tuple[int, int, int], number: int = 16) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).normal(size=(number, *shape)).astype("float32")
+
+
+def variations(name: str) -> Iterator[dict[str, Any]]:
+    """No change, then each text or boolean option of the architecture's spaces, one at a time."""
+    yield {}
+    for space_name in SPACES:
+        space: Space = catalog.load("space", space_name)
+        for knob_name, knob in space.model.items() if space.architecture == name else ():
+            if isinstance(knob, Choice):
+                for option in knob.options:
+                    if isinstance(option, (str, bool)) and option != knob.default:
+                        yield {knob_name: option}
+
+
+def corners(knob: Knob) -> tuple[Value, ...]:
+    """All options of a choice; both ends of a range."""
+    if isinstance(knob, Choice):
+        return knob.options
+    assert isinstance(knob, (Int, Float))
+    return (knob.low, knob.high)
+
+
+def draw(knob: Knob, generator: random.Random) -> Value:
+    if isinstance(knob, Choice):
+        return generator.choice(knob.options)
+    if isinstance(knob, Int):
+        return generator.randint(knob.low, knob.high)
+    assert isinstance(knob, Float)
+    return generator.uniform(knob.low, knob.high)
+
+
+def points(space: Space, *, num_random: int = 4) -> Iterator[Configuration]:
+    """The default, every other corner of every knob of the model beside the defaults, and a few random points."""
+    yield space.default()
+    for name, knob in space.model.items():
+        for value in [value for value in corners(knob) if value != knob.default]:
+            fixed: Configuration = {name: value}
+            child = knob
+            while child.condition is not None:
+                parent, values = child.condition
+                fixed[parent] = values[0]
+                child = space.model[parent]
+            yield space.default(fixed)
+    generator = random.Random(0)
+    for _ in range(num_random):
+        configuration: Configuration = {}
+        for name, knob in space.knobs.items():
+            if name in space.active(configuration):
+                configuration[name] = draw(knob, generator)
+        yield configuration
+
+
+@pytest.fixture
+def half_precision() -> Iterator[None]:
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    keras.config.set_dtype_policy(previous)
+
+
+# ---------------------------------------------------------------------------------------------------------- what a model gives
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_gives_one_float32_logit_per_class(name: str, shape: tuple[int, int, int]) -> None:
+    model = build(name, shape, num_classes=5)
+    assert model.input_shape == (None, *shape)
+    logits = np.asarray(model(images(shape, number=3)))
+    assert logits.shape == (3, 5)
+    assert logits.dtype == np.float32
+    assert np.isfinite(logits).all()
+    assert not np.allclose(logits.sum(axis=1), 1.0), "the outputs look like probabilities; the head must give logits"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("half_precision")
+def test_logits_are_float32_under_half_precision(name: str) -> None:
+    model = build(name)
+    assert any(layer.compute_dtype == "float16" for layer in model.layers), "the dtype policy is not followed"
+    logits = model(images((8, 8, 1)))
+    assert keras.backend.standardize_dtype(logits.dtype) == "float32"
+    assert np.isfinite(np.asarray(logits)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_uncompiled_and_functional(name: str) -> None:
+    model = build(name)
+    assert isinstance(model, keras.Function), "build it with keras.Model(inputs, outputs)"
+    assert not model.compiled
+    assert model.name == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_does_not_depend_on_the_others_of_its_batch(name: str) -> None:
+    model = build(name)
+    batch = images((8, 8, 1), number=4)
+    np.testing.assert_allclose(np.asarray(model(batch))[:1], np.asarray(model(batch[:1])), atol=1e-4)
+
+
+# ------------------------------------------------------------------------------------------------------------------ training
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_weight_gets_a_gradient(name: str) -> None:
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("gradients are taken with TensorFlow here")
+    import tensorflow as tf
+
+    def dead_weights(seed: int, knobs: dict[str, Any]) -> dict[int, str]:
+        random.seed(seed)
+        model = build(name, (12, 12, 1), **knobs)
+        labels = np.arange(16) % 10
+        with tf.GradientTape() as tape:
+            logits = model(images((12, 12, 1)), training=True)
+            loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+        gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+        return {
+            position: weight.path
+            for position, (weight, gradient) in enumerate(zip(model.trainable_weights, gradients, strict=True))
+            # The bias of attention's keys shifts all scores of a query alike, which softmax ignores.
+            if gradient is None or not (np.any(gradient) or weight.path.endswith("key/bias"))
+        }
+
+    for knobs in variations(name):
+        dead = dead_weights(1, knobs)
+        if dead:
+            # Rectifiers of a very small network can all be shut by chance, but not with every seed.
+            others = [dead_weights(seed, knobs) for seed in (2, 3)]
+            dead = {position: path for position, path in dead.items() if all(position in other for other in others)}
+        assert not dead, f"with {knobs}: no gradient reaches {list(dead.values())}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_learns_a_few_digits_by_heart(name: str) -> None:
+    digits = load_digits()
+    pixels = ((digits.images[:40, :, :, None] - 4.9) / 6.0).astype("float32")
+    labels = digits.target[:40]
+    random.seed(3)
+    model = build(name)
+    model.compile(
+        optimizer=keras.optimizers.Adam(0.01),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    for _ in range(80):
+        model.train_on_batch(pixels, labels)
+    accuracy = float(np.mean(np.asarray(model(pixels)).argmax(axis=1) == labels))
+    assert accuracy > 0.95
+
+
+# ------------------------------------------------------------------------------------------------------------- reproducibility
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pythons_seed_decides_the_weights(name: str) -> None:
+    def variables(seed: int) -> list[np.ndarray[Any, Any]]:
+        random.seed(seed)
+        return [np.asarray(variable) for variable in build(name).variables]
+
+    first, again, other = variables(1), variables(1), variables(2)
+    assert all(np.array_equal(one, two) for one, two in zip(first, again, strict=True))
+    for one, two in zip(first, other, strict=True):
+        is_random = one.ndim >= 2 and np.ptp(one) > 0
+        assert not is_random or not np.array_equal(one, two), f"a weight of shape {one.shape} ignores the seed"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_two_weights_start_alike(name: str) -> None:
+    random_weights = [np.asarray(weight) for weight in build(name).trainable_weights if np.ptp(np.asarray(weight)) > 0]
+    for position, one in enumerate(random_weights):
+        for two in random_weights[:position]:
+            assert not np.array_equal(one, two), f"two weights of shape {one.shape} share one initialiser's values"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_survives_its_configuration(name: str) -> None:
+    for knobs in variations(name):
+        model = build(name, **knobs)
+        twin = type(model).from_config(model.get_config())
+        twin.set_weights(model.get_weights())
+        np.testing.assert_array_equal(np.asarray(twin(images((8, 8, 1)))), np.asarray(model(images((8, 8, 1)))))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_survives_json(name: str) -> None:
+    model = build(name)
+    assert keras.models.model_from_json(model.to_json()).to_json() == model.to_json()
+
+
+# --------------------------------------------------------------------------------------------------------------------- knobs
+
+
+def wrong_values(parameter: Parameter) -> tuple[object, ...]:
+    """Values no knob of this kind may have."""
+    if isinstance(parameter.default, bool):
+        return ("yes", 1, None)
+    if isinstance(parameter.default, int):
+        return (-1, 1.5, True, "large", None)
+    if isinstance(parameter.default, float):
+        return (-1.0, math.nan, math.inf, True, "much", None)
+    return ("no such option", "", 3, None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_knobs_are_refused_with_a_sentence(name: str) -> None:
+    for parameter in catalog.parameters("architecture", name).values():
+        for value in wrong_values(parameter):
+            with pytest.raises(KnobError) as caught:
+                build(name, **cast(Any, {parameter.name: value}))
+            message = str(caught.value)
+            assert f"'{parameter.name}'" in message
+            assert repr(value) in message or str(value) in message
+            assert "llowed" in message, f"the message does not say what is allowed: {message}"
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (0, 8, 1), (8, 8, 1, 1), (None, None, 1)], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_shapes_are_refused(name: str, shape: Any) -> None:
+    with pytest.raises(KnobError, match="input_shape"):
+        build(name, shape)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_zero_classes_are_refused(name: str) -> None:
+    with pytest.raises(KnobError, match="num_classes"):
+        build(name, num_classes=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_signature_is_readable_from_the_source(name: str) -> None:
+    function = catalog.load("architecture", name)
+    read = catalog.parameters("architecture", name)
+    signature = inspect.signature(function)
+    assert list(signature.parameters)[:2] == ["input_shape", "num_classes"]
+    keywords = {key: value for key, value in signature.parameters.items() if value.kind is value.KEYWORD_ONLY}
+    assert {key: value.default for key, value in keywords.items()} == {key: knob.default for key, knob in read.items()}
+    assert not set(read) & set(TRAINING), "a knob has the name of a field of the training recipe"
+    for parameter in read.values():
+        assert isinstance(parameter.default, (bool, int, float, str))
+        assert parameter.annotation == type(parameter.default).__name__
+        assert f"{parameter.name}:" in (function.__doc__ or ""), f"the docstring does not explain '{parameter.name}'"
+    for arguments in (function.tiny, *(published.arguments for published in function.published)):
+        assert set(arguments) <= set(read)
+    assert catalog.summary("architecture", name)
+    assert function.paper
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_space_and_signature_agree(name: str) -> None:
+    space: Space = catalog.load("space", name)
+    read = catalog.parameters("architecture", space.architecture)
+    for knob_name, knob in space.model.items():
+        assert knob_name in read, f"'{knob_name}' is no argument of {space.architecture}"
+        default = read[knob_name].default
+        assert knob.default == default
+        assert type(knob.default) is type(default)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_everything_a_space_can_produce_builds(name: str) -> None:
+    space: Space = catalog.load("space", name)
+    function = catalog.load("architecture", space.architecture)
+    for number, configuration in enumerate(points(space)):
+        assert space.problems(configuration) == []
+        knobs = {key: value for key, value in configuration.items() if key in space.model}
+        shapes = SHAPES_OF_SPACES if number == 0 else (SHAPES_OF_SPACES[number % len(SHAPES_OF_SPACES)],)
+        for shape in shapes:
+            model = function(shape, 10, **knobs)
+            assert model.output_shape == (None, 10)
+
+
+# ------------------------------------------------------------------------------------------------------------------- the paper
+
+
+@pytest.mark.parametrize(
+    ("name", "published"), PUBLISHED, ids=[f"{name}-{'-'.join(map(str, p.arguments.values()))}" for name, p in PUBLISHED]
+)
+def test_has_the_published_size(name: str, published: Published) -> None:
+    model = catalog.load("architecture", name)(published.input_shape, published.num_classes, **published.arguments)
+    assert measure.trainable_parameters(model) == published.parameters
+    if published.macs is not None:
+        assert measure.count_macs(model) == pytest.approx(published.macs, rel=published.macs_tolerance)
+
+
+def test_files_name_no_backend() -> None:
+    for path in Path(architectures.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for module in modules:
+                assert module.split(".")[0] not in {"tensorflow", "torch", "jax", "numpy", "tf_keras"}, (
+                    f"{path.name} imports {module}"
+                )
+                assert not module.startswith(("keras.src", "keras.backend")), f"{path.name} imports {module}"
+            if isinstance(node, ast.Attribute):
+                is_private = node.attr == "src" and isinstance(node.value, ast.Name) and node.value.id == "keras"
+                assert not is_private, f"{path.name} reaches into keras.src"
+                assert node.attr != "numpy", f"{path.name} takes values out of the graph with .numpy()"
+
+
+# ------------------------------------------------------------------------------------------------------- families on their own
+
+
+def layer_shapes(model: keras.Model, kind: Any) -> list[tuple[int | None, ...]]:
+    return [layer.output.shape for layer in model.layers if isinstance(layer, kind)]
+
+
+def test_cnn_default_has_about_a_million_parameters() -> None:
+    model = catalog.load("architecture", "cnn")((48, 48, 1), 7)
+    assert 800_000 < measure.trainable_parameters(model) < 1_100_000
+
+
+def test_cnn_stops_pooling_at_one_pixel() -> None:
+    model = build("cnn", (5, 9, 1), num_blocks=5)
+    assert [shape[1:3] for shape in layer_shapes(model, keras.layers.MaxPooling2D)] == [(2, 4), (1, 2)]
+
+
+def test_resnet_variant_gives_way_to_a_knob_beside_it() -> None:
+    resnet = catalog.load("architecture", "resnet")
+    plain = measure.trainable_parameters(resnet((32, 32, 3), 10, variant="18"))
+    same = measure.trainable_parameters(resnet((32, 32, 3), 10, variant="18", width=64, block="basic"))
+    narrow = measure.trainable_parameters(resnet((32, 32, 3), 10, variant="18", width=16))
+    assert plain == same
+    assert narrow == measure.trainable_parameters(resnet((32, 32, 3), 10, blocks_per_stage="2-2-2-2", width=16, stem="large"))
+
+
+def test_resnet_halves_once_per_stage_and_stays_at_one_pixel() -> None:
+    model = build("resnet", (6, 8, 1), blocks_per_stage="1-1-1-1-1", width=2)
+    assert [shape[1:] for shape in layer_shapes(model, keras.layers.Add)] == [
+        (6, 8, 2), (3, 4, 4), (2, 2, 8), (1, 1, 16), (1, 1, 32)
+    ]  # fmt: skip
+
+
+def test_resnet_bottleneck_strides_in_its_3x3_convolution() -> None:
+    model = build("resnet", (16, 16, 3), block="bottleneck", blocks_per_stage="1-2-1")
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D) and layer.strides == (2, 2):
+            is_shortcut = layer.filters == 4 * layer.kernel.shape[2] // 2
+            assert layer.kernel_size == (3, 3) or (layer.kernel_size == (1, 1) and is_shortcut)
+        if isinstance(layer, keras.layers.Conv2D):
+            assert not layer.use_bias
+
+
+@pytest.mark.parametrize("text", ["2-0", "2-", "-2", "2,2", "2 2", "two", "02"])
+def test_resnet_refuses_stages_it_cannot_read(text: str) -> None:
+    with pytest.raises(KnobError, match="blocks_per_stage"):
+        build("resnet", blocks_per_stage=text)
+
+
+def test_squeeze_excitation_keeps_at_least_four_units() -> None:
+    model = build("resnet", width=32, attention="se", squeeze_ratio=1000)
+    units = [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    assert units == [4, 32, 4, 64, 10]
+
+
+def test_vit_says_which_patches_fit() -> None:
+    with pytest.raises(KnobError) as caught:
+        build("vit", (18, 30, 1), patch_size=4)
+    assert "'patch_size' is 4" in str(caught.value)
+    assert "18x30" in str(caught.value)
+    assert "1, 2, 3, 6" in str(caught.value)
+
+
+def test_vit_refuses_heads_that_do_not_divide_the_width() -> None:
+    with pytest.raises(KnobError, match="'num_heads' is 3, which does not divide a 'width' of 16"):
+        build("vit", num_heads=3)
+
+
+def test_vit_pools_over_patches_or_reads_a_token() -> None:
+    with_token = measure.trainable_parameters(build("vit", pooling="class_token"))
+    without = measure.trainable_parameters(build("vit", pooling="mean"))
+    assert with_token - without == 2 * 16, "a token and its position"
+
+
+def test_vit_default_is_a_miniature() -> None:
+    assert 130_000 < measure.trainable_parameters(catalog.load("architecture", "vit")((48, 48, 1), 7)) < 160_000

@@ -1,0 +1,326 @@
+"""The datasets that need no download: what they give, and what they say of bad input."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sweeper import catalog
+from sweeper.datasets import Dataset, Split
+from sweeper.datasets.arrays import arrays
+from sweeper.datasets.digits import digits
+from sweeper.errors import DatasetError
+
+# Digits
+
+
+def three(data: Dataset) -> dict[str, Split]:
+    return {"train": data.train, "validation": data.validation, "test": data.read_test()}
+
+
+@pytest.mark.parametrize("name", ["arrays", "digits"])
+def test_catalog_reads_them_without_importing(name: str) -> None:
+    assert name in catalog.names("dataset")
+    assert catalog.summary("dataset", name)
+    assert catalog.parameters("dataset", name)
+    assert catalog.load("dataset", name).source
+    assert catalog.load("dataset", name).licence
+
+
+def test_digits() -> None:
+    data = digits()
+    assert data.name == "digits"
+    assert data.class_names == tuple("0123456789")
+    assert data.input_shape == (8, 8, 1)
+    sizes = {name: len(split) for name, split in three(data).items()}
+    assert sum(sizes.values()) == 1797
+    assert sizes == {"train": 1079, "validation": 359, "test": 359}
+    for split in three(data).values():
+        assert split.images.dtype == np.uint8
+        assert split.labels.dtype == np.int64
+        assert set(np.unique(split.images)) <= {round(level * 255 / 16) for level in range(17)}
+        assert (split.images.min(), split.images.max()) == (0, 255)
+        assert (np.bincount(split.labels, minlength=10) > 0.09 * len(split)).all()
+
+
+def test_digits_splits_hold_every_image_once() -> None:
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    original = sorted((label, *image) for image, label in zip(images.tolist(), labels.tolist(), strict=True))
+    found = []
+    for split in three(digits(split_seed=3)).values():
+        levels = np.rint(split.images.reshape(len(split), 64) * (16 / 255))
+        found += [(label, *image) for image, label in zip(levels.tolist(), split.labels.tolist(), strict=True)]
+    assert sorted(found) == original
+
+
+def test_digits_are_stratified_exactly() -> None:
+    from sklearn.datasets import load_digits
+
+    counts = np.bincount(load_digits().target)
+    data = digits(validation_fraction=0.25, test_fraction=0.1)
+    assert np.bincount(data.validation.labels).tolist() == [round(count * 0.25) for count in counts]
+    assert np.bincount(data.read_test().labels).tolist() == [round(count * 0.1) for count in counts]
+
+
+def test_digits_follow_the_seed() -> None:
+    first, again, other = (three(digits(split_seed=seed)) for seed in (5, 5, 6))
+    for name, split in first.items():
+        assert np.array_equal(split.images, again[name].images)
+        assert np.array_equal(split.labels, again[name].labels)
+        assert not np.array_equal(split.images, other[name].images)
+
+
+def test_digits_split_is_the_same_in_every_release() -> None:
+    """These labels are those of the first release; a study resumed with others would validate on what it trained on."""
+    assert digits().validation.labels[:20].tolist() == EXPECTED_LABELS
+
+
+EXPECTED_LABELS = [1, 8, 5, 4, 7, 7, 5, 2, 2, 6, 3, 7, 4, 4, 0, 6, 6, 5, 4, 9]
+
+
+@pytest.mark.parametrize("size", [9, 16, 64])
+def test_digits_resized(size: int) -> None:
+    small, large = digits(), digits(size=size)
+    assert large.input_shape == (size, size, 1)
+    assert large.train.images.dtype == np.uint8
+    assert np.array_equal(small.train.labels, large.train.labels)
+    means = [data.train.images.mean(axis=(1, 2, 3)) for data in (small, large)]
+    assert np.abs(means[0] - means[1]).max() < 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"size": 7}, "size is 7; allowed: a whole number from 8 to 64"),
+        ({"size": 65}, "size is 65"),
+        ({"size": 8.0}, "size is 8.0"),
+        ({"split_seed": -1}, "split_seed is -1"),
+        ({"validation_fraction": 0}, "validation_fraction is 0; allowed: above 0 and below 1"),
+        ({"test_fraction": float("nan")}, "test_fraction is nan"),
+        ({"test_fraction": "0.2"}, "test_fraction is '0.2'"),
+        ({"test_fraction": 0.5, "validation_fraction": 0.5}, "leave a split without any"),
+        ({"test_fraction": 0.001}, "leave a split without any"),
+    ],
+)
+def test_digits_refuse(arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(DatasetError, match=re.escape(text)):
+        digits(**arguments)
+
+
+# Arrays
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    """Arrays of a good file, some of them changed; None leaves one out."""
+    generator = np.random.default_rng(0)
+    made: dict[str, Any] = {}
+    for name, count in (("train", 9), ("validation", 6), ("test", 3)):
+        made[f"x_{name}"] = generator.integers(0, 256, (count, 5, 4, 3), dtype=np.uint8)
+        made[f"y_{name}"] = np.arange(count) % 3
+    return {name: value for name, value in {**made, **changes}.items() if value is not None}
+
+
+def save(folder: Path, **changes: Any) -> str:
+    np.savez(folder / "mine.npz", **content(**changes))
+    return str(folder / "mine.npz")
+
+
+def test_arrays(tmp_path: Path) -> None:
+    data = arrays(path=save(tmp_path))
+    assert (data.name, data.num_classes, data.class_names) == ("arrays", 3, ("0", "1", "2"))
+    assert data.input_shape == (5, 4, 3)
+    for name, split in three(data).items():
+        assert np.array_equal(split.images, content()[f"x_{name}"])
+        assert np.array_equal(split.labels, content()[f"y_{name}"])
+        assert split.labels.dtype == np.int64
+
+
+def test_arrays_with_class_names(tmp_path: Path) -> None:
+    assert arrays(path=save(tmp_path), class_names=("cat", "dog", "emu")).class_names == ("cat", "dog", "emu")
+    # A study file gives a list.
+    assert arrays(path=save(tmp_path), class_names=["cat", "dog", "emu"]).num_classes == 3  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f8"])
+def test_arrays_of_floats_become_float32(tmp_path: Path, dtype: str) -> None:
+    images = {name: (value[..., 0] / 255).astype(dtype) for name, value in content().items() if name.startswith("x")}
+    data = arrays(path=save(tmp_path, **images))
+    assert data.input_shape == (5, 4, 1)
+    for name, split in three(data).items():
+        assert split.images.dtype == np.dtype("float32")
+        assert np.array_equal(split.images[..., 0], images[f"x_{name}"].astype("float32"))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64", ">i2"])
+def test_arrays_with_labels_of_any_whole_type(tmp_path: Path, dtype: str) -> None:
+    labels = {name: value.astype(dtype) for name, value in content().items() if name.startswith("y")}
+    assert arrays(path=save(tmp_path, **labels)).train.labels.tolist() == [0, 1, 2] * 3
+
+
+def test_arrays_compressed(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "small.npz", **content())
+    assert len(arrays(path=str(tmp_path / "small.npz")).read_test()) == 3
+
+
+def test_arrays_without_a_test_split(tmp_path: Path) -> None:
+    data = arrays(path=save(tmp_path, x_test=None, y_test=None))
+    assert len(data.train) == 9
+    with pytest.raises(DatasetError, match=r"mine\.npz has no test split"):
+        data.read_test()
+
+
+@pytest.mark.parametrize("name", ["x_test", "y_test"])
+def test_arrays_read_the_test_split_only_when_asked(tmp_path: Path, name: str) -> None:
+    path = Path(save(tmp_path))
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo(f"{name}.npy").header_offset + 60
+    data = bytearray(path.read_bytes())
+    data[start : start + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    loaded = arrays(path=str(path))
+    assert len(loaded.train) == 9
+    with pytest.raises(DatasetError, match=f"{name} is damaged"):
+        loaded.read_test()
+
+
+def test_arrays_damaged_training_split(tmp_path: Path) -> None:
+    path = Path(save(tmp_path))
+    data = bytearray(path.read_bytes())
+    data[300:340] = b"\xff" * 40
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match="x_train is damaged"):
+        arrays(path=str(path))
+
+
+def test_arrays_whose_file_vanished_before_the_test_split(tmp_path: Path) -> None:
+    data = arrays(path=save(tmp_path))
+    (tmp_path / "mine.npz").unlink()
+    with pytest.raises(DatasetError, match="there is no file"):
+        data.read_test()
+
+
+def npy() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.arange(3))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("data", [b"", b"x_train,y_train\n", b"\x93NUMPY" + bytes(100), npy(), b"\x80\x04K\x01.", bytes(999)])
+def test_arrays_refuse_files_that_are_no_archive(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "mine.npz").write_bytes(data)
+    with pytest.raises(DatasetError, match=rf"mine\.npz is not an \.npz file \({len(data)} bytes\).*numpy\.savez"):
+        arrays(path=str(tmp_path / "mine.npz"))
+
+
+@pytest.mark.parametrize("keep", [10, 500, 1000])
+def test_arrays_refuse_files_that_are_cut_off(tmp_path: Path, keep: int) -> None:
+    path = Path(save(tmp_path))
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DatasetError, match="cut off"):
+        arrays(path=str(path))
+
+
+def test_arrays_refuse_paths(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"there is no file .*gone\.npz"):
+        arrays(path=str(tmp_path / "gone.npz"))
+    with pytest.raises(DatasetError, match="is a folder"):
+        arrays(path=str(tmp_path))
+
+
+def test_arrays_refuse_members_that_are_no_arrays(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "mine.npz", "w") as archive:
+        for name in content():
+            archive.writestr(name, b"hello")
+    with pytest.raises(DatasetError, match="x_train is not a NumPy array"):
+        arrays(path=str(tmp_path / "mine.npz"))
+
+
+def one_hot(labels: Any) -> Any:
+    return np.eye(3, dtype=np.int64)[labels]
+
+
+GOOD = content()
+X, Y = GOOD["x_train"], GOOD["y_train"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"x_train": None, "X_train": X}, "lacks x_train. Did you mean 'X_train'? It holds: y_train, x_validation"),
+        ({"y_train": None, "x_validation": None}, "lacks y_train, x_validation."),
+        ({"x_test": None}, "lacks x_test."),
+        ({"y_test": None}, "may be added, both or neither"),
+        ({"x_train": np.array([[1], [1, 2]], dtype=object)}, "x_train holds Python objects"),
+        ({"y_train": np.array(["a"] * 9, dtype=object)}, "y_train holds Python objects"),
+        ({"x_train": X.reshape(9, -1)}, "images have shape (9, 60)"),
+        ({"x_train": X[None]}, "images have shape (1, 9, 5, 4, 3)"),
+        ({"x_train": X.transpose(0, 3, 1, 2)}, "with 1 or 3 channels"),
+        ({"x_train": X.astype("int64")}, "images are int64; allowed: uint8"),
+        ({"x_train": X > 9}, "images are bool"),
+        ({"x_train": X.astype("complex64")}, "images are complex64"),
+        ({"x_train": X.astype("float32")}, "must lie between 0 and 1"),
+        ({"x_train": np.full((9, 5, 4, 3), np.nan)}, "without NaN"),
+        ({"x_train": np.full((9, 5, 4, 3), 1e300)}, "must lie between 0 and 1"),
+        ({"x_train": np.full((9, 5, 4, 3), -0.1)}, "must lie between 0 and 1"),
+        ({"x_train": X[:8]}, "training split: 8 images, but labels of shape (9,)"),
+        ({"x_train": X[:0], "y_train": Y[:0]}, "training split: there is no image in it"),
+        ({"x_validation": X[:0], "y_validation": Y[:0]}, "validation split: there is no image in it"),
+        ({"x_validation": X[:6, :4]}, "validation split: images are (4, 4, 3), but the training images are (5, 4, 3)"),
+        ({"y_train": Y - 1}, "labels run from -1 to 1; allowed: 0 to 2"),
+        ({"y_train": Y.astype("float64")}, "labels are float64; allowed: whole numbers"),
+        ({"y_train": Y.astype("str")}, "labels are <U"),
+        ({"y_train": Y.astype("bool")}, "labels are bool"),
+        ({"y_train": one_hot(Y)}, "labels have shape (9, 3); allowed: (count,). Convert one-hot rows"),
+        ({"y_train": np.array(1)}, "labels have shape ()"),
+        ({"y_train": Y * 2}, "3 of 5 classes occur; class 1 has no image"),
+        ({"y_train": Y % 2}, "2 of 3 classes occur; class 2 has no image"),
+        ({"y_train": Y + 1}, "3 of 4 classes occur; class 0 has no image"),
+        ({"y_train": Y * 10**12}, "3 of 2000000000001 classes occur; class 1 has"),
+        ({"y_train": Y.astype("uint64") + np.uint64(2**63)}, "labels run from -"),
+        ({"y_train": Y * 0, "y_validation": GOOD["y_validation"] * 0}, "all labels are 0"),
+    ],
+)
+def test_arrays_refuse(tmp_path: Path, changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(DatasetError, match=re.escape(text)) as caught:
+        arrays(path=save(tmp_path, **changes))
+    assert "mine.npz" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (("a", "b"), "labels run from 0 to 2; allowed: 0 to 1"),
+        (("a", "b", "c", "d"), "3 of 4 classes occur; class 3 has no image"),
+        (("a", "b", "a"), "has a name twice"),
+        (("a",), "one name only"),
+        ("abc", "class_names is 'abc'; allowed: a list of texts"),
+        ((1, 2, 3), "class_names is (1, 2, 3)"),
+        (("a", "", "b"), "allowed: a list of texts"),
+    ],
+)
+def test_arrays_refuse_class_names(tmp_path: Path, names: Any, text: str) -> None:
+    with pytest.raises(DatasetError, match=re.escape(text)):
+        arrays(path=save(tmp_path), class_names=names)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"y_test": np.array([0, 1, 3])}, "test split: labels run from 0 to 3"),
+        ({"x_test": X[:3, :, :3]}, "test split: images are (5, 3, 3)"),
+        ({"x_test": np.array([None] * 3)}, "x_test holds Python objects"),
+        ({"x_test": X[:2]}, "test split: 2 images"),
+    ],
+)
+def test_arrays_refuse_a_test_split_when_it_is_read(tmp_path: Path, changes: dict[str, Any], text: str) -> None:
+    data = arrays(path=save(tmp_path, **changes))
+    with pytest.raises(DatasetError, match=re.escape(text)):
+        data.read_test()

@@ -63,7 +63,7 @@ def cnn(
         kernel_size: Side of the convolution window in pixels, from 1.
         batch_norm: Whether to normalise after each convolution; without it the convolutions have biases.
         attention: ``none``, or ``se`` for squeeze-and-excitation at the end of each block.
-        squeeze_ratio: Channels per hidden unit of that attention, from 1; at least four units; unused without it.
+        squeeze_ratio: Channels per hidden unit of that attention, which keeps at least four, from 1; unused without it.
         dropout: Share of values dropped after each block, 0 to below 1.
         head: ``flatten`` keeps every position and adds a hidden dense layer; ``average`` averages over positions.
         dense_units: Units of the hidden dense layer, from 1; used with ``head="flatten"`` only.

@@ -84,7 +84,7 @@ def resnet(
         width: Filters of the first stage's 3x3 convolutions; doubles from stage to stage.
         stem: ``small`` (3x3, keeps the size) or ``large`` (7x7 with stride 2, then 3x3 max pooling with stride 2).
         attention: ``none``, or ``se`` for squeeze-and-excitation at the end of each block's residual branch.
-        squeeze_ratio: Channels per hidden unit of that attention, from 1; at least four units; unused without it.
+        squeeze_ratio: Channels per hidden unit of that attention, which keeps at least four, from 1; unused without it.
         dropout: Share of values dropped before the head, 0 to below 1.
 
     Raises:

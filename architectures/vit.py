@@ -45,7 +45,7 @@ def _published(variant: str, parameters: int, macs: int, macs_tolerance: float =
 
 @architecture(
     paper="Dosovitskiy et al., An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale, arXiv:2010.11929",
-    tiny={"patch_size": 4, "width": 16, "depth": 2, "num_heads": 2, "dropout": 0.0},
+    tiny={"patch_size": 4, "width": 16, "depth": 1, "num_heads": 2, "dropout": 0.0},
     published=(
         # The published 1.3 G is itself rounded by up to 4 %.
         _published("tiny/16", 5_717_416, 1_300_000_000, macs_tolerance=0.04),

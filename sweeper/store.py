@@ -208,23 +208,19 @@ class StudyStore:
         schema = records.schema()
         fields = [schema.field(name) for name in columns]
         tables: dict[str, pa.Table] = {}
-        missing: set[str] = set()
         for listing in itertools.count():
             fresh = [name for name in self._names() if name not in tables]
             if not fresh and listing > 0:
                 return tables
-            gone = set()
             for name in fresh:
+                path = self.folder / "ledger" / name
                 try:
-                    tables[name] = _read_part(self.folder / "ledger" / name, fields)
+                    tables[name] = _read_part(path, fields)
                 except FileNotFoundError:
-                    gone.add(name)
-            if gone & missing:
-                raise LedgerError(
-                    f"{self.folder / 'ledger' / min(gone & missing)} is listed but cannot be opened. If it is a link, restore "
-                    "what it leads to; else check the file system."
-                )
-            missing = gone
+                    if os.path.islink(path):
+                        raise LedgerError(f"{path} is a link to nowhere. Restore what it leads to.") from None
+                    # Merged and deleted meanwhile; a network folder may list it for some seconds more.
+                    time.sleep(0.01)
         raise AssertionError("unreachable")
 
     def _names(self) -> list[str]:

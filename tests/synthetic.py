@@ -53,7 +53,7 @@ def build(*, num_arms: int = 3, trials_per_arm: int = 8, max_epochs: int = 9, se
     for plan in plans:
         _stop_early(plan, [other for other in plans if other["arm"] == plan["arm"]], max_epochs)
     if trials_per_arm > 3:
-        plans[3 * num_arms].update(status="failed", reason="nan", num_epochs=2, fails=True)
+        plans[3 * num_arms].update(status="failed", reason="nan", num_epochs=min(2, max_epochs), fails=True)
     if confirm_seeds:
         plans += _confirmations(plans, list(arms), confirm_seeds, max_epochs, seed)
     epochs = _epoch_rows(plans)
@@ -178,8 +178,8 @@ def _trial_row(plan: dict[str, Any], epochs: list[dict[str, Any]]) -> dict[str, 
     rows = [row for row in epochs if row["trial"] == plan["trial"]]
     last = rows[-1]
     finite = [row for row in rows if np.isfinite(row["val_accuracy"])]
-    best = max(finite, key=lambda row: float(row["val_accuracy"]))
-    lowest = min(finite, key=lambda row: float(row["val_loss"]))
+    best = max(finite, key=lambda row: float(row["val_accuracy"]), default={"val_accuracy": None, "epoch": None})
+    lowest = min(finite, key=lambda row: float(row["val_loss"]), default={"val_loss": None, "epoch": None})
     times = ("import_s", "build_s", "train_s", "evaluate_s", "checkpoint_s", "wait_s")
     return (
         {name: last[name] for name in TRIAL_COLUMNS if name in last}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from sweeper.analysis import progress, results, summary
+from sweeper import records
+from sweeper.analysis import pareto, progress, results, summary
 from sweeper.errors import InputError, UnknownNameError
 from sweeper.records import BEST_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS
 from tests import synthetic
@@ -63,6 +67,22 @@ def test_results_need_their_columns_and_an_objective(digits: results.Results) ->
 def test_columns_of_none_become_numbers(digits: results.Results) -> None:
     trials = digits.trials.assign(macs=pd.Series([None] * len(digits.trials), dtype=object))
     assert dataclasses.replace(digits, trials=trials).trials["macs"].dtype == float
+
+
+def test_tables_read_from_parquet_give_the_same_frames(digits: results.Results, tmp_path: Path) -> None:
+    tables = {}
+    for name, frame in (("trials", digits.trials), ("epochs", digits.epochs)):
+        schema = pa.schema([records.schema().field(column) for column in frame.columns if column not in BEST_COLUMNS])
+        for column in set(frame.columns) & set(BEST_COLUMNS):
+            schema = schema.append(pa.field(column, pa.float64()))
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("list")
+        pq.write_table(pa.table({key: rows[key] for key in schema.names}, schema=schema), tmp_path / f"{name}.parquet")
+        tables[name] = pq.read_table(tmp_path / f"{name}.parquet").to_pandas()
+    read = dataclasses.replace(digits, **tables)
+    for function in (progress.learning_curves, progress.best_so_far, progress.last_values, pareto.trials_front):
+        pd.testing.assert_frame_equal(function(read), function(digits), check_dtype=False)
+    for summarise in (summary.arms_table, summary.time_shares):
+        pd.testing.assert_frame_equal(summarise(read), summarise(digits), check_dtype=False)
 
 
 def test_stages_are_kept_apart(digits: results.Results) -> None:

@@ -74,7 +74,7 @@ def draw(knob: Knob, generator: random.Random) -> Value:
     return generator.uniform(knob.low, knob.high)
 
 
-def points(space: Space, *, num_random: int = 4) -> Iterator[Configuration]:
+def points(space: Space, *, num_random: int = 3) -> Iterator[Configuration]:
     """The default, every other corner of every knob of the model beside the defaults, and a few random points."""
     yield space.default()
     for name, knob in space.model.items():
@@ -309,10 +309,8 @@ def test_everything_a_space_can_produce_builds(name: str) -> None:
     for number, configuration in enumerate(points(space)):
         assert space.problems(configuration) == []
         knobs = {key: value for key, value in configuration.items() if key in space.model}
-        shapes = SHAPES_OF_SPACES if number == 0 else (SHAPES_OF_SPACES[number % len(SHAPES_OF_SPACES)],)
-        for shape in shapes:
-            model = function(shape, 10, **knobs)
-            assert model.output_shape == (None, 10)
+        model = function(SHAPES_OF_SPACES[number % len(SHAPES_OF_SPACES)], 10, **knobs)
+        assert model.output_shape == (None, 10)
 
 
 # ------------------------------------------------------------------------------------------------------------------- the paper

@@ -228,6 +228,31 @@ def test_arrays_refuse_files_that_are_cut_off(tmp_path: Path, keep: int) -> None
         arrays(path=str(path))
 
 
+@pytest.mark.filterwarnings("error")
+def test_arrays_damaged_anywhere_give_one_kind_of_error(tmp_path: Path) -> None:
+    path = Path(save(tmp_path, **{name: value[:, :2, :2, 0] for name, value in GOOD.items() if name.startswith("x")}))
+    data = path.read_bytes()
+    generator = np.random.default_rng(0)
+    num_refused = 0
+    for _ in range(300):
+        damaged = bytearray(data)
+        for place in generator.integers(0, len(data), 3):
+            damaged[place] = generator.integers(0, 256)
+        path.write_bytes(damaged)
+        try:
+            arrays(path=str(path))
+        except DatasetError:
+            num_refused += 1
+    assert num_refused > 100
+
+
+def test_arrays_refuse_an_array_with_an_archive_behind_it(tmp_path: Path) -> None:
+    path = Path(save(tmp_path))
+    path.write_bytes(npy() + path.read_bytes())
+    with pytest.raises(DatasetError, match=r"not an \.npz file"):
+        arrays(path=str(path))
+
+
 def test_arrays_refuse_paths(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"there is no file .*gone\.npz"):
         arrays(path=str(tmp_path / "gone.npz"))

@@ -23,7 +23,7 @@ from sweeper.analysis import pareto as analysis_pareto
 from sweeper.analysis import progress
 from sweeper.analysis.results import Results, arm_labels, at_stage
 from sweeper.errors import InputError, UnknownNameError
-from sweeper.plots import _labels, _style
+from sweeper.plots import _labels, _quantities, _style
 from sweeper.plots import accuracy_per_arm as arms_module
 from sweeper.plots import best_so_far as best_module
 from sweeper.plots import learning_curves as curves_module
@@ -193,6 +193,19 @@ def test_labels_of_a_crowd_do_not_overlap(spread: float) -> None:
     assert not any(overlap(one, other) for one, other in itertools.combinations(boxes, 2))
 
 
+def test_a_label_alone_among_obstacles_moves_and_is_led_back() -> None:
+    figure = _style.figure(width=6, height=4)
+    axes = figure.add_subplot()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    _style.finish(figure, title="obstacles", caption="")
+    around = np.stack(np.meshgrid(np.linspace(0.4, 0.6, 30), np.linspace(0.4, 0.6, 30)), axis=2).reshape(-1, 2)
+    num_before = len(axes.texts)
+    placed = _labels.place(axes, [(0.5, 0.5)], ["resnet-00000"], obstacles=around)
+    box = placed.annotations[0].get_window_extent()
+    assert not any(box.contains(*position) for position in axes.transData.transform(around))
+    assert len(axes.texts) == num_before + 2  # the label and its line
+
+
 def test_labels_without_any_room_are_reported() -> None:
     figure = _style.figure(width=2, height=1.2)
     axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
@@ -244,7 +257,7 @@ def test_each_of_sixteen_arms_looks_different() -> None:
     ids=["protanopia", "deuteranopia"],
 )
 def test_colours_differ_for_colour_blind_eyes(seen: list[list[float]]) -> None:
-    """Machado, Oliveira and Fernandes (2009), table 1, severity 1, applied to linear RGB; a difference of 10 is seen at a glance."""
+    """Machado, Oliveira and Fernandes (2009), table 1, severity 1, on linear RGB; a difference of 10 shows at a glance."""
 
     def lab(colour: str) -> np.ndarray:
         gamma = np.asarray(matplotlib.colors.to_rgb(colour))
@@ -259,19 +272,19 @@ def test_colours_differ_for_colour_blind_eyes(seen: list[list[float]]) -> None:
 
 
 def test_numbers_and_labels() -> None:
-    assert [_style.short(value) for value in (950, 12_500, 999_600, 3_210_000, 2e9)] == ["950", "12.5k", "1M", "3.21M", "2G"]
-    assert _style.number("val_accuracy", 0.9776) == "97.8 %"
-    assert _style.number("parameters", 12_500) == "12.5k"
-    assert _style.number("val_loss", float("nan")) == "–"
-    assert _style.label("val_accuracy") == "validation accuracy (%)"
-    assert _style.label("parameters") == "trainable parameters (count)"
-    assert _style.label("latency_ms") == "latency of one image (ms)"
+    assert [_quantities.short(value) for value in (950, 12_500, 999_600, 3_210_000, 2e9)] == ["950", "12.5k", "1M", "3.21M", "2G"]
+    assert _quantities.number("val_accuracy", 0.9776) == "97.8 %"
+    assert _quantities.number("parameters", 12_500) == "12.5k"
+    assert _quantities.number("val_loss", float("nan")) == "–"
+    assert _quantities.label("val_accuracy") == "validation accuracy (%)"
+    assert _quantities.label("parameters") == "trainable parameters (count)"
+    assert _quantities.label("latency_ms") == "latency of one image (ms)"
 
 
 @pytest.mark.parametrize(("low", "high"), [(5, 5), (3_100_000, 3_400_000), (1_000, 90_000_000), (0, 10)])
 def test_counts_always_have_ticks(low: float, high: float) -> None:
     axes = _style.figure(width=4, height=3).add_subplot()
-    _style.scale(axes, "x", "parameters", [low, high])
+    _quantities.scale(axes, "x", "parameters", [low, high])
     assert axes.get_xscale() == ("log" if low else "linear")
     left, right = axes.get_xlim()
     assert left < low and high < right

@@ -374,6 +374,17 @@ def test_damaged_part(study: StudyStore, damage: str) -> None:
     assert study.owner is None
 
 
+def test_a_flipped_bit_in_stored_text_is_found(study: StudyStore) -> None:
+    with study.drive() as ledger:
+        ledger.append(note("".join(f"{number} " for number in range(1000))))
+    path = study.folder / "ledger" / "000001-000000002.parquet"
+    data = bytearray(path.read_bytes())
+    data[data.index(b"567 ")] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(LedgerError, match="Restore it"):
+        study.read()
+
+
 def test_newer_schema(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch, study.drive() as ledger:
         patch.setattr(records, "SCHEMA_VERSION", records.SCHEMA_VERSION + 1)
@@ -409,7 +420,7 @@ def test_unknown_word(study: StudyStore) -> None:
 
 def test_link_to_nowhere(study: StudyStore) -> None:
     (study.folder / "ledger" / "000001-000000001.parquet").symlink_to("nowhere")
-    with pytest.raises(LedgerError, match="listed but cannot be opened"):
+    with pytest.raises(LedgerError, match="link to nowhere"):
         study.read()
 
 
@@ -465,6 +476,24 @@ def test_a_generation_the_fence_does_not_know_is_late(study: StudyStore) -> None
         pq.write_table(new, study.folder / "ledger" / name.replace("000001-", "000002-"))
     assert notes(study) == ["a"]
     assert [event.generation for event in study.read()] == [2, 2]
+
+
+def test_the_next_generation_counts_rows_and_names(study: StudyStore) -> None:
+    for _ in range(3):
+        with study.drive():
+            pass
+    # As if a driver of generation 1 that overslept had merged all parts into one of its own.
+    folder = study.folder / "ledger"
+    merged = store._merge(study.parts().values())
+    for name in parts(study):
+        (folder / name).unlink()
+    pq.write_table(merged, folder / "000001-000000009.parquet")
+    with study.drive() as ledger:
+        assert ledger.generation == 4
+    for name in parts(study):
+        (folder / name).rename(folder / name.replace("000004-", "000007-"))
+    with study.drive() as ledger:
+        assert ledger.generation == 8
 
 
 @pytest.mark.parametrize("detail", ["", "{}", "[]", '{"fence": 3}', '{"fence": {"x": 1}}'])
@@ -826,6 +855,14 @@ def test_best_takes_the_first_of_equals_and_may_be_infinite() -> None:
     assert (trial["best_val_accuracy_epoch"], trial["best_val_loss"], trial["best_val_loss_epoch"]) == (1, math.inf, 1)
     assert trial["epoch"] == 3
     assert trial["val_accuracy"] is None
+
+
+def test_best_passes_over_nan_wherever_it_stands() -> None:
+    values = [math.nan, 2.0, math.nan, 1.0, math.nan]
+    events = [epoch("a", number, val_loss=value, val_accuracy=math.nan) for number, value in enumerate(values, 1)]
+    trial = rows(events)[0]["a"]
+    assert (trial["best_val_loss"], trial["best_val_loss_epoch"]) == (1.0, 4)
+    assert (trial["best_val_accuracy"], trial["best_val_accuracy_epoch"]) == (None, None)
 
 
 def test_write_tables(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,7 @@ def last_values(results: Results, metric: str = "val_accuracy") -> pd.DataFrame:
 
 
 def trials_without_rows(results: Results, frame: pd.DataFrame) -> dict[str, int]:
-    """How many trials of each final status have no row in a frame with a column ``trial``; statuses without any are left out."""
+    """How many trials of each final status have no row in a frame with a column ``trial``; without zeros."""
     absent = results.trials[~results.trials["trial"].isin(frame["trial"])]
     counts = {str(status): int((absent["status"] == status).sum()) for status in Status if status.is_final}
     return {status: count for status, count in counts.items() if count}

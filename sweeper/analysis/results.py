@@ -32,7 +32,7 @@ ALL_STAGES = "all"
 
 
 DIRECTIONS = OBJECTIVES | {"latency_ms": "min", "latency_ms_batch32": "min"}
-"""What trials can be compared by and which way is better: all a study may optimise, and what is measured after the search."""
+"""What trials can be compared by and which way is better: what a study may optimise, and what is measured later."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,12 +96,12 @@ def at_stage(results: Results, stage: str) -> Results:
 
 
 def arms(results: Results) -> tuple[str, ...]:
-    """Every arm that has a trial, sorted by name, so that the order (and with it each arm's colour) survives new trials."""
+    """Every arm that has a trial, sorted by name, so that the order, and each arm's colour, survives new trials."""
     return tuple(sorted(str(arm) for arm in results.trials["arm"].dropna().unique()))
 
 
 def arm_labels(results: Results) -> dict[str, str]:
-    """What to call each arm in a legend: its name, with the architecture behind it when the name does not begin with it."""
+    """What to call each arm in a legend: its name, then the architecture unless the name begins with it."""
     labels = {}
     for arm in arms(results):
         architectures = results.trials.loc[results.trials["arm"] == arm, "architecture"].dropna()
@@ -177,7 +177,7 @@ def best_trials(results: Results, column: str | None = None) -> pd.DataFrame:
 
 
 def status_counts(trials: pd.DataFrame) -> dict[str, int]:
-    """Number of trials that are ``completed``, ``stopped``, ``failed`` and ``unfinished`` (all the rest), in this order."""
+    """Number of ``completed``, ``stopped``, ``failed`` and ``unfinished`` (all other) trials, in this order."""
     final = (Status.COMPLETED, Status.STOPPED, Status.FAILED)
     counts = {str(status): int((trials["status"] == status).sum()) for status in final}
     return counts | {"unfinished": len(trials) - sum(counts.values())}

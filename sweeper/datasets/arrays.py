@@ -9,7 +9,9 @@ The test arrays may be missing. They are not read before the test split is asked
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,21 +85,33 @@ def _class_names(file: Path, class_names: Any) -> tuple[str, ...]:
     return tuple(class_names)
 
 
-def _opened(file: Path) -> Any:
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
     """The archive, its members still unread."""
     import numpy as np
 
     how = "Write one with numpy.savez(path, x_train=..., y_train=..., x_validation=..., y_validation=...)."
-    try:
-        if not file.exists():
-            raise DatasetError(f"there is no file {file}. Check dataset.path in the study file. {how}")
-        if file.is_dir():
-            raise DatasetError(f"{file} is a folder; dataset.path must name an .npz file. {how}")
-        if not zipfile.is_zipfile(file):
-            raise DatasetError(f"{file} is not an .npz file ({file.stat().st_size} bytes), or it is cut off. {how}")
-        return np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{file} cannot be read: {error}. {how}") from error
+    with contextlib.ExitStack() as stack:
+        try:
+            if not file.exists():
+                raise DatasetError(f"there is no file {file}. Check dataset.path in the study file. {how}")
+            if file.is_dir():
+                raise DatasetError(f"{file} is a folder; dataset.path must name an .npz file. {how}")
+            # Opened here, because numpy leaves a file open that it could not make sense of.
+            stream = stack.enter_context(file.open("rb"))
+            if not zipfile.is_zipfile(stream):
+                raise DatasetError(f"{file} is not an .npz file ({file.stat().st_size} bytes), or it is cut off. {how}")
+            stream.seek(0)
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DatasetError(f"{file} is not an .npz file, though an archive may be hidden in it. {how}")
+            stack.enter_context(archive)
+        except DatasetError:
+            raise
+        except Exception as error:
+            # As in `_member`.
+            raise DatasetError(f"{file} cannot be read: {error}. {how}") from error
+        yield archive
 
 
 def _check_members(file: Path, there: list[str]) -> None:

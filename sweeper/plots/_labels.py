@@ -122,7 +122,7 @@ def _solve(anchors: Pixels, sizes: Pixels, frame: Pixels, covered: Pixels, pixel
 def _settle(
     order: list[int], anchors: Pixels, sizes: Pixels, frame: Pixels, covered: Pixels, pixel: float
 ) -> tuple[float, list[Pixels | None]]:
-    """Total cost and centres: each box takes its best place in turn, then each may move again, now that it sees all others."""
+    """Total cost and centres: each box takes its best place in turn, then each may move again, seeing all others."""
     centres: list[Pixels | None] = [None] * len(anchors)
     costs = np.zeros(len(anchors))
     for _ in range(NUM_ROUNDS):
@@ -170,13 +170,13 @@ def _best(
 def _cost_of_line(anchor: Pixels, centre: Pixels, size: Pixels, taken: Pixels, covered: Pixels, pixel: float) -> float:
     line = _samples(anchor, np.clip(anchor, centre - size, centre + size))
     num_touched = int((np.abs(line[:, None] - covered).max(axis=2) < 3.0 * pixel).any(axis=1).sum())
-    is_inside = ((line[:, None] > taken[None, :, :2]) & (line[:, None] < taken[None, :, 2:])).all(axis=2).reshape(-1, len(taken))
+    is_inside = np.asarray(((line[:, None] > taken[None, :, :2]) & (line[:, None] < taken[None, :, 2:])).all(axis=2))
     num_crossed = int(np.count_nonzero(is_inside.any(axis=0)))
     return COST_OF_COVERED_POINT * (0.25 * num_touched + 4.0 * num_crossed)
 
 
 def _ring(anchor: Pixels, size: Pixels, pixel: float) -> Pixels:
-    """Centres around a point: sixteen directions at each distance, right and above first because reading begins there."""
+    """Centres around a point: sixteen directions at each distance, to the right and above first."""
     steps = (1.0, 0.5, 0.0, -0.5, -1.0)
     directions = [(x, y) for x in steps for y in steps if max(abs(x), abs(y)) == 1.0]
     return np.asarray([anchor + direction * (size + gap * pixel) for gap in GAPS_PT for direction in np.asarray(directions)])

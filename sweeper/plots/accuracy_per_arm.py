@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sweeper.analysis import progress
 from sweeper.analysis.results import Results, arm_labels, at_stage, goal, metric_or_objective, status_counts
-from sweeper.plots import _style
+from sweeper.plots import _quantities, _style
 from sweeper.records import Status
 
 FEWEST_FOR_A_BOX = 5
@@ -66,10 +65,10 @@ def accuracy_per_arm(results: Results, *, metric: str = "val_accuracy", stage: s
         axes = picture.add_subplot()
         values = dots["value"] if len(dots) else trials["value"].dropna()
         best = completed.loc[completed["is_best"], "value"]
-        low, high = _style.window(values, completed["value"] if is_zoomed else best.iloc[:0], best, direction)
+        low, high = _quantities.window(values, completed["value"] if is_zoomed else best.iloc[:0], best, direction)
         outside = dots[~dots["value"].between(low, high)]
         inside = dots.drop(outside.index)
-        _style.scale(axes, "x", column, [low, high])
+        _quantities.scale(axes, "x", column, [low, high])
         left, right = axes.get_xlim()
         if len(outside):
             # Arrows and their numbers get a strip of their own.
@@ -81,11 +80,11 @@ def accuracy_per_arm(results: Results, *, metric: str = "val_accuracy", stage: s
             _draw_dots(axes, inside[inside["arm"] == arm], place, looks[arm], width=(right - left) / 90)
             _draw_edge(axes, int((outside["arm"] == arm).sum()), place, looks[arm], direction)
         _name_rows(axes, trials, order, looks, column)
-        caption = _style.counts_line(
-            status_counts(trials), stopped=f"hollow: {_style.bound(direction)}", failed="not shown", unfinished="not shown"
+        caption = _quantities.counts_line(
+            status_counts(trials), stopped=f"hollow: {_quantities.bound(direction)}", failed="not shown", unfinished="not shown"
         )
         if len(outside):
-            caption += f" Beyond the axis: {_style.count(len(outside), 'trial')}, counted at the arrows."
+            caption += f" Beyond the axis: {_quantities.count(len(outside), 'trial')}, counted at the arrows."
         if axes.patches:
             caption += f" Boxes: quartiles of at least {FEWEST_FOR_A_BOX} completed trials."
         _style.finish(picture, title=_title(results, completed, column, direction), caption=caption, handles=_handles(dots))
@@ -99,26 +98,12 @@ def _order(trials: pd.DataFrame, completed: pd.DataFrame, direction: str) -> lis
 
 
 def _draw_boxes(axes: Axes, completed: pd.DataFrame, order: list[str], looks: dict[str, _style.Look]) -> None:
-    enough = completed[completed.groupby("arm")["value"].transform("size") >= FEWEST_FOR_A_BOX]
-    if enough.empty:
-        return
-    sns.boxplot(
-        enough,
-        x="value",
-        y="arm",
-        order=order,
-        hue="arm",
-        palette={arm: look.colour for arm, look in looks.items()},
-        legend=False,
-        whis=0,
-        showfliers=False,
-        showcaps=False,
-        width=0.62,
-        linewidth=1.0,
-        boxprops={"alpha": 0.16, "edgecolor": "none"},
-        medianprops={"color": _style.INK, "alpha": 0.7},
-        ax=axes,
-    )
+    for place, arm in enumerate(order):
+        values = completed.loc[completed["arm"] == arm, "value"]
+        if len(values) >= FEWEST_FOR_A_BOX:
+            first, median, third = values.quantile([0.25, 0.5, 0.75])
+            axes.barh(place, third - first, left=first, height=0.62, color=looks[arm].colour, alpha=0.16)
+            axes.vlines(median, place - 0.31, place + 0.31, color=_style.INK, alpha=0.7, linewidth=1.0)
 
 
 def _draw_dots(axes: Axes, rows: pd.DataFrame, place: int, look: _style.Look, width: float) -> None:
@@ -178,15 +163,12 @@ def _name_rows(axes: Axes, trials: pd.DataFrame, order: list[str], looks: dict[s
         best = rows[rows["is_best"]]
         words = "no completed trial"
         if len(best):
-            words = f"{_style.number(column, float(best['value'].iloc[0]))}  {best['trial'].iloc[0]}"
+            words = f"{_quantities.number(column, float(best['value'].iloc[0]))}  {best['trial'].iloc[0]}"
         axes.text(1.012, place, words, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     axes.set_ylim(len(order) - 0.5, -0.5)
     axes.set_yticks(range(len(order)), names, fontsize=8)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    # seaborn names both axes after their columns.
-    axes.set_xlabel(_style.label(column))
-    axes.set_ylabel("")
 
 
 def _handles(dots: pd.DataFrame) -> list[Line2D]:
@@ -202,8 +184,8 @@ def _handles(dots: pd.DataFrame) -> list[Line2D]:
 
 
 def _title(results: Results, completed: pd.DataFrame, column: str, direction: str) -> str:
-    name = _style.NAMES[column]
+    name = _quantities.NAMES[column]
     if completed.empty:
         return f"{results.study}: {name} of each arm; no completed trial yet"
     best = completed.sort_values("value", ascending=direction == "min", kind="stable").iloc[0]
-    return f"{results.study}: best {name} {_style.number(column, float(best['value']))}, by {best['trial']}"
+    return f"{results.study}: best {name} {_quantities.number(column, float(best['value']))}, by {best['trial']}"

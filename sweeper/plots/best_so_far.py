@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from sweeper.analysis import progress
 from sweeper.analysis.results import Results, arm_labels, at_stage, goal, metric_or_objective, status_counts
-from sweeper.plots import _style
+from sweeper.plots import _quantities, _style
 
 EARLY_SHARE = 0.1
 """Share of an arm's epochs that may lie beyond the vertical axis, so that the climb from chance does not flatten the rest."""
@@ -66,9 +66,9 @@ def best_so_far(results: Results, *, metric: str | None = None, stage: str = "se
             _style.handle(look.label, linestyle="-", marker=look.marker, markersize=5, color=look.colour)
             for look in looks.values()
         ]
-        caption = _style.counts_line(status_counts(selected.trials))
+        caption = _quantities.counts_line(status_counts(selected.trials))
         caption += " A trial counts with its value after each of its epochs; markers: the arm's best value, where it was reached."
-        caption += f" {_style.count(hidden, 'early epoch')} beyond the vertical axis." if hidden else ""
+        caption += f" {_quantities.count(hidden, 'early epoch')} beyond the vertical axis." if hidden else ""
         _style.finish(picture, title=_title(selected, shown, column), caption=caption, handles=handles)
     return picture
 
@@ -91,11 +91,11 @@ def _draw_arm(axes: Axes, rows: pd.DataFrame, count: str, look: _style.Look) -> 
 
 
 def _zoom(axes: Axes, shown: pd.DataFrame, column: str, direction: str) -> int:
-    """Set both axes so that the climb in the first epochs may leave them; gives the number of epochs whose best lies beyond."""
+    """Set the vertical axis so that the first climb may leave it; gives the number of epochs whose best lies beyond."""
     arm_total = shown.groupby("arm")["arm_epochs_spent"].transform("max")
     later = shown.loc[shown["arm_epochs_spent"] > EARLY_SHARE * arm_total, "arm_best"].dropna()
     values = shown["arm_best"].dropna() if later.empty else later
-    _style.scale(axes, "y", column, values.to_list())
+    _quantities.scale(axes, "y", column, values.to_list())
     low, high = axes.get_ylim()
     beyond = shown["arm_best"] < low if direction == "max" else shown["arm_best"] > high
     return int(beyond.sum())
@@ -106,6 +106,6 @@ def _title(selected: Results, shown: pd.DataFrame, column: str) -> str:
     first = shown[shown["value"] == best].iloc[0]
     reached, total = int(first["epochs_spent"]), len(shown)
     return (
-        f"{selected.study}: best {_style.NAMES[column]} so far {_style.number(column, float(best))}, "
-        f"reached by {first['trial']} after {reached:,} of {_style.count(total, 'epoch')}"
+        f"{selected.study}: best {_quantities.NAMES[column]} so far {_quantities.number(column, float(best))}, "
+        f"reached by {first['trial']} after {reached:,} of {_quantities.count(total, 'epoch')}"
     )

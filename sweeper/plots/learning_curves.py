@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sweeper.analysis import progress
 from sweeper.analysis.results import Results, arm_labels, at_stage, metric_or_objective, ranked, status_counts
-from sweeper.plots import _style
+from sweeper.plots import _quantities, _style
 from sweeper.records import Status
 
 MOST_COLUMNS = 4
@@ -61,14 +61,14 @@ def learning_curves(results: Results, *, metric: str | None = None, stage: str =
         height = 1.6 + (2.2 * num_rows if num_rows > 1 else 3.2)
         picture = _style.figure(width=9.5 if num_columns < MOST_COLUMNS else 11.0, height=height)
         panels = picture.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False).ravel()
-        _style.scale(panels[0], "y", column, shown["value"].to_list())
-        _style.scale(panels[0], "x", "epoch", shown["epoch"].to_list())
+        _quantities.scale(panels[0], "y", column, shown["value"].to_list())
+        _quantities.scale(panels[0], "x", "epoch", shown["epoch"].to_list())
         panels[0].xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         for place, (panel, (arm, look)) in enumerate(zip(panels, looks.items(), strict=False)):
             _draw(panel, shown[shown["arm"] == arm], look, column)
-            panel.set_ylabel(_style.label(column) if place % num_columns == 0 else "")
+            panel.set_ylabel(_quantities.label(column) if place % num_columns == 0 else "")
             is_lowest = place + num_columns >= len(looks)
-            panel.set_xlabel(_style.label("epoch") if is_lowest else "")
+            panel.set_xlabel(_quantities.label("epoch") if is_lowest else "")
             panel.tick_params(labelbottom=is_lowest)
         for panel in panels[len(looks) :]:
             panel.remove()
@@ -101,11 +101,11 @@ def _draw(panel: Axes, rows: pd.DataFrame, look: _style.Look, column: str) -> No
     best = rows[rows["is_best"]]
     panel.plot(best["epoch"], best["value"], color=look.colour, linewidth=2.2, zorder=4)
     panel.plot(best["epoch"].tail(1), best["value"].tail(1), color=look.colour, marker=look.marker, markersize=5, zorder=4)
-    panel.set_title(look.label, loc="left", fontsize=9.5, fontweight="bold", color=look.colour, pad=16)
+    panel.set_title(look.label, loc="left", fontsize=9.5, fontweight="bold", color=look.colour, pad=17)
     words = "no completed trial"
     if len(best):
-        words = f"best: {best['trial'].iloc[-1]}, {_style.number(column, float(best['value'].iloc[-1]))}"
-    panel.text(0.0, 1.025, words, transform=panel.transAxes, ha="left", va="bottom", fontsize=8)
+        words = f"best: {best['trial'].iloc[-1]}, {_quantities.number(column, float(best['value'].iloc[-1]))}"
+    panel.annotate(words, (0.0, 1.0), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points", fontsize=8)
 
 
 def _line_style(status: str) -> str:
@@ -132,21 +132,21 @@ def _handles(shown: pd.DataFrame) -> list[Line2D]:
 
 
 def _title(selected: Results, shown: pd.DataFrame, column: str) -> str:
-    name = _style.NAMES[column]
+    name = _quantities.NAMES[column]
     order = ranked(selected)
     if order.empty:
         return f"{selected.study}: {name} over epochs; no completed trial yet"
     best = order.iloc[0]
     value = shown.loc[(shown["trial"] == best["trial"]) & shown["is_last"], "value"]
-    ending = f" ends at {_style.number(column, float(value.iloc[0]))}" if len(value) else ""
+    ending = f" ends at {_quantities.number(column, float(value.iloc[0]))}" if len(value) else ""
     return f"{selected.study}: {name} over epochs; the best trial, {best['trial']},{ending or ' has no value of it'}"
 
 
 def _caption(selected: Results, shown: pd.DataFrame) -> str:
-    line = _style.counts_line(status_counts(selected.trials))
+    line = _quantities.counts_line(status_counts(selected.trials))
     if absent := progress.trials_without_rows(selected, shown):
         line += " Without any value, so not shown: " + ", ".join(f"{count} {status}" for status, count in absent.items()) + "."
     if not shown["is_best"].any():
         return line
     extreme = "highest" if selected.objectives[0][0] == "max" else "lowest"
-    return line + f" Best: the completed trial with the {extreme} {_style.NAMES[selected.objective]} at its last epoch."
+    return line + f" Best: the completed trial with the {extreme} {_quantities.NAMES[selected.objective]} at its last epoch."

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from sweeper.analysis.pareto import trials_front
 from sweeper.analysis.results import Results, arm_labels, at_stage, goal, status_counts
-from sweeper.plots import _labels, _style
+from sweeper.plots import _labels, _quantities, _style
 from sweeper.records import Status
 
 
@@ -69,10 +69,10 @@ def pareto(
     with _style.applied():
         picture = _style.figure(width=9.5, height=5.8)
         axes = picture.add_subplot()
-        _style.scale(axes, "x", x, shown[x].to_list())
-        _style.scale(axes, "y", y, shown[y].to_list())
+        _quantities.scale(axes, "x", x, shown[x].to_list())
+        _quantities.scale(axes, "y", y, shown[y].to_list())
         main = completed[y] if is_zoomed else shown[y].iloc[:0]
-        limits = _style.window(shown[y], main, front[y], goals[y])
+        limits = _quantities.window(shown[y], main, front[y], goals[y])
         is_inside = shown[y].between(*limits)
         stairs: dict[str, Any] = {
             "drawstyle": "steps-post" if goals[x] == "min" else "steps-pre",
@@ -92,7 +92,7 @@ def pareto(
             line=_corners(front, x, y, goals[x]),
         )
         if placed.skipped:
-            note = f"no room for {_style.count(len(placed.skipped), 'label')}"
+            note = f"no room for {_quantities.count(len(placed.skipped), 'label')}"
             axes.text(1.0, 1.005, note, transform=axes.transAxes, ha="right", va="bottom", fontsize=7, color="#555555")
     return picture
 
@@ -122,8 +122,8 @@ def _draw(axes: Axes, shown: pd.DataFrame, x: str, y: str, looks: dict[str, _sty
             ax=axes,
         )
     # seaborn names an axis after its column.
-    axes.set_xlabel(_style.label(x))
-    axes.set_ylabel(_style.label(y))
+    axes.set_xlabel(_quantities.label(x))
+    axes.set_ylabel(_quantities.label(y))
 
 
 def _draw_at_edges(
@@ -132,7 +132,7 @@ def _draw_at_edges(
     """Draw arrows for the trials beyond the limits of y, set the limits of the axis, and give the places of the arrows."""
     low, high = limits
     is_below = (outside[y] < low).to_numpy(dtype=bool)
-    margin = _style.MARGIN * (high - low) or 0.05 * abs(high) or 1.0
+    margin = _quantities.MARGIN * (high - low) or 0.05 * abs(high) or 1.0
     # The good side gets room too: that is where the labels of the front go.
     is_wide_below, is_wide_above = is_below.any() or y_goal == "min", (~is_below).any() or y_goal == "max"
     axes.set_ylim(low - margin * (2.0 if is_wide_below else 1.0), high + margin * (2.0 if is_wide_above else 1.0))
@@ -178,27 +178,27 @@ def _handles(shown: pd.DataFrame, looks: dict[str, _style.Look], stairs: dict[st
 
 
 def _title(results: Results, shown: pd.DataFrame, x: str, y: str) -> str:
-    names = f"{_style.NAMES[y]} and {_style.NAMES[x]}"
+    names = f"{_quantities.NAMES[y]} and {_quantities.NAMES[x]}"
     num_completed = int((shown["status"] == Status.COMPLETED).sum())
     if not num_completed:
         return f"{results.study}: no completed trial yet, so no front of {names}"
     num_front = int(shown["is_on_front"].sum())
     verb = "is" if num_front == 1 else "are"
-    return f"{results.study}: {num_front} of {_style.count(num_completed, 'trial')} {verb} unbeaten in {names}"
+    return f"{results.study}: {num_front} of {_quantities.count(num_completed, 'trial')} {verb} unbeaten in {names}"
 
 
 def _caption(results: Results, stage: str, shown: pd.DataFrame, x: str, y: str, num_outside: int) -> str:
     trials = at_stage(results, stage).trials
-    line = _style.counts_line(
+    line = _quantities.counts_line(
         status_counts(trials),
-        stopped=f"hollow: {_style.bound(goal(results, y))}, never on the front",
+        stopped=f"hollow: {_quantities.bound(goal(results, y))}, never on the front",
         failed="not shown",
         unfinished="not shown",
     )
     if shown.attrs["num_excluded"]:
-        line += f" {_style.count(shown.attrs['num_excluded'], 'trial')} without {x} or {y} left out."
+        line += f" {_quantities.count(shown.attrs['num_excluded'], 'trial')} without {x} or {y} left out."
     if num_outside:
-        line += f" {_style.count(num_outside, 'trial')} beyond the vertical axis, drawn as arrows at its edge."
+        line += f" {_quantities.count(num_outside, 'trial')} beyond the vertical axis, drawn as arrows at its edge."
     epochs = trials.loc[trials["status"] == Status.COMPLETED, "epoch"].dropna()
     if epochs.nunique() > 1:
         line += f" Completed means {epochs.min():.0f} to {epochs.max():.0f} epochs, because the study was extended."

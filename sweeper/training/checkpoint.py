@@ -1,6 +1,7 @@
 """Checkpoints: everything a trial needs to go on exactly where it was, as one .npz of arrays and one JSON text.
 
-Written whole into a temporary folder and renamed, so a checkpoint is there completely or not at all. No pickle is written or read.
+Written whole into a temporary folder and renamed, so a checkpoint is there completely or not at all. No pickle is written or
+read.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def newest(folder: Path) -> Checkpoint | None:
     for stored in _stored(folder):
         try:
             state = json.loads((stored / "state.json").read_text(encoding="utf-8"))
-            with np.load(stored / "state.npz", allow_pickle=False) as arrays:
+            with (stored / "state.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 model = [arrays[name] for name in sorted(arrays.files) if name.startswith("model_")]
                 optimizer = [arrays[name] for name in sorted(arrays.files) if name.startswith("optimizer_")]
             return Checkpoint(

@@ -57,9 +57,8 @@ class Recipe:
         }
         if self.optimizer == "sgd":
             return keras.optimizers.SGD(momentum=self.momentum, nesterov=self.momentum > 0, **common)
-        return {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "nadam": keras.optimizers.Nadam}[self.optimizer](
-            **common
-        )
+        kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "nadam": keras.optimizers.Nadam}
+        return kinds[self.optimizer](**common)
 
     @property
     def graph_key(self) -> tuple[Value, ...]:

@@ -107,7 +107,7 @@ class Worker:
         self._idle_since = time.perf_counter()
 
     def start(self, assignment: Assignment) -> None:
-        """Prepare an attempt: build or reuse a program, go on from the newest checkpoint. A failure is kept for `step` to report."""
+        """Prepare an attempt: build or reuse a program, go on from the newest checkpoint; `step` reports a failure."""
         started = time.perf_counter()
         self._wait_s = started - self._idle_since
         self._assignment = assignment
@@ -123,7 +123,7 @@ class Worker:
         self._idle_since = time.perf_counter()
 
     def step(self) -> dict[str, Any]:
-        """The next news: ``{"rows": [...]}`` with one epoch row (or, first, those found in a checkpoint), or ``{"failure": ...}``."""
+        """The next news: ``{"rows": [...]}`` with one epoch row, or first those found in a checkpoint; or ``{"failure": ...}``."""
         if self._failure is not None:
             return {"failure": self._failure}
         found = [row for row in self._rows if row["epoch"] > max(self._assignment.known_epochs, self._told)]

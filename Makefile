@@ -1,0 +1,57 @@
+# make demo: the first sweep.   make test: all tests.   make help: everything else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RESULTS ?= results
+
+.PHONY: help install demo test test-fast lint format lock clean
+
+help:
+	@echo "make demo       install, then run studies/digits.yaml and draw its figures (results/digits)"
+	@echo "make test       install, then run all tests"
+	@echo "make test-fast  the tests that need neither Ray nor more than ten seconds"
+	@echo "make lint       ruff and mypy"
+	@echo "make format     let ruff format the code"
+	@echo "make lock       pin the dependencies anew"
+	@echo "make clean      remove the environment; results stay"
+
+install: $(STAMP)
+
+# Everything is pinned with hashes; the project itself comes last and brings nothing along.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: install
+	$(BIN)/sweeper launch studies/digits.yaml --results $(RESULTS)
+	$(BIN)/sweeper pareto digits --results $(RESULTS)
+	$(BIN)/sweeper plot digits --results $(RESULTS)
+
+test: install
+	$(BIN)/python -m pytest
+
+test-fast: install
+	$(BIN)/python -m pytest -m "not ray and not slow and not gpu and not network and not cluster"
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Hashes of all platforms; no address of any index may stand in the file.
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet pip-tools
+	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra dev --output-file requirements.lock pyproject.toml
+	rm -rf $(VENV)-lock
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,63 @@
+"""What all tests share: a quiet Keras with a home of its own, one configured framework, one Ray."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+_KERAS_HOME = tempfile.mkdtemp(prefix="sweeper-test-keras-")
+os.environ.update(
+    KERAS_BACKEND="tensorflow",
+    KERAS_HOME=_KERAS_HOME,
+    TF_CPP_MIN_LOG_LEVEL="3",
+    CUDA_VISIBLE_DEVICES="",
+    RAY_USAGE_STATS_ENABLED="0",
+    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+)
+
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI")))
+settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def framework() -> str:
+    """TensorFlow set up as a worker sets it up, once: threads and determinism cannot be changed after its first operation."""
+    from sweeper.spec import ResourcesSpec, TrainingSpec
+    from sweeper.training import devices
+
+    return devices.configure(TrainingSpec(), ResourcesSpec())
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One Ray for all tests that need one: two CPUs, two logical GPUs."""
+    import ray
+
+    from sweeper.runner import ray_arguments
+    from sweeper.spec import StudySpec
+
+    spec = StudySpec.model_validate(
+        {
+            "name": "tests",
+            "dataset": {"name": "digits"},
+            "arms": {"cnn": {"architecture": "cnn", "space": "cnn"}},
+            "budget": {"trials": 1, "max_epochs": 1},
+        }
+    )
+    ray.init(**ray_arguments(spec, "local", {"num_cpus": 2, "num_gpus": 2}, _KERAS_HOME))
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real data beside the project; tests that need it are skipped where it is absent."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real data beside the project are absent")
+    return folder

@@ -1,0 +1,265 @@
+"""The driver on a real Ray with real training: results, faults, deaths and signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from sweeper import runner
+from sweeper.errors import DatasetError, InputError, StudyLockedError
+from sweeper.records import Event, Kind, Reason, Stage, Status
+from sweeper.search.study import Search
+from sweeper.spec import StudySpec, parse
+from sweeper.store import StudyStore
+from sweeper.tables import tables
+
+pytestmark = pytest.mark.ray
+
+TINY = {"num_blocks": 1, "width": 2, "convolutions_per_block": 1, "dense_units": 4, "batch_size": 32, "attention": "none", "head": "flatten"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An .npz of a few digits whose test images are damaged: reading them raises."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.round(digits.images * 255 / 16).astype(np.uint8)[..., None]
+    labels = digits.target.astype(np.int64)
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    whole = {
+        "x_train": images[:120], "y_train": labels[:120], "x_validation": images[120:180], "y_validation": labels[120:180],
+        "x_test": images[180:240], "y_test": labels[180:240],
+    }  # fmt: skip
+    np.savez(path, **whole)
+    with zipfile.ZipFile(path) as archive:
+        offset = archive.getinfo("x_test.npy").header_offset
+    damaged = bytearray(path.read_bytes())
+    damaged[offset + 500] ^= 255
+    path.write_bytes(bytes(damaged))
+    return path
+
+
+def study(data: Path, name: str = "tiny", trials: int = 4, epochs: int = 3, fixed: dict[str, Any] | None = None, **parts: Any) -> StudySpec:
+    """A study of tiny networks; not checked against the search space, so that faults can be provoked."""
+    return StudySpec.model_validate(
+        {
+            "name": name,
+            "dataset": {"name": "arrays", "path": str(data)},
+            "arms": {"cnn": {"architecture": "cnn", "space": "cnn", "fixed": {**TINY, **(fixed or {})}}},
+            "budget": {"trials": trials, "max_epochs": epochs},
+            "search": {"sampler": "random"},
+            "stopping": {"rule": "none"},
+            **parts,
+        }
+    )
+
+
+def rows_of(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    trials, epochs = tables(StudyStore(folder).read())
+    return trials.to_pylist(), epochs.to_pylist()
+
+
+def check_whole(folder: Path, spec: StudySpec) -> None:
+    """Every trial has its epochs from 1 without gap or repeat, in the tables and in the ledger."""
+    trials, epochs = rows_of(folder)
+    assert len(trials) == spec.budget.trials
+    for trial in trials:
+        own = [row["epoch"] for row in epochs if row["trial"] == trial["trial"]]
+        assert own == list(range(1, len(own) + 1))
+        if trial["status"] == Status.COMPLETED:
+            assert len(own) == spec.budget.max_epochs
+    keys = Counter((event.trial, event.attempt, event.epoch) for event in StudyStore(folder).read() if event.kind is Kind.EPOCH)
+    assert max(keys.values()) == 1
+
+
+@pytest.fixture
+def ray_ready(ray_session: None) -> None:
+    """The shared Ray."""
+
+
+@pytest.mark.usefixtures("ray_ready")
+class TestOnOneRay:
+    """What can share one Ray session."""
+
+    def test_a_study_runs_and_its_rows_are_complete(self, data: Path, tmp_path: Path) -> None:
+        spec = study(data, trials=5, epochs=4, stopping={"rule": "asha", "grace_epochs": 1, "reduction_factor": 2})
+        seen: list[Event] = []
+        outcome = runner.launch(spec, tmp_path, watch=lambda search, event: seen.append(event) if event else None)
+        assert not outcome.was_finished
+        assert not outcome.is_interrupted
+        check_whole(outcome.folder, spec)
+        trials, epochs = rows_of(outcome.folder)
+        assert {trial["status"] for trial in trials} <= {Status.COMPLETED, Status.STOPPED}
+        assert [trial["trial"] for trial in trials] == [f"cnn-{number:05d}" for number in range(5)]
+        for row in epochs:
+            assert all(row[name] is not None for name in ("val_accuracy", "val_loss", "train_s", "worker", "device", "time"))
+        for trial in trials:
+            assert trial["stage"] == Stage.SEARCH
+            assert trial["parameters"] > 0
+            assert trial["macs"] > 0
+            assert trial["study_id"] == spec.study_id
+            assert json.loads(trial["configuration"])["width"] == 2
+        assert sum(row["import_s"] is not None for row in epochs) <= 2, "a worker loads the framework once"
+        assert any(row["is_program_reused"] for row in epochs), "one structure is compiled once per worker"
+        events = StudyStore(outcome.folder).read()
+        assert len(seen) == sum(event.kind in (Kind.SUGGESTED, Kind.EPOCH, Kind.ATTEMPT_ENDED) for event in events)
+        folded = Search(spec).fold(events)
+        assert folded.trials == outcome.search.trials
+        kept = {path.name for path in (outcome.folder / "checkpoints").iterdir()}
+        assert kept == {trial["trial"] for trial in trials if trial["status"] == Status.COMPLETED}
+        assert (outcome.folder / "tables" / "trials.parquet").is_file()
+        with pytest.raises(DatasetError):  # the search read everything but this
+            runner.load_dataset(spec).read_test()
+
+        again = runner.launch(spec, tmp_path)
+        assert again.was_finished
+        assert len(StudyStore(outcome.folder).read()) == len(events)
+        changed = spec.model_copy(update={"budget": spec.budget.model_copy(update={"max_epochs": 9})})
+        with pytest.raises(InputError, match=r"budget\.max_epochs: 4 -> 9"):
+            runner.launch(changed, tmp_path)
+
+    @pytest.mark.parametrize(
+        ("fixed", "reason", "detail"),
+        [
+            ({"optimizer": "sgd", "learning_rate": 10.0, "weight_decay": 1.0}, Reason.NAN, None),
+            ({"no_such_knob": 1}, Reason.EXCEPTION, "no_such_knob"),
+            ({"dense_units": 10**13}, Reason.OUT_OF_MEMORY, None),
+            ({"kernel_size": -1}, Reason.INFEASIBLE, "kernel_size"),
+        ],
+    )
+    def test_a_trial_that_fails_is_a_row_with_its_reason(
+        self, fixed: dict[str, Any], reason: Reason, detail: str | None, data: Path, tmp_path: Path
+    ) -> None:
+        outcome = runner.launch(study(data, trials=2, fixed=fixed), tmp_path)
+        trials, _ = rows_of(outcome.folder)
+        assert [(trial["status"], trial["reason"]) for trial in trials] == [(Status.FAILED, reason)] * 2
+        if detail:
+            assert detail in trials[0]["detail"]
+        assert outcome.search.is_finished
+
+    def test_a_killed_worker_is_replaced_and_its_trial_goes_on(self, data: Path, tmp_path: Path) -> None:
+        spec = study(data, trials=3, epochs=5)
+        killed: list[str] = []
+
+        def watch(search: Search, event: Event | None) -> None:
+            if event and event.epoch == 2 and event.trial == "cnn-00001" and not killed:
+                killed.append(event.trial)
+                os.kill(int((event.worker or "").rsplit(":", 1)[1]), signal.SIGKILL)
+
+        outcome = runner.launch(spec, tmp_path, watch=watch)
+        assert killed
+        check_whole(outcome.folder, spec)
+        trials, epochs = rows_of(outcome.folder)
+        assert [trial["status"] for trial in trials] == [Status.COMPLETED] * 3
+        own = [row["attempt"] for row in epochs if row["trial"] == "cnn-00001"]
+        assert own[0] == 1
+        assert own[-1] == 2
+        ended = [event for event in StudyStore(outcome.folder).read() if event.kind is Kind.ATTEMPT_ENDED]
+        assert [(event.trial, event.status, event.reason) for event in ended] == [
+            ("cnn-00001", Status.INTERRUPTED, Reason.NODE_LOST)
+        ]
+
+    def test_an_error_in_the_driver_comes_out_as_itself_and_all_is_saved(self, data: Path, tmp_path: Path) -> None:
+        spec = study(data)
+
+        def watch(search: Search, event: Event | None) -> None:
+            if event and event.epoch == 2:
+                raise ZeroDivisionError("in the driver")
+
+        with pytest.raises(ZeroDivisionError, match="in the driver"):
+            runner.launch(spec, tmp_path, watch=watch)
+        store = StudyStore(tmp_path / "tiny")
+        assert store.owner is None
+        assert {trial.status for trial in Search(spec).fold(store.read()).trials.values()} == {Status.INTERRUPTED}
+        outcome = runner.launch(spec, tmp_path)
+        check_whole(outcome.folder, spec)
+        assert outcome.search.is_finished
+
+    def test_trials_share_logical_gpus(self, data: Path, tmp_path: Path) -> None:
+        spec = study(data, trials=2, epochs=1, resources={"cpus_per_trial": 1, "gpus_per_trial": 0.5})
+        assert runner.launch(spec, tmp_path).search.is_finished
+        with pytest.raises(InputError, match="no trial fits.*gpus_per_trial: 3"):
+            runner.launch(study(data, "big", resources={"gpus_per_trial": 3.0}), tmp_path)
+
+    def test_a_second_driver_is_refused(self, data: Path, tmp_path: Path) -> None:
+        spec = study(data)
+        store = StudyStore(tmp_path / "tiny")
+        store.create(spec.to_yaml())
+        with store.drive(), pytest.raises(StudyLockedError, match=str(os.getpid())):
+            runner.launch(spec, tmp_path)
+
+
+def start(file: Path, results: Path) -> subprocess.Popen[str]:
+    """`sweeper launch` as a user starts it."""
+    command = [sys.executable, "-m", "sweeper", "launch", str(file), "--results", str(results), "--num-cpus", "2"]
+    environment = {name: value for name, value in os.environ.items() if name not in ("KERAS_HOME", "KERAS_BACKEND", "RAY_ADDRESS")}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def wait_for_epochs(process: subprocess.Popen[str], folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if (folder / "ledger").is_dir() and sum(event.kind is Kind.EPOCH for event in StudyStore(folder).read()) >= count:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"no {count} epochs after two minutes: {process.communicate(timeout=30)[0]}")
+
+
+@pytest.mark.slow
+def test_signals_and_sigkill_lose_nothing(data: Path, tmp_path: Path) -> None:
+    """SIGTERM, then SIGKILL, then to the end, with the command a user would give again."""
+    spec = study(data, trials=6, epochs=40)
+    file = tmp_path / "tiny.yaml"
+    content = yaml.safe_load(spec.to_yaml())
+    for knob in ("num_blocks", "width", "convolutions_per_block", "dense_units"):
+        del content["arms"]["cnn"]["fixed"][knob]
+    content["arms"]["cnn"]["fixed"] |= {"num_blocks": 2, "width": 8, "convolutions_per_block": 1, "dense_units": 32}
+    file.write_text(yaml.safe_dump(content))
+    spec = parse(file.read_text())
+    folder = tmp_path / "tiny"
+
+    process = start(file, tmp_path)
+    wait_for_epochs(process, folder, 10)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert "sweeper resume" in output
+    after_term = Search(spec).fold(StudyStore(folder).read())
+    assert Status.RUNNING not in {trial.status for trial in after_term.trials.values()}
+    assert Status.INTERRUPTED in {trial.status for trial in after_term.trials.values()}
+    known = sum(trial.epoch for trial in after_term.trials.values())
+
+    process = start(file, tmp_path)
+    wait_for_epochs(process, folder, known + 60)
+    process.kill()
+    process.communicate(timeout=60)
+    after_kill = Search(spec).fold(StudyStore(folder).read())
+
+    process = start(file, tmp_path)
+    output = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    check_whole(folder, spec)
+    trials, epochs = rows_of(folder)
+    finished_before = {name for name, trial in after_kill.trials.items() if trial.status.is_final}
+    last_generation = max(event.generation or 0 for event in StudyStore(folder).read())
+    repeated = {
+        event.trial for event in StudyStore(folder).read() if event.generation == last_generation and event.kind is Kind.SUGGESTED
+    } & finished_before
+    assert not repeated, "finished trials are not run again"
+    assert any(trial["attempt"] > 1 for trial in trials), "interrupted ones go on as another attempt"
+    assert len(epochs) == 6 * 40

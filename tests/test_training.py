@@ -1,0 +1,302 @@
+"""The worker's side: a reused program and a continued trial are bit for bit what a fresh, uninterrupted one is."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sweeper import catalog
+from sweeper.datasets import Split
+from sweeper.errors import KnobError
+from sweeper.records import METRICS
+from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.training import checkpoint, devices
+from sweeper.training.checkpoint import Checkpoint
+from sweeper.training.recipe import Recipe
+from sweeper.training.trial import Assignment, Worker, channel_statistics, failure
+
+pytestmark = pytest.mark.usefixtures("framework")
+
+EPOCHS = 4
+
+
+@pytest.fixture(scope="module")
+def splits() -> tuple[Split, Split]:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.round(digits.images * 255 / 16).astype(np.uint8)[..., None]
+    labels = digits.target.astype(np.int64)
+    return Split(images[:150], labels[:150]), Split(images[150:220], labels[150:220])
+
+
+@pytest.fixture
+def make(splits: tuple[Split, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes workers that share a folder of checkpoints."""
+    monkeypatch.setattr(devices, "configure", lambda training, resources: "cpu")
+
+    def worker() -> Worker:
+        return Worker(
+            train=splits[0],
+            validation=splits[1],
+            num_classes=10,
+            training=TrainingSpec(),
+            resources=ResourcesSpec(),
+            checkpoints=tmp_path / "checkpoints",
+        )
+
+    return worker
+
+
+def assignment(architecture: str, trial: str = "t", seed: int = 3, attempt: int = 1, known: int = 0, **knobs: Any) -> Assignment:
+    tiny = catalog.load("architecture", architecture).tiny
+    return Assignment(
+        trial=trial,
+        arm="arm",
+        architecture=architecture,
+        attempt=attempt,
+        configuration={**tiny, "batch_size": 32, "learning_rate": 0.003, **knobs},
+        seed=seed,
+        max_epochs=EPOCHS,
+        known_epochs=known,
+    )
+
+
+def train(worker: Worker, task: Assignment, epochs: int = EPOCHS) -> list[dict[str, Any]]:
+    worker.start(task)
+    rows: list[dict[str, Any]] = []
+    while len(rows) < epochs:
+        news = worker.step()
+        assert "failure" not in news, news["failure"]["detail"]
+        rows += news["rows"]
+    return rows
+
+
+def metrics(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    return [(row["epoch"], row["learning_rate"], *(row[name] for name in METRICS)) for row in rows]
+
+
+@pytest.mark.parametrize("architecture", catalog.names("architecture"))
+def test_a_reused_program_and_a_continued_trial_equal_a_fresh_one(architecture: str, make: Any) -> None:
+    fresh = train(make(), assignment(architecture, "fresh", schedule="cosine"))
+    worker = make()
+    other = train(worker, assignment(architecture, "other", seed=9, learning_rate=0.01, schedule="constant"))
+    reused = train(worker, assignment(architecture, "reused", schedule="cosine"))
+    assert metrics(reused) == metrics(fresh)
+    assert metrics(other) != metrics(fresh), "another seed trains differently"
+    assert [row["is_program_reused"] for row in reused] == [True] * EPOCHS
+    assert not fresh[0]["is_program_reused"]
+
+    first = train(worker, assignment(architecture, "cut", schedule="cosine"), epochs=2)
+    rest = train(make(), assignment(architecture, "cut", attempt=2, known=2, schedule="cosine"), epochs=EPOCHS - 2)
+    assert metrics(first + rest) == metrics(fresh)
+    assert [row["attempt"] for row in first + rest] == [1, 1, 2, 2]
+
+
+def test_rows_the_driver_never_saw_come_from_the_checkpoint(make: Any) -> None:
+    first = train(make(), assignment("cnn"), epochs=3)
+    worker = make()
+    worker.start(assignment("cnn", attempt=2, known=1))
+    told = worker.step()["rows"]
+    assert metrics(told) == metrics(first[1:])
+    assert [row["epoch"] for row in worker.step()["rows"]] == [4]
+
+
+def test_a_damaged_checkpoint_is_passed_over(make: Any, tmp_path: Path) -> None:
+    whole = train(make(), assignment("cnn"))
+    torn = checkpoint.folder_of(tmp_path / "checkpoints" / "t", 1, EPOCHS) / "state.npz"
+    torn.write_bytes(torn.read_bytes()[:1000])
+    again = train(make(), assignment("cnn", attempt=2, known=EPOCHS - 1), epochs=1)
+    assert metrics(again) == metrics(whole[-1:])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "nadam"])
+def test_every_optimizer_starts_anew_on_a_reused_program(optimizer: str, make: Any) -> None:
+    options = {"optimizer": optimizer, "weight_decay": 0.01, "clip_norm": 1.0, "label_smoothing": 0.1}
+    worker = make()
+    first = train(worker, assignment("cnn", "a", **options), epochs=2)
+    second = train(worker, assignment("cnn", "b", **options), epochs=2)
+    assert metrics(first) == metrics(second)
+
+
+def test_a_row_says_where_the_seconds_went_and_what_ran(make: Any) -> None:
+    rows = train(make(), assignment("cnn"), epochs=2)
+    for row in rows:
+        assert all(row[name] > 0 for name in ("train_s", "evaluate_s", "checkpoint_s", "peak_memory_mb"))
+        assert row["wait_s"] >= 0
+        assert row["parameters"] > 0
+        assert row["macs"] > 0
+        assert row["device"] == "cpu"
+        assert "keras" in json.loads(row["versions"])
+    assert rows[0]["build_s"] > 0
+    assert rows[0]["import_s"] is not None
+    assert rows[1]["build_s"] is None
+    assert rows[1]["import_s"] is None
+
+
+def test_divergence_is_a_row_with_nan(make: Any) -> None:
+    worker = make()
+    worker.start(assignment("cnn", optimizer="sgd", learning_rate=10.0, weight_decay=1.0))
+    seen = []
+    for _ in range(EPOCHS):
+        seen += worker.step()["rows"]
+        if math.isnan(seen[-1]["val_accuracy"]):
+            break
+    assert math.isnan(seen[-1]["val_accuracy"])
+    assert math.isnan(seen[-1]["train_loss"])
+
+
+def test_what_cannot_be_built_is_a_failure_not_an_exception(make: Any) -> None:
+    worker = make()
+    worker.start(assignment("vit", patch_size=3))
+    news = worker.step()
+    assert news["failure"]["reason"] == "infeasible"
+    assert "3" in news["failure"]["detail"]
+    assert train(worker, assignment("cnn", "after"), epochs=1), "the worker goes on"
+
+
+class ResourceExhaustedError(Exception):
+    """Named as TensorFlow's."""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "out_of_memory"),
+        (ResourceExhaustedError("OOM when allocating tensor"), "out_of_memory"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"), "out_of_memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), "out_of_memory"),
+        (ValueError("shapes differ"), "exception"),
+        (KnobError("patch_size 3"), "infeasible"),
+    ],
+)
+def test_failures_are_classed(error: Exception, reason: str) -> None:
+    assert failure(error)["reason"] == reason
+
+
+def test_an_error_while_training_is_a_failure_with_its_traceback(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = make()
+    worker.start(assignment("cnn"))
+    monkeypatch.setattr(worker._program.model, "fit", lambda *a, **k: (_ for _ in ()).throw(ValueError("broken")))
+    news = worker.step()
+    assert news["failure"]["reason"] == "exception"
+    assert "ValueError: broken" in news["failure"]["detail"]
+
+
+# -------------------------------------------------------------------------------------------------------------- recipe
+
+
+def rates(epochs: int, **fields: Any) -> list[float]:
+    recipe = Recipe.of({"learning_rate": 1.0, **fields})
+    return [round(recipe.learning_rate_at(epoch, epochs), 6) for epoch in range(1, epochs + 1)]
+
+
+def test_schedules() -> None:
+    assert rates(4) == [1, 1, 1, 1]
+    assert rates(4, schedule="cosine") == [1.0, 0.853553, 0.5, 0.146447]
+    assert rates(5, schedule="constant", warmup_epochs=3) == [0.25, 0.5, 0.75, 1, 1]
+    assert rates(6, schedule="cosine", warmup_epochs=2) == [0.333333, 0.666667, 1.0, 0.853553, 0.5, 0.146447]
+    assert rates(3, schedule="cosine", warmup_epochs=9) == [0.1, 0.2, 0.3]
+
+
+def test_the_learning_rate_is_no_part_of_the_program() -> None:
+    keys = {Recipe.of({"learning_rate": rate, "schedule": schedule}).graph_key for rate in (0.1, 0.2) for schedule in ("constant", "cosine")}
+    assert len(keys) == 1
+    assert Recipe.of({"weight_decay": 0.1}).graph_key not in keys
+
+
+def test_statistics_of_channels() -> None:
+    images = np.zeros((2, 2, 2, 3), np.uint8)
+    images[..., 1] = 255
+    images[0, ..., 2] = 255
+    mean, deviation = channel_statistics(images)
+    assert mean == (0.0, 1.0, 0.5)
+    assert deviation == (1.0, 1.0, 0.5)
+
+
+# --------------------------------------------------------------------------------------------------------- checkpoints
+
+
+def stored(epoch: int, attempt: int = 1) -> Checkpoint:
+    return Checkpoint(epoch=epoch, attempt=attempt, rows=({"epoch": epoch},), model=[np.full(3, epoch, np.float32)], optimizer=[np.array(epoch)])
+
+
+def test_the_newest_two_checkpoints_are_kept(tmp_path: Path) -> None:
+    for epoch in range(1, 5):
+        checkpoint.write(tmp_path / "t", stored(epoch))
+    assert sorted(path.name for path in (tmp_path / "t" / "attempt-1").iterdir()) == ["epoch-00003", "epoch-00004"]
+    found = checkpoint.newest(tmp_path / "t")
+    assert found is not None
+    assert (found.epoch, found.rows, float(found.model[0][0])) == (4, ({"epoch": 4},), 4.0)
+    checkpoint.remove(tmp_path / "t", keep_newest=True)
+    assert checkpoint.newest(tmp_path / "t") is not None
+    checkpoint.remove(tmp_path / "t", keep_newest=False)
+    assert checkpoint.newest(tmp_path / "t") is None
+
+
+@pytest.mark.parametrize("damage", ["json", "npz", "missing", "empty"])
+def test_damage_of_any_kind_leads_to_the_one_before(damage: str, tmp_path: Path) -> None:
+    for epoch in (1, 2):
+        checkpoint.write(tmp_path, stored(epoch))
+    folder = checkpoint.folder_of(tmp_path, 1, 2)
+    if damage == "json":
+        (folder / "state.json").write_text('{"epoch": 2, "att')
+    elif damage == "missing":
+        (folder / "state.npz").unlink()
+    elif damage == "empty":
+        (folder / "state.npz").write_bytes(b"")
+    else:
+        data = bytearray((folder / "state.npz").read_bytes())
+        data[len(data) // 3] ^= 255
+        (folder / "state.npz").write_bytes(bytes(data))
+    found = checkpoint.newest(tmp_path)
+    assert found is not None
+    assert found.epoch == 1
+
+
+def test_no_pickle_is_read(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, stored(1))
+    with (checkpoint.folder_of(tmp_path, 1, 1) / "state.npz").open("wb") as stream:
+        np.savez(stream, model_00000=np.array([{"a": 1}], dtype=object))
+    assert checkpoint.newest(tmp_path) is None
+
+
+# ------------------------------------------------------------------------------------------------------------- devices
+
+
+def environment(backend: str = "tensorflow", gpus: float = 0, cpus: int = 1) -> dict[str, str]:
+    return devices.environment(TrainingSpec(backend=backend), ResourcesSpec(gpus_per_trial=gpus, cpus_per_trial=cpus), "/k")  # type: ignore[arg-type]
+
+
+def test_a_worker_without_gpu_sees_none_and_one_with_gpu_is_left_to_ray() -> None:
+    assert environment()["CUDA_VISIBLE_DEVICES"] == ""
+    assert "CUDA_VISIBLE_DEVICES" not in environment(gpus=0.5), "Ray assigns the device to each worker"
+    assert environment(backend="jax")["KERAS_BACKEND"] == "jax"
+    assert environment(cpus=3)["OMP_NUM_THREADS"] == "3"
+
+
+def test_a_share_of_a_gpu_is_a_share_of_its_memory() -> None:
+    assert devices.memory_cap_mb(0.25, 80_000) == 20_000
+    assert devices.memory_cap_mb(1, 80_000) is None
+    assert devices.memory_cap_mb(0, 80_000) is None
+    assert environment(backend="jax", gpus=0.25)["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.250"
+
+
+def test_tensorflows_cap_is_set_before_its_first_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    calls: list[Any] = []
+    monkeypatch.setattr(devices, "_gpu_memory_mb", lambda: 40_000.0)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["gpu0"])
+    monkeypatch.setattr(tf.config, "set_logical_device_configuration", lambda gpu, found: calls.append((gpu, found[0].memory_limit)))
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda threads: calls.append(("intra", threads)))
+    monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", lambda threads: calls.append(("inter", threads)))
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"device_name": "a GPU"})
+    name = devices.configure(TrainingSpec(), ResourcesSpec(cpus_per_trial=4, gpus_per_trial=0.5))
+    assert name == "a GPU"
+    assert calls == [("intra", 4), ("inter", 1), ("gpu0", 20_000)]

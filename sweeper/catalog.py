@@ -119,11 +119,18 @@ def parameters(kind: str, name: str) -> dict[str, Parameter]:
                 argument.arg: Parameter(
                     name=argument.arg,
                     annotation=ast.unparse(argument.annotation) if argument.annotation else "",
-                    default=ast.literal_eval(default) if default is not None else Parameter.REQUIRED,
+                    default=Parameter.REQUIRED if default is None else _literal(default, f"{kind} {name}, {argument.arg}"),
                 )
                 for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
             }
     raise AssertionError(f"{_folder(kind) / name}.py defines no function called {name}")
+
+
+def _literal(default: ast.expr, where: str) -> Any:
+    try:
+        return ast.literal_eval(default)
+    except ValueError:
+        raise AssertionError(f"{where}: the default must be a plain value, not {ast.unparse(default)}") from None
 
 
 def load(kind: str, name: str) -> Any:
@@ -133,7 +140,9 @@ def load(kind: str, name: str) -> Any:
         UnknownNameError: No file of that name.
     """
     check(kind, name)
-    return getattr(importlib.import_module(f"{PACKAGES[kind]}.{name}"), name)
+    module = importlib.import_module(f"{PACKAGES[kind]}.{name}")
+    assert hasattr(module, name), f"{module.__file__} defines nothing called {name}"
+    return getattr(module, name)
 
 
 def check(kind: str, name: str) -> None:
@@ -148,7 +157,11 @@ def _folder(kind: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-@functools.cache
 def _tree(kind: str, name: str) -> ast.Module:
     check(kind, name)
-    return ast.parse((_folder(kind) / f"{name}.py").read_text(encoding="utf-8"))
+    return _parsed(_folder(kind) / f"{name}.py")
+
+
+@functools.cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))

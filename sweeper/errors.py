@@ -20,6 +20,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+MOST_FAULTS = 100
+"""Faults of one study file that a message lists."""
+
 
 class SweeperError(Exception):
     """Something went wrong that the project understands and can explain."""
@@ -44,8 +47,11 @@ class StudyFileError(InputError):
     def __init__(self, path: object, faults: Sequence[str]):
         self.path = path
         self.faults = tuple(faults)
-        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        super().__init__("\n".join([f"{path}: {count}", *(f"  - {fault}" for fault in self.faults)]))
+        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults):,} faults"
+        listed = [f"  - {fault}" for fault in self.faults[:MOST_FAULTS]]
+        if len(self.faults) > MOST_FAULTS:
+            listed.append(f"  and {len(self.faults) - MOST_FAULTS:,} more")
+        super().__init__("\n".join([f"{path}: {count}", *listed]))
 
 
 class UnknownNameError(InputError):
@@ -55,12 +61,13 @@ class UnknownNameError(InputError):
         kind: What was looked for, for example ``architecture``.
         name: What the user wrote.
         allowed: Every name that does exist.
+        where: Where it was looked for, if that needs saying.
     """
 
-    def __init__(self, kind: str, name: str, allowed: Iterable[str]):
+    def __init__(self, kind: str, name: str, allowed: Iterable[str], *, where: object = ""):
         self.kind = kind
         self.name = name
-        super().__init__(unknown(kind, name, allowed))
+        super().__init__(unknown(kind, name, allowed, where=where))
 
 
 class KnobError(InputError):
@@ -91,8 +98,10 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
-def unknown(kind: str, name: str, allowed: Iterable[str]) -> str:
+def unknown(kind: str, name: str, allowed: Iterable[str], *, where: object = "") -> str:
     """The sentence for a name that does not exist: what it was, the closest one, all that are allowed."""
     options = sorted(allowed)
     listed = ", ".join(options) if options else "none"
-    return f"unknown {kind} '{name}'.{did_you_mean(name, options)} Allowed: {listed}."
+    shown = name if len(name) <= 60 else f"{name[:57]}..."
+    place = f" in {where}" if str(where) else ""
+    return f"unknown {kind} '{shown}'{place}.{did_you_mean(name, options)} Allowed: {listed}."

@@ -24,7 +24,7 @@ from sweeper.datasets import Dataset
 from sweeper.errors import InputError, StudyLockedError, SweeperError
 from sweeper.records import Event, Kind
 from sweeper.search.study import Search
-from sweeper.spec import StudySpec, differences, parse
+from sweeper.spec import StudySpec, differences, parse_stored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def launch(
     dataset = load_dataset(spec)
     if not study.exists:
         study.create(spec.to_yaml())
-    detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": _versions(), "commit": _commit()}
+    detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": _versions()}
     with study.drive(detail, study_id=spec.study_id) as ledger:
         search = Search(spec)
         events = study.read()
@@ -116,7 +116,7 @@ def load_dataset(spec: StudySpec) -> Dataset:
 
 def check_same(spec: StudySpec, study: store.StudyStore) -> None:
     """Raise `InputError` unless the stored study is the one asked for."""
-    stored = parse(study.study_yaml(), study.folder / "study.yaml")
+    stored = parse_stored(study.study_yaml(), study.folder / "study.yaml")
     changed = differences(stored, spec)
     if changed:
         listed = "\n".join(f"  - {line}" for line in changed)
@@ -141,7 +141,14 @@ def _run(
     from sweeper.tune import CallbackAdapter, Context, SchedulerAdapter, SearcherAdapter, Session, TrialActor
 
     slots = _slots(spec, max_concurrent)
-    session = Session(search, ledger, folder / "checkpoints", slots, lambda event: watch(search, event))
+    session = Session(
+        search,
+        ledger,
+        folder / "checkpoints",
+        slots,
+        lambda event: watch(search, event),
+        {"study_id": spec.study_id, "commit": _commit()},
+    )
     context = Context(
         train=dataset.train,
         validation=dataset.validation,
@@ -240,7 +247,7 @@ def ray_arguments(spec: StudySpec, cluster: str, options: dict[str, Any], keras_
 
 @contextlib.contextmanager
 def _tune_environment(slots: int) -> Iterator[None]:
-    """Tune's settings, which it reads from the environment; restored afterwards. Its loggers speak only of what we report ourselves."""
+    """Tune's settings, read from the environment, and silence for its loggers, which repeat what we report; undone afterwards."""
     settings = {
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_GLOBAL_CHECKPOINT_S": "100000",

@@ -1,22 +1,22 @@
 """The study file: YAML in, a frozen `StudySpec` out, or every fault of the file in one report.
 
-The reader is stricter than YAML: no anchors, tags, duplicate keys or non-text keys; only ``true`` and ``false`` are booleans and
-``1e-3`` is a number. A file is the science; where and how a sweep runs is said by flags of the command.
+The reader is stricter than YAML: see `sweeper.strict_yaml`. A file is the science; where and how a sweep runs is said by flags of
+the command.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sweeper import catalog, spec_faults, strict_yaml
-from sweeper.errors import InputError, StudyFileError
-from sweeper.space import Choice, Float, Int, Knob, Space, Value
+from sweeper.errors import InputError, LedgerError, StudyFileError
+from sweeper.space import TRAINING, Choice, Float, Int, Knob, Space, Value
 
 LARGEST_FILE = 1_000_000
 """Bytes a study file may have; a real one has a few thousand."""
@@ -113,7 +113,7 @@ class StudySpec(_Model):
 
     def to_yaml(self) -> str:
         """The resolved study as a study file."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return strict_yaml.write(self.model_dump(mode="json"))
 
     @property
     def goals(self) -> tuple[tuple[str, str], ...]:
@@ -121,9 +121,12 @@ class StudySpec(_Model):
         return tuple((goal, column) for goal, column in (objective.split() for objective in self.objectives))
 
     def trials_of(self, arm: str) -> int:
-        """The arm's share of `budget.trials`: equal, the first arms taking the remainder."""
+        """The arm's share of `budget.trials`: equal, the first arms by name taking the remainder.
+
+        By name, because the order of keys in a file says nothing: a study written in another order is the same study.
+        """
         share, remainder = divmod(self.budget.trials, len(self.arms))
-        return share + (list(self.arms).index(arm) < remainder)
+        return share + (sorted(self.arms).index(arm) < remainder)
 
     def space_of(self, arm: str) -> Space:
         """The search space of an arm."""
@@ -143,16 +146,24 @@ def load(path: Path | str) -> StudySpec:
         StudyFileError: All its faults at once, each with its place.
     """
     path = Path(path)
+    advice = "Give the path of a study file (YAML)."
     try:
-        data = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else None
+        # One byte more than allowed, because the size of a device or a pipe is not known before it is read.
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
     except IsADirectoryError:
-        raise InputError(f"{path} is a folder; give the path of a study file (YAML).") from None
+        raise InputError(f"{path} is a folder. {advice}") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}). Give the path of a study file (YAML).") from None
-    if data is None:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise InputError(f"{path} cannot be read: {reason}. {advice}") from None
+    except ValueError:
+        raise InputError(f"{str(path)!r} is no path. {advice}") from None
+    if len(data) > LARGEST_FILE:
         raise StudyFileError(path, [f"the file is larger than {LARGEST_FILE:,} bytes; a study file is small text."])
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise StudyFileError(path, ["this is text in UTF-16; save it in UTF-8."])
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise StudyFileError(path, ["this is not a text file; a study file is YAML in UTF-8."]) from None
     return parse(text, path)
@@ -164,24 +175,56 @@ def parse(text: str, path: object = "study") -> StudySpec:
     Raises:
         StudyFileError: All its faults at once, each with its place.
     """
-    raw, lines, faults = strict_yaml.read(text)
-    if faults:
-        raise StudyFileError(path, faults)
+    reading = strict_yaml.read(text)
+    raw, lines, found = reading.data, reading.lines, reading.faults
+    if raw is None and found:
+        raise _faults(path, found)
     if not isinstance(raw, dict):
         holds = "the file is empty" if raw is None else f"the file holds {spec_faults.kind(raw)} instead of keys and values"
         raise StudyFileError(path, [f"{holds}; a study needs at least name, dataset, arms and budget."])
-    _fill_arms(raw)
-    found: list[tuple[strict_yaml.Place, str]] = list(spec_faults.cross_check(raw))
+    _fill(raw)
+    semantic = list(spec_faults.cross_check(raw))
     study = None
     try:
         study = StudySpec.model_validate(raw)
     except ValidationError as error:
-        found += [spec_faults.in_words(fault, _keys_at) for fault in error.errors()]
+        # What `_fill` derived from another value is wrong only because that value is, which is reported at its own place.
+        in_words = (spec_faults.in_words(fault, _keys_at) for fault in error.errors())
+        semantic += [(place, text) for place, text in in_words if place in lines or "space" not in place[2:]]
+    found += [(strict_yaml.line_of(place, lines), place, text) for place, text in semantic if place not in reading.spoilt]
     if found:
-        ordered = sorted({(strict_yaml.line_of(place, lines), strict_yaml.dotted(place) + text) for place, text in found})
-        raise StudyFileError(path, [f"line {line}: {text}" for line, text in ordered])
+        raise _faults(path, found)
     assert study is not None
-    return study
+    return _in_own_types(study)
+
+
+def _faults(path: object, found: list[tuple[int, strict_yaml.Place, str]]) -> StudyFileError:
+    ordered = sorted({(line, strict_yaml.dotted(place) + text) for line, place, text in found})
+    return StudyFileError(path, [f"line {line}: {text}" for line, text in ordered])
+
+
+def parse_stored(text: str, path: object) -> StudySpec:
+    """The study kept in a results folder, which no user wrote.
+
+    Only its own types are checked, never the catalog: results must stay readable when an architecture, a search space or a
+    dataset has changed or gone since.
+
+    Args:
+        text: What `StudySpec.to_yaml` gave when the study began.
+        path: Names it in errors.
+
+    Raises:
+        LedgerError: It is no study any more: the file was damaged or changed by hand.
+    """
+    reading = strict_yaml.read(text)
+    found = reading.faults
+    if not found:
+        try:
+            return StudySpec.model_validate(reading.data)
+        except ValidationError as error:
+            words = [spec_faults.in_words(fault, _keys_at) for fault in error.errors()]
+        found = [(strict_yaml.line_of(place, reading.lines), place, sentence) for place, sentence in words]
+    raise LedgerError(f"This is no longer the study as it first ran. Restore the file from a copy.\n{_faults(path, found)}")
 
 
 def differences(first: StudySpec, second: StudySpec) -> list[str]:
@@ -201,8 +244,16 @@ def _flat(data: object, place: str = "") -> dict[str, object]:
     return {place: data}
 
 
-def _fill_arms(raw: dict[str, Any]) -> None:
-    """Architecture defaults to the arm's name, the space to the architecture; ``cnn:`` alone is an arm."""
+def _fill(raw: dict[str, Any]) -> None:
+    """Fill in what may be left out: an arm's architecture and space, the options of the dataset, a section's content."""
+    for section in ("search", "stopping", "training", "resources"):
+        if section in raw and raw[section] is None:
+            raw[section] = {}
+    dataset = raw.get("dataset")
+    if isinstance(dataset, dict) and dataset.get("name") in catalog.names("dataset"):
+        for name, option in catalog.parameters("dataset", dataset["name"]).items():
+            if option.default != catalog.Parameter.REQUIRED:
+                dataset.setdefault(name, list(option.default) if isinstance(option.default, tuple) else option.default)
     arms = raw.get("arms")
     if not isinstance(arms, dict):
         return
@@ -212,12 +263,35 @@ def _fill_arms(raw: dict[str, Any]) -> None:
         if isinstance(arm, dict):
             arm.setdefault("architecture", name)
             arm.setdefault("space", arm["architecture"])
+            if arm.get("fixed", {}) is None:
+                arm["fixed"] = {}
+
+
+def _in_own_types(study: StudySpec) -> StudySpec:
+    """The same study with each number in the type of its knob or option: ``0`` and ``0.0`` for a share are one study, not two."""
+    arms = {}
+    for name, arm in study.arms.items():
+        arguments = catalog.parameters("architecture", arm.architecture)
+        knobs: dict[str, Knob | catalog.Parameter] = {**arguments, **TRAINING, **study.space_of(name).knobs}
+        arms[name] = arm.model_copy(update={"fixed": {key: _typed(value, knobs[key]) for key, value in arm.fixed.items()}})
+    options = catalog.parameters("dataset", study.dataset.name)
+    extra = {key: _typed(value, options[key]) for key, value in (study.dataset.model_extra or {}).items()}
+    # In the order of the dataset's own arguments, so that a study written out and one relying on defaults look the same.
+    ordered = {key: extra[key] for key in options if key in extra}
+    return study.model_copy(update={"arms": arms, "dataset": DatasetSpec(name=study.dataset.name, **ordered)})
+
+
+def _typed(value: Any, knob: Knob | catalog.Parameter) -> Any:
+    if isinstance(knob, Choice):
+        return next(option for option in knob.options if option == value and isinstance(option, bool) == isinstance(value, bool))
+    is_float = knob.annotation == "float" if isinstance(knob, catalog.Parameter) else isinstance(knob, Float)
+    return float(value) if is_float and type(value) is int else value
 
 
 def _keys_at(place: strict_yaml.Place) -> list[str]:
     model: Any = StudySpec
     if place:
-        model = ArmSpec if place[0] == "arms" else model.model_fields[str(place[0])].annotation
+        model = ArmSpec if place[0] == "arms" else StudySpec.model_fields[str(place[0])].annotation
     return list(model.model_fields)
 
 
@@ -227,7 +301,7 @@ def parse_value(text: str, knob: Knob | catalog.Parameter) -> Value | None:
     Text is returned as it is where the type is text or the text does not fit; the caller's range check then names the fault.
     """
     if isinstance(knob, Choice):
-        return next((option for option in knob.options if str(option).lower() == text.lower()), text)
+        return next((option for option in knob.options if _is_written(option, text)), text)
     annotation = knob.annotation if isinstance(knob, catalog.Parameter) else "int" if isinstance(knob, Int) else "float"
     if text.lower() in ("none", "null") and "None" in annotation:
         return None
@@ -242,3 +316,15 @@ def parse_value(text: str, knob: Knob | catalog.Parameter) -> Value | None:
         if kind == "bool" and text.lower() in ("true", "false"):
             return text.lower() == "true"
     return text
+
+
+def _is_written(option: Value, text: str) -> bool:
+    """Whether a text names an option: ``1`` and ``1.0`` name the same number."""
+    if isinstance(option, str):
+        return option == text
+    if isinstance(option, bool):
+        return str(option).lower() == text.lower()
+    try:
+        return float(text) == option
+    except ValueError:
+        return False

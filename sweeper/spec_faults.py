@@ -9,11 +9,29 @@ from typing import Any
 from sweeper import catalog
 from sweeper.errors import did_you_mean, unknown
 from sweeper.records import METRICS, OBJECTIVES
-from sweeper.space import TRAINING, Knob
+from sweeper.space import TRAINING, Choice, Knob, Space, Value
 from sweeper.strict_yaml import Place
 
+Fault = tuple[Place, str]
+"""Where, and one sentence."""
 
-def cross_check(raw: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+STUDY_NAME = "1 to 63 letters (a to z), digits, '_' and '-', beginning with a letter or a digit"
+ARM_NAME = "1 to 40 letters (a to z), digits and '_', beginning with a letter"
+
+LONGEST = 60
+"""Characters of a value that an error repeats."""
+
+_ATOMS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+    "str": ((str,), "text"),
+    "None": ((type(None),), "null"),
+}
+"""Annotations that can be checked: the types they accept, and their name in words."""
+
+
+def cross_check(raw: dict[str, Any]) -> Iterator[Fault]:
     """What types and ranges cannot say; looks only at parts that have the right shape, the rest is reported already."""
     arms = raw.get("arms")
     if isinstance(arms, dict):
@@ -32,7 +50,8 @@ def cross_check(raw: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         if isinstance(arms, dict) and type(trials) is int and 1 <= trials < len(arms):
             yield (
                 ("budget", "trials"),
-                f"{trials} trials cannot be split over {len(arms)} arms; allowed: {len(arms)} or more.",
+                f"{trials} {'trial' if trials == 1 else 'trials'} cannot be split over {len(arms)} arms; "
+                f"allowed: {len(arms)} or more.",
             )
         stopping = raw.get("stopping")
         grace = stopping.get("grace_epochs") if isinstance(stopping, dict) else None
@@ -40,16 +59,20 @@ def cross_check(raw: dict[str, Any]) -> Iterator[tuple[Place, str]]:
             yield ("stopping", "grace_epochs"), f"{grace} is more than budget.max_epochs; allowed: 1 to {epochs}."
 
 
-def _check_arm(name: str, arm: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+# ---------------------------------------------------------------------------------------------------------------- arms
+
+
+def _check_arm(name: str, arm: dict[str, Any]) -> Iterator[Fault]:
     place = ("arms", name)
     architecture, space_name, fixed = arm["architecture"], arm["space"], arm.get("fixed", {})
-    for kind, key in (("architecture", "architecture"), ("space", "space")):
-        if not isinstance(arm[key], str):
+    for kind_name in ("architecture", "space"):
+        value = arm[kind_name]
+        if not isinstance(value, str):
             return
-        if arm[key] not in catalog.names(kind):
-            if key == "space" and arm["space"] == architecture:
+        if value not in catalog.names(kind_name):
+            if kind_name == "space" and value == architecture and value not in catalog.names("architecture"):
                 return  # the same mistake, already reported as the architecture's
-            yield (*place, key), unknown(kind, arm[key], catalog.names(kind))
+            yield (*place, kind_name), unknown(kind_name, value, catalog.names(kind_name))
             return
     space = catalog.load("space", space_name)
     arguments = catalog.parameters("architecture", architecture)
@@ -65,23 +88,50 @@ def _check_arm(name: str, arm: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     for key, value in fixed.items():
         if key not in known:
             yield (*place, "fixed", key), unknown("knob", key, known)
-            continue
-        knob = known[key]
-        problem = argument_problem(arguments[key], value) if knob is None else knob.problem(value)
-        if problem is not None:
-            yield (*place, "fixed", key), problem
+        else:
+            problem = _value_problem(known[key], arguments.get(key), value) or _existence_problem(key, space, fixed)
+            if problem is not None:
+                yield (*place, "fixed", key), problem
 
 
-def argument_problem(argument: catalog.Parameter, value: object) -> str | None:
-    """Why a value cannot be an argument of an architecture, going by its annotation; None when it can or cannot be told."""
-    kinds = {"int": int, "float": (int, float), "bool": bool, "str": str}
-    accepted = kinds.get(argument.annotation)
-    if accepted is None or (isinstance(value, accepted) and isinstance(value, bool) == (accepted is bool)):  # type: ignore[arg-type]
+def _value_problem(knob: Knob | None, argument: catalog.Parameter | None, value: object) -> str | None:
+    if value is None or isinstance(value, dict | list):
+        return None  # the study's types say that
+    if knob is None:
+        assert argument is not None
+        return argument_problem(argument, value)
+    problem = knob.problem(value)
+    if problem is None:
         return None
-    return f"{value!r} is {kind(value)}; allowed: {argument.annotation}."
+    # A knob speaks Python; a study file has `true` where Python has `True`.
+    return shown(value) + problem.removeprefix(repr(value)) if problem.startswith(repr(value)) else problem
 
 
-def _check_dataset(dataset: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+def _existence_problem(key: str, space: Space, fixed: Mapping[str, Any]) -> str | None:
+    """Why a fixed knob can never exist, because the knob it depends on never has the value it needs; None when it can."""
+    knob = space.knobs.get(key) or TRAINING.get(key)
+    if knob is None or knob.condition is None:
+        return None
+    parent, values = knob.condition
+    parent_knob = space.knobs.get(parent) or TRAINING.get(parent)
+    needed = f"exists only when '{parent}' is {' or '.join(map(_plain, values))}"
+    if parent in fixed:
+        if parent_knob is None or fixed[parent] in values or _value_problem(parent_knob, None, fixed[parent]) is not None:
+            return None
+        return f"{needed}; here '{parent}' is fixed to {_plain(fixed[parent])}."
+    if parent in space.knobs:
+        options = parent_knob.options if isinstance(parent_knob, Choice) else values
+        never = "this space never makes it that"
+    else:
+        options = () if parent_knob is None else (parent_knob.default,)
+        never = f"this space leaves it at {' or '.join(map(_plain, options))}"
+    return None if set(options) & set(values) else f"{needed}; {never}. Fix '{parent}' too, or leave this out."
+
+
+# ------------------------------------------------------------------------------------------------------------- dataset
+
+
+def _check_dataset(dataset: dict[str, Any]) -> Iterator[Fault]:
     name = dataset["name"]
     if name not in catalog.names("dataset"):
         yield ("dataset", "name"), unknown("dataset", name, catalog.names("dataset"))
@@ -96,50 +146,86 @@ def _check_dataset(dataset: dict[str, Any]) -> Iterator[tuple[Place, str]]:
             yield ("dataset", key), problem
     for key, option in options.items():
         if option.default == catalog.Parameter.REQUIRED and key not in dataset:
-            yield ("dataset",), f"dataset {name} needs '{key}'."
+            yield ("dataset",), f"the key '{key}' is missing: dataset {name} needs it."
 
 
-def _check_objectives(objectives: list[Any]) -> Iterator[tuple[Place, str]]:
+def argument_problem(argument: catalog.Parameter, value: object) -> str | None:
+    """Why a value cannot be an argument of a function, going by its annotation; None when it can or cannot be told."""
+    kinds = [part.strip() for part in argument.annotation.split("|")]
+    listed = re.fullmatch(r"tuple\[(int|float|bool|str), \.\.\.\]", argument.annotation)
+    if listed is not None:
+        if isinstance(value, list | tuple):
+            wrong = [(number, item) for number, item in enumerate(value, start=1) if not _accepts(listed[1], item)]
+            return f"item {wrong[0][0]}: {_not_allowed(wrong[0][1], _ATOMS[listed[1]][1])}" if wrong else None
+    elif any(part not in _ATOMS for part in kinds) or any(_accepts(part, value) for part in kinds):
+        return None
+    return _not_allowed(value, allowed_words(argument))
+
+
+def allowed_words(argument: catalog.Parameter) -> str:
+    """What an argument may be, in words, going by its annotation."""
+    listed = re.fullmatch(r"tuple\[(int|float|bool|str), \.\.\.\]", argument.annotation)
+    if listed is not None:
+        return f"a list, each item {_ATOMS[listed[1]][1]}"
+    return " or ".join(_ATOMS[part.strip()][1] for part in argument.annotation.split("|") if part.strip() in _ATOMS)
+
+
+def _accepts(kind_name: str, value: object) -> bool:
+    accepted, _ = _ATOMS[kind_name]
+    return isinstance(value, accepted) and isinstance(value, bool) == (kind_name == "bool")
+
+
+# ---------------------------------------------------------------------------------------------------------- objectives
+
+
+def _check_objectives(objectives: list[Any]) -> Iterator[Fault]:
     seen: set[str] = set()
     for index, objective in enumerate(objectives):
         place = ("objectives", index)
-        words = objective.split() if isinstance(objective, str) else []
+        if not isinstance(objective, str):
+            continue  # the study's types say that
+        words = objective.split()
         if len(words) != 2 or words[0] not in ("max", "min"):
+            hint = f" Did you mean '{OBJECTIVES[words[0]]} {words[0]}'?" if len(words) == 1 and words[0] in OBJECTIVES else ""
             yield (
                 place,
-                f"{objective!r} is no objective; write 'max COLUMN' or 'min COLUMN', for example 'max val_accuracy'.",
+                f"{shown(objective)} is no objective; write 'max COLUMN' or 'min COLUMN', for example 'max val_accuracy'.{hint}",
             )
         elif words[1] not in OBJECTIVES:
             yield place, unknown("column", words[1], OBJECTIVES)
+        elif words[0] != OBJECTIVES[words[1]]:
+            yield place, f"'{objective}' would look for the worst; write '{OBJECTIVES[words[1]]} {words[1]}'."
         elif words[1] in seen:
-            yield place, f"'{words[1]}' stands twice."
+            yield place, f"'{words[1]}' stands twice; keep one."
         elif index == 0 and words[1] not in METRICS:
             yield (
                 place,
-                f"the first objective drives early stopping, so it must change from epoch to epoch: {', '.join(METRICS)}.",
+                f"'{words[1]}' cannot be the first objective, which drives early stopping and must change from epoch to epoch; "
+                f"allowed: {', '.join(METRICS)}.",
             )
         else:
             seen.add(words[1])
 
 
-def in_words(fault: Mapping[str, Any], keys_at: Callable[[Place], list[str]]) -> tuple[Place, str]:
+# --------------------------------------------------------------------------------------------------- types and ranges
+
+
+def in_words(fault: Mapping[str, Any], keys_at: Callable[[Place], list[str]]) -> Fault:
     """Place and sentence of a fault found by pydantic; `keys_at` gives the keys allowed at a place."""
-    place = tuple(
-        part
-        for part in fault["loc"]
-        if part != "[key]" and not (isinstance(part, str) and part in ("bool", "int", "float", "str"))
-    )
+    place: Place = tuple(fault["loc"])
     fault_type, context, value = fault["type"], fault.get("ctx", {}), fault.get("input")
+    if place[-1:] == ("[key]",):
+        place = place[:-1]
+    if place[:1] == ("arms",) and len(place) > 4:
+        return place[:4], _not_allowed(value, "a number, text, true or false")  # one fault for each type it might have been
     if fault_type == "extra_forbidden":
         allowed = keys_at(place[:-1])
         return place, f"unknown key.{did_you_mean(str(place[-1]), allowed)} Allowed: {', '.join(allowed)}."
     if fault_type == "missing":
         return place[:-1], f"the key '{place[-1]}' is missing."
     if fault_type == "string_pattern_mismatch":
-        return place, (
-            f"{value!r} is no name; allowed: letters, digits, '_' (and '-' in the study's name), beginning with a letter "
-            "(or a digit in the study's name), at most 63 characters (40 for an arm)."
-        )
+        whose, allowed_name = ("an arm", ARM_NAME) if place[:1] == ("arms",) else ("a study", STUDY_NAME)
+        return place, f"{shown(value)} cannot be the name of {whose}; allowed: {allowed_name}."
     if fault_type in ("greater_than_equal", "less_than_equal", "less_than", "greater_than"):
         sign = {
             "greater_than_equal": "at least",
@@ -147,10 +233,11 @@ def in_words(fault: Mapping[str, Any], keys_at: Callable[[Place], list[str]]) ->
             "less_than": "below",
             "greater_than": "above",
         }[fault_type]
-        return place, f"{value!r} is outside its range; allowed: {sign} {next(iter(context.values()))}."
+        return place, f"{shown(value)} is outside its range; allowed: {sign} {next(iter(context.values()))}."
     if fault_type == "literal_error":
-        allowed = re.findall(r"'([^']*)'", context["expected"])
-        return place, f"{value!r} is not one of its values.{did_you_mean(str(value), allowed)} Allowed: {', '.join(allowed)}."
+        options = re.findall(r"'([^']*)'", context["expected"])
+        hint = did_you_mean(str(value), options)
+        return place, f"{shown(value) or 'this'} is not one of its values.{hint} Allowed: {', '.join(options)}."
     if fault_type == "too_short":
         return place, "it is empty; at least one is needed."
     wanted = {
@@ -158,8 +245,38 @@ def in_words(fault: Mapping[str, Any], keys_at: Callable[[Place], list[str]]) ->
         "dict_type": "keys and values", "model_type": "keys and values", "tuple_type": "a list",
     }.get(fault_type)  # fmt: skip
     if wanted is None:
-        return place, f"{fault['msg']} (found {value!r})."
-    return place, f"{'nothing' if value is None else repr(value)} is {kind(value)}; allowed: {wanted}."
+        return place, f"{fault['msg']}."
+    return place, _not_allowed(value, wanted) + _hint(place, value)
+
+
+def _not_allowed(value: object, wanted: str) -> str:
+    what = f"{text} is {kind(value)}" if (text := shown(value)) else f"it is {kind(value)}"
+    quotes = f" Put it in quotes: '{text}'." if wanted == "text" and isinstance(value, bool | int | float) else ""
+    return f"{what}; allowed: {wanted}.{quotes}"
+
+
+def _hint(place: Place, value: object) -> str:
+    if place == ("dataset",) and isinstance(value, str):
+        return f" Write {{name: {value[:LONGEST]}}}."
+    if place == ("arms",) and isinstance(value, str | list):
+        return " Write one line per arm, for example '  cnn: {}'."
+    if place == ("objectives",) and isinstance(value, str):
+        return f" Write [{value[:LONGEST]}]."
+    return ""
+
+
+def shown(value: object) -> str:
+    """A value as a study file would have it, cut when it is long; ``""`` for what has no short form: nothing, lists, keys."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return repr(value if len(value) <= LONGEST else f"{value[: LONGEST - 3]}...")
+    return str(value) if isinstance(value, int | float) else ""
+
+
+def _plain(value: Value) -> str:
+    """As `shown`, without quotes."""
+    return value if isinstance(value, str) else shown(value)
 
 
 def kind(value: object) -> str:
@@ -168,7 +285,7 @@ def kind(value: object) -> str:
         dict: "keys and values",
         list: "a list",
         str: "text",
-        bool: "true or false",
+        bool: "a truth value",
         int: "a whole number",
         float: "a number",
     }

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from sweeper import records
 from sweeper.errors import InputError, ResultsFolderError, did_you_mean
+from sweeper.files import explain, write_whole
 from sweeper.records import BEST_COLUMNS, EPOCH_COLUMNS, METRICS, TRIAL_COLUMNS, Event, Kind, Status
-from sweeper.store import explain, write_whole
 
 FORMATS = ("csv", "parquet")
 """What `export` can write."""

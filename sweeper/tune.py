@@ -1,6 +1,6 @@
 """Thin adapters between Ray Tune and the search: Searcher, TrialScheduler, Callback and Trainable.
 
-Tune runs processes and moves messages; it decides nothing. Every result enters at one door, `_Scheduler.on_trial_result`, where it
+Tune runs processes and moves messages; it decides nothing. Every result enters at one door, `SchedulerAdapter`, where it
 becomes an event, is judged and applied by the search and goes to the ledger. A trial that comes again (retry or resume) is a new
 Tune trial from the newest checkpoint; Tune's own pausing, restoring and checkpointing are not used. Compiled programs need no
 scheduling here: at most one trial waits for a worker at any time, so there is nothing to choose from.
@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,10 @@ HANG_FACTOR = 20.0
 
 HANG_LEAST_S = 300.0
 """... and at least this long. Before its first epoch a trial is waited for without limit, since compiling may take long."""
+
+
+COMPACT_AFTER = 1000
+"""Commits after which the ledger's parts are merged: some ten minutes of a busy sweep, so that reading it stays fast."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,17 +98,28 @@ class Session:
         checkpoints: Folder of the study's checkpoints.
         slots: Trials that run at once.
         watch: Called with every event once it is applied, and with None about every second.
+        constants: Columns that are the same in every event.
     """
 
-    def __init__(self, search: Search, ledger: Ledger, checkpoints: Path, slots: int, watch: Callable[[Event | None], None]):
+    def __init__(
+        self,
+        search: Search,
+        ledger: Ledger,
+        checkpoints: Path,
+        slots: int,
+        watch: Callable[[Event | None], None],
+        constants: Mapping[str, str | None],
+    ):
         self.search = search
         self.ledger = ledger
         self.checkpoints = checkpoints
         self.slots = slots
         self.watch = watch
+        self.constants = constants
         self.live: dict[str, _Live] = {}
         self.error: BaseException | None = None
         self._useless: list[tuple[str, bool]] = []
+        self._commits = 0
         self._last_tick = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -123,7 +138,7 @@ class Session:
     def record(self, event: Event) -> Event:
         """Apply an event, hand it to the ledger and show it."""
         self.search.apply(event)
-        stored = self.ledger.append(event)
+        stored = self.ledger.append(event.replace(**self.constants))
         if event.status is not None and event.status.is_final and event.trial:
             self._useless.append((event.trial, event.status is Status.COMPLETED))
         self.watch(stored)
@@ -132,9 +147,10 @@ class Session:
     def commit(self, only_if_due: bool = False) -> None:
         """Make events durable, then remove the checkpoints they made useless, never the other way round."""
         if only_if_due:
-            self.ledger.commit_if_due()
-        else:
+            self._commits += self.ledger.commit_if_due()
+        elif self.ledger.num_buffered:
             self.ledger.commit()
+            self._commits += 1
         if self.ledger.num_buffered == 0:
             for trial, is_complete in self._useless:
                 checkpoint.remove(self.checkpoints / trial, keep_newest=is_complete)
@@ -193,8 +209,11 @@ class Session:
         self.live.pop(tune_id, None)
 
     def tick(self) -> None:
-        """Between events: commit what is due and show that time passes."""
+        """Between events: commit what is due, merge parts when there are many, show that time passes."""
         self.commit(only_if_due=True)
+        if self._commits >= COMPACT_AFTER:
+            self._commits = 0
+            self.ledger.compact()
         now = time.monotonic()
         if now - self._last_tick >= 1:
             self._last_tick = now

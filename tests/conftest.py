@@ -15,6 +15,8 @@ os.environ.update(
     KERAS_BACKEND="tensorflow",
     KERAS_HOME=_KERAS_HOME,
     TF_CPP_MIN_LOG_LEVEL="3",
+    TF_NUM_INTRAOP_THREADS="1",
+    TF_NUM_INTEROP_THREADS="1",
     CUDA_VISIBLE_DEVICES="",
     RAY_USAGE_STATS_ENABLED="0",
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
@@ -25,12 +27,11 @@ settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")
-def framework() -> str:
-    """TensorFlow set up as a worker sets it up, once: threads and determinism cannot be changed after its first operation."""
-    from sweeper.spec import ResourcesSpec, TrainingSpec
-    from sweeper.training import devices
+def framework() -> None:
+    """TensorFlow as a worker has it; its threads are set in the environment, since collecting tests already runs operations."""
+    import tensorflow as tf
 
-    return devices.configure(TrainingSpec(), ResourcesSpec())
+    tf.config.experimental.enable_op_determinism()
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +50,7 @@ def ray_session() -> Iterator[None]:
             "budget": {"trials": 1, "max_epochs": 1},
         }
     )
+    os.environ.pop("CUDA_VISIBLE_DEVICES")  # Ray counts logical GPUs only where none are hidden from it
     ray.init(**ray_arguments(spec, "local", {"num_cpus": 2, "num_gpus": 2}, _KERAS_HOME))
     yield
     ray.shutdown()

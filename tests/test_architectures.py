@@ -26,6 +26,8 @@ from sweeper.errors import KnobError
 from sweeper.space import TRAINING, Choice, Configuration, Float, Int, Knob, Space, Value
 from sweeper.training import measure
 
+pytestmark = pytest.mark.usefixtures("framework")
+
 NAMES = catalog.names("architecture")
 SPACES = [name for name in catalog.names("space") if catalog.load("space", name).architecture in NAMES]
 SHAPES = ((8, 8, 1), (28, 28, 1), (32, 32, 3), (48, 48, 1), (20, 12, 3))

@@ -13,6 +13,8 @@ import pytest
 from sweeper.errors import SweeperError
 from sweeper.training.measure import count_macs, describe_model, total_parameters, trainable_parameters
 
+pytestmark = pytest.mark.usefixtures("framework")
+
 layers = keras.layers
 ops = keras.ops
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies
 
-from sweeper import lock, records, store, tables
+from sweeper import lock, parts, records, store, tables
 from sweeper.errors import InputError, LedgerError, ResultsFolderError, StudyLockedError
 from sweeper.records import Event, Kind, Reason, Stage, Status
 from sweeper.store import StudyStore, study_folder
@@ -43,7 +43,7 @@ def notes(study: StudyStore) -> list[str | None]:
     return [event.detail for event in study.read() if event.kind is Kind.ATTEMPT_ENDED]
 
 
-def parts(study: StudyStore) -> list[str]:
+def names(study: StudyStore) -> list[str]:
     return sorted(path.name for path in (study.folder / "ledger").iterdir())
 
 
@@ -201,7 +201,7 @@ def test_keys_count_generations_commits_and_rows(study: StudyStore) -> None:
             ledger.append(note("c"))
     expected = [(1, 0), (2, 0), (2, 1), (3, 0)]
     assert [event.key for event in study.read()] == [(generation, *key) for generation in (1, 2) for key in expected]
-    assert parts(study) == [f"{generation:06d}-{n:09d}.parquet" for generation in (1, 2) for n in (1, 2, 3)]
+    assert names(study) == [f"{generation:06d}-{n:09d}.parquet" for generation in (1, 2) for n in (1, 2, 3)]
 
 
 def test_driver_started_keeps_its_details_and_the_fence(study: StudyStore) -> None:
@@ -298,10 +298,10 @@ def test_crash_before_the_rename_leaves_nothing_visible(
         with pytest.raises(Crash):
             dead.commit()
     dead.close()
-    assert any(name.endswith(".tmp") for name in parts(study))
+    assert any(name.endswith(".tmp") for name in names(study))
     assert notes(study) == ["acknowledged"]
     with study.drive():
-        assert not any(name.endswith(".tmp") for name in parts(study))
+        assert not any(name.endswith(".tmp") for name in names(study))
     assert notes(study) == ["acknowledged"]
 
 
@@ -312,7 +312,7 @@ def test_full_disk_keeps_the_rows_for_another_try(study: StudyStore, monkeypatch
             patch.setattr(os, "fsync", failing(errno.ENOSPC))
             with pytest.raises(LedgerError, match=r"000001-000000002\.parquet cannot be written: .* full"):
                 ledger.commit()
-        assert len(parts(study)) == 1
+        assert len(names(study)) == 1
         ledger.append(note("b"))
     assert notes(study) == ["a", "b"]
 
@@ -321,7 +321,7 @@ def test_a_commit_in_doubt_ends_the_ledger(study: StudyStore, monkeypatch: pytes
     ledger = store.Ledger.open(study, {}, None)
     ledger.append(note("a"))
     with monkeypatch.context() as patch:
-        patch.setattr(store, "sync_folder", failing(errno.EIO))
+        patch.setattr(files, "sync_folder", failing(errno.EIO))
         with pytest.raises(LedgerError, match="cannot be written"):
             ledger.commit()
     with pytest.raises(LedgerError, match="unknown"):
@@ -429,12 +429,12 @@ def test_a_torn_listing_loses_nothing(study: StudyStore, monkeypatch: pytest.Mon
         for number in range(3):
             ledger.append(note(number))
             ledger.commit()
-        old = study._names()
+        old = parts.names(study.ledger_folder)
         ledger.compact()
-    new = study._names()
+    new = parts.names(study.ledger_folder)
     # As a scan may show it that passed the merged part's place before it was made, and some old parts' after they were deleted.
     listings = iter([old[2:], new, new])
-    monkeypatch.setattr(StudyStore, "_names", lambda _: next(listings))
+    monkeypatch.setattr(parts, "names", lambda _: next(listings))
     assert notes(study) == ["0", "1", "2"]
 
 
@@ -453,11 +453,11 @@ def test_late_writes_of_a_dead_driver_are_ignored(study: StudyStore, monkeypatch
                 patch.setattr(lock.Lock, "check", lambda _: None)
                 dead.append(note("late"))
                 dead.commit()
-            assert len(parts(study)) == 5
+            assert len(names(study)) == 5
             assert notes(study) == ["in time", "alive"]
             assert alive.compact() == 5
             assert notes(study) == ["in time", "alive"]
-            assert len(parts(study)) == 1
+            assert len(names(study)) == 1
     with study.drive() as third:
         third.append(note("third"))
         third.commit()
@@ -468,7 +468,7 @@ def test_late_writes_of_a_dead_driver_are_ignored(study: StudyStore, monkeypatch
 def test_a_generation_the_fence_does_not_know_is_late(study: StudyStore) -> None:
     with study.drive() as ledger:
         ledger.append(note("a"))
-    for name in parts(study):
+    for name in names(study):
         table = pq.read_table(study.folder / "ledger" / name)
         late = table.set_column(table.schema.get_field_index("generation"), "generation", pa.array([1] * len(table)))
         new = table.set_column(table.schema.get_field_index("generation"), "generation", pa.array([2] * len(table)))
@@ -484,13 +484,13 @@ def test_the_next_generation_counts_rows_and_names(study: StudyStore) -> None:
             pass
     # As if a driver of generation 1 that overslept had merged all parts into one of its own.
     folder = study.folder / "ledger"
-    merged = store._merge(study.parts().values())
-    for name in parts(study):
+    merged = parts.merge(parts.read_all(study.ledger_folder).values())
+    for name in names(study):
         (folder / name).unlink()
     pq.write_table(merged, folder / "000001-000000009.parquet")
     with study.drive() as ledger:
         assert ledger.generation == 4
-    for name in parts(study):
+    for name in names(study):
         (folder / name).rename(folder / name.replace("000004-", "000007-"))
     with study.drive() as ledger:
         assert ledger.generation == 8
@@ -629,15 +629,15 @@ def test_a_lock_taken_over_refuses_the_commit_and_is_not_released(study: StudySt
 
 
 def test_a_lock_lost_while_a_part_was_written_is_not_acknowledged(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = store.write_whole
+    write = parts.write
 
-    def slow(path: Path, data: bytes) -> None:
+    def slow(path: Path, table: pa.Table) -> None:
         write_owner(study, 0)
-        whole(path, data)
+        write(path, table)
 
     ledger = store.Ledger.open(study, {}, None)
     ledger.append(note("a"))
-    monkeypatch.setattr(store, "write_whole", slow)
+    monkeypatch.setattr(parts, "write", slow)
     with pytest.raises(StudyLockedError, match="taken over"):
         ledger.commit()
     ledger.close()
@@ -683,11 +683,11 @@ def test_compaction_keeps_every_row_and_counts_on(study: StudyStore) -> None:
         assert ledger.compact(min_parts=100) == 0
         assert ledger.compact() == 9
         assert ledger.compact() == 0
-        assert parts(study) == ["000003-000000002.parquet"]
+        assert names(study) == ["000003-000000002.parquet"]
         assert study.read() == before
         ledger.append(note("after"))
         assert ledger.compact() == 2
-        assert parts(study) == ["000003-000000004.parquet"]
+        assert names(study) == ["000003-000000004.parquet"]
     with study.drive() as ledger:
         assert ledger.generation == 4
         started = study.read()[-1]
@@ -726,7 +726,7 @@ def test_compaction_interrupted_anywhere(study: StudyStore, monkeypatch: pytest.
         assert after[:-1] == before
         ledger.compact()
         assert study.read() == after
-        assert len(parts(study)) == 1
+        assert len(names(study)) == 1
 
 
 def test_a_reader_beside_a_driver_that_writes_and_compacts(study: StudyStore) -> None:

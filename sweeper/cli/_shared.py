@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import sys
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.errors import UnknownNameError
+from sweeper.errors import InputError, KnobError, SweeperError, UnknownNameError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
 results_option = click.option(
     "--results",
-    type=click.Path(file_okay=True, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     default=Path("results"),
     show_default=True,
     help="Folder of all studies.",
@@ -30,7 +34,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print facts 
 study_argument = click.argument("study")
 
 
-def out_option(meaning: str) -> Any:
+def out_option(meaning: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """``--out DIR`` with what is written there and where it goes otherwise."""
     return click.option("--out", type=click.Path(file_okay=False, path_type=Path), help=meaning)
 
@@ -39,24 +43,33 @@ def find_study(results: Path, study: str) -> StudyStore:
     """The stored study: a folder that holds one, or a name under the results folder.
 
     Raises:
-        UnknownNameError: There is none; the ones that exist are listed.
+        InputError: There is none.
+        UnknownNameError: There is none of this name; the ones that exist are listed.
     """
     from sweeper.store import StudyStore, study_folder
 
     direct = StudyStore(Path(study))
-    if direct.exists:
+    if study and direct.exists:
         return direct
+    existing = sorted(path.parent.name for path in results.glob("*/study.yaml"))
+    listed = f"Studies in {results}: {', '.join(existing)}." if existing else f"There is no study in {results} yet."
+    if study.endswith((".yaml", ".yml")):
+        raise InputError(f"{study} is a study file. Give the name of a study that was launched, or its folder. {listed}")
+    if os.sep in study or study in (".", ".."):
+        raise InputError(f"{study} is not the folder of a study: it holds no study.yaml. {listed}")
     stored = StudyStore(study_folder(results, study))
-    if not stored.exists:
-        raise UnknownNameError(f"study in {results}", study, [path.parent.name for path in results.glob("*/study.yaml")])
-    return stored
+    if stored.exists:
+        return stored
+    if not existing:
+        raise InputError(f"unknown study '{study}'. {listed} Start one with: sweeper launch STUDY.yaml")
+    raise UnknownNameError("study", study, existing, where=results)
 
 
 def spec_of(stored: StudyStore) -> StudySpec:
     """The study file kept with a stored study."""
-    from sweeper.spec import parse
+    from sweeper.spec import parse_stored
 
-    return parse(stored.study_yaml(), stored.folder / "study.yaml")
+    return parse_stored(stored.study_yaml(), stored.folder / "study.yaml")
 
 
 def results_of(stored: StudyStore) -> Results:
@@ -89,19 +102,31 @@ def table(title: str, columns: list[str], rows: list[list[object]]) -> None:
 
     drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for index, name in enumerate(columns):
-        is_number = all(isinstance(row[index], int | float) or row[index] is None for row in rows)
+        is_number = all(_is_number(row[index]) for row in rows)
         drawn.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(shown(cell)) for cell in row))
-    console().print(drawn)
+    out = console()
+    if out.is_terminal:
+        out.print(drawn)
+        return
+    with out.capture() as capture:
+        out.print(drawn)
+    click.echo("\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines()))
+
+
+def _is_number(cell: object) -> bool:
+    return cell is None or isinstance(cell, int | float) or (isinstance(cell, str) and cell.endswith("%"))
 
 
 def shown(value: object) -> str:
     """A value for a person: four decimals, thousands separated, nothing for what does not exist."""
     if value is None or value != value:
         return ""
-    if isinstance(value, bool | str):
-        return str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
@@ -109,12 +134,64 @@ def shown(value: object) -> str:
     return str(value)
 
 
-def quiet_keras(backend: str = "tensorflow") -> None:
-    """Prepare this process for importing Keras: its backend, no messages, no file in the user's home, no GPU."""
+def prepare_keras(backend: str = "tensorflow") -> None:
+    """Prepare this process for importing Keras: its backend, few messages, no file in the user's home, no GPU.
+
+    Raises:
+        InputError: The backend is not installed.
+    """
+    import importlib.util
+
+    if importlib.util.find_spec(backend) is None:
+        raise InputError(f"the backend {backend} is not installed here. Install it, or name another one in training.backend.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), f"sweeper-keras-{os.getuid()}"))
     os.environ["KERAS_BACKEND"] = backend
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing on stderr, not even from C++, unless the block fails: TensorFlow has messages no setting silences."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            messages.seek(0)
+            os.write(kept, messages.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def build(architecture: str, input_shape: tuple[int, int, int], num_classes: int, arguments: Mapping[str, Any]) -> Any:
+    """The uncompiled model; call `prepare_keras` before.
+
+    Raises:
+        KnobError: The architecture does not take these arguments, or the framework cannot build such a model.
+    """
+    from sweeper import catalog
+
+    with _quiet():
+        function = catalog.load("architecture", architecture)
+    try:
+        return function(input_shape, num_classes, **arguments)
+    except SweeperError:
+        raise
+    except Exception as error:
+        # Sizes no check foresaw end in errors of the framework, of whatever class; the last line says what it could not do.
+        size = "x".join(map(str, input_shape))
+        lines = re.sub(r"\{\{.*?\}\} *", "", str(error)).strip().splitlines()
+        reason = (lines[-1] if lines else type(error).__name__)[:300].rstrip(".")
+        raise KnobError(
+            f"{architecture} cannot be built for images of {size} and {num_classes} classes: {reason}. Choose other values."
+        ) from error
 
 
 def _plain(data: Any) -> Any:

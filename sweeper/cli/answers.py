@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FIGURES = "Where to write; default: figures/ in the study's folder."
 
 
-@click.command()
+@click.command(short_help="Which trials no other trial beats: a table and a figure.")
 @study_argument
 @results_option
 @click.option("-x", "x", default="parameters", show_default=True, help="What a choice costs: a column of the trials.")
@@ -44,7 +44,7 @@ def pareto(study: str, results: Path, x: str, y: str, out: Path | None, as_json:
         click.echo(file)
 
 
-@click.command()
+@click.command(short_help="Draw the figures of a study.")
 @study_argument
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @results_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -9,7 +10,7 @@ import click
 from sweeper.cli._shared import json_option
 
 
-@click.command("list")
+@click.command("list", short_help="What can be swept: architectures, spaces, datasets, clusters, plots.")
 @click.argument("kind", required=False)
 @json_option
 def list_command(kind: str | None, as_json: bool) -> None:
@@ -34,42 +35,43 @@ def list_command(kind: str | None, as_json: bool) -> None:
             click.echo(f"  {name:<{width}}  {text}")
 
 
-class _Shape(click.ParamType):
-    name = "H,W,C"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        parts = str(value).split(",")
-        if len(parts) != 3 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
-            self.fail(f"'{value}' is no shape; write height,width,channels, for example 48,48,1.", param, ctx)
-        return tuple(int(part) for part in parts)
+def _shape(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    parts = value.split(",")
+    if len(parts) != 3 or not all(re.fullmatch(r" *[0-9]{1,5} *", part) and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"'{value}' is no shape; write height,width,channels, for example 48,48,1.")
+    return tuple(int(part) for part in parts)
 
 
-@click.command()
+@click.command(short_help="Parameters, multiply-accumulates, layers of an architecture.")
 @click.argument("architecture")
 @click.option("--set", "settings", metavar="KNOB=VALUE", multiple=True, help="An argument of the architecture; may be repeated.")
-@click.option("--input-shape", type=_Shape(), default="32,32,3", show_default=True, help="Height, width and channels.")
-@click.option("--num-classes", type=click.IntRange(min=2), default=10, show_default=True, help="Number of classes.")
+@click.option(
+    "--input-shape", callback=_shape, metavar="H,W,C", default="32,32,3", show_default=True, help="Height, width and channels."
+)
+@click.option("--num-classes", type=click.IntRange(2, 1_000_000), default=10, show_default=True, help="Number of classes.")
 @json_option
 def describe(
     architecture: str, settings: tuple[str, ...], input_shape: tuple[int, int, int], num_classes: int, as_json: bool
 ) -> None:
     """Parameters, multiply-accumulates and layers of an ARCHITECTURE, built but not trained."""
     from sweeper import catalog
-    from sweeper.cli._shared import print_json, quiet_keras, table
+    from sweeper.cli._shared import build, prepare_keras, print_json, shown, table
 
     catalog.check("architecture", architecture)
     arguments = _arguments(architecture, settings)
-    quiet_keras()
+    prepare_keras()
+    model = build(architecture, input_shape, num_classes, arguments)
     from sweeper.training.measure import describe_model
 
-    facts = describe_model(catalog.load("architecture", architecture)(input_shape, num_classes, **arguments))
+    facts = describe_model(model)
     if as_json:
         print_json({"architecture": architecture, "arguments": arguments, "input_shape": input_shape, **facts})
         return
     click.echo(f"{architecture}: {catalog.summary('architecture', architecture)}")
     click.echo(f"input {'x'.join(map(str, input_shape))}, {num_classes} classes")
     for name, knob in catalog.parameters("architecture", architecture).items():
-        click.echo(f"  {name} = {arguments.get(name, knob.default)}")
+        value = arguments.get(name, knob.default)
+        click.echo(f"  {name} = {'none' if value is None else shown(value) if isinstance(value, bool) else value}")
     click.echo(f"trainable parameters {facts['trainable_parameters']:,} (of {facts['total_parameters']:,})")
     click.echo(f"multiply-accumulates {facts['macs']:,} (FLOPs {facts['flops']:,})")
     rows = [[layer["kind"], layer["count"], layer["parameters"], f"{layer['share']:.1%}"] for layer in facts["layers"]]
@@ -79,19 +81,23 @@ def describe(
 def _arguments(architecture: str, settings: tuple[str, ...]) -> dict[str, Any]:
     """The arguments in ``--set`` options, read by the type of each knob."""
     from sweeper import catalog
+    from sweeper.cli._shared import shown
     from sweeper.errors import KnobError, UnknownNameError
     from sweeper.spec import parse_value
-    from sweeper.spec_faults import argument_problem
+    from sweeper.spec_faults import allowed_words, argument_problem
 
     knobs = catalog.parameters("architecture", architecture)
     arguments: dict[str, Any] = {}
     for setting in settings:
         name, separator, text = setting.partition("=")
         if not separator:
-            raise KnobError(f"--set {setting}: write KNOB=VALUE, for example {next(iter(knobs))}=...")
+            example = next((f"{knob}={shown(knobs[knob].default)}" for knob in knobs), "width=32")
+            raise KnobError(f"--set {setting}: write KNOB=VALUE, for example --set {example}")
         if name not in knobs:
             raise UnknownNameError(f"knob of {architecture}", name, knobs)
+        if name in arguments:
+            raise KnobError(f"--set {setting}: '{name}' is set twice; keep one.")
         arguments[name] = parse_value(text, knobs[name])
-        if (problem := argument_problem(knobs[name], arguments[name])) is not None:
-            raise KnobError(f"--set {setting}: {problem}")
+        if argument_problem(knobs[name], arguments[name]) is not None:
+            raise KnobError(f"--set {setting}: '{text}' cannot be read as {allowed_words(knobs[name])}.")
     return arguments

@@ -56,12 +56,14 @@ class _Pace:
 
     def left(self, search: Search) -> str:
         """Time left, assuming that stopping goes on as it did so far."""
-        ended = [trial for trial in search.trials.values() if trial.status.is_final]
-        if self.epochs < 3:
-            return "..."
-        mean = sum(trial.epoch for trial in ended) / len(ended) if ended else self.study.budget.max_epochs
-        done = sum(min(trial.epoch, mean) for trial in search.trials.values())
-        seconds = max(self.study.budget.trials * mean - done, 0) * (time.monotonic() - self.started) / self.epochs
+        trials = search.trials.values()
+        ended = [trial for trial in trials if trial.status.is_final]
+        if self.epochs < 3 or not ended:
+            return "unknown time"
+        mean = sum(trial.epoch for trial in ended) / len(ended)
+        begun = sum(max(mean - trial.epoch, 1) for trial in trials if not trial.status.is_final)
+        epochs = begun + mean * (self.study.budget.trials - len(trials))
+        seconds = epochs * (time.monotonic() - self.started) / self.epochs
         return f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
 
 

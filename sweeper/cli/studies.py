@@ -40,27 +40,32 @@ def with_cluster_options(command: Any) -> Any:
     return command
 
 
-@click.command()
+@click.command(short_help="Find every fault of a study file, or say what it will train.")
 @click.argument("study_file", type=click.Path(path_type=Path))
 @json_option
 def check(study_file: Path, as_json: bool) -> None:
     """Find every fault of STUDY_FILE, or say what it will train: arms, trials, epochs and the size of each arm's default."""
     from sweeper import runner, spec
-    from sweeper.cli._shared import quiet_keras, table
+    from sweeper.cli._shared import build, prepare_keras, table
+    from sweeper.errors import KnobError, StudyFileError
 
     study = spec.load(study_file)
     dataset = runner.load_dataset(study)
-    quiet_keras(study.training.backend)
-    from sweeper import catalog
+    prepare_keras(study.training.backend)
     from sweeper.space import TRAINING
-    from sweeper.training import measure
 
-    arms = []
+    arms, faults = [], []
     for name, arm in study.arms.items():
         space = study.space_of(name)
         configuration = space.default(arm.fixed)
         arguments = {knob: value for knob, value in configuration.items() if knob not in TRAINING}
-        model = catalog.load("architecture", arm.architecture)(dataset.input_shape, dataset.num_classes, **arguments)
+        try:
+            model = build(arm.architecture, dataset.input_shape, dataset.num_classes, arguments)
+        except KnobError as error:
+            faults.append(f"arms.{name}: {error}")
+            continue
+        from sweeper.training import measure
+
         arms.append(
             {
                 "arm": name,
@@ -71,6 +76,8 @@ def check(study_file: Path, as_json: bool) -> None:
                 "macs": measure.count_macs(model),
             }
         )
+    if faults:
+        raise StudyFileError(study_file, faults)
     facts = {
         "study": study.name,
         "study_id": study.study_id,
@@ -102,7 +109,7 @@ def check(study_file: Path, as_json: bool) -> None:
     table("arms, each at its default configuration", columns, [[arm[column] for column in columns] for arm in arms])
 
 
-@click.command()
+@click.command(short_help="Run a study file; a study that exists goes on.")
 @click.argument("study_file", type=click.Path(path_type=Path))
 @results_option
 @with_cluster_options
@@ -114,15 +121,22 @@ def launch(study_file: Path, results: Path, as_json: bool, **options: Any) -> No
     _run(spec.load(study_file), results, as_json, **options)
 
 
-@click.command()
+@click.command(short_help="Go on with an interrupted study.")
 @study_argument
 @results_option
 @with_cluster_options
 @json_option
 def resume(study: str, results: Path, as_json: bool, **options: Any) -> None:
     """Go on with STUDY, a name under the results folder or a folder; the same as launching its file again."""
+    from sweeper.errors import ResultsFolderError
+
     stored = find_study(results, study)
-    _run(spec_of(stored), stored.folder.resolve().parent, as_json, **options)
+    spec = spec_of(stored)
+    folder = stored.folder.resolve()
+    if folder.name != spec.name:
+        # Launching by name would find no such folder, and begin the study anew beside it.
+        raise ResultsFolderError(f"{stored.folder} holds the study '{spec.name}' under another name. Rename it to {spec.name}.")
+    _run(spec, folder.parent, as_json, **options)
 
 
 def _run(
@@ -160,20 +174,19 @@ def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool
     from sweeper.cli._shared import table
 
     counts = ", ".join(f"{count} {status}" for status, count in facts["trials"].items() if count)
+    spent = f"{facts['epochs']:,} epochs in {stored.folder}"
     if was_finished:
-        click.echo(f"study '{facts['study']}' is finished already: {counts}; {facts['epochs']:,} epochs in {stored.folder}")
+        click.echo(f"study '{facts['study']}' is finished already: {counts}; {spent}")
     elif is_interrupted:
         click.echo(f"interrupted, everything is saved: {counts}. Go on with: sweeper resume {stored.folder}")
     else:
-        click.echo(
-            f"study '{facts['study']}' finished in {facts['seconds']:.0f} s: {counts}; {facts['epochs']:,} epochs in {stored.folder}"
-        )
+        click.echo(f"study '{facts['study']}' finished in {facts['seconds']:.0f} s: {counts}; {spent}")
     if facts["epochs"]:
         frame = arms_table(results_of(stored))
         table("", list(frame.columns), frame.astype(object).to_numpy().tolist())
 
 
-@click.command()
+@click.command(short_help="Where a study stands, also while it runs.")
 @study_argument
 @results_option
 @click.option("--watch", is_flag=True, help="Look again every two seconds until the study ends.")
@@ -241,10 +254,11 @@ def _print_status(facts: dict[str, Any]) -> None:
     if facts["best"]:
         best = facts["best"]
         value = best[facts["objective"].split()[1]]
-        click.echo(f"best so far: {best['trial']} with {value:.4f} at epoch {best['epoch']}, {best['parameters']:,} parameters")
+        size = "" if best["parameters"] is None else f", {best['parameters']:,} parameters"
+        click.echo(f"best so far: {best['trial']} with {value:.4f} at epoch {best['epoch']}{size}")
 
 
-@click.command()
+@click.command(short_help="Write the tables of a study as CSV or Parquet.")
 @study_argument
 @results_option
 @click.option("--to", "file_format", default="csv", show_default=True, help="csv or parquet.")

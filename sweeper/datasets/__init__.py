@@ -92,7 +92,5 @@ def check_split(split: Split, *, where: str, num_classes: int, input_shape: tupl
     if images.dtype == np.float32 and not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
         raise DatasetError(f"{where}: float32 images must lie between 0 and 1 without NaN; divide 8-bit values by 255.")
     if labels.min() < 0 or labels.max() >= num_classes:
-        raise DatasetError(
-            f"{where}: labels run from {labels.min()} to {labels.max()}; allowed: 0 to {num_classes - 1}."
-        )
+        raise DatasetError(f"{where}: labels run from {labels.min()} to {labels.max()}; allowed: 0 to {num_classes - 1}.")
     return split

@@ -123,7 +123,7 @@ class Worker:
         self._idle_since = time.perf_counter()
 
     def step(self) -> dict[str, Any]:
-        """The next news: ``{"rows": [...]}`` with one epoch row, or first those found in a checkpoint; or ``{"failure": ...}``."""
+        """The next news: ``{"rows": [...]}`` with one epoch, or first those found in a checkpoint; or ``{"failure": ...}``."""
         if self._failure is not None:
             return {"failure": self._failure}
         found = [row for row in self._rows if row["epoch"] > max(self._assignment.known_epochs, self._told)]

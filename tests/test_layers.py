@@ -28,10 +28,11 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/search": ("optuna numpy", "search spec space records errors streams"),
     "sweeper/training": ("keras tensorflow jax torch numpy", "training spec space catalog datasets records errors streams"),
     "sweeper/datasets": ("numpy PIL sklearn keras", "datasets catalog records errors"),
+    "sweeper/files.py": ("", ""),
     "sweeper/lock.py": ("", "errors"),
-    "sweeper/parts.py": ("pyarrow", "records errors lock"),
-    "sweeper/store.py": ("pyarrow", "records errors lock parts"),
-    "sweeper/tables.py": ("pyarrow", "records errors store parts"),
+    "sweeper/parts.py": ("pyarrow", "records errors files"),
+    "sweeper/store.py": ("pyarrow", "records errors files lock parts"),
+    "sweeper/tables.py": ("pyarrow", "records errors files"),
     "sweeper/tune.py": ("ray", "search store spec records errors training datasets"),
     "sweeper/runner.py": ("ray", "search store tables spec records errors training datasets catalog tune"),
     "sweeper/analysis": ("numpy pandas scipy", "analysis records errors"),
@@ -169,7 +170,7 @@ def problems(root: Path, pattern: str = "*.py") -> Iterator[str]:
         yield from (f"{name}, {text}" for text in walker.forbidden)
         packages, modules = (words.split() for words in TABLE[entry])
         top = AT_THE_TOP.get(entry, "").split()
-        for found in walker.imports:
+        for found in dict.fromkeys(walker.imports):
             package = found.module.split(".")[0]
             where = f"{name}, line {found.line}"
             if package in OURS:

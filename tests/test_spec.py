@@ -560,7 +560,7 @@ def test_a_tag_is_never_acted_on(tmp_path: Path) -> None:
         (MINIMAL.replace("mine", "ünï").encode("latin-1"), "this is not a text file"),
         (b"\0" * 100, "the character U+0000"),
         (b"", "the file is empty"),
-        (b"#" * 1_000_001, "the file is larger than 1,000,000 bytes; a study file is small text."),
+        (b"#" * 100_001, "the file is larger than 100,000 bytes; a study file is small text."),
     ],
 )
 def test_a_file_that_is_no_text(data: bytes, said: str, tmp_path: Path) -> None:

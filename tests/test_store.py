@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies
 
-from sweeper import lock, parts, records, store, tables
+from sweeper import files, lock, parts, records, store, tables
 from sweeper.errors import InputError, LedgerError, ResultsFolderError, StudyLockedError
 from sweeper.records import Event, Kind, Reason, Stage, Status
 from sweeper.store import StudyStore, study_folder

@@ -57,5 +57,12 @@ def epoch_event(search: Search, trial: str, epoch: int, value: float) -> Event:
     """An epoch row as a worker would give it."""
     state = search.trials[trial]
     return Event(
-        kind=Kind.EPOCH, trial=trial, arm=state.arm, attempt=state.attempt, epoch=epoch, train_loss=1.0, val_accuracy=value, val_loss=value
+        kind=Kind.EPOCH,
+        trial=trial,
+        arm=state.arm,
+        attempt=state.attempt,
+        epoch=epoch,
+        train_loss=1.0,
+        val_accuracy=value,
+        val_loss=value,
     )

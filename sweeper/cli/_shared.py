@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from sweeper.spec import StudySpec
     from sweeper.store import StudyStore
 
+UNBROKEN = 5000
+"""Width of what is not a terminal: no line is broken there."""
+
 results_option = click.option(
     "--results",
     type=click.Path(file_okay=False, path_type=Path),
@@ -92,7 +95,7 @@ def console(to_stderr: bool = False) -> Console:
     from rich.console import Console
 
     made = Console(stderr=to_stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=to_stderr, highlight=False, width=200)
+    return made if made.is_terminal else Console(stderr=to_stderr, highlight=False, width=UNBROKEN)
 
 
 def table(title: str, columns: list[str], rows: list[list[object]]) -> None:
@@ -132,6 +135,11 @@ def shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}" if abs(value) < 100 else f"{value:,.0f}"
     return str(value)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 epoch``, ``3,000 epochs``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def prepare_keras(backend: str = "tensorflow") -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sweeper.cli._shared import find_study, json_option, out_option, print_json, results_of, results_option, study_argument
+from sweeper.cli._shared import find_study, json_option, out_option, print_json, results_of, results_option, shown, study_argument
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,6 +40,7 @@ def pareto(study: str, results: Path, x: str, y: str, out: Path | None, as_json:
             {"study": data.study, "x": x, "y": y, "front": front.to_dict("records"), "files": [str(file) for file in files]}
         )
         return
+    front["configuration"] = front["configuration"].map(_in_short)
     table(f"Pareto front of {data.study}: {y} against {x}", columns, front.astype(object).to_numpy().tolist())
     for file in files:
         click.echo(file)
@@ -66,6 +68,12 @@ def plot(study: str, names: tuple[str, ...], results: Path, out: Path | None, as
         return
     for file in written:
         click.echo(file)
+
+
+def _in_short(configuration: str) -> str:
+    """A configuration for a person: ``width=32 dropout=0.1418``; `--json` has every digit."""
+    knobs = json.loads(configuration)
+    return " ".join(f"{name}={f'{value:.4g}' if isinstance(value, float) else shown(value)}" for name, value in knobs.items())
 
 
 def _save(figure: Figure, folder: Path, name: str) -> list[Path]:

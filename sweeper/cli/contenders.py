@@ -10,7 +10,7 @@ import click
 from sweeper.cli._shared import json_option
 
 
-@click.command("list", short_help="What can be swept: architectures, spaces, datasets, clusters, plots.")
+@click.command("list", short_help="What can be swept: architectures, datasets, clusters, plots.")
 @click.argument("kind", required=False)
 @json_option
 def list_command(kind: str | None, as_json: bool) -> None:

@@ -46,7 +46,7 @@ def with_cluster_options(command: Any) -> Any:
 def check(study_file: Path, as_json: bool) -> None:
     """Find every fault of STUDY_FILE, or say what it will train: arms, trials, epochs and the size of each arm's default."""
     from sweeper import runner, spec
-    from sweeper.cli._shared import build, prepare_keras, table
+    from sweeper.cli._shared import build, counted, prepare_keras, table
     from sweeper.errors import KnobError, StudyFileError
 
     study = spec.load(study_file)
@@ -101,9 +101,10 @@ def check(study_file: Path, as_json: bool) -> None:
         f"{study.dataset.name}: {len(dataset.train):,} training and {len(dataset.validation):,} validation images of {shape}, "
         f"{dataset.num_classes} classes"
     )
+    stopping = "no early stopping" if study.stopping.rule == "none" else f"{study.stopping.rule} will stop some early"
     click.echo(
-        f"{study.budget.trials} trials of at most {study.budget.max_epochs} epochs: {facts['total_epochs']:,} epochs without "
-        f"early stopping ({study.stopping.rule})"
+        f"{counted(study.budget.trials, 'trial')} of at most {counted(study.budget.max_epochs, 'epoch')}: "
+        f"up to {counted(study.budget.trials * study.budget.max_epochs, 'epoch')} ({stopping})"
     )
     columns = ["arm", "architecture", "trials", "knobs", "parameters", "macs"]
     table("arms, each at its default configuration", columns, [[arm[column] for column in columns] for arm in arms])
@@ -171,10 +172,10 @@ def _run(
 
 def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool, is_interrupted: bool) -> None:
     from sweeper.analysis.summary import arms_table
-    from sweeper.cli._shared import table
+    from sweeper.cli._shared import counted, table
 
     counts = ", ".join(f"{count} {status}" for status, count in facts["trials"].items() if count)
-    spent = f"{facts['epochs']:,} epochs in {stored.folder}"
+    spent = f"{counted(facts['epochs'], 'epoch')} in {stored.folder}"
     if was_finished:
         click.echo(f"study '{facts['study']}' is finished already: {counts}; {spent}")
     elif is_interrupted:
@@ -244,10 +245,10 @@ def _status(stored: StudyStore) -> dict[str, Any]:
 
 
 def _print_status(facts: dict[str, Any]) -> None:
-    from sweeper.cli._shared import table
+    from sweeper.cli._shared import counted, table
 
     state = "running" if facts["is_running"] else "finished" if facts["is_finished"] else "not running; sweeper resume goes on"
-    click.echo(f"study '{facts['study']}' ({facts['study_id']}): {state}; {facts['epochs']:,} epochs")
+    click.echo(f"study '{facts['study']}' ({facts['study_id']}): {state}; {counted(facts['epochs'], 'epoch')}")
     columns = [*facts["trials"], "best"]
     rows = [[arm, *(counts[column] for column in columns)] for arm, counts in facts["arms"].items()]
     table("", ["arm", *columns[:-1], f"best ({facts['objective']})"], [*rows, ["all", *facts["trials"].values(), None]])

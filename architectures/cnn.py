@@ -1,8 +1,8 @@
 """Small convolutional network: blocks of convolutions and pooling, then a dense layer.
 
 The baseline every other family is compared with. Each block repeats convolution, batch normalisation and rectifier, then halves
-the map; the number of filters doubles from block to block. With ``attention="se"`` and ``head="average"`` it is the light
-network with squeeze-and-excitation that is often used for facial expressions.
+the map; the number of filters doubles from block to block. The light network of the same blocks with squeeze-and-excitation and
+no hidden layer is `architectures.cnn_se`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 import keras
 
 from architectures._blocks import (
-    batch_normalization,
     check_flag,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
     logits,
-    squeeze_excitation,
+    plain_block,
 )
 from sweeper.catalog import architecture
 
@@ -88,13 +87,15 @@ def cnn(
     image = keras.Input(input_shape)
     x = image
     for block in range(num_blocks):
-        for _ in range(convolutions_per_block):
-            x = _convolution(x, width * 2**block, kernel_size, is_normalised=batch_norm)
-        if attention == "se":
-            x = squeeze_excitation(x, ratio=squeeze_ratio)
-        if min(x.shape[1:3]) >= 2:
-            x = keras.layers.MaxPooling2D(2)(x)
-        x = keras.layers.Dropout(dropout)(x)
+        x = plain_block(
+            x,
+            width * 2**block,
+            convolutions=convolutions_per_block,
+            kernel_size=kernel_size,
+            is_normalised=batch_norm,
+            squeeze_ratio=squeeze_ratio if attention == "se" else None,
+            dropout=dropout,
+        )
     if head == "average":
         x = keras.layers.GlobalAveragePooling2D()(x)
     else:
@@ -102,11 +103,3 @@ def cnn(
         x = keras.layers.Dense(dense_units, activation="relu", kernel_initializer="he_normal")(x)
         x = keras.layers.Dropout(dense_dropout)(x)
     return keras.Model(image, logits(x, num_classes), name="cnn")
-
-
-def _convolution(x: keras.KerasTensor, filters: int, kernel_size: int, *, is_normalised: bool) -> keras.KerasTensor:
-    """Convolution, normalisation, rectifier; a bias only where no normalisation follows that would remove it."""
-    x = keras.layers.Conv2D(filters, kernel_size, padding="same", use_bias=not is_normalised, kernel_initializer="he_normal")(x)
-    if is_normalised:
-        x = batch_normalization(x)
-    return keras.layers.ReLU()(x)

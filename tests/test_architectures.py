@@ -10,7 +10,7 @@ import ast
 import inspect
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,9 +20,11 @@ import pytest
 from sklearn.datasets import load_digits
 
 import architectures
-from sweeper import catalog
+from architectures import _blocks
+from sweeper import catalog, spec
 from sweeper.catalog import Parameter, Published
 from sweeper.errors import KnobError
+from sweeper.search.sampler import RandomSampler
 from sweeper.space import TRAINING, Choice, Configuration, Float, Int, Knob, Space, Value
 from sweeper.training import measure
 
@@ -33,8 +35,10 @@ SPACES = [name for name in catalog.names("space") if catalog.load("space", name)
 SHAPES = ((8, 8, 1), (28, 28, 1), (32, 32, 3), (48, 48, 1), (20, 12, 3))
 """Digits, MNIST, CIFAR, FER, and an image that is not square."""
 
-SHAPES_OF_SPACES = SHAPES[:4]
 PUBLISHED = [(name, published) for name in NAMES for published in catalog.load("architecture", name).published]
+SPACES_OF_VARIANTS = [name for name in SPACES if "variant" in catalog.load("space", name).model]
+MANY_LAYERS = ("densenet", "efficientnet")
+"""Families that take seconds to build and to trace; the longest tests of them are not among the quick ones."""
 
 
 def build(name: str, shape: tuple[int, int, int] = (8, 8, 1), num_classes: int = 10, **knobs: Any) -> keras.Model:
@@ -53,7 +57,7 @@ def variations(name: str) -> Iterator[dict[str, Any]]:
     for space_name in SPACES:
         space: Space = catalog.load("space", space_name)
         for knob_name, knob in space.model.items() if space.architecture == name else ():
-            if isinstance(knob, Choice):
+            if isinstance(knob, Choice) and knob_name != "variant":
                 for option in knob.options:
                     if isinstance(option, (str, bool)) and option != knob.default:
                         yield {knob_name: option}
@@ -76,7 +80,7 @@ def draw(knob: Knob, generator: random.Random) -> Value:
     return generator.uniform(knob.low, knob.high)
 
 
-def points(space: Space, *, num_random: int = 3) -> Iterator[Configuration]:
+def points(space: Space) -> Iterator[Configuration]:
     """The default, every other corner of every knob of the model beside the defaults, and a few random points."""
     yield space.default()
     for name, knob in space.model.items():
@@ -88,8 +92,12 @@ def points(space: Space, *, num_random: int = 3) -> Iterator[Configuration]:
                 fixed[parent] = values[0]
                 child = space.model[parent]
             yield space.default(fixed)
+    yield from random_points(space, 3)
+
+
+def random_points(space: Space, number: int) -> Iterator[Configuration]:
     generator = random.Random(0)
-    for _ in range(num_random):
+    for _ in range(number):
         configuration: Configuration = {}
         for name, knob in space.knobs.items():
             if name in space.active(configuration):
@@ -178,7 +186,7 @@ def test_every_weight_gets_a_gradient(name: str) -> None:
         assert not dead, f"with {knobs}: no gradient reaches {list(dead.values())}"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in MANY_LAYERS else ()) for name in NAMES])
 def test_learns_a_few_digits_by_heart(name: str) -> None:
     digits = load_digits()
     pixels = ((digits.images[:40, :, :, None] - 4.9) / 6.0).astype("float32")
@@ -300,32 +308,80 @@ def test_space_and_signature_agree(name: str) -> None:
     for knob_name, knob in space.model.items():
         assert knob_name in read, f"'{knob_name}' is no argument of {space.architecture}"
         default = read[knob_name].default
-        assert knob.default == default
+        assert knob.default == default or knob_name == "variant"
         assert type(knob.default) is type(default)
 
 
-@pytest.mark.parametrize("name", SPACES)
-def test_everything_a_space_can_produce_builds(name: str) -> None:
+def check_builds(name: str, configurations: Iterable[Configuration]) -> None:
     space: Space = catalog.load("space", name)
     function = catalog.load("architecture", space.architecture)
-    for number, configuration in enumerate(points(space)):
+    # Published transformers have patches of 16x16 pixels.
+    shapes = SHAPES[2:4] if name in SPACES_OF_VARIANTS else SHAPES[:4]
+    for number, configuration in enumerate(configurations):
         assert space.problems(configuration) == []
         knobs = {key: value for key, value in configuration.items() if key in space.model}
-        model = function(SHAPES_OF_SPACES[number % len(SHAPES_OF_SPACES)], 10, **knobs)
+        model = function(shapes[number % len(shapes)], 10, **knobs)
         assert model.output_shape == (None, 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPACES)
+def test_everything_a_space_can_produce_builds(name: str) -> None:
+    check_builds(name, points(catalog.load("space", name)))
+
+
+@pytest.mark.parametrize("name", [name for name in SPACES if name not in SPACES_OF_VARIANTS])
+def test_some_of_what_a_space_can_produce_builds(name: str) -> None:
+    space: Space = catalog.load("space", name)
+    check_builds(name, [space.default(), *random_points(space, 3)])
 
 
 # ------------------------------------------------------------------------------------------------------------------- the paper
 
 
+def is_slow(name: str, published: Published) -> bool:
+    is_first = published is catalog.load("architecture", name).published[0]
+    return not is_first and published.arguments != {"variant": "50"}
+
+
 @pytest.mark.parametrize(
-    ("name", "published"), PUBLISHED, ids=[f"{name}-{'-'.join(map(str, p.arguments.values()))}" for name, p in PUBLISHED]
+    ("name", "published"),
+    [pytest.param(*pair, marks=pytest.mark.slow if is_slow(*pair) else ()) for pair in PUBLISHED],
+    ids=[f"{name}-{'-'.join(map(str, p.arguments.values()))}" for name, p in PUBLISHED],
 )
 def test_has_the_published_size(name: str, published: Published) -> None:
     model = catalog.load("architecture", name)(published.input_shape, published.num_classes, **published.arguments)
     assert measure.trainable_parameters(model) == published.parameters
     if published.macs is not None:
         assert measure.count_macs(model) == pytest.approx(published.macs, rel=published.macs_tolerance)
+
+
+STUDY = """
+name: published
+dataset: {{name: digits}}
+arms: {{contender: {{architecture: {architecture}, space: {space}, fixed: {{variant: "{variant}"}}}}}}
+budget: {{trials: 1, max_epochs: 1}}
+"""
+
+
+@pytest.mark.parametrize("name", SPACES_OF_VARIANTS)
+def test_a_variant_fixed_in_a_study_is_the_published_network(name: str) -> None:
+    space: Space = catalog.load("space", name)
+    published = {
+        entry.arguments["variant"]: entry
+        for entry in catalog.load("architecture", space.architecture).published
+        if set(entry.arguments) == {"variant"}
+    }
+    variant = space.model["variant"]
+    assert isinstance(variant, Choice)
+    assert variant.options == tuple(published)
+    for option, entry in published.items():
+        study = spec.parse(STUDY.format(architecture=space.architecture, space=name, variant=option))
+        fixed = study.arms["contender"].fixed
+        sampled = [RandomSampler(space, fixed).suggest([], seed) for seed in range(3)]
+        for configuration in (space.default(fixed), *sampled):
+            # What is no field of the recipe is an argument of the architecture: exactly those of the published network.
+            assert {key: value for key, value in configuration.items() if key not in TRAINING} == entry.arguments
 
 
 def test_files_name_no_backend() -> None:
@@ -356,6 +412,34 @@ def test_cnn_default_has_about_a_million_parameters() -> None:
     assert 800_000 < measure.trainable_parameters(model) < 1_100_000
 
 
+def test_cnn_se_default_has_about_a_quarter_of_a_million_parameters() -> None:
+    function = catalog.load("architecture", "cnn_se")
+    model = function((48, 48, 1), 7)
+    assert 240_000 < measure.trainable_parameters(model) < 260_000
+    gates = sum(2 * channels * (channels // 8) + channels + channels // 8 for channels in (32, 64, 128, 128))
+    ablation = function((48, 48, 1), 7, attention="none")
+    assert measure.trainable_parameters(model) - measure.trainable_parameters(ablation) == gates
+
+
+def test_cnn_se_and_cnn_have_the_same_blocks() -> None:
+    plain = build("cnn", width=8, num_blocks=2, attention="se", head="average")
+    assert measure.trainable_parameters(build("cnn_se", widths="8-16")) == measure.trainable_parameters(plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs"),
+    [
+        ("cnn", {}), ("cnn_se", {}),
+        ("resnet", {"stem": "small"}), ("resnet", {"stem": "large"}),
+        ("densenet", {"stem": "small"}), ("densenet", {"stem": "large"}),
+        ("efficientnet", {"stem": "small"}), ("efficientnet", {"stem": "large"}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_networks_of_convolutions_take_images_of_any_size(name: str, knobs: dict[str, Any]) -> None:
+    assert np.isfinite(np.asarray(build(name, (1, 7, 1), **knobs)(images((1, 7, 1))))).all()
+
+
 def test_cnn_stops_pooling_at_one_pixel() -> None:
     model = build("cnn", (5, 9, 1), num_blocks=5)
     assert [shape[1:3] for shape in layer_shapes(model, keras.layers.MaxPooling2D)] == [(2, 4), (1, 2)]
@@ -377,14 +461,16 @@ def test_resnet_halves_once_per_stage_and_stays_at_one_pixel() -> None:
     ]  # fmt: skip
 
 
-def test_resnet_bottleneck_strides_in_its_3x3_convolution() -> None:
-    model = build("resnet", (16, 16, 3), block="bottleneck", blocks_per_stage="1-2-1")
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D) and layer.strides == (2, 2):
-            is_shortcut = layer.filters == 4 * layer.kernel.shape[2] // 2
-            assert layer.kernel_size == (3, 3) or (layer.kernel_size == (1, 1) and is_shortcut)
-        if isinstance(layer, keras.layers.Conv2D):
-            assert not layer.use_bias
+@pytest.mark.parametrize(("stride_on", "kernel_size"), [("conv3x3", (3, 3)), ("conv1x1", (1, 1))])
+def test_resnet_bottleneck_strides_where_it_is_told(stride_on: str, kernel_size: tuple[int, int]) -> None:
+    model = build("resnet", (16, 16, 3), block="bottleneck", blocks_per_stage="1-2-1", stride_on=stride_on)
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert not any(layer.use_bias for layer in convolutions)
+    # Shortcuts give four times the channels of the other convolutions with a stride.
+    striding = [layer for layer in convolutions if layer.strides == (2, 2)]
+    assert sorted(layer.filters for layer in striding) == [16, 32, 64, 128]
+    assert {layer.kernel_size for layer in striding if layer.filters in (64, 128)} == {(1, 1)}
+    assert {layer.kernel_size for layer in striding if layer.filters in (16, 32)} == {kernel_size}
 
 
 @pytest.mark.parametrize("text", ["2-0", "2-", "-2", "2,2", "2 2", "two", "02"])
@@ -420,3 +506,96 @@ def test_vit_pools_over_patches_or_reads_a_token() -> None:
 
 def test_vit_default_is_a_miniature() -> None:
     assert 130_000 < measure.trainable_parameters(catalog.load("architecture", "vit")((48, 48, 1), 7)) < 160_000
+
+
+def test_densenet_layers_add_and_transitions_compress() -> None:
+    model = build("densenet", (9, 6, 1), blocks_per_stage="2-1-1-1", growth_rate=4, stem_width=10, compression=0.5)
+    assert [shape[1:] for shape in layer_shapes(model, keras.layers.Concatenate)] == [
+        (9, 6, 14), (9, 6, 18), (4, 3, 13), (2, 1, 10), (1, 1, 9)
+    ]  # fmt: skip
+
+
+def test_densenet_bottleneck_is_four_times_the_growth_rate() -> None:
+    with_bottleneck = build("densenet", blocks_per_stage="1", growth_rate=4, stem_width=10, bottleneck=True)
+    without = build("densenet", blocks_per_stage="1", growth_rate=4, stem_width=10, bottleneck=False)
+    filters = [
+        [layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+        for model in (with_bottleneck, without)
+    ]
+    assert filters == [[10, 16, 4], [10, 4]]
+
+
+def test_densenet_drops_after_every_convolution_but_the_first() -> None:
+    model = build("densenet", blocks_per_stage="2-1", dropout=0.2)
+    convolutions = len(layer_shapes(model, keras.layers.Conv2D))
+    assert len(layer_shapes(model, keras.layers.Dropout)) == convolutions - 1 == 7
+
+
+def test_densenet_compression_ends_at_one() -> None:
+    assert build("densenet", compression=1).output_shape == (None, 10)
+    with pytest.raises(KnobError, match=r"'compression' is 1.01; allowed: a number, from 0.1 to 1\."):
+        build("densenet", compression=1.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "variant", "low", "high"), [("densenet", "121", 6.9, 7.0), ("efficientnet", "b0", 4.0, 4.1)])
+def test_published_networks_on_small_gray_images(name: str, variant: str, low: float, high: float) -> None:
+    model = catalog.load("architecture", name)((48, 48, 1), 7, variant=variant)
+    assert low < measure.trainable_parameters(model) / 1e6 < high
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "channels"),
+    [(1.0, [16, 24, 40, 80, 112, 192, 320]), (0.35, [8, 8, 16, 32, 40, 64, 112]), (0.1, [8, 8, 8, 8, 16, 24, 32])],
+)
+def test_efficientnet_scales_channels_in_steps_of_eight(coefficient: float, channels: list[int]) -> None:
+    model = build("efficientnet", width_coefficient=coefficient, attention="none")
+    narrow = [layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (1, 1)]
+    # The first block widens nothing; each other block has a wide and a narrow convolution, and the head has one.
+    assert [narrow[0], *narrow[2:-1:2]] == channels
+
+
+def test_efficientnet_squeezes_by_the_channels_that_come_in() -> None:
+    model = build("efficientnet", width_coefficient=1.0, squeeze_ratio=4)
+    units = [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    assert units[:-1:2] == [32 // 4, 16 // 4, 24 // 4, 40 // 4, 80 // 4, 112 // 4, 192 // 4]
+    assert units[1:-1:2] == [32, *(6 * channels for channels in (16, 24, 40, 80, 112, 192))]
+
+
+def test_efficientnet_rounds_blocks_up_and_drops_later_branches_more_often() -> None:
+    model = build("efficientnet", depth_coefficient=1.1, stochastic_depth_rate=0.23)
+    num_blocks = len(layer_shapes(model, keras.layers.DepthwiseConv2D))
+    assert num_blocks == 2 + 3 + 3 + 4 + 4 + 5 + 2
+    rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout) and layer.noise_shape]
+    # The first block of a stage changes the shape, so it has no shortcut, and the first of all is never dropped.
+    assert rates == pytest.approx([0.01 * block for block in range(num_blocks) if block not in (0, 2, 5, 8, 12, 16, 21)])
+
+
+@pytest.mark.parametrize("variant", ["custom", "b0"])
+def test_efficientnet_normalises_as_published_in_its_variants(variant: str) -> None:
+    model = build("efficientnet", variant=variant)
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {(layer.momentum, layer.epsilon) for layer in layers} == {(0.9 if variant == "custom" else 0.99, 1e-3)}
+
+
+def test_stochastic_depth_drops_whole_images_and_only_while_training() -> None:
+    def model(seed: int) -> keras.Model:
+        random.seed(seed)
+        branch = keras.Input((3, 4, 2))
+        return keras.Model(branch, _blocks.stochastic_depth(branch, 0.25))
+
+    values = np.abs(images((3, 4, 2), 2000)) + 0.1
+    first, again, other = (np.asarray(model(seed)(values, training=True)) for seed in (1, 1, 2))
+    is_kept = first[:, :1, :1, :1] > 0
+    np.testing.assert_allclose(first, np.where(is_kept, values / 0.75, 0.0), rtol=1e-6)
+    assert 0.7 < is_kept.mean() < 0.8
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    np.testing.assert_array_equal(np.asarray(model(1)(values)), values)
+    text = model(1).to_json()
+    copy = keras.models.model_from_json(text)
+    assert copy.to_json() == text
+    is_dropped = np.asarray(copy(values, training=True)).max(axis=(1, 2, 3)) == 0
+    assert 0.2 < is_dropped.mean() < 0.3
+    branch = keras.Input((3, 4, 2))
+    assert _blocks.stochastic_depth(branch, 0.0) is branch

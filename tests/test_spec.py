@@ -222,8 +222,9 @@ def contents(draw: st.DrawFn) -> dict[str, Any]:
     names = draw(st.lists(st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,39}", fullmatch=True), min_size=1, max_size=4, unique=True))
     arms = {}
     for name in names:
-        architecture = draw(st.sampled_from(catalog.names("space")))
-        arms[name] = {"architecture": architecture, "space": architecture, "fixed": draw(fixed_values(architecture))}
+        space = draw(st.sampled_from(catalog.names("space")))
+        architecture = catalog.load("space", space).architecture
+        arms[name] = {"architecture": architecture, "space": space, "fixed": draw(fixed_values(space))}
     epochs = draw(st.integers(1, 1000))
     goals = st.sampled_from(["max val_accuracy", "min val_loss", "min train_loss", "max train_accuracy"])
     optional = {

@@ -1,0 +1,83 @@
+"""Light convolutional network with squeeze-and-excitation, averaged over positions.
+
+The blocks of the plain network (`architectures.cnn`), each with a gate that weighs its channels, and no hidden dense layer: the
+head averages over positions, so nearly all parameters are convolutions. The usual small network for facial expressions;
+``attention="none"`` is its ablation.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from architectures._blocks import (
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    logits,
+    plain_block,
+    whole_numbers,
+)
+from sweeper.catalog import architecture
+
+
+@architecture(
+    paper="Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507",
+    tiny={"widths": "8-16", "dropout": 0.0, "head_dropout": 0.0},
+)
+def cnn_se(
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    widths: str = "32-64-128-128",
+    convolutions_per_block: int = 1,
+    kernel_size: int = 3,
+    attention: str = "se",
+    squeeze_ratio: int = 8,
+    dropout: float = 0.1,
+    head_dropout: float = 0.3,
+) -> keras.Model:
+    """A light convolutional network with channel attention; about 250 thousand parameters with its defaults.
+
+    A block is convolutions with batch normalisation and rectifiers, squeeze-and-excitation, 2x2 max pooling and dropout. It
+    pools only while both sides of the map are at least 2, so images of any size fit any number of blocks.
+
+    Args:
+        input_shape: (height, width, channels) of a standardised float image.
+        num_classes: Number of classes.
+        widths: Filters of each block with hyphens between them, for example ``32-64-128``.
+        convolutions_per_block: Convolutions of each block, from 1.
+        kernel_size: Side of the convolution window in pixels, from 1.
+        attention: ``se`` for squeeze-and-excitation after the convolutions of each block, or ``none``.
+        squeeze_ratio: Channels per hidden unit of that attention, which keeps at least four, from 1; unused without it.
+        dropout: Share of values dropped after each block, 0 to below 1.
+        head_dropout: Share of averaged channels dropped before the scores, 0 to below 1.
+
+    Raises:
+        KnobError: A knob outside what it may be.
+
+    Source: arXiv:1709.01507, section 3, with the gate at the end of the convolutions of a block.
+    """
+    check_image_and_classes(input_shape, num_classes)
+    filters_of_blocks = whole_numbers("widths", widths, each="block")
+    check_whole("convolutions_per_block", convolutions_per_block, low=1)
+    check_whole("kernel_size", kernel_size, low=1)
+    check_option("attention", attention, ("se", "none"))
+    check_whole("squeeze_ratio", squeeze_ratio, low=1)
+    check_number("dropout", dropout, low=0, below=1)
+    check_number("head_dropout", head_dropout, low=0, below=1)
+
+    image = keras.Input(input_shape)
+    x = image
+    for filters in filters_of_blocks:
+        x = plain_block(
+            x,
+            filters,
+            convolutions=convolutions_per_block,
+            kernel_size=kernel_size,
+            squeeze_ratio=squeeze_ratio if attention == "se" else None,
+            dropout=dropout,
+        )
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dropout(head_dropout)(x)
+    return keras.Model(image, logits(x, num_classes), name="cnn_se")

@@ -1,0 +1,233 @@
+"""Network of inverted residual blocks whose width and depth are scaled together.
+
+Each block widens its input by a factor, filters each channel on its own (depthwise), weighs the channels by
+squeeze-and-excitation and narrows again: few parameters and multiply-accumulates, but many small steps that hardware runs below
+its peak. Without a variant it is a small network for images of 8x8 to 48x48; ``variant`` gives the networks of the paper.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import keras
+
+from architectures._blocks import (
+    CUSTOM,
+    batch_normalization,
+    channel_gate,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    logits,
+    stochastic_depth,
+    variants,
+)
+from sweeper.catalog import Published, architecture
+
+STEM_FILTERS, HEAD_FILTERS = 32, 1280
+"""Filters of the first and of the last convolution, before scaling."""
+
+DIVISOR = 8
+"""Scaled numbers of channels are multiples of this."""
+
+EPSILON = 1e-3
+"""Of batch normalisation, as in the reference implementation."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Stage:
+    """Blocks in a row, before scaling; `strides` belong to the first of them."""
+
+    num_blocks: int
+    channels: int
+    kernel_size: int
+    strides: int
+    expansion: int = 6
+
+
+STAGES = (
+    _Stage(num_blocks=1, channels=16, kernel_size=3, strides=1, expansion=1),
+    _Stage(num_blocks=2, channels=24, kernel_size=3, strides=2),
+    _Stage(num_blocks=2, channels=40, kernel_size=5, strides=2),
+    _Stage(num_blocks=3, channels=80, kernel_size=3, strides=2),
+    _Stage(num_blocks=3, channels=112, kernel_size=5, strides=1),
+    _Stage(num_blocks=4, channels=192, kernel_size=5, strides=2),
+    _Stage(num_blocks=1, channels=320, kernel_size=3, strides=1),
+)
+"""Table 1 of the paper; the strides, which it leaves open, from its reference implementation."""
+
+
+def _sizes(width: float, depth: float, dropout: float) -> dict[str, str | int | float]:
+    return {
+        "width_coefficient": width,
+        "depth_coefficient": depth,
+        "attention": "se",
+        "squeeze_ratio": 4,
+        "dropout": dropout,
+        "stochastic_depth_rate": 0.2,
+        "norm_momentum": 0.99,
+        "stem": "large",
+    }
+
+
+VARIANTS = {
+    "b0": _sizes(1.0, 1.0, 0.2),
+    "b1": _sizes(1.0, 1.1, 0.2),
+    "b2": _sizes(1.1, 1.2, 0.3),
+    "b3": _sizes(1.2, 1.4, 0.3),
+    "b4": _sizes(1.4, 1.8, 0.4),
+    "b5": _sizes(1.6, 2.2, 0.4),
+    "b6": _sizes(1.8, 2.6, 0.5),
+    "b7": _sizes(2.0, 3.1, 0.5),
+}
+"""Coefficients and dropout from the reference implementation of the paper, which says only how they were found."""
+
+
+def _published(variant: str, size: int, parameters: int, macs: int) -> Published:
+    return Published(
+        arguments={"variant": variant},
+        input_shape=(size, size, 3),
+        num_classes=1000,
+        parameters=parameters,
+        macs=macs,
+        source="parameters, multiply-accumulates and size of images as listed for the ImageNet models of torchvision",
+    )
+
+
+@architecture(
+    paper="Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, arXiv:1905.11946",
+    tiny={"width_coefficient": 0.1, "depth_coefficient": 0.1, "dropout": 0.0, "stochastic_depth_rate": 0.0},
+    published=(
+        _published("b0", 224, 5_288_548, 390_000_000),
+        _published("b1", 240, 7_794_184, 690_000_000),
+        _published("b2", 288, 9_109_994, 1_090_000_000),
+        _published("b3", 300, 12_233_232, 1_830_000_000),
+        _published("b4", 380, 19_341_616, 4_390_000_000),
+        _published("b5", 456, 30_389_784, 10_270_000_000),
+        _published("b6", 528, 43_040_704, 19_070_000_000),
+        _published("b7", 600, 66_347_960, 37_750_000_000),
+    ),
+)
+@variants(VARIANTS)
+def efficientnet(
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    variant: str = "custom",
+    width_coefficient: float = 0.35,
+    depth_coefficient: float = 0.5,
+    attention: str = "se",
+    squeeze_ratio: int = 4,
+    dropout: float = 0.2,
+    stochastic_depth_rate: float = 0.1,
+    norm_momentum: float = 0.9,
+    stem: str = "small",
+) -> keras.Model:
+    """An EfficientNet; about 334 thousand parameters with its defaults.
+
+    Seven stages, four of which halve the map (a side of 1 stays 1, so images of any size fit). Convolutions have no biases,
+    because normalisation follows each of them.
+
+    Args:
+        input_shape: (height, width, channels) of a standardised float image.
+        num_classes: Number of classes.
+        variant: ``b0`` to ``b7`` for the sizes of the paper, where any other knob given beside it wins; ``custom`` for none.
+        width_coefficient: Factor of all numbers of channels, which are rounded to multiples of 8, from 0.1.
+        depth_coefficient: Factor of the number of blocks of each stage, which is rounded up, from 0.1.
+        attention: ``se`` for squeeze-and-excitation in every block, or ``none``.
+        squeeze_ratio: Channels that come into a block (not those it is widened to) per hidden unit of that attention, from 1;
+            unused without it.
+        dropout: Share of values dropped before the head, 0 to below 1.
+        stochastic_depth_rate: Share of images for which the residual branch of the last block is dropped while training, 0 to
+            below 1; earlier blocks have proportionally less, the first none.
+        norm_momentum: Part of the running statistics of normalisation that a step keeps, 0 to below 1. The paper has 0.99, with
+            which they are of use after hundreds of steps only.
+        stem: ``small`` (3x3, keeps the size) or ``large`` (3x3 with stride 2).
+
+    Raises:
+        KnobError: A knob outside what it may be.
+
+    Source: arXiv:1905.11946, sections 4 and 5 and table 1, and its reference implementation; stochastic depth as in
+        arXiv:1603.09382, section 3.
+    """
+    check_image_and_classes(input_shape, num_classes)
+    check_option("variant", variant, (CUSTOM, *VARIANTS))
+    check_number("width_coefficient", width_coefficient, low=0.1)
+    check_number("depth_coefficient", depth_coefficient, low=0.1)
+    check_option("attention", attention, ("se", "none"))
+    check_whole("squeeze_ratio", squeeze_ratio, low=1)
+    check_number("dropout", dropout, low=0, below=1)
+    check_number("stochastic_depth_rate", stochastic_depth_rate, low=0, below=1)
+    check_number("norm_momentum", norm_momentum, low=0, below=1)
+    check_option("stem", stem, ("small", "large"))
+
+    image = keras.Input(input_shape)
+    strides = 2 if stem == "large" else 1
+    x = _convolution(image, _scaled(STEM_FILTERS, width_coefficient), kernel_size=3, strides=strides)
+    x = _normalize_and_activate(x, norm_momentum)
+    repeats = [math.ceil(stage.num_blocks * depth_coefficient) for stage in STAGES]
+    position = 0
+    for stage, num_blocks in zip(STAGES, repeats, strict=True):
+        channels = _scaled(stage.channels, width_coefficient)
+        for block in range(num_blocks):
+            x = _block(
+                x,
+                dataclasses.replace(stage, channels=channels, strides=stage.strides if block == 0 else 1),
+                squeeze_ratio=squeeze_ratio if attention == "se" else None,
+                drop_rate=stochastic_depth_rate * position / sum(repeats),
+                norm_momentum=norm_momentum,
+            )
+            position += 1
+    x = _normalize_and_activate(_convolution(x, _scaled(HEAD_FILTERS, width_coefficient)), norm_momentum)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dropout(dropout)(x)
+    return keras.Model(image, logits(x, num_classes), name="efficientnet")
+
+
+def _scaled(channels: int, width_coefficient: float) -> int:
+    """Channels times the coefficient, as the nearest multiple of `DIVISOR` that takes away no more than a tenth."""
+    wanted = channels * width_coefficient
+    rounded = max(DIVISOR, int(wanted + DIVISOR / 2) // DIVISOR * DIVISOR)
+    return rounded + DIVISOR if rounded < 0.9 * wanted else rounded
+
+
+def _block(
+    x: keras.KerasTensor, stage: _Stage, *, squeeze_ratio: int | None, drop_rate: float, norm_momentum: float
+) -> keras.KerasTensor:
+    """Inverted residual block: wide inside, narrow between blocks; a shortcut only where the shape stays the same."""
+    shortcut = x
+    channels_in = x.shape[-1]
+    if stage.expansion != 1:
+        x = _normalize_and_activate(_convolution(x, channels_in * stage.expansion), norm_momentum)
+    x = keras.layers.DepthwiseConv2D(
+        stage.kernel_size, strides=stage.strides, padding="same", use_bias=False, depthwise_initializer=_initializer()
+    )(x)
+    x = _normalize_and_activate(x, norm_momentum)
+    if squeeze_ratio is not None:
+        x = channel_gate(x, units=max(1, channels_in // squeeze_ratio), activation="swish")
+    x = batch_normalization(_convolution(x, stage.channels), momentum=norm_momentum, epsilon=EPSILON)
+    if stage.strides != 1 or channels_in != stage.channels:
+        return x
+    return keras.layers.Add()([shortcut, stochastic_depth(x, drop_rate)])
+
+
+def _convolution(x: keras.KerasTensor, filters: int, *, kernel_size: int = 1, strides: int = 1) -> keras.KerasTensor:
+    """Convolution without bias; ``padding="same"`` pads as the reference implementation does, with any stride."""
+    return keras.layers.Conv2D(
+        filters, kernel_size, strides=strides, padding="same", use_bias=False, kernel_initializer=_initializer()
+    )(x)
+
+
+def _initializer() -> keras.initializers.Initializer:
+    """A new one for each layer, since layers that share one start alike.
+
+    Scaled by what goes out of a kernel, because Keras takes the channels of a depthwise kernel for channels that are summed,
+    and would start it many times too small.
+    """
+    return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="truncated_normal")
+
+
+def _normalize_and_activate(x: keras.KerasTensor, momentum: float) -> keras.KerasTensor:
+    return keras.layers.Activation("swish")(batch_normalization(x, momentum=momentum, epsilon=EPSILON))

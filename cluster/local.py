@@ -13,6 +13,7 @@ def local(*, num_cpus: int | None = None, num_gpus: float | None = None) -> dict
         num_gpus: GPUs to offer; None for all that are found. Ray counts them, it does not check that they exist.
     """
     return {
+        "address": "local",  # never the cluster of a RAY_ADDRESS that happens to be set
         "num_cpus": num_cpus,
         "num_gpus": num_gpus,
         "include_dashboard": False,

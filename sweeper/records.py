@@ -103,7 +103,9 @@ class Event:
     evaluate_s: float | None = column("validating after this epoch", "seconds")
     checkpoint_s: float | None = column("writing this epoch's checkpoint", "seconds")
     wait_s: float | None = column("the worker's idle time before this row's work began", "seconds")
-    peak_memory_mb: float | None = column("largest resident memory of the worker process so far", "MB")
+    peak_memory_mb: float | None = column(
+        "largest resident memory of the worker process so far, earlier trials in it included", "MB"
+    )
     parameters: int | None = column("trainable parameters")
     macs: int | None = column("multiply-accumulates of one forward pass on one image; FLOPs are twice that")
     latency_ms: float | None = column("forward pass, batch 1, median; measured in the confirm stage only", "ms")

@@ -82,8 +82,8 @@ def launch(
         check_same(spec, study)
     search = Search(spec)
     if study.exists and search.fold(study.read()).is_finished:
-        if not (folder / "tables" / "trials.parquet").is_file():
-            tables.write_tables(folder, study.read())
+        # Once more: a driver killed after its last commit left the tables as they were before it.
+        tables.write_tables(folder, study.read())
         return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
     dataset = load_dataset(spec)
     if not study.exists:
@@ -140,12 +140,15 @@ def _run(
 
     from sweeper.tune import CallbackAdapter, Context, SchedulerAdapter, SearcherAdapter, Session, TrialActor
 
-    slots = _slots(spec, max_concurrent)
+    slots = _slots(spec)
+    # One more than run at once, so that a worker that becomes free finds its next trial waiting; where fewer are to run than
+    # fit, nothing but this number keeps Tune from starting the waiting one as well.
+    most_live = min(slots + 1, max_concurrent or slots + 1)
     session = Session(
         search,
         ledger,
         folder / "checkpoints",
-        slots,
+        most_live,
         lambda event: watch(search, event),
         {"study_id": spec.study_id, "commit": _commit()},
     )
@@ -188,7 +191,7 @@ def _run(
     return not search.is_finished
 
 
-def _slots(spec: StudySpec, max_concurrent: int | None) -> int:
+def _slots(spec: StudySpec) -> int:
     """Trials that fit the cluster at once."""
     import ray
 
@@ -205,7 +208,7 @@ def _slots(spec: StudySpec, max_concurrent: int | None) -> int:
             f"no trial fits: the study asks for {wanted}, the cluster has {available.get('CPU', 0):g} CPUs and "
             f"{available.get('GPU', 0):g} GPUs. Lower resources in the study file, or give more."
         )
-    return min(slots, max_concurrent or slots)
+    return slots
 
 
 @contextlib.contextmanager
@@ -213,6 +216,9 @@ def _ray(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterator[Non
     """A running Ray: the one already connected to, or one of the cluster's kind that ends with the block."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Tune cannot tell a worker that Ray's memory monitor killed from a fault of its own, and ends the sweep. One that the
+    # kernel kills is a dead worker like any other, and its trial is tried again.
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
     import ray
 
     if ray.is_initialized():
@@ -306,9 +312,14 @@ def _versions() -> dict[str, str]:
 
 
 def _commit() -> str | None:
-    """Commit of the repository the code runs from; None when it is installed without one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    """Commit of the repository the code runs from; None when it is installed without one.
+
+    An installed copy may lie inside somebody else's repository, which does not know its files.
+    """
+    git = ["git", "-C", str(Path(__file__).parent)]
+    options: dict[str, Any] = {"capture_output": True, "text": True, "check": True, "timeout": 5}
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+        subprocess.run([*git, "ls-files", "--error-unmatch", Path(__file__).name], **options)
+        return str(subprocess.run([*git, "rev-parse", "HEAD"], **options).stdout).strip()
     except (OSError, subprocess.SubprocessError):
         return None

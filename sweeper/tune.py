@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from sweeper.datasets import Split
+from sweeper.errors import SweeperError
 from sweeper.records import Event, Kind, Reason, Status
 from sweeper.search.study import Search
 from sweeper.spec import ResourcesSpec, TrainingSpec
@@ -59,11 +61,11 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         """Load the framework and prepare the first trial."""
         assert context is not None
         self._worker: Worker | None = None
-        self._failure: dict[str, Any] | None = None
+        self._fault = ""
         try:
             self._worker = Worker(**{field.name: getattr(context, field.name) for field in dataclasses.fields(context)})
         except Exception as error:
-            self._failure = failure(error)
+            self._fault = f"on {socket.gethostname()}: {failure(error)['detail']}"
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -73,8 +75,8 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """One epoch, or a failure."""
-        news = {"failure": self._failure} if self._worker is None else self._worker.step()
+        """One epoch, or a failure of the trial, or a fault of the worker."""
+        news = {"fault": self._fault} if self._worker is None else self._worker.step()
         return {"news": json.dumps(news)}
 
 
@@ -96,7 +98,7 @@ class Session:
         search: The state machine.
         ledger: Open for writing.
         checkpoints: Folder of the study's checkpoints.
-        slots: Trials that run at once.
+        most_live: Trials that Tune may have at once, running or waiting for a worker.
         watch: Called with every event once it is applied, and with None about every second.
         constants: Columns that are the same in every event.
     """
@@ -106,19 +108,22 @@ class Session:
         search: Search,
         ledger: Ledger,
         checkpoints: Path,
-        slots: int,
+        most_live: int,
         watch: Callable[[Event | None], None],
         constants: Mapping[str, str | None],
     ):
         self.search = search
         self.ledger = ledger
         self.checkpoints = checkpoints
-        self.slots = slots
+        self.most_live = most_live
         self.watch = watch
         self.constants = constants
         self.live: dict[str, _Live] = {}
         self.error: BaseException | None = None
-        self._useless: list[tuple[str, bool]] = []
+        # Those of trials that ended before: a driver killed after its last commit may not have removed them.
+        self._useless = [
+            (trial.trial, trial.status is Status.COMPLETED) for trial in search.trials.values() if trial.status.is_final
+        ]
         self._commits = 0
         self._last_tick = 0.0
 
@@ -158,7 +163,7 @@ class Session:
 
     def suggest(self, tune_id: str) -> dict[str, Any] | str | None:
         """The next attempt as a Tune configuration; see `ray.tune.search.Searcher.suggest`."""
-        if len(self.live) > self.slots:
+        if len(self.live) >= self.most_live:
             return None
         event = self.search.propose()
         if event is None:
@@ -185,6 +190,11 @@ class Session:
         now = time.monotonic()
         live.epoch_s.append(now - live.last_news)
         live.last_news = now
+        if "fault" in news:
+            raise SweeperError(
+                f"a worker cannot go on, and no other trial could on it: {news['fault']}\n"
+                "Everything so far is saved. Mend this, then launch again to go on."
+            )
         if "failure" in news:
             self._attempt_ended(live, Reason(news["failure"]["reason"]), news["failure"]["detail"])
             return str(TrialScheduler.STOP)

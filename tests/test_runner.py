@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from sweeper import runner
-from sweeper.errors import DatasetError, InputError, StudyLockedError
+from sweeper.errors import DatasetError, InputError, StudyLockedError, SweeperError
 from sweeper.records import Event, Kind, Reason, Stage, Status
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec, parse
@@ -56,7 +61,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def study(data: Path, name: str = "tiny", trials: int = 4, epochs: int = 3, fixed: dict[str, Any] | None = None, **parts: Any) -> StudySpec:
+def study(
+    data: Path, name: str = "tiny", trials: int = 4, epochs: int = 3, fixed: dict[str, Any] | None = None, **parts: Any
+) -> StudySpec:
     """A study of tiny networks; not checked against the search space, so that faults can be provoked."""
     return StudySpec.model_validate(
         {
@@ -128,8 +135,10 @@ class TestOnOneRay:
         with pytest.raises(DatasetError):  # the search read everything but this
             runner.load_dataset(spec).read_test()
 
+        shutil.copy(outcome.folder / "tables" / "epochs.parquet", outcome.folder / "tables" / "trials.parquet")
         again = runner.launch(spec, tmp_path)
         assert again.was_finished
+        assert pq.read_table(outcome.folder / "tables" / "trials.parquet").num_rows == 5, "what a killed driver left is mended"
         assert len(StudyStore(outcome.folder).read()) == len(events)
         changed = spec.model_copy(update={"budget": spec.budget.model_copy(update={"max_epochs": 9})})
         with pytest.raises(InputError, match=r"budget\.max_epochs: 4 -> 9"):
@@ -193,6 +202,26 @@ class TestOnOneRay:
         check_whole(outcome.folder, spec)
         assert outcome.search.is_finished
 
+    def test_no_more_trials_run_than_asked_for(self, data: Path, tmp_path: Path) -> None:
+        running: list[int] = []
+
+        def watch(search: Search, event: Event | None) -> None:
+            running.append(sum(trial.status is Status.RUNNING for trial in search.trials.values()))
+
+        outcome = runner.launch(study(data, trials=3), tmp_path, max_concurrent=1, watch=watch)
+        assert outcome.search.is_finished
+        assert max(running) == 1
+
+    def test_a_worker_that_cannot_start_ends_the_sweep_and_spends_no_trial(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: find_spec("keras" if name == "torch" else name))
+        spec = study(data, training={"backend": "torch"})
+        with pytest.raises(SweeperError, match="Keras runs on tensorflow, the study asks for torch"):
+            runner.launch(spec, tmp_path)
+        trials, _ = rows_of(tmp_path / "tiny")
+        assert {trial["status"] for trial in trials} == {Status.INTERRUPTED}
+
     def test_trials_share_logical_gpus(self, data: Path, tmp_path: Path) -> None:
         spec = study(data, trials=2, epochs=1, resources={"cpus_per_trial": 1, "gpus_per_trial": 0.5})
         assert runner.launch(spec, tmp_path).search.is_finished
@@ -207,11 +236,76 @@ class TestOnOneRay:
             runner.launch(spec, tmp_path)
 
 
-def start(file: Path, results: Path) -> subprocess.Popen[str]:
+def test_checkpoints_a_killed_driver_left_are_removed(data: Path, tmp_path: Path) -> None:
+    """It was killed between the commit that made them useless and their removal."""
+    from sweeper.tune import Session
+
+    search = Search(study(data))
+    event = search.propose()
+    assert event is not None
+    search.apply(event)
+    search.apply(search.judge(Event(kind=Kind.ATTEMPT_ENDED, trial=event.trial, attempt=1, reason=Reason.EXCEPTION)))
+    left = tmp_path / "checkpoints" / "cnn-00000" / "attempt-1" / "epoch-00001"
+    left.mkdir(parents=True)
+    store = StudyStore(tmp_path / "tiny")
+    store.create(study(data).to_yaml())
+    with store.drive() as ledger:
+        Session(search, ledger, tmp_path / "checkpoints", 2, lambda event: None, {}).suggest("any")
+    assert not left.exists()
+
+
+def test_the_board_is_drawn_a_few_times_a_second_whatever_happens(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    from sweeper.cli import progress
+
+    drawn: list[Search] = []
+
+    def draw(board: Any, search: Search) -> str:
+        drawn.append(search)
+        return ""
+
+    monkeypatch.setattr(progress, "console", lambda to_stderr: Console(file=io.StringIO(), force_terminal=True))
+    monkeypatch.setattr(progress._Board, "draw", draw)
+    spec = study(data)
+    with progress.progress(spec, quiet=False) as watch:
+        search = Search(spec)
+        for _ in range(100):
+            watch(search, Event(kind=Kind.EPOCH))
+    assert 1 <= len(drawn) < 10
+
+
+def test_a_copy_inside_another_repository_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
+    monkeypatch.setattr(runner, "__file__", str(tmp_path / "runner.py"))
+    assert runner._commit() is None
+    (tmp_path / "runner.py").touch()
+    subprocess.run([*git, "add", "runner.py"], check=True)
+    assert len(runner._commit() or "") == 40
+
+
+@pytest.mark.slow
+def test_rays_memory_monitor_kills_no_worker(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.yaml"
+    content = yaml.safe_load(study(data, trials=1, epochs=1).to_yaml())
+    content["arms"]["cnn"]["fixed"] = {"width": 16}
+    file.write_text(yaml.safe_dump(content))
+    process = start(file, tmp_path, RAY_memory_usage_threshold="0.001")  # any memory in use is too much
+    output = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, output
+    trials, _ = rows_of(tmp_path / "tiny")
+    assert [trial["status"] for trial in trials] == [Status.COMPLETED]
+
+
+def start(file: Path, results: Path, **settings: str) -> subprocess.Popen[str]:
     """`sweeper launch` as a user starts it."""
     command = [sys.executable, "-m", "sweeper", "launch", str(file), "--results", str(results), "--num-cpus", "2"]
-    environment = {name: value for name, value in os.environ.items() if name not in ("KERAS_HOME", "KERAS_BACKEND", "RAY_ADDRESS")}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("KERAS_HOME", "KERAS_BACKEND", "RAY_ADDRESS")
+    }
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment | settings)
 
 
 def wait_for_epochs(process: subprocess.Popen[str], folder: Path, count: int) -> None:

@@ -79,13 +79,21 @@ def seconds(seed: int) -> Any:
     grace=st.integers(1, 4),
     factor=st.integers(2, 5),
     longest=st.integers(4, 30),
-    curves=st.lists(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, 0.5, 0.55]) | st.floats(-1, 1), min_size=30, max_size=30), min_size=1, max_size=9),
+    curves=st.lists(
+        st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, 0.5, 0.55]) | st.floats(-1, 1), min_size=30, max_size=30),
+        min_size=1,
+        max_size=9,
+    ),
     order=st.randoms(use_true_random=False),
 )
-def test_decisions_are_those_of_rays_asha(grace: int, factor: int, longest: int, curves: list[list[float]], order: random.Random) -> None:
+def test_decisions_are_those_of_rays_asha(
+    grace: int, factor: int, longest: int, curves: list[list[float]], order: random.Random
+) -> None:
     from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-    theirs = AsyncHyperBandScheduler(time_attr="epoch", metric="value", mode="max", max_t=longest, grace_period=grace, reduction_factor=factor)
+    theirs = AsyncHyperBandScheduler(
+        time_attr="epoch", metric="value", mode="max", max_t=longest, grace_period=grace, reduction_factor=factor
+    )
     spec = study(arms=1, trials=len(curves), epochs=longest, grace_epochs=grace, reduction_factor=factor)
     ours = search_of(spec)
     running: dict[str, tuple[Any, list[float]]] = {}
@@ -121,7 +129,9 @@ def test_arms_never_stop_each_other() -> None:
     spec = study(arms=2, trials=20, epochs=9)
     search = search_of(spec)
     VirtualClock(search, 4, lambda trial, epoch: 0.9 if trial.startswith("arm0") else 0.1, seconds(0)).run()
-    assert all(trial.status is Status.COMPLETED for trial in search.trials.values()), "equal values in an arm: nobody lies below the cutoff"
+    assert all(trial.status is Status.COMPLETED for trial in search.trials.values()), (
+        "equal values in an arm: nobody lies below the cutoff"
+    )
 
 
 @pytest.mark.parametrize("column", ["val_accuracy", "train_loss"])
@@ -186,7 +196,12 @@ def test_fold_gives_the_state_that_wrote_the_log(seed: int, slots: int, arms: in
     refolded = search_of(spec)
     for event in log:  # the outcomes in the log are those the state machine would give again
         if event.kind in (Kind.EPOCH, Kind.ATTEMPT_ENDED):
-            assert refolded.judge(event.replace(status=None, reason=event.reason if event.kind is Kind.ATTEMPT_ENDED else None)).status == event.status
+            assert (
+                refolded.judge(
+                    event.replace(status=None, reason=event.reason if event.kind is Kind.ATTEMPT_ENDED else None)
+                ).status
+                == event.status
+            )
         elif event.kind is Kind.SUGGESTED:
             assert refolded.propose() == event
         refolded.apply(event)
@@ -206,7 +221,11 @@ def test_a_cut_log_goes_on_as_if_it_had_not_been_cut(sampler: str) -> None:
         ours, theirs = second.search.trials, whole.trials
         assert list(ours) == list(theirs)
         for name, trial in theirs.items():
-            assert (ours[name].configuration, ours[name].scores, ours[name].status) == (trial.configuration, trial.scores, trial.status)
+            assert (ours[name].configuration, ours[name].scores, ours[name].status) == (
+                trial.configuration,
+                trial.scores,
+                trial.status,
+            )
 
 
 def test_budget_is_split_equally_and_spent_exactly() -> None:
@@ -265,6 +284,24 @@ def test_a_minimised_objective_is_turned() -> None:
     assert search.score(Event(kind=Kind.EPOCH, val_loss=0.25)) == -0.25
 
 
+@pytest.mark.parametrize("lost", ["suggestion", "trial", "epochs"])
+def test_what_a_damaged_part_held_is_done_again(lost: str) -> None:
+    """The ledger's own advice is to move a part that cannot be read out of the folder and go on."""
+    spec = study(arms=1, trials=4, epochs=9)
+    log = list(VirtualClock(search_of(spec), 1, curve(1), seconds(1)).run())
+    first, second, third = [index for index, event in enumerate(log) if event.kind is Kind.SUGGESTED][:3]
+    missing = {"suggestion": {second}, "trial": set(range(second, third)), "epochs": {first + 2, first + 3}}[lost]
+    cut = [event for index, event in enumerate(log) if index not in missing]
+    clock = VirtualClock(search_of(spec).fold([*cut, Event(kind=Kind.DRIVER_STARTED)]), 1, curve(1), seconds(1), log=cut)
+    clock.run(max_events=200)
+    trials = clock.search.trials
+    assert clock.search.is_finished
+    assert sorted(trials) == [f"arm0-{number:05d}" for number in range(4)]
+    for name, trial in trials.items():
+        assert trial.status.is_final
+        assert trial.scores == [curve(1)(name, epoch) for epoch in range(1, trial.epoch + 1)]
+
+
 # ------------------------------------------------------------------------------------------------------------ samplers
 
 
@@ -306,6 +343,19 @@ def test_tpe_learns_where_it_is_good() -> None:
     rates = [math.log10(float(sampler.suggest(past, seed)["learning_rate"])) for seed in range(20)]
     at_random = [math.log10(float(RandomSampler(SPACE, {}).suggest([], seed)["learning_rate"])) for seed in range(20)]
     assert sum(abs(rate + 2) for rate in rates) < 0.6 * sum(abs(rate + 2) for rate in at_random)
+
+
+def test_tpe_takes_trials_of_a_space_that_was_edited_since() -> None:
+    edited = Space(
+        architecture="cnn",
+        model={
+            "activation": Choice("gelu", "silu"),
+            "depth": Int(low=1, high=3, default=2),
+            "extra": Int(low=1, high=3, default=1),
+        },
+        training={"learning_rate": Float(low=1e-3, high=1e-2, log=True, default=1e-3)},
+    )
+    assert edited.problems(TpeSampler(edited, {}).suggest(history(20), 1)) == []
 
 
 def test_tpe_takes_trials_that_diverged_or_never_trained() -> None:

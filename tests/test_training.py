@@ -14,6 +14,7 @@ from sweeper import catalog
 from sweeper.datasets import Split
 from sweeper.errors import KnobError
 from sweeper.records import METRICS
+from sweeper.space import TRAINING
 from sweeper.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import checkpoint, devices
 from sweeper.training.checkpoint import Checkpoint
@@ -127,6 +128,47 @@ def test_every_optimizer_starts_anew_on_a_reused_program(optimizer: str, make: A
     assert metrics(first) == metrics(second)
 
 
+@pytest.mark.parametrize("optimizer", TRAINING["optimizer"].options)  # type: ignore[attr-defined]
+def test_every_optimizer_works_with_the_recipes_defaults(optimizer: str) -> None:
+    assert Recipe.of({"optimizer": optimizer}).build_optimizer() is not None
+
+
+def test_every_program_of_a_worker_has_the_precision_of_the_study(make: Any) -> None:
+    import keras
+
+    before = keras.config.dtype_policy()
+    try:
+        worker = make()
+        keras.config.set_dtype_policy("mixed_float16")  # as `devices.configure` does in a worker process
+        for units in (4, 5, 6):
+            train(worker, assignment("cnn", f"units{units}", dense_units=units), epochs=1)
+            assert isinstance(worker._program.model.optimizer, keras.optimizers.LossScaleOptimizer)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def test_a_disk_that_takes_no_checkpoint_is_no_failure_of_the_trial(
+    make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    worker = make()
+    worker.start(assignment("cnn"))
+    monkeypatch.setattr(np, "savez", full)
+    assert "No space left" in worker.step()["fault"]
+    assert not list((tmp_path / "checkpoints" / "t").glob("attempt-1/.*")), "what is half written does not keep the disk full"
+
+
+def test_a_first_attempt_knows_no_checkpoints(make: Any, tmp_path: Path) -> None:
+    train(make(), assignment("cnn", num_blocks=1), epochs=3)
+    worker = make()
+    train(worker, assignment("cnn"), epochs=1)
+    found = checkpoint.newest(tmp_path / "checkpoints" / "t")
+    assert found is not None
+    assert found.epoch == 1
+
+
 def test_a_row_says_where_the_seconds_went_and_what_ran(make: Any) -> None:
     rows = train(make(), assignment("cnn"), epochs=2)
     for row in rows:
@@ -207,7 +249,11 @@ def test_schedules() -> None:
 
 
 def test_the_learning_rate_is_no_part_of_the_program() -> None:
-    keys = {Recipe.of({"learning_rate": rate, "schedule": schedule}).graph_key for rate in (0.1, 0.2) for schedule in ("constant", "cosine")}
+    keys = {
+        Recipe.of({"learning_rate": rate, "schedule": schedule}).graph_key
+        for rate in (0.1, 0.2)
+        for schedule in ("constant", "cosine")
+    }
     assert len(keys) == 1
     assert Recipe.of({"weight_decay": 0.1}).graph_key not in keys
 
@@ -225,7 +271,9 @@ def test_statistics_of_channels() -> None:
 
 
 def stored(epoch: int, attempt: int = 1) -> Checkpoint:
-    return Checkpoint(epoch=epoch, attempt=attempt, rows=({"epoch": epoch},), model=[np.full(3, epoch, np.float32)], optimizer=[np.array(epoch)])
+    return Checkpoint(
+        epoch=epoch, attempt=attempt, rows=({"epoch": epoch},), model=[np.full(3, epoch, np.float32)], optimizer=[np.array(epoch)]
+    )
 
 
 def test_the_newest_two_checkpoints_are_kept(tmp_path: Path) -> None:
@@ -241,7 +289,24 @@ def test_the_newest_two_checkpoints_are_kept(tmp_path: Path) -> None:
     assert checkpoint.newest(tmp_path / "t") is None
 
 
-@pytest.mark.parametrize("damage", ["json", "npz", "missing", "empty"])
+def test_checkpoints_of_an_attempt_that_had_to_begin_anew_are_kept(tmp_path: Path) -> None:
+    for epoch in (4, 5):
+        checkpoint.write(tmp_path, stored(epoch))
+        (checkpoint.folder_of(tmp_path, 1, epoch) / "state.npz").write_bytes(b"")
+    checkpoint.write(tmp_path, stored(1, attempt=2))
+    found = checkpoint.newest(tmp_path)
+    assert found is not None
+    assert (found.attempt, found.epoch) == (2, 1)
+
+
+def test_what_a_killed_worker_left_half_written_goes_with_the_rest(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, stored(1))
+    (tmp_path / "attempt-1" / ".epoch-00002.0").mkdir()
+    checkpoint.remove(tmp_path, keep_newest=True)
+    assert [path.name for path in (tmp_path / "attempt-1").iterdir()] == ["epoch-00001"]
+
+
+@pytest.mark.parametrize("damage", ["json", "npz", "missing", "empty", "method"])
 def test_damage_of_any_kind_leads_to_the_one_before(damage: str, tmp_path: Path) -> None:
     for epoch in (1, 2):
         checkpoint.write(tmp_path, stored(epoch))
@@ -250,6 +315,10 @@ def test_damage_of_any_kind_leads_to_the_one_before(damage: str, tmp_path: Path)
         (folder / "state.json").write_text('{"epoch": 2, "att')
     elif damage == "missing":
         (folder / "state.npz").unlink()
+    elif damage == "method":  # of compression, in the archive's directory
+        data = bytearray((folder / "state.npz").read_bytes())
+        data[data.index(b"PK\x01\x02") + 10] ^= 255
+        (folder / "state.npz").write_bytes(bytes(data))
     elif damage == "empty":
         (folder / "state.npz").write_bytes(b"")
     else:
@@ -295,7 +364,9 @@ def test_tensorflows_cap_is_set_before_its_first_operation(monkeypatch: pytest.M
     calls: list[Any] = []
     monkeypatch.setattr(devices, "_gpu_memory_mb", lambda: 40_000.0)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["gpu0"])
-    monkeypatch.setattr(tf.config, "set_logical_device_configuration", lambda gpu, found: calls.append((gpu, found[0].memory_limit)))
+    monkeypatch.setattr(
+        tf.config, "set_logical_device_configuration", lambda gpu, found: calls.append((gpu, found[0].memory_limit))
+    )
     monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda threads: calls.append(("intra", threads)))
     monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", lambda threads: calls.append(("inter", threads)))
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"device_name": "a GPU"})

@@ -34,10 +34,15 @@ def progress(study: StudySpec, quiet: bool) -> Iterator[Watch]:
 
     with Live(console=out, refresh_per_second=4, transient=True) as live:
         board = _Board(study)
+        drawn = 0.0
 
         def watch(search: Search, event: Event | None) -> None:
+            nonlocal drawn
             board.follow(event)
-            live.update(board.draw(search))
+            # A table of ten thousand trials takes ten milliseconds, which the driver does not have for every event.
+            if time.monotonic() - drawn >= 0.25:
+                live.update(board.draw(search))
+                drawn = time.monotonic()
 
         yield watch
 

@@ -100,7 +100,12 @@ class TpeSampler:
     def _frozen(self, trial: Finished) -> Any:
         import optuna
 
-        knobs = {name: knob for name, knob in self._space.active(trial.configuration).items() if name not in self._fixed}
+        # A space may have been edited since the trial ran: what it says about knobs and values that still exist is kept.
+        knobs = {
+            name: knob
+            for name, knob in self._space.active(trial.configuration).items()
+            if name not in self._fixed and knob.problem(trial.configuration.get(name)) is None
+        }
         is_complete = trial.is_complete and bool(trial.scores) and math.isfinite(trial.scores[-1])
         state = optuna.trial.TrialState.COMPLETE if is_complete else optuna.trial.TrialState.PRUNED
         return optuna.trial.create_trial(

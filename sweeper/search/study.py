@@ -3,7 +3,8 @@
 `Search.apply` is the only thing that changes state. What happens next is asked with `Search.propose` (which trial) and
 `Search.judge` (go on or stop); both answer with an event that carries its outcome, and applying that event is all that is needed
 to follow. So a ledger is folded by applying its events, without asking a sampler again, and a fold gives exactly the state that
-wrote the ledger.
+wrote the ledger. Events that miss what goes before them, because a damaged part of the ledger was moved away, are passed over:
+what was lost is done again.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ class Search:
         arm = self._next_arm()
         if arm is None:
             return None
-        number = self._counts[arm]
+        count = self._counts[arm]
+        number = next(number for number in (count, *range(count)) if trial_name(arm, number) not in self.trials)
         return self._suggested(
             Trial(
                 trial=trial_name(arm, number),
@@ -132,7 +134,7 @@ class Search:
             return event.replace(status=Status.INTERRUPTED if again else Status.FAILED)
         assert event.kind is Kind.EPOCH and event.epoch is not None
         score = self.score(event)
-        if event.epoch <= trial.epoch:  # trained again after an interruption: decided already
+        if event.epoch != trial.epoch + 1:  # trained again after an interruption: decided already
             return event.replace(status=Status.RUNNING)
         if not math.isfinite(score) or not math.isfinite(event.train_loss if event.train_loss is not None else 0.0):
             return event.replace(status=Status.FAILED, reason=Reason.NAN)
@@ -153,6 +155,8 @@ class Search:
         """Follow one event."""
         if event.kind is Kind.SUGGESTED:
             self._apply_suggested(event)
+        elif event.trial is not None and event.trial not in self.trials:
+            return
         elif event.kind is Kind.EPOCH:
             self._apply_epoch(event)
         elif event.kind is Kind.ATTEMPT_ENDED:
@@ -190,7 +194,7 @@ class Search:
     def _apply_epoch(self, event: Event) -> None:
         trial = self.trials[event.trial or ""]
         assert event.epoch is not None and event.status is not None
-        if event.epoch <= trial.epoch:
+        if event.epoch != trial.epoch + 1:
             return
         score = self.score(event)
         trial.scores.append(score)

@@ -56,15 +56,20 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
     temporary.mkdir(parents=True)
     arrays = {f"model_{index:05d}": array for index, array in enumerate(checkpoint.model)}
     arrays |= {f"optimizer_{index:05d}": array for index, array in enumerate(checkpoint.optimizer)}
-    with (temporary / "state.npz").open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
-        _sync(stream.fileno())
-    with (temporary / "state.json").open("w", encoding="utf-8") as stream_json:
-        json.dump({"epoch": checkpoint.epoch, "attempt": checkpoint.attempt, "rows": checkpoint.rows}, stream_json)
-        _sync(stream_json.fileno(), stream_json)
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(temporary, target)
+    try:
+        with (temporary / "state.npz").open("wb") as stream:
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
+            _sync(stream.fileno())
+        with (temporary / "state.json").open("w", encoding="utf-8") as stream_json:
+            json.dump({"epoch": checkpoint.epoch, "attempt": checkpoint.attempt, "rows": checkpoint.rows}, stream_json)
+            _sync(stream_json.fileno(), stream_json)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(temporary, target)
+    except BaseException:
+        # On a full disk above all, where what is left behind would keep it full.
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     for old in _stored(folder)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -84,15 +89,17 @@ def newest(folder: Path) -> Checkpoint | None:
                 model=model,
                 optimizer=optimizer,
             )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
             continue
     return None
 
 
 def remove(folder: Path, keep_newest: bool) -> None:
-    """Remove a trial's checkpoints, all or all but the newest."""
-    for stored in _stored(folder)[1 if keep_newest else 0 :]:
-        shutil.rmtree(stored, ignore_errors=True)
+    """Remove a trial's checkpoints, all or all but the newest, and what killed workers left half written."""
+    kept = _stored(folder)[:1] if keep_newest else []
+    for found in folder.glob("attempt-*/*"):
+        if found not in kept:
+            shutil.rmtree(found, ignore_errors=True)
     if not keep_newest:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -117,10 +124,10 @@ def assign(variables: Sequence[Any], values: Arrays) -> None:
 
 
 def _stored(folder: Path) -> list[Path]:
-    """Checkpoints of a trial, newest epoch first, of the later attempt where two have the same epoch."""
+    """Checkpoints of a trial, newest first: of the latest attempt, since it passed over what of older ones is damaged."""
 
     def key(path: Path) -> tuple[int, int]:
-        return int(path.name.removeprefix("epoch-")), int(path.parent.name.removeprefix("attempt-"))
+        return int(path.parent.name.removeprefix("attempt-")), int(path.name.removeprefix("epoch-"))
 
     return sorted(_found(folder), key=key, reverse=True)
 

@@ -145,12 +145,9 @@ class Programs:
             run(images, labels, batch_size=batch_size, verbose=0, **options)
 
     def _make_room(self) -> None:
-        import keras
-
+        # No clear_session here: it would put the precision back to float32 and make TensorFlow optimise every kept graph again.
         while len(self._programs) >= KEPT:
             self._programs.popitem(last=False)
-        if not self._programs:
-            keras.backend.clear_session()
 
 
 def structure_key(architecture: str, configuration: Mapping[str, Value]) -> str:

@@ -52,7 +52,8 @@ class Recipe:
 
         common: dict[str, Any] = {
             "learning_rate": self.learning_rate,
-            "weight_decay": self.weight_decay or None,
+            # None spares the graph a multiplication by zero; AdamW alone does not take it.
+            "weight_decay": self.weight_decay if self.optimizer == "adamw" else self.weight_decay or None,
             "global_clipnorm": self.clip_norm or None,
         }
         if self.optimizer == "sgd":

@@ -1,7 +1,8 @@
 """The worker's side of a trial: the only place that fits and evaluates a model.
 
-A worker never raises for what happens inside a trial: it answers with rows, or with a failure and its reason. Only the death of
-the process reaches Ray.
+A worker never raises for what happens inside a trial: it answers with rows, or with a failure and its reason. What is wrong with
+the worker itself, so that every trial would fail on it, is a fault and no trial's failure. Only the death of the process reaches
+Ray.
 """
 
 from __future__ import annotations
@@ -123,7 +124,12 @@ class Worker:
         self._idle_since = time.perf_counter()
 
     def step(self) -> dict[str, Any]:
-        """The next news: ``{"rows": [...]}`` with one epoch, or first those found in a checkpoint; or ``{"failure": ...}``."""
+        """The next news.
+
+        Returns:
+            ``{"rows": [...]}`` with one epoch, or first those found in a checkpoint; ``{"failure": ...}`` of the trial; or
+            ``{"fault": text}`` when the disk takes no checkpoint.
+        """
         if self._failure is not None:
             return {"failure": self._failure}
         found = [row for row in self._rows if row["epoch"] > max(self._assignment.known_epochs, self._told)]
@@ -133,6 +139,8 @@ class Worker:
         self._wait_s += time.perf_counter() - self._idle_since
         try:
             row = self._train_epoch(len(self._rows) + 1)
+        except OSError as error:
+            return {"fault": f"{self._folder} cannot be written: {error}"}
         except Exception as error:
             self._failure = failure(error)
             return {"failure": self._failure}
@@ -149,7 +157,9 @@ class Worker:
         assignment = self._assignment
         seed = seed_of(assignment.seed, assignment.arm, "init")
         self._program, self._is_reused = self._programs.prepare(assignment.architecture, assignment.configuration, seed)
-        stored = checkpoint.newest(self._folder) if assignment.attempt > 1 else None
+        if assignment.attempt == 1:  # what lies there is of a trial the ledger knows nothing of any more
+            checkpoint.remove(self._folder, keep_newest=False)
+        stored = checkpoint.newest(self._folder)
         if stored is not None:
             checkpoint.assign(self._program.model.variables, stored.model)
             checkpoint.assign(self._program.model.optimizer.variables, stored.optimizer)

@@ -39,7 +39,7 @@ def check_command(line: str) -> None:
     words = shlex.split(line.split("|")[0].split(">")[0])[1:]
     if not words or words[0].startswith("-"):
         return
-    context = click.Context(cli, info_name="sweeper")
+    context = click.Context(cli, info_name="sweeper", **cli.context_settings)
     _, command, rest = cli.resolve_command(context, words)
     assert command is not None
     command.make_context(command.name, rest, parent=context)

@@ -1,7 +1,5 @@
 """Parameters and multiply-accumulates, against counts made by hand."""
 
-# ruff: noqa: D102 -- the methods of throw-away layers need no explanation
-
 from __future__ import annotations
 
 import json

@@ -31,7 +31,7 @@ def pareto(study: str, results: Path, x: str, y: str, out: Path | None, as_json:
     stored = find_study(results, study)
     data = results_of(stored)
     frame = plot.frame(data, x=x, y=y)
-    files = _save(plot.pareto(data, x=x, y=y), out or stored.folder / "figures", f"pareto_{x}_{y}")
+    files = save_figure(plot.pareto(data, x=x, y=y), out or stored.folder / "figures", f"pareto_{x}_{y}")
     columns = list(dict.fromkeys(["trial", "arm", y, x, "epoch", "configuration"]))
     front = frame[frame["is_on_front"]].merge(data.trials[["trial", *(set(columns) - set(frame.columns))]], on="trial")
     front = front.sort_values(x)[columns]
@@ -62,7 +62,7 @@ def plot(study: str, names: tuple[str, ...], results: Path, out: Path | None, as
     data = results_of(stored)
     written = []
     for name in names or catalog.names("plot"):
-        written += _save(catalog.load("plot", name)(data), out or stored.folder / "figures", name)
+        written += save_figure(catalog.load("plot", name)(data), out or stored.folder / "figures", name)
     if as_json:
         print_json([str(file) for file in written])
         return
@@ -76,7 +76,8 @@ def _in_short(configuration: str) -> str:
     return " ".join(f"{name}={f'{value:.4g}' if isinstance(value, float) else shown(value)}" for name, value in knobs.items())
 
 
-def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
+def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as PNG and SVG; a folder that cannot be written is the user's to change."""
     from sweeper.errors import ResultsFolderError
     from sweeper.plots._style import save
 

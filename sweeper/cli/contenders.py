@@ -42,13 +42,19 @@ def _shape(context: click.Context, parameter: click.Parameter, value: str) -> tu
     return tuple(int(part) for part in parts)
 
 
+input_shape_option = click.option(
+    "--input-shape", callback=_shape, metavar="H,W,C", default="32,32,3", show_default=True, help="Height, width and channels."
+)
+num_classes_option = click.option(
+    "--num-classes", type=click.IntRange(2, 1_000_000), default=10, show_default=True, help="Number of classes."
+)
+
+
 @click.command(short_help="Parameters, multiply-accumulates, layers of an architecture.")
 @click.argument("architecture")
 @click.option("--set", "settings", metavar="KNOB=VALUE", multiple=True, help="An argument of the architecture; may be repeated.")
-@click.option(
-    "--input-shape", callback=_shape, metavar="H,W,C", default="32,32,3", show_default=True, help="Height, width and channels."
-)
-@click.option("--num-classes", type=click.IntRange(2, 1_000_000), default=10, show_default=True, help="Number of classes.")
+@input_shape_option
+@num_classes_option
 @json_option
 def describe(
     architecture: str, settings: tuple[str, ...], input_shape: tuple[int, int, int], num_classes: int, as_json: bool

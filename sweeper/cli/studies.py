@@ -1,4 +1,4 @@
-"""Commands about studies: ``check``, ``launch``, ``resume``, ``status``, ``export``."""
+"""Commands about studies: ``schema``, ``check``, ``launch``, ``resume``, ``status``, ``export``."""
 
 from __future__ import annotations
 
@@ -38,6 +38,14 @@ def with_cluster_options(command: Any) -> Any:
     for option in reversed(cluster_options):
         command = option(command)
     return command
+
+
+@click.command(short_help="The study file as a JSON Schema, for editors.")
+def schema() -> None:
+    """Print the study file as a JSON Schema, with which an editor completes and checks YAML while it is written."""
+    from sweeper.schema import study_schema
+
+    print_json(study_schema())
 
 
 @click.command(short_help="Find every fault of a study file, or say what it will train.")

@@ -1,0 +1,101 @@
+"""The command ``benchmark``: how fast architectures answer on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sweeper.cli._shared import json_option, out_option
+from sweeper.cli.contenders import input_shape_option, num_classes_option
+
+if TYPE_CHECKING:
+    from sweeper.training.inference import Inference
+
+
+@click.command(short_help="Inference time, throughput and memory of architectures.")
+@click.argument("architectures", nargs=-1, required=True, metavar="ARCHITECTURE...")
+@click.option("--batch", type=click.IntRange(1, 65536), default=8, show_default=True, help="Images at once.")
+@input_shape_option
+@num_classes_option
+@click.option("--runs", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Timed forward passes.")
+@out_option("Draw the two-panel figure (PNG and SVG) into this folder.")
+@json_option
+def benchmark(
+    architectures: tuple[str, ...],
+    batch: int,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    runs: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Time the forward pass of each ARCHITECTURE at its defaults, or at a published size: NAME:VARIANT, for example resnet:50."""
+    import dataclasses
+
+    from sweeper.cli._shared import print_json, table
+
+    asked = [_asked(text) for text in dict.fromkeys(architectures)]
+    measured = []
+    for name, arguments in asked:
+        found = _in_a_process(name, arguments, input_shape, num_classes, batch, runs)
+        label = ":".join([name, *map(str, arguments.values())])
+        measured.append({**dataclasses.asdict(found), "architecture": label})
+    files = []
+    if out is not None:
+        from sweeper.cli.answers import save_figure
+        from sweeper.plots._inference import inference
+
+        files = save_figure(inference(measured), out, "inference")
+    if as_json:
+        print_json({"input_shape": input_shape, "benchmarks": measured, "files": [str(file) for file in files]})
+        return
+    columns = [
+        "architecture",
+        "median_ms",
+        "low_ms",
+        "high_ms",
+        "images_per_s",
+        "parameters",
+        "macs",
+        "weights_mb",
+        "peak_memory_mb",
+    ]
+    title = f"batch {batch} of {'x'.join(map(str, input_shape))}, {runs} passes, {measured[0]['device']}"
+    table(title, columns, [[row[column] for column in columns] for row in measured])
+    for file in files:
+        click.echo(file)
+
+
+def _asked(text: str) -> tuple[str, dict[str, Any]]:
+    """The architecture and arguments in ``NAME`` or ``NAME:VARIANT``."""
+    from sweeper import catalog
+    from sweeper.errors import KnobError
+
+    name, separator, variant = text.partition(":")
+    catalog.check("architecture", name)
+    if separator and "variant" not in catalog.parameters("architecture", name):
+        raise KnobError(f"{text}: {name} has no published variants; write {name} alone.")
+    return name, {"variant": variant} if separator else {}
+
+
+def _in_a_process(
+    name: str, arguments: dict[str, Any], input_shape: tuple[int, int, int], num_classes: int, batch: int, runs: int
+) -> Inference:
+    """The measurement made in a fresh process: nothing of an architecture measured before is in its memory or caches."""
+    import concurrent.futures
+    import multiprocessing
+
+    from sweeper.cli._shared import prepare_keras
+    from sweeper.errors import SweeperError
+    from sweeper.training.inference import measure_inference
+
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context, initializer=prepare_keras) as pool:
+        try:
+            return pool.submit(measure_inference, name, arguments, input_shape, num_classes, batch, runs).result()
+        except concurrent.futures.process.BrokenProcessPool:
+            raise SweeperError(
+                f"{name}: the process that measured it died, most likely out of memory; try a smaller --batch."
+            ) from None

@@ -30,11 +30,14 @@ demo: install
 	$(BIN)/sweeper pareto digits --results $(RESULTS)
 	$(BIN)/sweeper plot digits --results $(RESULTS)
 
+# Fast tests first, over two processes; then the slow ones; then those that share one Ray, which wants the cores for itself.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slow"
+	$(BIN)/python -m pytest -n 2 --dist load -m "slow and not ray"
+	$(BIN)/python -m pytest -m ray
 
 test-fast: install
-	$(BIN)/python -m pytest -m "not ray and not slow and not gpu and not network and not cluster"
+	$(BIN)/python -m pytest -n 2 --dist load -m "not ray and not slow"
 
 lint: install
 	$(BIN)/ruff check .

@@ -186,7 +186,7 @@ def test_every_weight_gets_a_gradient(name: str) -> None:
         assert not dead, f"with {knobs}: no gradient reaches {list(dead.values())}"
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in MANY_LAYERS else ()) for name in NAMES])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "cnn" else pytest.mark.slow) for name in NAMES])
 def test_learns_a_few_digits_by_heart(name: str) -> None:
     digits = load_digits()
     pixels = ((digits.images[:40, :, :, None] - 4.9) / 6.0).astype("float32")

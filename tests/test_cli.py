@@ -37,7 +37,20 @@ search: {sampler: random}
 stopping: {rule: asha, grace_epochs: 1, reduction_factor: 3}
 """
 
-COMMANDS = ["check", "describe", "export", "launch", "list", "pareto", "plot", "resume", "status"]
+COMMANDS = [
+    "benchmark",
+    "check",
+    "describe",
+    "describe-data",
+    "export",
+    "launch",
+    "list",
+    "pareto",
+    "plot",
+    "resume",
+    "schema",
+    "status",
+]
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -129,8 +142,8 @@ def test_the_version_is_printed(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["lanch", "x"], "unknown command 'lanch'. Did you mean 'launch'? Allowed: check, describe"),
-        (["frobnicate"], "unknown command 'frobnicate'. Allowed: check, describe"),
+        (["lanch", "x"], "unknown command 'lanch'. Did you mean 'launch'? Allowed: benchmark, check, describe"),
+        (["frobnicate"], "unknown command 'frobnicate'. Allowed: benchmark, check, describe"),
         (["--frob"], "No such option"),
         (["status", "--jsn", "x"], "No such option"),
         (["status"], "Missing argument 'STUDY'"),

@@ -113,7 +113,8 @@ def in_order_made(model: keras.Model) -> list[keras.layers.Layer]:
     return [*(layer for pair in zip(convolutions, normalisations, strict=True) for layer in pair), *head]
 
 
-@pytest.mark.parametrize("shape", [EVEN, pytest.param(ODD, marks=pytest.mark.slow)], ids=["even", "odd"])
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [EVEN, ODD], ids=["even", "odd"])
 @pytest.mark.parametrize(
     ("name", "knobs", "application", "order"),
     [

@@ -24,6 +24,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/strict_yaml.py": ("yaml", ""),
     "sweeper/spec.py": ("pydantic yaml", "catalog space errors spec_faults strict_yaml"),
     "sweeper/spec_faults.py": ("", "catalog space errors records strict_yaml"),
+    "sweeper/schema.py": ("", "spec catalog records"),
     "sweeper/records.py": ("pyarrow", ""),
     "sweeper/search": ("optuna numpy", "search spec space records errors streams"),
     "sweeper/training": ("keras tensorflow jax torch numpy", "training spec space catalog datasets records errors streams"),
@@ -39,7 +40,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis records errors"),
     "sweeper/cli": (
         "click rich",
-        "cli errors catalog space spec spec_faults records search store tables runner training analysis plots",
+        "cli errors catalog space spec spec_faults schema records search store tables runner training analysis plots",
     ),
     "architectures": ("keras", "catalog errors architectures._blocks"),
     "search_spaces": ("", "space search_spaces._common"),

@@ -76,7 +76,14 @@ def test_everything_left_out_is_filled_in() -> None:
     study = parse(MINIMAL)
     assert study.model_dump() == {
         "name": "mine",
-        "dataset": {"name": "digits", "size": 8, "validation_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0},
+        "dataset": {
+            "name": "digits",
+            "size": 8,
+            "validation_fraction": 0.2,
+            "test_fraction": 0.2,
+            "split_seed": 0,
+            "fraction": 1.0,
+        },
         "arms": {"cnn": {"architecture": "cnn", "space": "cnn", "fixed": {}}},
         "objectives": ("max val_accuracy", "min parameters"),
         "budget": {"trials": 4, "max_epochs": 3},
@@ -86,7 +93,13 @@ def test_everything_left_out_is_filled_in() -> None:
         "resources": {"cpus_per_trial": 1, "gpus_per_trial": 0.0},
     }
     assert study.goals == (("max", "val_accuracy"), ("min", "parameters"))
-    assert study.dataset.options == {"size": 8, "validation_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0}
+    assert study.dataset.options == {
+        "size": 8,
+        "validation_fraction": 0.2,
+        "test_fraction": 0.2,
+        "split_seed": 0,
+        "fraction": 1.0,
+    }
     assert study.space_of("cnn").architecture == "cnn"
 
 
@@ -238,7 +251,7 @@ def contents(draw: st.DrawFn) -> dict[str, Any]:
         "training": st.fixed_dictionaries(
             {}, optional={"deterministic": st.booleans(), "backend": st.sampled_from(["jax", "torch"])}
         ),
-        "resources": st.fixed_dictionaries({}, optional={"gpus_per_trial": st.floats(0, 64) | st.integers(0, 64)}),
+        "resources": st.fixed_dictionaries({}, optional={"gpus_per_trial": st.floats(0, 1) | st.integers(0, 64)}),
     }
     # Texts that a looser reader takes for numbers, truth values or dates, or that need quotes.
     tricky = st.sampled_from(
@@ -411,6 +424,10 @@ def test_arms_may_be_called_like_words_of_the_reader(name: str) -> None:
             "line 5: budget.trials: a whole number of 5000 digits; allowed: at most 20.",
         ),
         (MINIMAL.replace("trials: 4", "trials: 1e999"), "line 5: budget.trials: 1e999 is not a finite number."),
+        (
+            MINIMAL + "resources: {gpus_per_trial: 1.5}",
+            "resources.gpus_per_trial: 1.5 GPUs cannot be given; allowed: a part of one (0.5), or a whole number.",
+        ),
         (
             MINIMAL + "stopping: {grace_epochs: 9}",
             "line 6: stopping.grace_epochs: 9 is more than budget.max_epochs; allowed: 1 to 3.",

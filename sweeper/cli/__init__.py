@@ -12,7 +12,7 @@ import sys
 import click
 
 from sweeper import __version__
-from sweeper.cli import answers, contenders, studies
+from sweeper.cli import answers, contenders, data, speed, studies
 from sweeper.errors import SweeperError, did_you_mean
 
 
@@ -40,6 +40,9 @@ def cli() -> None:
 for command in (
     contenders.list_command,
     contenders.describe,
+    speed.benchmark,
+    data.describe_data,
+    studies.schema,
     studies.check,
     studies.launch,
     studies.resume,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from sweeper.datasets._audit import Audit
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -40,8 +42,10 @@ class Dataset:
         name: Name in the catalog.
         train: What models are trained on.
         validation: What the search compares models on.
-        read_test: Gives the test split.
+        read_test: Gives the test split; raises `DatasetError` where there is none.
         class_names: One name per class, in label order.
+        has_test: Whether there is a test split.
+        notes: What was done to the data on the way in, one sentence each: nothing is converted or left out silently.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Dataset:
     validation: Split
     read_test: Callable[[], Split]
     class_names: tuple[str, ...]
+    has_test: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -60,6 +66,17 @@ class Dataset:
         """(height, width, channels) of one image."""
         height, width, channels = self.train.images.shape[1:]
         return (height, width, channels)
+
+    def audit(self) -> Audit:
+        """Counts per class and split, and what makes results look better than they are. Reads the test split."""
+        from sweeper.datasets._audit import audit
+
+        return audit(
+            train=self.train,
+            validation=self.validation,
+            test=self.read_test() if self.has_test else None,
+            num_classes=self.num_classes,
+        )
 
 
 def check_split(split: Split, *, where: str, num_classes: int, input_shape: tuple[int, ...] | None = None) -> Split:
@@ -85,6 +102,8 @@ def check_split(split: Split, *, where: str, num_classes: int, input_shape: tupl
         raise DatasetError(f"{where}: images are {images.shape[1:]}, but the training images are {tuple(input_shape)}.")
     if len(images) == 0:
         raise DatasetError(f"{where}: there is no image in it.")
+    if images.shape[1] * images.shape[2] < 2:
+        raise DatasetError(f"{where}: images are {images.shape[1]}x{images.shape[2]} pixels; at least two pixels are needed.")
     if len(images) != len(labels) or labels.ndim != 1:
         raise DatasetError(f"{where}: {len(images)} images, but labels of shape {labels.shape}; each image needs one label.")
     if images.dtype not in (np.uint8, np.float32):

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from sweeper.catalog import dataset
 from sweeper.datasets import Dataset, Split, check_split
+from sweeper.datasets._audit import digests
+from sweeper.datasets._splits import reduced
 from sweeper.errors import DatasetError, did_you_mean
 
 if TYPE_CHECKING:
@@ -28,7 +30,14 @@ _OPTIONAL = ("x_test", "y_test")
 
 
 @dataset(source="a file of yours", licence="yours to know")
-def arrays(*, path: str, class_names: tuple[str, ...] = ()) -> Dataset:
+def arrays(
+    *,
+    path: str,
+    class_names: tuple[str, ...] = (),
+    leave_out_shared: bool = False,
+    fraction: float = 1.0,
+    split_seed: int = 0,
+) -> Dataset:
     """The images and labels of an .npz file.
 
     Images are (count, height, width) or (count, height, width, channels) with 1 or 3 channels: uint8 from 0 to 255, or
@@ -37,6 +46,10 @@ def arrays(*, path: str, class_names: tuple[str, ...] = ()) -> Dataset:
     Args:
         path: The file.
         class_names: One name per class, in label order; empty numbers the classes, up to the largest label there is.
+        leave_out_shared: Leave the images out of training whose pixels also occur in validation or test; for that the test
+            arrays, if there are any, are read, compared and not kept.
+        fraction: Share of each class that is trained on, above 0 and up to 1.
+        split_seed: Which images stay for a fraction.
 
     Raises:
         DatasetError: The file cannot be read, or what is in it does not fit together.
@@ -65,12 +78,24 @@ def arrays(*, path: str, class_names: tuple[str, ...] = ()) -> Dataset:
             split = _split(file, "test", *(_member(file, archive, name) for name in _OPTIONAL))
         return check_split(split, where=_where(file, "test"), num_classes=num_classes, input_shape=shape)
 
+    names = names or tuple(str(label) for label in range(num_classes))
+    train, notes = reduced(
+        train,
+        where=str(file),
+        later=lambda: {*digests(validation.images), *(digests(read_test().images) if has_test else ())},
+        class_names=names,
+        leave_out_shared=leave_out_shared,
+        fraction=fraction,
+        split_seed=split_seed,
+    )
     return Dataset(
         name="arrays",
         train=train,
         validation=validation,
         read_test=read_test,
-        class_names=names or tuple(str(label) for label in range(num_classes)),
+        class_names=names,
+        has_test=has_test,
+        notes=tuple(notes),
     )
 
 

@@ -1,0 +1,194 @@
+"""FER2013: 35,887 faces in seven expressions, 48x48 grey; from the original csv or from folders of images.
+
+Its usual splits: Training to train, PublicTest to choose (validation), PrivateTest to report (test). It is known for its flaws,
+which `sweeper describe-data fer2013` counts: faces that occur in two splits, one face under two labels, pictures with nothing
+on them.
+
+Class order: the file numbers sad 4, surprise 5 and neutral 6. Some guides list these three otherwise, for example in the order of
+sorted folder names (neutral, sad, surprise); a model whose outputs are read by such a list takes one for another.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweeper.catalog import dataset
+from sweeper.datasets import Dataset, Split
+from sweeper.datasets._audit import digest
+from sweeper.errors import DatasetError
+
+if TYPE_CHECKING:
+    from sweeper.datasets._images import Reading
+
+CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+"""In the order of the labels 0 to 6 of the file."""
+
+_GET = "Get fer2013.csv from Kaggle (Challenges in Representation Learning, 2013) and give its path; it may stay compressed."
+
+
+@dataset(
+    source="I. J. Goodfellow et al.: Challenges in Representation Learning, ICONIP 2013 (arXiv:1307.0414); Kaggle competition "
+    "challenges-in-representation-learning-facial-expression-recognition-challenge",
+    licence="for research; pictures must not be published",
+)
+def fer2013(
+    *,
+    path: str,
+    validation_includes_test: bool = False,
+    leave_out_shared: bool = False,
+    fraction: float = 1.0,
+    validation_fraction: float | None = None,
+    test_fraction: float | None = None,
+    split_seed: int = 0,
+) -> Dataset:
+    """Grey faces, uint8, labelled angry, disgust, fear, happy, sad, surprise, neutral (0 to 6).
+
+    The csv is one file: its PrivateTest rows are checked like all others, so that a fault shows before anything is trained, but
+    kept as they are written, 30 MB of text, until `read_test` makes images of them.
+
+    Args:
+        path: ``fer2013.csv``, plain or compressed (.gz, .bz2, .zip); a folder with such a file; or a folder with one folder of
+            images per class (named or numbered 0 to 6), directly or under train, validation and test (Training, PublicTest,
+            PrivateTest).
+        validation_includes_test: Validate on PublicTest and PrivateTest together (7,178 images), as one well-known guide does.
+            Better not: what is chosen by the test images is no longer tested by them, and the test accuracy of the winner is
+            too good.
+        leave_out_shared: Leave the images out of training whose pixels also occur in validation or test; for that the test
+            images are compared, and not kept.
+        fraction: Share of each class that is trained on, above 0 and up to 1.
+        validation_fraction: Share of train for validation, for folders without one; null for 0.1.
+        test_fraction: Share for the test split, for folders without one; null for 0.1.
+        split_seed: Which images are carved out, and which stay for a fraction.
+
+    Raises:
+        DatasetError: The data are missing or wrong.
+    """
+    from sweeper.datasets import _fer_csv
+
+    place = Path(path).expanduser()
+    if place.is_dir():
+        found = next((place / name for name in _fer_csv.FILES if (place / name).is_file()), None)
+        if found is None:
+            return _from_folders(
+                place,
+                validation_includes_test=validation_includes_test,
+                leave_out_shared=leave_out_shared,
+                fraction=fraction,
+                validation_fraction=validation_fraction,
+                test_fraction=test_fraction,
+                split_seed=split_seed,
+            )
+        place = found
+    if not place.exists():
+        raise DatasetError(f"there is no file {place}. {_GET}")
+    for name, value in (("validation_fraction", validation_fraction), ("test_fraction", test_fraction)):
+        if value is not None:
+            raise DatasetError(f"fer2013: {name} is {value!r}, but {place} has a split of its own for that; leave it out.")
+    return _from_csv(place, validation_includes_test, leave_out_shared, fraction, split_seed)
+
+
+def _from_csv(file: Path, validation_includes_test: bool, leave_out_shared: bool, fraction: float, split_seed: int) -> Dataset:
+    from sweeper.datasets import _fer_csv
+    from sweeper.datasets._assembly import assembled
+    from sweeper.datasets._splits import missing_class
+
+    train, validation, test = _Growing(), _Growing(), [0] * len(CLASS_NAMES)
+    test_rows: list[_fer_csv.Row] = []
+    test_digests: set[bytes] = set()
+    for row in _fer_csv.rows(file):
+        label, pixels = _fer_csv.values(row, CLASS_NAMES)
+        if row.usage == "Training":
+            train.add(label, pixels)
+        elif row.usage == "PublicTest" or validation_includes_test:
+            validation.add(label, pixels)
+        if row.usage == "PrivateTest":
+            test[label] += 1
+            test_rows.append(row)
+            if leave_out_shared:
+                test_digests.add(digest(pixels))
+    if not test_rows:
+        raise DatasetError(f"{file} has no row with Usage PrivateTest, the test split. {_GET}")
+    if 0 in test:
+        raise missing_class(f"{file}, test split (PrivateTest)", CLASS_NAMES, test.index(0))
+
+    def read_test() -> Split:
+        split = _Growing()
+        for row in test_rows:
+            split.add(*_fer_csv.values(row, CLASS_NAMES))
+        return split.split()
+
+    return assembled(
+        "fer2013",
+        where=str(file),
+        train=train.split(),
+        validation=validation.split(),
+        read_test=read_test,
+        class_names=CLASS_NAMES,
+        leave_out_shared=leave_out_shared,
+        fraction=fraction,
+        split_seed=split_seed,
+        notes=_seen(validation_includes_test),
+        test_digests=test_digests,
+    )
+
+
+class _Growing:
+    """A split that grows row by row in one buffer, which then is the array: there is no second copy."""
+
+    def __init__(self) -> None:
+        self.pixels = bytearray()
+        self.labels = bytearray()
+
+    def add(self, label: int, pixels: bytes) -> None:
+        self.pixels += pixels
+        self.labels.append(label)
+
+    def split(self) -> Split:
+        import numpy as np
+
+        from sweeper.datasets._fer_csv import SIDE
+
+        images = np.frombuffer(self.pixels, dtype=np.uint8).reshape(-1, SIDE, SIDE, 1)
+        return Split(images, np.frombuffer(self.labels, dtype=np.uint8).astype(np.int64))
+
+
+def _from_folders(
+    root: Path,
+    *,
+    validation_includes_test: bool,
+    leave_out_shared: bool,
+    fraction: float,
+    validation_fraction: float | None,
+    test_fraction: float | None,
+    split_seed: int,
+) -> Dataset:
+    from sweeper.datasets import _folders, _images
+    from sweeper.datasets._assembly import assembled
+    from sweeper.datasets._fer_csv import SIDE
+
+    tree = _folders.find(
+        root, validation_fraction=validation_fraction, test_fraction=test_fraction, split_seed=split_seed, class_names=CLASS_NAMES
+    )
+
+    def read(files: list[tuple[Path, int]]) -> Reading:
+        return _images.read(files, size=SIDE, is_color=False, is_exact=True)
+
+    return assembled(
+        "fer2013",
+        where=str(root),
+        train=read(tree.train).split,
+        validation=read(tree.validation + (tree.test if validation_includes_test else [])).split,
+        read_test=lambda: read(tree.test).split,
+        class_names=CLASS_NAMES,
+        leave_out_shared=leave_out_shared,
+        fraction=fraction,
+        split_seed=split_seed,
+        notes=(*tree.notes, *_seen(validation_includes_test)),
+    )
+
+
+def _seen(validation_includes_test: bool) -> tuple[str, ...]:
+    if not validation_includes_test:
+        return ()
+    return ("Validation includes the test images: the test accuracy of what is chosen by them is too good.",)

@@ -33,8 +33,9 @@ from sweeper.tables import tables
 pytestmark = pytest.mark.ray
 
 TINY = {
-    "num_blocks": 1, "width": 2, "convolutions_per_block": 1, "dense_units": 4, "batch_size": 32, "attention": "none", "head": "flatten",
-    "kernel_size": 3, "batch_norm": True, "dropout": 0.0, "dense_dropout": 0.1, "optimizer": "adam", "label_smoothing": 0.0,
+    "num_blocks": 1, "width": 2, "convolutions_per_block": 1, "dense_units": 4, "batch_size": 32, "attention": "none",
+    "head": "flatten", "kernel_size": 3, "batch_norm": True, "dropout": 0.0, "dense_dropout": 0.1, "optimizer": "adam",
+    "label_smoothing": 0.0,
 }  # fmt: skip
 """One structure: what is left to search (learning rate and schedule) needs no other program."""
 
@@ -225,7 +226,7 @@ class TestOnOneRay:
     def test_trials_share_logical_gpus(self, data: Path, tmp_path: Path) -> None:
         spec = study(data, trials=2, epochs=1, resources={"cpus_per_trial": 1, "gpus_per_trial": 0.5})
         assert runner.launch(spec, tmp_path).search.is_finished
-        with pytest.raises(InputError, match="no trial fits.*gpus_per_trial: 3"):
+        with pytest.raises(InputError, match=r"no trial fits.*gpus_per_trial: 3"):
             runner.launch(study(data, "big", resources={"gpus_per_trial": 3.0}), tmp_path)
 
     def test_a_second_driver_is_refused(self, data: Path, tmp_path: Path) -> None:

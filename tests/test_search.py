@@ -233,7 +233,7 @@ def test_budget_is_split_equally_and_spent_exactly() -> None:
     search = search_of(spec)
     VirtualClock(search, 3, curve(2), seconds(2)).run()
     assert Counter(trial.arm for trial in search.trials.values()) == {"arm0": 4, "arm1": 4, "arm2": 3}
-    assert {status for status in (trial.status for trial in search.trials.values())} <= {Status.COMPLETED, Status.STOPPED}
+    assert {trial.status for trial in search.trials.values()} <= {Status.COMPLETED, Status.STOPPED}
     assert any(trial.status is Status.STOPPED for trial in search.trials.values())
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sweeper.analysis.results import Results
+    from sweeper.catalog import Parameter
     from sweeper.spec import StudySpec
     from sweeper.store import StudyStore
 
@@ -140,6 +141,38 @@ def shown(value: object) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 epoch``, ``3,000 epochs``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def read_settings(settings: tuple[str, ...], known: Mapping[str, Parameter], kind: str, owner: str) -> dict[str, Any]:
+    """The values in options ``--set NAME=VALUE``, each read by the type of the argument it names.
+
+    Args:
+        settings: What stands behind ``--set``, once for every time it was given.
+        known: The arguments there are.
+        kind: What they are called: ``knob`` or ``option``.
+        owner: Whose they are, for example ``cnn``.
+
+    Raises:
+        InputError: No ``=``, an unknown or repeated name, a value of another type.
+    """
+    from sweeper.spec import parse_value
+    from sweeper.spec_faults import allowed_words, argument_problem
+
+    given: dict[str, Any] = {}
+    for setting in settings:
+        name, separator, text = setting.partition("=")
+        if not separator:
+            example = next((f"{key}={shown(value.default)}" for key, value in known.items() if key != "path"), f"{kind}=1")
+            raise InputError(f"--set {setting}: write {kind.upper()}=VALUE, for example --set {example}")
+        if name not in known:
+            raise UnknownNameError(f"{kind} of {owner}", name, known)
+        if name in given:
+            raise InputError(f"--set {setting}: '{name}' is set twice; keep one.")
+        is_list = known[name].annotation.startswith("tuple[")
+        given[name] = tuple(filter(None, text.split(","))) if is_list else parse_value(text, known[name])
+        if argument_problem(known[name], given[name]) is not None:
+            raise InputError(f"--set {setting}: '{text}' cannot be read as {allowed_words(known[name])}.")
+    return given
 
 
 def prepare_keras(backend: str = "tensorflow") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import click
 
@@ -61,10 +60,10 @@ def describe(
 ) -> None:
     """Parameters, multiply-accumulates and layers of an ARCHITECTURE, built but not trained."""
     from sweeper import catalog
-    from sweeper.cli._shared import build, prepare_keras, print_json, shown, table
+    from sweeper.cli._shared import build, prepare_keras, print_json, read_settings, shown, table
 
     catalog.check("architecture", architecture)
-    arguments = _arguments(architecture, settings)
+    arguments = read_settings(settings, catalog.parameters("architecture", architecture), "knob", architecture)
     prepare_keras()
     model = build(architecture, input_shape, num_classes, arguments)
     from sweeper.training.measure import describe_model
@@ -82,28 +81,3 @@ def describe(
     click.echo(f"multiply-accumulates {facts['macs']:,} (FLOPs {facts['flops']:,})")
     rows = [[layer["kind"], layer["count"], layer["parameters"], f"{layer['share']:.1%}"] for layer in facts["layers"]]
     table("layers", ["kind", "count", "parameters", "share"], rows)
-
-
-def _arguments(architecture: str, settings: tuple[str, ...]) -> dict[str, Any]:
-    """The arguments in ``--set`` options, read by the type of each knob."""
-    from sweeper import catalog
-    from sweeper.cli._shared import shown
-    from sweeper.errors import KnobError, UnknownNameError
-    from sweeper.spec import parse_value
-    from sweeper.spec_faults import allowed_words, argument_problem
-
-    knobs = catalog.parameters("architecture", architecture)
-    arguments: dict[str, Any] = {}
-    for setting in settings:
-        name, separator, text = setting.partition("=")
-        if not separator:
-            example = next((f"{knob}={shown(knobs[knob].default)}" for knob in knobs), "width=32")
-            raise KnobError(f"--set {setting}: write KNOB=VALUE, for example --set {example}")
-        if name not in knobs:
-            raise UnknownNameError(f"knob of {architecture}", name, knobs)
-        if name in arguments:
-            raise KnobError(f"--set {setting}: '{name}' is set twice; keep one.")
-        arguments[name] = parse_value(text, knobs[name])
-        if argument_problem(knobs[name], arguments[name]) is not None:
-            raise KnobError(f"--set {setting}: '{text}' cannot be read as {allowed_words(knobs[name])}.")
-    return arguments

@@ -42,30 +42,13 @@ def describe_data(name: str, path: str | None, settings: tuple[str, ...], as_jso
 def _options(name: str, path: str | None, settings: tuple[str, ...]) -> dict[str, Any]:
     """All options of the dataset: those in ``--path`` and ``--set``, read by their types, and the defaults of the others."""
     from sweeper import catalog
-    from sweeper.cli._shared import shown
-    from sweeper.errors import DatasetError, UnknownNameError
-    from sweeper.spec import parse_value
-    from sweeper.spec_faults import allowed_words, argument_problem
+    from sweeper.cli._shared import read_settings
+    from sweeper.errors import DatasetError
 
     known = catalog.parameters("dataset", name)
-    given: dict[str, Any] = {}
-    if path is not None:
-        if "path" not in known:
-            raise DatasetError(f"--path {path}: dataset {name} has no path; leave it out.")
-        given["path"] = path
-    for setting in settings:
-        option, separator, text = setting.partition("=")
-        if not separator:
-            example = next(f"{key}={shown(known[key].default)}" for key in reversed(known))
-            raise DatasetError(f"--set {setting}: write OPTION=VALUE, for example --set {example}")
-        if option not in known:
-            raise UnknownNameError(f"option of dataset {name}", option, known)
-        if option in given:
-            raise DatasetError(f"--set {setting}: '{option}' is set twice; keep one.")
-        is_list = known[option].annotation.startswith("tuple[")
-        given[option] = tuple(filter(None, text.split(","))) if is_list else parse_value(text, known[option])
-        if argument_problem(known[option], given[option]) is not None:
-            raise DatasetError(f"--set {setting}: '{text}' cannot be read as {allowed_words(known[option])}.")
+    if path is not None and "path" not in known:
+        raise DatasetError(f"--path {path}: dataset {name} has no path; leave it out.")
+    given = read_settings((*([] if path is None else [f"path={path}"]), *settings), known, "option", f"dataset {name}")
     for key, option_of in known.items():
         if key not in given and option_of.default == catalog.Parameter.REQUIRED:
             how = "--path P" if key == "path" else f"--set {key}=VALUE"

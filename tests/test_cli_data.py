@@ -133,7 +133,7 @@ def test_many_classes_are_shortened(run: Run, tmp_path: Path) -> None:
         (("fer2013",), "dataset fer2013 needs its option path. Add --path P."),
         (("digits", "--path", "x"), "--path x: dataset digits has no path; leave it out."),
         (("arrays", "--path", "x", "--set", "path=y"), "--set path=y: 'path' is set twice; keep one."),
-        (("digits", "--set", "fraction"), "--set fraction: write OPTION=VALUE, for example --set fraction=1"),
+        (("digits", "--set", "fraction"), "--set fraction: write OPTION=VALUE, for example --set size=8"),
         (("digits", "--set", "fration=1"), "unknown option of dataset digits 'fration'. Did you mean 'fraction'?"),
         (("digits", "--set", "size=x"), "--set size=x: 'x' cannot be read as a whole number."),
         (("fer2013", "--path", "x", "--set", "leave_out_shared=yes"), "'yes' cannot be read as true or false."),

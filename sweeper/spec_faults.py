@@ -93,7 +93,11 @@ def _check_arm(name: str, arm: dict[str, Any]) -> Iterator[Fault]:
         if key not in known:
             yield (*place, "fixed", key), unknown("knob", key, known)
         else:
-            problem = _value_problem(known[key], arguments.get(key), value) or _existence_problem(key, space, fixed)
+            problem = (
+                _value_problem(known[key], arguments.get(key), value)
+                or _variant_problem(key, space, space_name)
+                or _existence_problem(key, space, fixed)
+            )
             if problem is not None:
                 yield (*place, "fixed", key), problem
 
@@ -107,8 +111,19 @@ def _value_problem(knob: Knob | None, argument: catalog.Parameter | None, value:
     problem = knob.problem(value)
     if problem is None:
         return None
+    if isinstance(knob, Choice) and not isinstance(value, str) and str(value) in knob.options:
+        return f'{shown(value)} is {kind(value)}; allowed: text. Put it in quotes: "{shown(value)}".'
     # A knob speaks Python; a study file has `true` where Python has `True`.
     return shown(value) + problem.removeprefix(repr(value)) if problem.startswith(repr(value)) else problem
+
+
+def _variant_problem(key: str, space: Space, space_name: str) -> str | None:
+    """Why a published size cannot be fixed in a space that sets the sizes itself; None when it can."""
+    if key != "variant" or key in space.knobs or not space.model:
+        return None
+    published = f"{space.architecture}_published"
+    way_out = f"Use space: {published}." if published in catalog.names("space") else "Leave it out."
+    return f"space '{space_name}' sets every size itself, so a published one would have no effect. {way_out}"
 
 
 def _existence_problem(key: str, space: Space, fixed: Mapping[str, Any]) -> str | None:

@@ -425,6 +425,15 @@ def test_arms_may_be_called_like_words_of_the_reader(name: str) -> None:
         ),
         (MINIMAL.replace("trials: 4", "trials: 1e999"), "line 5: budget.trials: 1e999 is not a finite number."),
         (
+            with_arm("resnet: {fixed: {variant: '50'}}"),
+            "arms.resnet.fixed.variant: space 'resnet' sets every size itself, so a published one would have no effect. "
+            "Use space: resnet_published.",
+        ),
+        (
+            with_arm("resnet: {space: resnet_published, fixed: {variant: 50}}"),
+            'arms.resnet.fixed.variant: 50 is a whole number; allowed: text. Put it in quotes: "50".',
+        ),
+        (
             MINIMAL + "resources: {gpus_per_trial: 1.5}",
             "resources.gpus_per_trial: 1.5 GPUs cannot be given; allowed: a part of one (0.5), or a whole number.",
         ),

@@ -523,12 +523,12 @@ def test_check(run: Run, tmp_path: Path) -> None:
 
 def test_check_collects_what_architectures_refuse(run: Run, tmp_path: Path) -> None:
     wrong = STUDY.replace("cnn: {}", "vit: {fixed: {patch_size: 4}}").replace("digits}", "digits, size: 9}")
-    (tmp_path / "study.yaml").write_text(wrong.replace("attention: se", "attention: se, variant: '19'"))
+    (tmp_path / "study.yaml").write_text(wrong.replace("attention: se", "attention: se, stem: nonsense"))
     code, _, err = run("check", "study.yaml")
     assert code == 2
     assert err.startswith("error: study.yaml: 2 faults\n")
     assert "  - arms.vit: 'patch_size' is 4" in err
-    assert "  - arms.resnet_se: 'variant' is '19'" in err
+    assert "  - arms.resnet_se: 'stem' is 'nonsense'" in err
 
 
 def test_describe(run: Run) -> None:

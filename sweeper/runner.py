@@ -10,6 +10,7 @@ import dataclasses
 import importlib.util
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -86,21 +87,41 @@ def launch(
         tables.write_tables(folder, study.read())
         return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
     dataset = load_dataset(spec)
-    if not study.exists:
+    is_new = not study.exists
+    if is_new:
         study.create(spec.to_yaml())
+    try:
+        is_interrupted = _drive(spec, study, dataset, cluster, cluster_options, max_concurrent, watch, search := Search(spec))
+    except InputError:
+        if is_new:  # nothing was tried: leave nothing that would stand in the way of the corrected study
+            shutil.rmtree(folder)
+        raise
+    return Outcome(folder=folder, was_finished=False, is_interrupted=is_interrupted, search=search)
+
+
+def _drive(
+    spec: StudySpec,
+    study: store.StudyStore,
+    dataset: Dataset,
+    cluster: str,
+    cluster_options: dict[str, Any],
+    max_concurrent: int | None,
+    watch: Callable[[Search, Event | None], None],
+    search: Search,
+) -> bool:
+    """Hold the study, fold its ledger into `search` and go on with it; whether a signal ended it."""
     detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": _versions()}
     with study.drive(detail, study_id=spec.study_id) as ledger:
-        search = Search(spec)
         events = study.read()
         search.fold(events)
         if not any(event.kind is Kind.CREATED for event in events):
             ledger.append(Event(kind=Kind.CREATED, study_id=spec.study_id, detail=spec.canonical()))
             ledger.commit()
         with _ray(spec, cluster, {"num_cpus": None, **cluster_options}):
-            is_interrupted = _run(spec, search, ledger, dataset, folder, max_concurrent, watch)
+            is_interrupted = _run(spec, search, ledger, dataset, study.folder, max_concurrent, watch)
         ledger.compact(min_parts=64)
-        tables.write_tables(folder, study.read())
-    return Outcome(folder=folder, was_finished=False, is_interrupted=is_interrupted, search=search)
+        tables.write_tables(study.folder, study.read())
+    return is_interrupted
 
 
 def load_dataset(spec: StudySpec) -> Dataset:

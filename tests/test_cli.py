@@ -518,7 +518,7 @@ def test_check(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("check", "study.yaml")
     assert code == 0
     assert out.startswith(f"study.yaml: no fault. Study 'made' ({facts['study_id']})\n")
-    assert "12 trials of at most 9 epochs: up to 108 epochs (asha will stop some early)" in out
+    assert "12 trials of at most 9 epochs: up to 108 epochs (asha may stop some early)" in out
 
 
 def test_check_collects_what_architectures_refuse(run: Run, tmp_path: Path) -> None:

@@ -228,6 +228,7 @@ class TestOnOneRay:
         assert runner.launch(spec, tmp_path).search.is_finished
         with pytest.raises(InputError, match=r"no trial fits.*gpus_per_trial: 3"):
             runner.launch(study(data, "big", resources={"gpus_per_trial": 3.0}), tmp_path)
+        assert not (tmp_path / "big").exists(), "the corrected study must not be refused for the one that could not run"
 
     def test_a_second_driver_is_refused(self, data: Path, tmp_path: Path) -> None:
         spec = study(data)

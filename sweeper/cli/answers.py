@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -37,7 +38,13 @@ def pareto(study: str, results: Path, x: str, y: str, out: Path | None, as_json:
     front = front.sort_values(x)[columns]
     if as_json:
         print_json(
-            {"study": data.study, "x": x, "y": y, "front": front.to_dict("records"), "files": [str(file) for file in files]}
+            {
+                "study": data.study,
+                "x": x,
+                "y": y,
+                "front": _with_objects(front.to_dict("records")),
+                "files": [str(file) for file in files],
+            }
         )
         return
     front["configuration"] = front["configuration"].map(_in_short)
@@ -68,6 +75,11 @@ def plot(study: str, names: tuple[str, ...], results: Path, out: Path | None, as
         return
     for file in written:
         click.echo(file)
+
+
+def _with_objects(rows: list[dict[Hashable, Any]]) -> list[dict[Hashable, Any]]:
+    """The rows with their configurations as objects instead of JSON text."""
+    return [{**row, "configuration": json.loads(row["configuration"])} for row in rows]
 
 
 def _in_short(configuration: str) -> str:

@@ -79,6 +79,7 @@ class _Lines(_Pace):
         super().__init__(study)
         self.out = out
         self.last = time.monotonic()
+        out.print(f"starting Ray and its workers; every epoch: sweeper status {study.name} --watch", markup=False, soft_wrap=True)
 
     def __call__(self, search: Search, event: Event | None) -> None:
         self.follow(event)

@@ -109,7 +109,10 @@ def check(study_file: Path, as_json: bool) -> None:
         f"{study.dataset.name}: {len(dataset.train):,} training and {len(dataset.validation):,} validation images of {shape}, "
         f"{dataset.num_classes} classes"
     )
-    stopping = "no early stopping" if study.stopping.rule == "none" else f"{study.stopping.rule} will stop some early"
+    for note in dataset.notes:
+        click.echo(f"note: {note}")
+    can_stop = study.stopping.rule != "none" and study.stopping.grace_epochs < study.budget.max_epochs
+    stopping = f"{study.stopping.rule} may stop some early" if can_stop else "no early stopping"
     click.echo(
         f"{counted(study.budget.trials, 'trial')} of at most {counted(study.budget.max_epochs, 'epoch')}: "
         f"up to {counted(study.budget.trials * study.budget.max_epochs, 'epoch')} ({stopping})"

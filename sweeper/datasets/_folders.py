@@ -103,7 +103,10 @@ def find(
 def _split_folders(root: Path) -> dict[str, Path]:
     """The folder of each split; the root itself as train where its folders are classes."""
     if not root.exists():
-        raise DatasetError(f"there is no folder {root}. Check dataset.path in the study file, or --path.")
+        raise DatasetError(
+            f"there is no folder {root}. Check dataset.path in the study file, or --path of describe-data; a path is relative to "
+            f"the folder the command is called in, here {Path.cwd()}."
+        )
     if not root.is_dir():
         raise DatasetError(f"{root} is a file; allowed: a folder with one folder of images per class.")
     folders = [entry for entry in _visible(root) if entry.is_dir()]

@@ -23,6 +23,13 @@ def check_seed(where: str, split_seed: object) -> None:
         raise DatasetError(f"{where}: split_seed is {split_seed!r}; allowed: a whole number from 0.")
 
 
+def _enough(num_images: int, num_shares: int) -> str:
+    """What would give every split an image of a class."""
+    if num_images <= num_shares:
+        return f"A class needs at least {num_shares + 1} images, one for each split."
+    return f"Each must be at least {1 / num_images:.3f}, and all together, rounded, less than 1."
+
+
 def check_share(where: str, name: str, value: object) -> None:
     """Raise `DatasetError` unless a share that is carved from a split lies between 0 and 1."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
@@ -81,7 +88,7 @@ def carved(
             told = " and ".join(f"{name} {share}" for name, share in asked.items())
             raise DatasetError(
                 f"{where}: {told} leave a split without any of the {len(rows)} images of class "
-                f"'{class_names[label]}'. Each must be at least {1 / len(rows):.3f}, and all together, rounded, less than 1."
+                f"'{class_names[label]}'. {_enough(len(rows), len(asked))}"
             )
         test, validation, train = np.split(rows, (num_test, num_test + num_validation))
         for part, chosen in zip(parts, (train, validation, test), strict=True):

@@ -188,7 +188,9 @@ def _split(file: Path, which: str, images: NDArray[Any], labels: NDArray[Any]) -
         images = images[..., None]
     if labels.dtype.kind not in "iu":
         raise DatasetError(
-            f"{where}: labels are {labels.dtype}; allowed: whole numbers from 0. Convert with labels.astype('int64')."
+            f"{where}: labels are {labels.dtype}; allowed: whole numbers from 0. Number the classes: for one column per "
+            "class labels.argmax(axis=1), for names numpy.unique(labels, return_inverse=True)[1], for whole floats "
+            "labels.astype('int64')."
         )
     if labels.ndim != 1:
         hint = " Convert one-hot rows with labels.argmax(axis=1), a column with labels.ravel()."

@@ -580,7 +580,7 @@ def test_a_tag_is_never_acted_on(tmp_path: Path) -> None:
     ("data", "said"),
     [
         (random.Random(0).randbytes(5000), "this is not a text file; a study file is YAML in UTF-8."),
-        (gzip.compress(MINIMAL.encode()), "this is not a text file"),
+        (gzip.compress(MINIMAL.encode(), mtime=0), "this is not a text file"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "this is not a text file"),
         (MINIMAL.encode("utf-16"), "this is text in UTF-16; save it in UTF-8."),
         (MINIMAL.encode("utf-16-be"), "the character U+0000"),

@@ -10,7 +10,6 @@ import dataclasses
 import importlib.util
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -87,41 +86,23 @@ def launch(
         tables.write_tables(folder, study.read())
         return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
     dataset = load_dataset(spec)
-    is_new = not study.exists
-    if is_new:
-        study.create(spec.to_yaml())
-    try:
-        is_interrupted = _drive(spec, study, dataset, cluster, cluster_options, max_concurrent, watch, search := Search(spec))
-    except InputError:
-        if is_new:  # nothing was tried: leave nothing that would stand in the way of the corrected study
-            shutil.rmtree(folder)
-        raise
+    search = Search(spec)
+    with _ray(spec, cluster, {"num_cpus": None, **cluster_options}):
+        # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
+        slots = _slots(spec)
+        if not study.exists:
+            study.create(spec.to_yaml())
+        detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": _versions()}
+        with study.drive(detail, study_id=spec.study_id) as ledger:
+            events = study.read()
+            search.fold(events)
+            if not any(event.kind is Kind.CREATED for event in events):
+                ledger.append(Event(kind=Kind.CREATED, study_id=spec.study_id, detail=spec.canonical()))
+                ledger.commit()
+            is_interrupted = _run(spec, search, ledger, dataset, folder, slots, max_concurrent, watch)
+            ledger.compact(min_parts=64)
+            tables.write_tables(folder, study.read())
     return Outcome(folder=folder, was_finished=False, is_interrupted=is_interrupted, search=search)
-
-
-def _drive(
-    spec: StudySpec,
-    study: store.StudyStore,
-    dataset: Dataset,
-    cluster: str,
-    cluster_options: dict[str, Any],
-    max_concurrent: int | None,
-    watch: Callable[[Search, Event | None], None],
-    search: Search,
-) -> bool:
-    """Hold the study, fold its ledger into `search` and go on with it; whether a signal ended it."""
-    detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": _versions()}
-    with study.drive(detail, study_id=spec.study_id) as ledger:
-        events = study.read()
-        search.fold(events)
-        if not any(event.kind is Kind.CREATED for event in events):
-            ledger.append(Event(kind=Kind.CREATED, study_id=spec.study_id, detail=spec.canonical()))
-            ledger.commit()
-        with _ray(spec, cluster, {"num_cpus": None, **cluster_options}):
-            is_interrupted = _run(spec, search, ledger, dataset, study.folder, max_concurrent, watch)
-        ledger.compact(min_parts=64)
-        tables.write_tables(study.folder, study.read())
-    return is_interrupted
 
 
 def load_dataset(spec: StudySpec) -> Dataset:
@@ -153,15 +134,15 @@ def _run(
     ledger: store.Ledger,
     dataset: Dataset,
     folder: Path,
+    slots: int,
     max_concurrent: int | None,
     watch: Callable[[Search, Event | None], None],
 ) -> bool:
-    """Drive the study on a running Ray; whether a signal ended it."""
+    """Drive the study on a running Ray, where `slots` trials fit at once; whether a signal ended it."""
     from ray import tune
 
     from sweeper.tune import CallbackAdapter, Context, SchedulerAdapter, SearcherAdapter, Session, TrialActor
 
-    slots = _slots(spec)
     # One more than run at once, so that a worker that becomes free finds its next trial waiting; where fewer are to run than
     # fit, nothing but this number keeps Tune from starting the waiting one as well.
     most_live = min(slots + 1, max_concurrent or slots + 1)

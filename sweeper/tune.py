@@ -37,7 +37,6 @@ HANG_FACTOR = 20.0
 HANG_LEAST_S = 300.0
 """... and at least this long. Before its first epoch a trial is waited for without limit, since compiling may take long."""
 
-
 COMPACT_AFTER = 1000
 """Commits after which the ledger's parts are merged: some ten minutes of a busy sweep, so that reading it stays fast."""
 

@@ -23,7 +23,7 @@ import pytest
 import yaml
 
 from sweeper import runner
-from sweeper.errors import DatasetError, InputError, StudyLockedError, SweeperError
+from sweeper.errors import DatasetError, InputError, ResultsFolderError, StudyLockedError, SweeperError
 from sweeper.records import Event, Kind, Reason, Stage, Status
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec, parse
@@ -229,6 +229,20 @@ class TestOnOneRay:
         with pytest.raises(InputError, match=r"no trial fits.*gpus_per_trial: 3"):
             runner.launch(study(data, "big", resources={"gpus_per_trial": 3.0}), tmp_path)
         assert not (tmp_path / "big").exists(), "the corrected study must not be refused for the one that could not run"
+
+    def test_results_stay_when_the_tables_cannot_be_written(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object) -> None:
+            raise ResultsFolderError("the disk is full")
+
+        spec = study(data, trials=1, epochs=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(runner.tables, "write_tables", full)
+            with pytest.raises(ResultsFolderError):
+                runner.launch(spec, tmp_path)
+        assert Search(spec).fold(StudyStore(tmp_path / "tiny").read()).is_finished
+        assert runner.launch(spec, tmp_path).was_finished
 
     def test_a_second_driver_is_refused(self, data: Path, tmp_path: Path) -> None:
         spec = study(data)

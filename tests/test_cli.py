@@ -256,6 +256,7 @@ def test_a_results_folder_that_is_a_file(run: Run, tmp_path: Path) -> None:
         assert "'results' is a file" in err
 
 
+@pytest.mark.ray
 def test_launching_where_nothing_can_be_written(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "file").write_text("")

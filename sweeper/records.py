@@ -92,8 +92,12 @@ class Event:
     configuration: str | None = column("the trial's knobs as a JSON object")
     max_epochs: int | None = column("epochs after which the trial is complete", "epochs")
     epoch: int | None = column("epochs trained so far, from 1", "epochs")
-    train_loss: float | None = column("mean cross-entropy while training this epoch, without smoothing", "nats")
-    train_accuracy: float | None = column("share of right answers while training this epoch", "fraction")
+    train_loss: float | None = column(
+        "mean cross-entropy while training this epoch, of augmented images, without smoothing and weights", "nats"
+    )
+    train_accuracy: float | None = column(
+        "share of right answers while training this epoch, of augmented images; a mixed one counts as what it is most", "fraction"
+    )
     val_loss: float | None = column("mean cross-entropy on the validation split after this epoch", "nats")
     val_accuracy: float | None = column("share of right answers on the validation split after this epoch", "fraction")
     learning_rate: float | None = column("learning rate of this epoch")

@@ -10,6 +10,7 @@ from typing import Any
 from sweeper import catalog
 from sweeper.records import OBJECTIVES
 from sweeper.spec import StudySpec
+from sweeper.spec_faults import recipe_names
 
 _TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
 
@@ -20,7 +21,9 @@ def study_schema() -> dict[str, Any]:
     parts = schema["$defs"]
     arm = parts["ArmSpec"]
     arm["properties"]["architecture"]["enum"] = catalog.names("architecture")
-    arm["properties"]["space"]["enum"] = catalog.names("space")
+    recipes = recipe_names()
+    arm["properties"]["space"]["enum"] = [name for name in catalog.names("space") if name not in recipes]
+    parts["SearchSpec"]["properties"]["recipe"] = {"enum": [*recipes, None], "default": None}
     arm["required"] = []
     for names, arms in schema["properties"]["arms"]["patternProperties"].items():
         # `cnn:` alone is an arm.

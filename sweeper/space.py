@@ -129,42 +129,59 @@ class Choice(Knob):
 
 
 TRAINING: Mapping[str, Knob] = {
-    "optimizer": Choice("adam", "adamw", "sgd", "nadam"),
+    "optimizer": Choice("adam", "adamw", "sgd", "nadam", "rmsprop"),
     "learning_rate": Float(low=1e-7, high=10.0, log=True, default=1e-3),
-    "schedule": Choice("constant", "cosine"),
-    "warmup_epochs": Int(low=0, high=1000, default=0),
+    "schedule": Choice("constant", "cosine", "step", "one_cycle"),
+    "warmup_epochs": Int(low=0, high=1000, default=0).when(schedule=("constant", "cosine", "step")),
     "batch_size": Int(low=1, high=65536, log=True, default=32),
     "momentum": Float(low=0.0, high=0.9999, default=0.9).when(optimizer="sgd"),
     "weight_decay": Float(low=0.0, high=1.0, default=0.0),
     "label_smoothing": Float(low=0.0, high=0.9, default=0.0),
     "clip_norm": Float(low=0.0, high=1e6, default=0.0),
+    "class_weights": Choice("none", "balanced"),
+    "ema_momentum": Float(low=0.0, high=0.9999, default=0.0),
+    "flip": Choice("none", "horizontal", "vertical", "both"),
+    "shift": Float(low=0.0, high=0.5, default=0.0),
+    "rotation_degrees": Float(low=0.0, high=180.0, default=0.0),
+    "brightness": Float(low=0.0, high=1.0, default=0.0),
+    "rand_augment": Float(low=0.0, high=1.0, default=0.0),
+    "cutout": Float(low=0.0, high=0.9, default=0.0),
+    "mix": Choice("none", "mixup", "cutmix"),
+    "mix_alpha": Float(low=0.01, high=1.0, default=0.2).when(mix=("mixup", "cutmix")),
 }
 """The training recipe's fields: everything they may ever be, and their defaults. A space narrows them, a study may fix them.
 
 `learning_rate` is the peak; `schedule` and `warmup_epochs` say how it moves from epoch to epoch; `weight_decay` is decoupled
-from the gradient; `clip_norm` is the largest global gradient norm, 0 for no clipping; `momentum` (Nesterov) is for sgd only.
+from the gradient; `clip_norm` is the largest global gradient norm, 0 for no clipping; `momentum` (Nesterov) is for sgd only;
+`class_weights` ``balanced`` lets every class weigh the same in the loss however few images it has; `ema_momentum` is that of an
+exponential moving average of the weights, which is what gets validated, 0 for none. The rest is augmentation, see
+`sweeper.training.augmentation`: 0 or ``none`` switches each off.
 """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Space:
-    """The knobs of one architecture.
+    """The knobs of one architecture, or training knobs that go with every architecture.
 
     Args:
-        architecture: Name of the architecture whose arguments `model` names.
+        architecture: Name of the architecture whose arguments `model` names; None for a space of training knobs alone, which a
+            study adds to the space of every arm (`search.recipe` in a study file).
         model: Knobs of the architecture.
         training: Knobs of the training recipe; each inside its range in `TRAINING`.
 
     Raises:
         KnobError: When a name stands in both groups, a training knob is unknown or too wide, a condition names no knob, a
-            value its knob cannot have or a conditional knob, or conditions go round in a circle.
+            value its knob cannot have or a conditional knob, or conditions go round in a circle; when a training knob lacks the
+            condition it has in `TRAINING`; when there are knobs of a model and no architecture.
     """
 
-    architecture: str
+    architecture: str | None
     model: Mapping[str, Knob] = dataclasses.field(default_factory=dict)
     training: Mapping[str, Knob] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.architecture is None and self.model:
+            raise KnobError(f"a space without an architecture cannot have knobs of a model: {', '.join(self.model)}.")
         for name in self.model:
             if name in TRAINING:
                 raise KnobError(f"space of {self.architecture}: '{name}' is a field of the training recipe, not of the model.")
@@ -175,6 +192,8 @@ class Space:
             for value in extremes:
                 if (problem := TRAINING[name].problem(value)) is not None:
                     raise KnobError(f"space of {self.architecture}: training knob '{name}': {problem}")
+            if (missing := self._missing_condition(name, knob)) is not None:
+                raise KnobError(f"space of {self.architecture}: training knob '{name}': {missing}")
         order = list(self.knobs)
         for position, (name, knob) in enumerate(self.knobs.items()):
             if knob.condition is None:
@@ -187,6 +206,23 @@ class Space:
             for value in values:
                 if (problem := self.knobs[parent].problem(value)) is not None:
                     raise KnobError(f"space of {self.architecture}: '{name}' depends on '{parent}', where {problem}")
+
+    def _missing_condition(self, name: str, knob: Knob) -> str | None:
+        """What would let a training knob have a value where it has no meaning; None when nothing would."""
+        if (condition := TRAINING[name].condition) is None:
+            return None
+        parent, values = condition
+        chosen = self.training.get(parent, Choice(TRAINING[parent].default))
+        possible = chosen.options if isinstance(chosen, Choice) else ()
+        if knob.condition is not None and knob.condition[0] == parent:
+            possible = knob.condition[1]
+        wrong = [value for value in possible if value not in values]
+        allowed = ", ".join(repr(value) for value in values)
+        return f"it has no meaning with {parent}={wrong[0]!r}; write .when({parent}=({allowed}))." if wrong else None
+
+    def with_recipe(self, recipe: Space) -> Space:
+        """This space with the training knobs of another one added; where both have a knob, the other's counts."""
+        return dataclasses.replace(self, training={**self.training, **recipe.training})
 
     @property
     def knobs(self) -> dict[str, Knob]:

@@ -59,10 +59,11 @@ class BudgetSpec(_Model):
 
 
 class SearchSpec(_Model):
-    """How configurations are proposed."""
+    """How configurations are proposed; `recipe` names a space of training knobs that is added to the space of every arm."""
 
     sampler: Literal["tpe", "random"] = "tpe"
     allocation: Literal["equal"] = "equal"
+    recipe: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
@@ -109,11 +110,20 @@ class StudySpec(_Model):
 
     def canonical(self) -> str:
         """The resolved study as JSON text; equal studies give equal text."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return json.dumps(self.as_data(), sort_keys=True)
 
     def to_yaml(self) -> str:
         """The resolved study as a study file."""
-        return strict_yaml.write(self.model_dump(mode="json"))
+        return strict_yaml.write(self.as_data())
+
+    def as_data(self) -> dict[str, Any]:
+        """The resolved study as plain data.
+
+        Options of the search that are not used stay out, so that one added to this program later changes no older study.
+        """
+        data = self.model_dump(mode="json")
+        data["search"] = {key: value for key, value in data["search"].items() if value is not None}
+        return data
 
     @property
     def goals(self) -> tuple[tuple[str, str], ...]:
@@ -129,10 +139,10 @@ class StudySpec(_Model):
         return share + (sorted(self.arms).index(arm) < remainder)
 
     def space_of(self, arm: str) -> Space:
-        """The search space of an arm."""
+        """The search space of an arm, the recipe's knobs included."""
         space = catalog.load("space", self.arms[arm].space)
         assert isinstance(space, Space)
-        return space
+        return space if self.search.recipe is None else space.with_recipe(catalog.load("space", self.search.recipe))
 
 
 def load(path: Path | str) -> StudySpec:
@@ -229,7 +239,7 @@ def parse_stored(text: str, path: object) -> StudySpec:
 
 def differences(first: StudySpec, second: StudySpec) -> list[str]:
     """What differs between two studies, one line each, ``place: first -> second``."""
-    before, after = _flat(first.model_dump(mode="json")), _flat(second.model_dump(mode="json"))
+    before, after = _flat(first.as_data()), _flat(second.as_data())
     absent = "(absent)"
     return [
         f"{place}: {before.get(place, absent)} -> {after.get(place, absent)}"

@@ -34,10 +34,15 @@ _ATOMS: Mapping[str, tuple[tuple[type, ...], str]] = {
 def cross_check(raw: dict[str, Any]) -> Iterator[Fault]:
     """What types and ranges cannot say; looks only at parts that have the right shape, the rest is reported already."""
     arms = raw.get("arms")
+    search = raw.get("search")
+    recipe = search.get("recipe") if isinstance(search, dict) else None
+    if isinstance(recipe, str) and (problem := _recipe_problem(recipe)) is not None:
+        yield ("search", "recipe"), problem
+        recipe = None
     if isinstance(arms, dict):
         for name, arm in arms.items():
             if isinstance(arm, dict):
-                yield from _check_arm(name, arm)
+                yield from _check_arm(name, arm, recipe if isinstance(recipe, str) else None)
     dataset = raw.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("name"), str):
         yield from _check_dataset(dataset)
@@ -66,7 +71,22 @@ def cross_check(raw: dict[str, Any]) -> Iterator[Fault]:
 # ---------------------------------------------------------------------------------------------------------------- arms
 
 
-def _check_arm(name: str, arm: dict[str, Any]) -> Iterator[Fault]:
+def recipe_names() -> list[str]:
+    """The search spaces that go with every architecture."""
+    return [name for name in catalog.names("space") if catalog.load("space", name).architecture is None]
+
+
+def _recipe_problem(recipe: str) -> str | None:
+    """Why a space cannot be added to that of every arm; None when it can."""
+    recipes = recipe_names()
+    if recipe in recipes:
+        return None
+    if recipe in catalog.names("space"):
+        return f"space '{recipe}' belongs to one architecture; allowed: {', '.join(recipes)}."
+    return unknown("recipe", recipe, recipes)
+
+
+def _check_arm(name: str, arm: dict[str, Any], recipe: str | None) -> Iterator[Fault]:
     place = ("arms", name)
     architecture, space_name, fixed = arm["architecture"], arm["space"], arm.get("fixed", {})
     for kind_name in ("architecture", "space"):
@@ -80,12 +100,17 @@ def _check_arm(name: str, arm: dict[str, Any]) -> Iterator[Fault]:
             return
     space = catalog.load("space", space_name)
     arguments = catalog.parameters("architecture", architecture)
+    if space.architecture is None:
+        yield (*place, "space"), f"space '{space_name}' is for every arm at once. Write it in search: {{recipe: {space_name}}}."
+        return
     if space.architecture != architecture:
         yield (
             (*place, "space"),
             f"space '{space_name}' belongs to architecture '{space.architecture}', not '{architecture}'.",
         )
         return
+    if recipe is not None:
+        space = space.with_recipe(catalog.load("space", recipe))
     if not isinstance(fixed, dict):
         return
     known: dict[str, Knob | None] = {**dict.fromkeys(arguments), **TRAINING, **space.knobs}

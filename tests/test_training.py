@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -102,6 +103,72 @@ def test_a_reused_program_and_a_continued_trial_equal_a_fresh_one(architecture: 
     assert [row["attempt"] for row in first + rest] == [1, 1, 2, 2]
 
 
+EVERYTHING = {
+    "flip": "horizontal", "shift": 0.1, "rotation_degrees": 10.0, "brightness": 0.1, "cutout": 0.3, "rand_augment": 0.1,
+    "mix": "mixup", "class_weights": "balanced", "ema_momentum": 0.9, "label_smoothing": 0.1, "clip_norm": 1.0,
+}  # fmt: skip
+"""Every part of the recipe that is in the graph."""
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"ema_momentum": 0.9, "flip": "horizontal", "mix": "cutmix", "schedule": "one_cycle"},
+        pytest.param({**EVERYTHING, "optimizer": "adamw", "schedule": "step"}, marks=pytest.mark.slow),
+        pytest.param({**EVERYTHING, "optimizer": "nadam", "mix": "cutmix", "warmup_epochs": 1}, marks=pytest.mark.slow),
+        pytest.param({**EVERYTHING, "optimizer": "rmsprop"}, marks=pytest.mark.slow),
+        pytest.param({**EVERYTHING, "optimizer": "sgd"}, marks=pytest.mark.slow),
+    ],
+    ids=lambda recipe: str(recipe.get("optimizer", "few")),
+)
+def test_a_recipe_begins_anew_on_a_reused_program_and_goes_on_in_another(recipe: dict[str, Any], make: Any) -> None:
+    fresh = train(make(), assignment("cnn", "fresh", **recipe))
+    worker = make()
+    train(worker, assignment("cnn", "other", seed=9, **recipe), epochs=2)
+    reused = train(worker, assignment("cnn", "reused", **recipe))
+    assert metrics(reused) == metrics(fresh)
+    assert reused[0]["is_program_reused"]
+    first = train(worker, assignment("cnn", "cut", **recipe), epochs=2)
+    rest = train(make(), assignment("cnn", "cut", attempt=2, known=2, **recipe), epochs=EPOCHS - 2)
+    assert metrics(first + rest) == metrics(fresh)
+
+
+def test_a_moving_average_is_validated_and_never_trained(make: Any) -> None:
+    plain = train(make(), assignment("cnn"))
+    averaged = train(make(), assignment("cnn", ema_momentum=0.9))
+    same = ("train_loss", "train_accuracy", "learning_rate")
+    assert [[row[name] for name in same] for row in averaged] == [[row[name] for name in same] for row in plain]
+    assert all(one["val_loss"] != other["val_loss"] for one, other in zip(averaged, plain, strict=True))
+    hardly = train(make(), assignment("cnn", ema_momentum=1e-6))
+    assert [row["val_loss"] for row in hardly] == pytest.approx([row["val_loss"] for row in plain], rel=1e-3)
+
+
+@pytest.mark.parametrize("change", [{"mix": "mixup"}, {"flip": "both", "cutout": 0.3}], ids=str)
+def test_augmentation_changes_what_is_trained_on_and_nothing_else(change: dict[str, Any], make: Any) -> None:
+    still = {"learning_rate": 1e-7, "batch_norm": False}  # the weights stay where they begin
+    plain = train(make(), assignment("cnn", **still), epochs=1)[0]
+    changed = train(make(), assignment("cnn", **still, **change), epochs=1)[0]
+    assert changed["val_loss"] == pytest.approx(plain["val_loss"], abs=1e-4)
+    assert changed["train_loss"] != pytest.approx(plain["train_loss"], abs=1e-3)
+    assert changed["parameters"] == plain["parameters"]
+    assert changed["macs"] == plain["macs"]
+
+
+def test_trials_with_one_seed_see_the_same_augmentation_in_every_arm(make: Any) -> None:
+    def states(arm: str, seed: int, **knobs: Any) -> tuple[list[Any], list[Any]]:
+        worker = make()
+        task = assignment("cnn", flip="horizontal", cutout=0.2, dropout=0.1, seed=seed, **knobs)
+        worker.start(dataclasses.replace(task, arm=arm))
+        layers = {layer.name: layer for layer in worker._program.model.layers}
+        augmentation = [layers[name].generator.state for name in ("flip", "cutout")]
+        return checkpoint.snapshot(augmentation), checkpoint.snapshot(worker._program.model.trainable_variables)
+
+    (one, weights), (other, other_weights) = states("one", 3), states("two", 3)
+    assert [state.tolist() for state in one] == [state.tolist() for state in other]
+    assert (weights[0] != other_weights[0]).any(), "weights are drawn for each arm on its own"
+    assert [state.tolist() for state in states("one", 4)[0]] != [state.tolist() for state in one]
+
+
 def test_rows_the_driver_never_saw_come_from_the_checkpoint(make: Any) -> None:
     first = train(make(), assignment("cnn"), epochs=3)
     worker = make()
@@ -119,7 +186,7 @@ def test_a_damaged_checkpoint_is_passed_over(make: Any, tmp_path: Path) -> None:
     assert metrics(again) == metrics(whole[-1:])
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "nadam"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "nadam", "rmsprop"])
 def test_every_optimizer_starts_anew_on_a_reused_program(optimizer: str, make: Any) -> None:
     options = {"optimizer": optimizer, "weight_decay": 0.01, "clip_norm": 1.0, "label_smoothing": 0.1}
     worker = make()
@@ -230,32 +297,6 @@ def test_an_error_while_training_is_a_failure_with_its_traceback(make: Any, monk
     news = worker.step()
     assert news["failure"]["reason"] == "exception"
     assert "ValueError: broken" in news["failure"]["detail"]
-
-
-# -------------------------------------------------------------------------------------------------------------- recipe
-
-
-def rates(epochs: int, **fields: Any) -> list[float]:
-    recipe = Recipe.of({"learning_rate": 1.0, **fields})
-    return [round(recipe.learning_rate_at(epoch, epochs), 6) for epoch in range(1, epochs + 1)]
-
-
-def test_schedules() -> None:
-    assert rates(4) == [1, 1, 1, 1]
-    assert rates(4, schedule="cosine") == [1.0, 0.853553, 0.5, 0.146447]
-    assert rates(5, schedule="constant", warmup_epochs=3) == [0.25, 0.5, 0.75, 1, 1]
-    assert rates(6, schedule="cosine", warmup_epochs=2) == [0.333333, 0.666667, 1.0, 0.853553, 0.5, 0.146447]
-    assert rates(3, schedule="cosine", warmup_epochs=9) == [0.1, 0.2, 0.3]
-
-
-def test_the_learning_rate_is_no_part_of_the_program() -> None:
-    keys = {
-        Recipe.of({"learning_rate": rate, "schedule": schedule}).graph_key
-        for rate in (0.1, 0.2)
-        for schedule in ("constant", "cosine")
-    }
-    assert len(keys) == 1
-    assert Recipe.of({"weight_decay": 0.1}).graph_key not in keys
 
 
 def test_statistics_of_channels() -> None:

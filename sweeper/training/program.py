@@ -11,7 +11,7 @@ import collections
 import dataclasses
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from sweeper import catalog
 from sweeper.space import TRAINING, Value
 from sweeper.training import measure
+from sweeper.training.augmentation import augment
 from sweeper.training.checkpoint import Arrays, assign, snapshot
 from sweeper.training.recipe import Recipe
 
@@ -36,7 +37,7 @@ class Task:
         image_dtype: ``uint8`` or ``float32``.
         mean: Per channel, of the training images as float from 0 to 1.
         deviation: Per channel, standard deviation of the same; 1 for a channel that never changes.
-        num_train: Training images.
+        class_counts: Training images of each class; every class has some.
         num_validation: Validation images.
     """
 
@@ -45,13 +46,27 @@ class Task:
     image_dtype: str
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
-    num_train: int
+    class_counts: tuple[int, ...]
     num_validation: int
+
+    @property
+    def num_train(self) -> int:
+        """Training images."""
+        return sum(self.class_counts)
+
+    @property
+    def largest(self) -> float:
+        """Largest value an image can have."""
+        return 255.0 if self.image_dtype == "uint8" else 1.0
 
 
 @dataclasses.dataclass
 class Program:
-    """A compiled model, with the values its optimizer starts from."""
+    """A compiled model, with the values its optimizer starts from.
+
+    The model takes [images, targets] and gives (batch, 2 x classes): logits, then the targets they are compared with, which are
+    others than those given where augmentation mixes them.
+    """
 
     model: Any
     optimizer_start: Arrays
@@ -59,27 +74,68 @@ class Program:
     macs: int
 
 
-def build(architecture: str, configuration: Mapping[str, Value], task: Task, seed: int) -> tuple[Any, Any]:
-    """The model on raw images, and the network inside it; neither compiled.
+def build(
+    architecture: str, configuration: Mapping[str, Value], task: Task, *, init_seed: int, augmentation_seed: int
+) -> tuple[Any, Any]:
+    """The model on raw images and targets (see `Program`), and the network inside it; neither compiled.
 
     Args:
         architecture: Name in the catalog.
-        configuration: Knobs; those of the training recipe are passed over.
+        configuration: All knobs.
         task: Shape and scale of the data.
-        seed: All weights and the states of all seeded layers follow from it.
+        init_seed: All weights and the states of all seeded layers of the network follow from it.
+        augmentation_seed: The states of all augmentation layers follow from it.
     """
     import keras
 
     arguments = {name: value for name, value in configuration.items() if name not in TRAINING}
     # Keras draws the default seeds of initialisers and layers from Python's generator.
-    random.seed(seed)
+    random.seed(init_seed)
     network = catalog.load("architecture", architecture)(task.input_shape, task.num_classes, **arguments)
-    largest = 255.0 if task.image_dtype == "uint8" else 1.0
-    scale = [1 / (largest * deviation) for deviation in task.deviation]
+    raw = keras.Input(task.input_shape, dtype=task.image_dtype, name="images")
+    labels = keras.Input((task.num_classes,), dtype="float32", name="targets")
+    images, targets = augment(raw, labels, Recipe.of(configuration), mean=task.mean, largest=task.largest, seed=augmentation_seed)
+    scale = [1 / (task.largest * deviation) for deviation in task.deviation]
     offset = [-mean / deviation for mean, deviation in zip(task.mean, task.deviation, strict=True)]
-    images = keras.Input(task.input_shape, dtype=task.image_dtype, name="images")
     logits = network(keras.layers.Rescaling(scale, offset, name="standardise")(images))
-    return keras.Model(images, logits, name="trial"), network
+    packed = keras.layers.Concatenate(dtype="float32", name="logits_and_targets")([logits, targets])
+    return keras.Model([raw, labels], packed, name="trial"), network
+
+
+def loss_of(recipe: Recipe, class_counts: tuple[int, ...]) -> Callable[[Any, Any], Any]:
+    """The loss of each image: cross-entropy, smoothed and weighted as the recipe says.
+
+    Balanced weights are (images / classes) / (images of the class), so they are 1 on average over the training images; an image
+    with mixed labels has the weights mixed in the same shares.
+    """
+    import keras
+
+    balanced = [sum(class_counts) / len(class_counts) / max(count, 1) for count in class_counts]
+
+    def loss(_: Any, packed: Any) -> Any:
+        logits, targets = keras.ops.split(packed, 2, axis=-1)
+        entropy = keras.losses.categorical_crossentropy(targets, logits, from_logits=True, label_smoothing=recipe.label_smoothing)
+        if recipe.class_weights == "none":
+            return entropy
+        return entropy * keras.ops.sum(targets * keras.ops.convert_to_tensor(balanced, "float32"), axis=-1)
+
+    return loss
+
+
+def accuracy(_: Any, packed: Any) -> Any:
+    """Whether the largest logit of each image is that of its (largest) target."""
+    import keras
+
+    logits, targets = keras.ops.split(packed, 2, axis=-1)
+    return keras.metrics.categorical_accuracy(targets, logits)
+
+
+def cross_entropy(_: Any, packed: Any) -> Any:
+    """Cross-entropy of each image, in nats, neither smoothed nor weighted."""
+    import keras
+
+    logits, targets = keras.ops.split(packed, 2, axis=-1)
+    return keras.losses.categorical_crossentropy(targets, logits, from_logits=True)
 
 
 class Programs:
@@ -89,17 +145,20 @@ class Programs:
         self._task = task
         self._programs: collections.OrderedDict[str, Program] = collections.OrderedDict()
 
-    def prepare(self, architecture: str, configuration: Mapping[str, Value], seed: int) -> tuple[Program, bool]:
+    def prepare(
+        self, architecture: str, configuration: Mapping[str, Value], *, init_seed: int, augmentation_seed: int
+    ) -> tuple[Program, bool]:
         """A program with fresh values for one trial, and whether it had been compiled before.
 
         Args:
             architecture: Name in the catalog.
             configuration: All knobs of the trial.
-            seed: Of the initial weights.
+            init_seed: Of the initial weights and the network's random layers.
+            augmentation_seed: Of the augmentation.
         """
         recipe = Recipe.of(configuration)
         key = structure_key(architecture, configuration)
-        model, network = build(architecture, configuration, self._task, seed)
+        model, network = build(architecture, configuration, self._task, init_seed=init_seed, augmentation_seed=augmentation_seed)
         start = snapshot(model.variables)
         is_reused = key in self._programs
         if not is_reused:
@@ -112,15 +171,10 @@ class Programs:
         return program, is_reused
 
     def _compile(self, model: Any, network: Any, recipe: Recipe) -> Program:
-        import keras
-
         model.compile(
             optimizer=recipe.build_optimizer(),
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing),
-            metrics=[
-                keras.metrics.CategoricalAccuracy(name="accuracy"),
-                keras.metrics.CategoricalCrossentropy(from_logits=True, name="cross_entropy"),
-            ],
+            loss=loss_of(recipe, self._task.class_counts),
+            metrics=[accuracy, cross_entropy],
         )
         model.optimizer.build(model.trainable_variables)
         optimizer_start = snapshot(model.optimizer.variables)
@@ -142,7 +196,7 @@ class Programs:
             labels = np.zeros((rows, task.num_classes), np.float32)
             labels[:, 0] = 1
             options = {"epochs": 1, "shuffle": False} if run == model.fit else {}
-            run(images, labels, batch_size=batch_size, verbose=0, **options)
+            run([images, labels], labels, batch_size=batch_size, verbose=0, **options)
 
     def _make_room(self) -> None:
         # No clear_session here: it would put the precision back to float32 and make TensorFlow optimise every kept graph again.
@@ -151,6 +205,6 @@ class Programs:
 
 
 def structure_key(architecture: str, configuration: Mapping[str, Value]) -> str:
-    """What two trials must share to run on one compiled program: everything but seed and learning rate."""
+    """What two trials must share to run on one compiled program: everything but seeds and learning rate."""
     model = {name: value for name, value in configuration.items() if name not in TRAINING}
     return json.dumps([architecture, model, Recipe.of(configuration).graph_key], sort_keys=True)

@@ -7,6 +7,7 @@ Ray.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -14,7 +15,7 @@ import resource
 import socket
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Assignment:
         architecture: Name in the catalog.
         attempt: From 1.
         configuration: All knobs.
-        seed: Everything random follows from it: initial weights with the arm, order of data without.
+        seed: Everything random follows from it: initial weights with the arm, order and augmentation of the data without.
         max_epochs: Epochs of a complete trial.
         known_epochs: Epochs whose rows the driver has already.
     """
@@ -97,7 +98,7 @@ class Worker:
                 image_dtype=str(train.images.dtype),
                 mean=mean,
                 deviation=deviation,
-                num_train=len(train),
+                class_counts=tuple(np.bincount(train.labels, minlength=num_classes).tolist()),
                 num_validation=len(validation),
             )
         )
@@ -155,8 +156,12 @@ class Worker:
 
     def _prepare(self) -> None:
         assignment = self._assignment
-        seed = seed_of(assignment.seed, assignment.arm, "init")
-        self._program, self._is_reused = self._programs.prepare(assignment.architecture, assignment.configuration, seed)
+        self._program, self._is_reused = self._programs.prepare(
+            assignment.architecture,
+            assignment.configuration,
+            init_seed=seed_of(assignment.seed, assignment.arm, "init"),
+            augmentation_seed=seed_of(assignment.seed, "augmentation"),
+        )
         if assignment.attempt == 1:  # what lies there is of a trial the ledger knows nothing of any more
             checkpoint.remove(self._folder, keep_newest=False)
         stored = checkpoint.newest(self._folder)
@@ -171,18 +176,25 @@ class Worker:
         started = time.perf_counter()
         order = generator(assignment.seed, "order", epoch).permutation(len(self._train))
         model.optimizer.learning_rate = learning_rate
-        history = model.fit(
-            self._train.images[order],
-            self._train_targets[order],
-            batch_size=self._recipe.batch_size,
-            epochs=1,
-            shuffle=False,
-            verbose=0,
-        ).history
-        trained = time.perf_counter()
-        validation = model.evaluate(
-            self._validation.images, self._validation_targets, batch_size=self._recipe.batch_size, verbose=0, return_dict=True
-        )
+        targets = self._train_targets[order]
+        with averaging(model, is_on=self._recipe.ema_momentum > 0) as callbacks:
+            history = model.fit(
+                [self._train.images[order], targets],
+                targets,
+                batch_size=self._recipe.batch_size,
+                epochs=1,
+                shuffle=False,
+                verbose=0,
+                callbacks=callbacks,
+            ).history
+            trained = time.perf_counter()
+            validation = model.evaluate(
+                [self._validation.images, self._validation_targets],
+                self._validation_targets,
+                batch_size=self._recipe.batch_size,
+                verbose=0,
+                return_dict=True,
+            )
         evaluated = time.perf_counter()
         row = {
             "epoch": epoch,
@@ -221,6 +233,29 @@ class Worker:
         )
         row["checkpoint_s"] = time.perf_counter() - evaluated
         return row
+
+
+@contextlib.contextmanager
+def averaging(model: Any, *, is_on: bool) -> Iterator[list[Any]]:
+    """Callbacks for `fit`; after it, and until the block ends, the model has the moving average of its weights, if that is on.
+
+    Keras itself puts the average in place of the weights when `fit` ends, after the last epoch's callbacks, and the next `fit`
+    would go on from there. So the weights are kept, and put back once the average has been validated.
+    """
+    if not is_on:
+        yield []
+        return
+    import keras
+
+    kept: list[checkpoint.Arrays] = []
+
+    def keep(epoch: int, logs: Any) -> None:
+        if keras.backend.backend() == "jax":
+            model.jax_state_sync()  # JAX holds the weights outside the model while it trains
+        kept.append(checkpoint.snapshot(model.trainable_variables))
+
+    yield [keras.callbacks.LambdaCallback(on_epoch_end=keep)]
+    checkpoint.assign(model.trainable_variables, kept[-1])
 
 
 def failure(error: BaseException) -> dict[str, Any]:

@@ -1,0 +1,23 @@
+"""Augmentation for photographs that may be mirrored: knobs for every arm, named in a study by `search: {recipe: augmentation}`.
+
+Its defaults are mild, and part of every arm's trial 0. Not for letters, digits or anything else whose mirror image is another
+thing: fix `flip: none` in the arms, or write a recipe of your own.
+"""
+
+from __future__ import annotations
+
+from sweeper.space import Choice, Float, Space
+
+augmentation = Space(
+    architecture=None,
+    training={
+        "flip": Choice("horizontal", "none"),
+        "shift": Float(low=0.0, high=0.2, default=0.1),
+        "rotation_degrees": Float(low=0.0, high=20.0, default=10.0),
+        "brightness": Float(low=0.0, high=0.3, default=0.0),
+        "cutout": Float(low=0.0, high=0.4, default=0.0),
+        "mix": Choice("none", "mixup", "cutmix"),
+        "mix_alpha": Float(low=0.1, high=1.0, default=0.2).when(mix=("mixup", "cutmix")),
+        "class_weights": Choice("none", "balanced"),
+    },
+)

@@ -1,0 +1,105 @@
+"""Augmentation: random changes of the training images, made inside the model by Keras's own layers.
+
+Inside the model, their seeds are variables like all others: a checkpoint holds them and a reused program is given new ones. Each
+layer has a seed of its own, named by what it does, so switching one on never changes what another draws; and none depends on the
+arm, so that trials with the same seed see the same changes in every architecture.
+
+    images (batch, height, width, channels), targets (batch, classes)
+      -> flip -> shift -> rotation -> brightness -> RandAugment -> cutout -> MixUp or CutMix
+      -> images as float32 on the scale of the data, targets mixed if the images are
+
+Validation passes through unchanged.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from sweeper.errors import KnobError
+from sweeper.streams import seed_of
+from sweeper.training.recipe import Recipe
+
+RAND_AUGMENT_OPERATIONS = 2
+"""Operations applied to each batch, as in the paper."""
+
+
+def augment(images: Any, targets: Any, recipe: Recipe, *, mean: tuple[float, ...], largest: float, seed: int) -> tuple[Any, Any]:
+    """Images and targets of a functional model, augmented as the recipe says; the same objects when it says nothing.
+
+    `flip` mirrors half of the images, ``both`` in both directions independently. `shift` moves by up to this share of each side,
+    `rotation_degrees` turns by up to this angle, both filling up with the nearest pixels. `brightness` adds up to this share of
+    the whole range, up or down. `cutout` covers a square of this share of each side with the mean of the training images. `mix`
+    blends images and their labels in pairs, with shares from Beta(`mix_alpha`, `mix_alpha`).
+
+    `rand_augment` is the strength of Keras's layer, which applies two of eleven operations, chosen anew for each batch and not
+    for each image: shear and shift up to this share of a side, rotation up to this share of a full turn, brightness, contrast,
+    colour, sharpness, posterisation (fewer bits the smaller the strength), solarisation, automatic contrast, equalisation. So
+    strengths above 0.2 are rarely what one wants.
+
+    Args:
+        images: Symbolic tensor (batch, height, width, channels), of any type, from 0 to `largest`.
+        targets: Symbolic tensor (batch, classes), shares that sum to 1.
+        recipe: What to do.
+        mean: Of the training images, per channel, as a share of `largest`.
+        largest: Largest value of an image, 255 or 1.
+        seed: Of all layers.
+
+    Raises:
+        KnobError: RandAugment on images that are neither grey nor in colour.
+
+    Source: cutout arXiv:1708.04552, RandAugment arXiv:1909.13719, MixUp arXiv:1710.09412, CutMix arXiv:1905.04899.
+    """
+    from keras import layers
+
+    def options(name: str) -> dict[str, Any]:
+        return {"seed": seed_of(seed, name), "dtype": "float32", "name": name}
+
+    steps = []
+    if recipe.flip != "none":
+        mode = "horizontal_and_vertical" if recipe.flip == "both" else recipe.flip
+        steps.append(layers.RandomFlip(mode, **options("flip")))
+    if recipe.shift:
+        steps.append(layers.RandomTranslation(recipe.shift, recipe.shift, fill_mode="nearest", **options("shift")))
+    if recipe.rotation_degrees:
+        steps.append(layers.RandomRotation(recipe.rotation_degrees / 360, fill_mode="nearest", **options("rotation")))
+    if recipe.brightness:
+        steps.append(layers.RandomBrightness(recipe.brightness, value_range=(0, largest), **options("brightness")))
+    if recipe.rand_augment:
+        if len(mean) not in (1, 3):
+            raise KnobError(f"rand_augment is for images of 1 or 3 channels; these have {len(mean)}. Leave it at 0.")
+        layer = layers.RandAugment(
+            value_range=(0, largest),
+            num_ops=RAND_AUGMENT_OPERATIONS,
+            factor=recipe.rand_augment,
+            **options("rand_augment"),
+        )
+        steps.append(layer if len(mean) == 3 else functools.partial(_on_grey, layer))
+    if recipe.cutout:
+        fill = [share * largest for share in mean]
+        steps.append(
+            layers.RandomErasing(
+                factor=(1.0, 1.0),
+                scale=(recipe.cutout**2, recipe.cutout**2),  # of the area
+                fill_value=fill if len(fill) == 3 else sum(fill) / len(fill),
+                value_range=(0, largest),
+                **options("cutout"),
+            )
+        )
+    if steps or recipe.mix != "none":
+        images = layers.Rescaling(1.0, dtype="float32", name="as_float")(images)
+    for step in steps:
+        images = step(images)
+    if recipe.mix != "none":
+        alpha = recipe.mix_alpha
+        mix = layers.MixUp(alpha, **options("mix")) if recipe.mix == "mixup" else layers.CutMix((alpha, alpha), **options("mix"))
+        mixed = mix({"images": images, "labels": targets})
+        images, targets = mixed["images"], mixed["labels"]
+    return images, targets
+
+
+def _on_grey(layer: Any, images: Any) -> Any:
+    """A layer for colour images on grey ones: three equal channels in, one of them out."""
+    from keras import layers
+
+    return layer(layers.Concatenate(dtype="float32")([images] * 3))[..., :1]

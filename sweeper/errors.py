@@ -8,6 +8,7 @@
     │   ├── UnknownNameError     no architecture, dataset, study, ... of that name
     │   ├── KnobError            a hyperparameter outside what it may be
     │   ├── DatasetError         data that is missing, unreadable or inconsistent
+    │   ├── NoDataError          a study that holds nothing (yet) of what is to be shown
     │   └── ResultsFolderError   a results folder that cannot be used
     ├── LedgerError              a ledger that cannot be read or written
     └── StudyLockedError         another driver is at work on this study         exit code 2
@@ -76,6 +77,10 @@ class KnobError(InputError):
 
 class DatasetError(InputError):
     """The data are missing, unreadable or inconsistent."""
+
+
+class NoDataError(InputError):
+    """The study holds nothing, or nothing yet, of what is to be shown."""
 
 
 class ResultsFolderError(InputError):

@@ -38,7 +38,15 @@ MORE_ARMS = {
 DEVICE_FACTS = {"device": "CPU, 2 threads", "versions": '{"keras": "3.15.0"}', "commit": None, "detail": None}
 
 
-def build(*, num_arms: int = 3, trials_per_arm: int = 8, max_epochs: int = 9, seed: int = 0, confirm_seeds: int = 0) -> Results:
+def build(
+    *,
+    num_arms: int = 3,
+    trials_per_arm: int = 8,
+    max_epochs: int = 9,
+    seed: int = 0,
+    confirm_seeds: int = 0,
+    ablation_seeds: int = 0,
+) -> Results:
     """Results of a study with early stopping at a third and a ninth of the epochs; the arm ``cnn`` has one trial that failed.
 
     Args:
@@ -47,6 +55,8 @@ def build(*, num_arms: int = 3, trials_per_arm: int = 8, max_epochs: int = 9, se
         max_epochs: Epochs of a completed trial.
         seed: Another seed gives another study.
         confirm_seeds: Repetitions of each arm's best trial in the confirm stage, which have latencies.
+        ablation_seeds: Repetitions of each arm's default configuration in the ablation stage; with more than three, the
+            third one of ``cnn`` failed.
     """
     arms = dict(list((ARMS | MORE_ARMS).items())[:num_arms])
     plans = [_plan(arm, number, seed, max_epochs, *arms[arm]) for number in range(trials_per_arm) for arm in arms]
@@ -56,6 +66,8 @@ def build(*, num_arms: int = 3, trials_per_arm: int = 8, max_epochs: int = 9, se
         plans[3 * num_arms].update(status="failed", reason="nan", num_epochs=min(2, max_epochs), fails=True)
     if confirm_seeds:
         plans += _confirmations(plans, list(arms), confirm_seeds, max_epochs, seed)
+    if ablation_seeds:
+        plans += _ablation(plans, list(arms), ablation_seeds, max_epochs, seed)
     epochs = _epoch_rows(plans)
     return Results(
         study="digits",
@@ -120,14 +132,42 @@ def _confirmations(plans: list[dict[str, Any]], arms: list[str], count: int, max
             repeated.append(
                 winner
                 | {
-                    "trial": trial_name(arm, winner["number"], repetition),
+                    # The ablation stage has the small seeds; an id tells the two stages apart by nothing else.
+                    "trial": trial_name(arm, winner["number"], 1000 + repetition),
                     "stage": "confirm",
                     "parent": winner["trial"],
-                    "seed": repetition,
+                    "seed": 1000 + repetition,
                     "val_accuracy": np.clip(winner["val_accuracy"] + noise, 0.1, 1.0),
                     "latency_ms": round(0.5 + winner["parameters"] / 150_000 + 0.05 * stream.random(), 3),
                 }
             )
+    return repeated
+
+
+def _ablation(plans: list[dict[str, Any]], arms: list[str], count: int, max_epochs: int, seed: int) -> list[dict[str, Any]]:
+    """Seeds 1 to `count`, good or bad for all arms alike, and a little for each arm alone; better than any search trial."""
+    repeated = []
+    for arm in arms:
+        parent = next(plan for plan in plans if plan["arm"] == arm and plan["number"] == 0)
+        for repetition in range(1, count + 1):
+            shared = np.random.default_rng([seed, repetition]).standard_normal()
+            own = np.random.default_rng([seed, *arm.encode(), repetition]).standard_normal()
+            shift = np.round(3.0 + 2.0 * shared + own) / NUM_VALIDATION
+            repeated.append(
+                parent
+                | {
+                    "trial": trial_name(arm, 0, repetition),
+                    "stage": "ablation",
+                    "parent": parent["trial"],
+                    "seed": repetition,
+                    "val_accuracy": np.clip(parent["val_accuracy"] + shift, 0.1, 1.0),
+                    "status": "completed",
+                    "reason": "max_epochs",
+                    "num_epochs": max_epochs,
+                }
+            )
+    if count > 3:
+        repeated[2].update(status="failed", reason="nan", num_epochs=min(2, max_epochs), fails=True)
     return repeated
 
 

@@ -213,3 +213,20 @@ def test_shares_sum_to_one(digits: results.Results) -> None:
     assert table["total_s"].iloc[-1] == pytest.approx(table["total_s"].iloc[:-1].sum())
     assert table[[f"{name}_share" for name in summary.ACTIVITIES]].sum(axis=1).to_numpy() == pytest.approx(1.0)
     assert summary.time_shares(synthetic.empty()).empty
+
+
+def test_repetitions_change_nothing_that_is_said_about_the_search() -> None:
+    without, repeated = synthetic.build(), synthetic.build(ablation_seeds=4, confirm_seeds=2)
+    values = results.at_stage(repeated, "ablation").trials["val_accuracy"]
+    assert values.max() > without.trials["val_accuracy"].max(), "a repetition would win if it could"
+    for function in (summary.arms_table, summary.time_shares, results.comparable, results.ranked, results.best_trials):
+        # A column without any value may be of another type where other stages fill it.
+        frames = [function(found).drop(columns="parent", errors="ignore") for found in (repeated, without)]
+        pd.testing.assert_frame_equal(*frames, check_dtype=False)
+
+
+def test_repetitions_compete_with_each_other() -> None:
+    repeated = synthetic.build(ablation_seeds=4)
+    alone = results.at_stage(repeated, "ablation")
+    assert len(results.ranked(alone)) == 11
+    assert summary.arms_table(repeated, stage="ablation")["best_trial"].str.contains("-00000-s").all()

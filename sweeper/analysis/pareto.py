@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sweeper.analysis.results import DIRECTIONS, Results, goal, require_data
-from sweeper.errors import InputError, UnknownNameError
+from sweeper.errors import InputError, NoDataError, UnknownNameError
 from sweeper.records import Status
 
 GOALS = ("max", "min")
@@ -110,7 +110,8 @@ def trials_front(results: Results, *, x: str = "parameters", y: str = "val_accur
 
     Raises:
         UnknownNameError: x or y is nothing that trials can be compared by.
-        InputError: x is y, or no completed or stopped trial has both.
+        InputError: x is y.
+        NoDataError: No completed or stopped trial has both.
     """
     for column in (x, y):
         if column not in DIRECTIONS:
@@ -126,6 +127,6 @@ def trials_front(results: Results, *, x: str = "parameters", y: str = "val_accur
     stopped = front(selected[~is_completed], x=x, y=y, **goals).assign(is_on_front=False)
     both = pd.concat([completed, stopped]).sort_values([x, y, "trial"]).reset_index(drop=True)
     if both.empty:
-        raise InputError(f"study '{results.study}' has no completed or stopped trial with both {x} and {y}.")
+        raise NoDataError(f"study '{results.study}' has no completed or stopped trial with both {x} and {y}.")
     both.attrs["num_excluded"] = completed.attrs["num_excluded"] + stopped.attrs["num_excluded"]
     return both

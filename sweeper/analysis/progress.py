@@ -29,7 +29,7 @@ def learning_curves(results: Results, metric: str | None = None) -> pd.DataFrame
 
     Raises:
         UnknownNameError: No such metric.
-        InputError: No epoch has a value of it.
+        NoDataError: No epoch has a value of it.
     """
     metric = metric_or_objective(results, metric)
     rows = _epochs_with(results, metric).sort_values(["arm", "trial", "epoch"]).reset_index(drop=True)
@@ -64,7 +64,7 @@ def best_so_far(results: Results, metric: str | None = None) -> pd.DataFrame:
 
     Raises:
         UnknownNameError: No such metric.
-        InputError: No epoch has a value of it.
+        NoDataError: No epoch has a value of it.
     """
     metric = metric_or_objective(results, metric)
     require_data(results, results.epochs, [metric])
@@ -101,7 +101,7 @@ def last_values(results: Results, metric: str = "val_accuracy") -> pd.DataFrame:
 
     Raises:
         UnknownNameError: No such metric.
-        InputError: No trial has a value of it.
+        NoDataError: No trial has a value of it.
     """
     metric = metric_or_objective(results, metric)
     require_data(results, results.trials, [metric])

@@ -4,7 +4,8 @@ Nothing here opens a file: whoever reads the tables makes a `Results`, and every
 trials may be compared is decided here, once: the objective is the value at a trial's last epoch, and only **completed**
 trials (trained for all their epochs) compete. A **stopped** trial was stopped early, so its last value is a fair lower
 bound of what its configuration can do: it is shown, hollow or faint, and never wins. A **failed** trial has no value
-worth comparing: it is counted.
+worth comparing: it is counted. A **repetition**, of the confirm and ablation stages, trains a trial's configuration once
+more: it competes with other repetitions only, never with the trials of the search, where the luckiest seed would win.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from sweeper.errors import InputError, UnknownNameError
+from sweeper.errors import InputError, NoDataError, UnknownNameError
 from sweeper.records import (
     BEST_COLUMNS,
     EPOCH_COLUMNS,
@@ -142,13 +143,14 @@ def finished(results: Results) -> pd.DataFrame:
 
 
 def comparable(results: Results, column: str | None = None) -> pd.DataFrame:
-    """The trials that may be compared: completed, with a finite value.
+    """The trials that may be compared: completed, with a finite value; of the search stage only where it is among the stages.
 
     Args:
-        results: The results of a study.
+        results: The results of a study, of one stage or of several.
         column: The column that must have a value; None means the first objective.
     """
-    trials = results.trials
+    is_search = results.trials["stage"] == Stage.SEARCH
+    trials = results.trials[is_search] if is_search.any() else results.trials
     is_finite = np.isfinite(trials[column or results.objective].to_numpy(dtype=float, na_value=np.nan))
     is_completed = (trials["status"] == Status.COMPLETED).to_numpy(dtype=bool, na_value=False)
     chosen: pd.DataFrame = trials.loc[is_completed & is_finite]
@@ -197,7 +199,7 @@ def require_data(results: Results, frame: pd.DataFrame, columns: Iterable[str]) 
         columns: The columns that are needed.
 
     Raises:
-        InputError: Some column has none; the message names the columns that have.
+        NoDataError: Some column has none; the message names the columns that have.
     """
     missing = [name for name in columns if not columns_with_data(frame, [name])]
     if not missing:
@@ -205,7 +207,7 @@ def require_data(results: Results, frame: pd.DataFrame, columns: Iterable[str]) 
     available = columns_with_data(frame, [name for name in DIRECTIONS if name in frame.columns])
     counts = status_counts(results.trials)
     rows = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none"
-    raise InputError(
+    raise NoDataError(
         f"study '{results.study}' has no values of {' or '.join(missing)} to show (trials at this stage: {rows}). "
         f"Columns with data: {', '.join(available) or 'none'}. "
         "Choose one of these, choose another stage, or let more trials finish."

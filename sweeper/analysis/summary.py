@@ -52,7 +52,7 @@ def arms_table(results: Results, *, stage: str = "search") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "best_trial", "value", "parameters", "epochs", "train_s"])
 
 
-def time_shares(results: Results, *, stage: str = "all") -> pd.DataFrame:
+def time_shares(results: Results, *, stage: str = "search") -> pd.DataFrame:
     """One row per worker and one for all of them: where the seconds went.
 
     The seconds are those of the epoch rows: what a worker did for an attempt that died before its first epoch is in no

@@ -60,16 +60,28 @@ def pareto(study: str, results: Path, x: str, y: str, out: Path | None, as_json:
 @out_option(FIGURES)
 @json_option
 def plot(study: str, names: tuple[str, ...], results: Path, out: Path | None, as_json: bool) -> None:
-    """Draw STUDY: all plots, or those named; see `sweeper list plot`."""
+    """Draw STUDY: those named, or all for which it has data; see `sweeper list plot`."""
     from sweeper import catalog
+    from sweeper.errors import NoDataError
 
     for name in names:
         catalog.check("plot", name)
     stored = find_study(results, study)
     data = results_of(stored)
-    written = []
+    written, skipped = [], {}
     for name in names or catalog.names("plot"):
-        written += save_figure(catalog.load("plot", name)(data), out or stored.folder / "figures", name)
+        try:
+            figure = catalog.load("plot", name)(data)
+        except NoDataError as error:
+            if names:
+                raise
+            skipped[name] = error
+            continue
+        written += save_figure(figure, out or stored.folder / "figures", name)
+    if not written:
+        raise next(iter(skipped.values()))
+    for name, reason in skipped.items():
+        click.echo(f"not drawn: {name}: {reason}", err=True)
     if as_json:
         print_json([str(file) for file in written])
         return

@@ -218,12 +218,13 @@ def status(study: str, results: Path, watch: bool, as_json: bool) -> None:
 
 
 def _status(stored: StudyStore) -> dict[str, Any]:
-    """Where a study stands, read from its ledger alone."""
+    """Where the search of a study stands, read from its ledger alone."""
     from sweeper import tables
-    from sweeper.records import Status
+    from sweeper.records import Stage, Status
 
     study = spec_of(stored)
-    trial_table, epoch_table = tables.tables(stored.read())
+    # Repetitions are no part of the budget, and the luckiest of them would pass for the best trial.
+    trial_table, epoch_table = tables.tables(event for event in stored.read() if event.stage in (None, Stage.SEARCH))
     trials = trial_table.to_pylist()
     owner = stored.owner
     counts = {status.value: sum(trial["status"] == status for trial in trials) for status in Status}

@@ -30,7 +30,7 @@ def frame(results: Results, *, metric: str = "val_accuracy", stage: str = "searc
 
     Raises:
         UnknownNameError: No such metric or stage.
-        InputError: No trial has a value of the metric.
+        NoDataError: No trial has a value of the metric.
     """
     return progress.last_values(at_stage(results, stage), metric)
 
@@ -51,7 +51,7 @@ def accuracy_per_arm(results: Results, *, metric: str = "val_accuracy", stage: s
 
     Raises:
         UnknownNameError: No such metric or stage.
-        InputError: No completed or stopped trial has a value of the metric.
+        NoDataError: No completed or stopped trial has a value of the metric.
     """
     column = metric_or_objective(results, metric)
     direction = goal(results, column)

@@ -24,7 +24,7 @@ def frame(results: Results, *, metric: str | None = None, stage: str = "search")
 
     Raises:
         UnknownNameError: No such metric or stage.
-        InputError: No epoch has a value of the metric.
+        NoDataError: No epoch has a value of the metric.
     """
     return progress.best_so_far(at_stage(results, stage), metric)
 
@@ -42,7 +42,7 @@ def best_so_far(results: Results, *, metric: str | None = None, stage: str = "se
 
     Raises:
         UnknownNameError: No such metric or stage.
-        InputError: No epoch has a value of the metric.
+        NoDataError: No epoch has a value of the metric.
     """
     column = metric_or_objective(results, metric)
     selected = at_stage(results, stage)

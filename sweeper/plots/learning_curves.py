@@ -30,7 +30,7 @@ def frame(results: Results, *, metric: str | None = None, stage: str = "search")
 
     Raises:
         UnknownNameError: No such metric or stage.
-        InputError: No epoch has a value of the metric.
+        NoDataError: No epoch has a value of the metric.
     """
     return progress.learning_curves(at_stage(results, stage), metric)
 
@@ -49,7 +49,7 @@ def learning_curves(results: Results, *, metric: str | None = None, stage: str =
 
     Raises:
         UnknownNameError: No such metric or stage.
-        InputError: No epoch has a value of the metric.
+        NoDataError: No epoch has a value of the metric.
     """
     column = metric_or_objective(results, metric)
     selected = at_stage(results, stage)

@@ -29,7 +29,7 @@ def frame(results: Results, *, x: str = "parameters", y: str = "val_accuracy", s
 
     Raises:
         UnknownNameError: No such column or stage.
-        InputError: No completed or stopped trial has both values; the message names the columns that have data.
+        NoDataError: No completed or stopped trial has both values; the message names the columns that have data.
     """
     return trials_front(at_stage(results, stage), x=x, y=y)
 
@@ -59,7 +59,7 @@ def pareto(
 
     Raises:
         UnknownNameError: No such column or stage.
-        InputError: No completed or stopped trial has both values; the message names the columns that have data.
+        NoDataError: No completed or stopped trial has both values; the message names the columns that have data.
     """
     shown = frame(results, x=x, y=y, stage=stage)
     goals = {column: goal(results, column) for column in (x, y)}

@@ -19,7 +19,7 @@ import pytest
 from sweeper import catalog
 from sweeper.cli import cli, main
 from sweeper.cli._shared import shown
-from sweeper.records import Event, Kind, Stage
+from sweeper.records import Event, Kind, Stage, Status
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec, parse
 from sweeper.store import StudyStore
@@ -345,6 +345,30 @@ def test_status_of_a_study_that_was_cut_off(run: Run, tmp_path: Path) -> None:
     assert "not running; sweeper resume goes on; 1 epoch\n" in out
 
 
+def repeat(folder: Path, spec: StudySpec, log: list[Event]) -> None:
+    """Add two repetitions of the default configuration of the arm cnn to a study's ledger: one ends best of all, one runs."""
+    suggested = next(event for event in log if event.trial == "cnn-00000" and event.kind is Kind.SUGGESTED)
+    with StudyStore(folder).drive({}, study_id=spec.study_id) as ledger:
+        for seed, status, epoch in ((1, Status.COMPLETED, 9), (2, Status.RUNNING, 1)):
+            facts = {"trial": f"cnn-00000-s{seed}", "stage": Stage.ABLATION, "parent": "cnn-00000", "seed": seed}
+            ledger.append(suggested.replace(**facts))
+            done = {"kind": Kind.EPOCH, "status": status, "epoch": epoch, "val_accuracy": 1.0, "train_s": 1.0, "parameters": 1}
+            ledger.append(suggested.replace(**facts, **done))
+
+
+def test_repetitions_are_not_counted_as_trials_of_the_search(run: Run, tmp_path: Path) -> None:
+    spec = parse(STUDY)
+    folder = tmp_path / "results" / "made"
+    log = make_study(folder, spec)
+    before = {command: run(*command.split(), "--json")[1] for command in ("status made", "pareto made")}
+    repeat(folder, spec, log)
+    after = {command: run(*command.split(), "--json")[1] for command in ("status made", "pareto made")}
+    assert after == before
+    code, out, err = run("plot", "made", "--json")
+    assert (code, err) == (0, "")
+    assert {Path(file).stem for file in json.loads(out)} == set(catalog.names("plot"))
+
+
 @pytest.mark.parametrize("command", commands_about_a_study()[2:])
 def test_a_study_that_has_no_result_yet(command: str, run: Run, tmp_path: Path) -> None:
     StudyStore(tmp_path / "results" / "made").create(parse(STUDY).to_yaml())
@@ -401,9 +425,12 @@ def test_pareto(run: Run, finished: Path, tmp_path: Path) -> None:
 
 def test_plot_and_export(run: Run, finished: Path, tmp_path: Path) -> None:
     code, out, err = run("plot", "made", "--results", finished, "--out", tmp_path / "figures", "--json")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err.startswith("not drawn: seed_strip: ") and "sweeper ablate made" in err
+    assert len(err.splitlines()) == 1
+    drawn = set(catalog.names("plot")) - {"seed_strip"}
     assert sorted(Path(file).name for file in json.loads(out)) == sorted(
-        f"{name}.{ending}" for name in catalog.names("plot") for ending in ("png", "svg")
+        f"{name}.{ending}" for name in drawn for ending in ("png", "svg")
     )
     assert all(Path(file).stat().st_size > 1000 for file in json.loads(out))
     code, out, _ = run("plot", "made", "learning_curves", "--results", finished, "--out", "one")
@@ -429,6 +456,7 @@ def test_plot_and_export(run: Run, finished: Path, tmp_path: Path) -> None:
         (["plot", "made", "parreto"], "unknown plot 'parreto'. Did you mean 'pareto'?"),
         (["export", "made", "--to", "xlsx"], "unknown format 'xlsx'. Allowed: csv, parquet."),
         (["export", "made", "--to", "parqet"], "Did you mean 'parquet'?"),
+        (["plot", "made", "pareto", "seed_strip"], "error: study 'made' has no values of val_accuracy over seeds"),
         (["pareto", "made", "--out", "file"], "'file' is a file"),
         (["pareto", "made", "--out", "file/below"], "error: file/below cannot be written (Not a directory)."),
         (["plot", "made", "--out", "file/below"], "error: file/below cannot be written (Not a directory)."),

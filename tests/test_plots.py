@@ -22,12 +22,13 @@ from sweeper import catalog
 from sweeper.analysis import pareto as analysis_pareto
 from sweeper.analysis import progress
 from sweeper.analysis.results import Results, arm_labels, at_stage
-from sweeper.errors import InputError, UnknownNameError
+from sweeper.errors import InputError, NoDataError, UnknownNameError
 from sweeper.plots import _labels, _quantities, _style
 from sweeper.plots import accuracy_per_arm as arms_module
 from sweeper.plots import best_so_far as best_module
 from sweeper.plots import learning_curves as curves_module
 from sweeper.plots import pareto as pareto_module
+from sweeper.plots import seed_strip as strip_module
 from tests import synthetic
 
 MODULES = {
@@ -36,6 +37,8 @@ MODULES = {
     "learning_curves": curves_module,
     "pareto": pareto_module,
 }
+"""Plots of the search; those of repetitions have tests of their own."""
+
 SIZES: dict[str, dict[str, Any]] = {
     "small": {},
     "one trial": {"num_arms": 1, "trials_per_arm": 1},
@@ -47,7 +50,7 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def drawn(name: str, results: Results, **options: Any) -> Figure:
-    figure = getattr(MODULES[name], name)(results, **options)
+    figure = getattr((MODULES | {"seed_strip": strip_module})[name], name)(results, **options)
     assert isinstance(figure, Figure)
     return figure
 
@@ -75,7 +78,11 @@ def overlap(one: Bbox, other: Bbox) -> bool:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", MODULES)
 def test_text_stays_inside_the_figure_and_off_other_text(name: str, size: str) -> None:
-    figure = drawn(name, synthetic.build(**SIZES[size]))
+    check_text(drawn(name, synthetic.build(**SIZES[size])))
+
+
+def check_text(figure: Figure) -> None:
+    """Every text is inside the figure and off every other one."""
     figure.draw_without_rendering()
     ticks = {tick for axes in figure.axes for tick in (*axes.get_xticklabels(), *axes.get_yticklabels())}
     fixed = [(text, box) for text, box in visible_texts(figure) if not any(text is tick for tick in ticks)]
@@ -97,20 +104,20 @@ def test_the_legend_is_outside_the_data_and_the_caption_counts(name: str) -> Non
     assert any("(%)" in axes.get_xlabel() + axes.get_ylabel() for axes in figure.axes)
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [*MODULES, "seed_strip"])
 def test_nothing_global_is_left_behind(name: str) -> None:
     import matplotlib.pyplot as plt
 
     before = dict(matplotlib.rcParams)
-    drawn(name, synthetic.build())
+    drawn(name, synthetic.build(ablation_seeds=2))
     assert dict(matplotlib.rcParams) == before
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [*MODULES, "seed_strip"])
 def test_the_catalog_finds_the_plot(name: str) -> None:
     assert name in catalog.names("plot")
-    assert catalog.load("plot", name) is getattr(MODULES[name], name)
+    assert catalog.load("plot", name).__name__ == name
     assert "stage" in catalog.parameters("plot", name)
     assert catalog.summary("plot", name)
 
@@ -152,6 +159,89 @@ def test_frames_are_those_of_the_analysis() -> None:
         frame: Any = module.frame  # type: ignore[attr-defined]
         pd.testing.assert_frame_equal(frame(results), expected[name][0])
         pd.testing.assert_frame_equal(frame(results, stage="confirm"), expected[name][1])
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_repetitions_leave_a_picture_of_the_search_as_it_was(name: str) -> None:
+    without, repeated = synthetic.build(), synthetic.build(ablation_seeds=4, confirm_seeds=2)
+    frame: Any = MODULES[name].frame  # type: ignore[attr-defined]
+    pd.testing.assert_frame_equal(frame(repeated), frame(without))
+    pictures = [np.asarray(picture_of(drawn(name, results))) for results in (without, repeated)]
+    np.testing.assert_array_equal(*pictures)
+
+
+def picture_of(figure: Figure) -> Any:
+    """Its pixels."""
+    figure.canvas.draw()
+    return figure.canvas.buffer_rgba()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 8, 10])
+@pytest.mark.parametrize("arms", [1, 2, 3, 6, 8])
+def test_text_of_a_seed_strip_stays_inside_and_off_other_text(arms: int, seeds: int) -> None:
+    check_text(drawn("seed_strip", synthetic.build(num_arms=arms, ablation_seeds=seeds)))
+
+
+def test_a_seed_strip_shows_every_seed_its_mean_and_what_is_missing() -> None:
+    results = synthetic.build(ablation_seeds=4)
+    figure = drawn("seed_strip", results)
+    frame = strip_module.frame(results)
+    assert len(frame) == 12 and frame["value"].notna().sum() == 11
+    (axes,) = figure.axes
+    dots = [
+        (line.get_marker(), *line.get_xdata()) for line in axes.lines if line.get_marker() in "os^D" and line.get_zorder() == 3
+    ]
+    assert len(dots) == 11
+    markers = dict(zip((1, 2, 3, 4), "os^D", strict=True))
+    expected = [(markers[seed], value) for seed, value in zip(frame["seed"], frame["value"], strict=True) if np.isfinite(value)]
+    assert sorted(dots) == sorted(expected)
+    joined = [line for line in axes.lines if len(line.get_xdata()) in (2, 3) and line.get_zorder() == 1.5]
+    assert sorted(len(line.get_xdata()) for line in joined) == [2, 3, 3, 3], "a line per seed, the failed one left out"
+    names = {label.get_text().replace("\n", " ") for label in axes.get_yticklabels()}
+    assert names == {"cnn cnn-00000 n = 3, 1 failed", "resnet resnet-00000 n = 4", "vit vit-00000 n = 4"}
+    assert figure.get_suptitle().startswith("digits: resnet-00000 has the best mean validation accuracy")
+    caption = figure.get_supxlabel().replace("\n", " ")
+    assert "11 completed, 0 stopped early, 1 failed (not shown)" in caption
+    assert "Over the 3 seeds both completed, resnet-00000 is ahead of cnn-00000 by " in caption
+    assert "(%)" in axes.get_xlabel()
+
+
+def test_many_rows_are_not_joined_and_many_seeds_are_all_dots() -> None:
+    (axes,) = drawn("seed_strip", synthetic.build(num_arms=strip_module.MOST_JOINED + 1, ablation_seeds=2)).axes
+    assert not any(line.get_zorder() == 1.5 for line in axes.lines)
+    (axes,) = drawn("seed_strip", synthetic.build(num_arms=2, ablation_seeds=9)).axes
+    assert {line.get_marker() for line in axes.lines if line.get_zorder() == 3} == {"o"}
+    heights = {line.get_ydata()[0] for line in axes.lines if line.get_zorder() == 3}
+    assert len(heights) == 17, "two seeds of a row never cover each other"
+
+
+def test_the_interval_of_two_seeds_leaves_the_axis_instead_of_flattening_the_dots() -> None:
+    results = synthetic.build(ablation_seeds=2)
+    caption = drawn("seed_strip", results).get_supxlabel().replace("\n", " ")
+    assert "Intervals that leave the axis end in arrows" in caption
+    assert "so these seeds do not tell them apart" in caption
+    assert "An interval needs two seeds." in drawn("seed_strip", synthetic.build(ablation_seeds=1)).get_supxlabel()
+
+
+def test_a_seed_strip_of_losses_and_of_confirmations() -> None:
+    results = synthetic.build(confirm_seeds=3)
+    figure = drawn("seed_strip", results, stage="confirm", column="val_loss")
+    assert "(nats)" in words(figure) and "9 completed" in figure.get_supxlabel()
+    means = [
+        np.mean(rows["value"]) for _, rows in strip_module.frame(results, stage="confirm", column="val_loss").groupby("parent")
+    ]
+    assert f" {min(means):.3g} over 3 seeds" in figure.get_suptitle(), "the lowest loss is the best one"
+
+
+def test_without_repetitions_the_seed_strip_says_how_to_get_them() -> None:
+    with pytest.raises(NoDataError, match=r"study 'digits' has no values .*sweeper ablate digits --seeds 3$"):
+        drawn("seed_strip", synthetic.build(confirm_seeds=2))
+    results = synthetic.build(ablation_seeds=2)
+    trials = results.trials.assign(status=results.trials["status"].where(results.trials["stage"] == "search", "running"))
+    with pytest.raises(NoDataError, match=r"repetitions at this stage: 6 unfinished.*let more repetitions finish"):
+        drawn("seed_strip", dataclasses.replace(results, trials=trials))
+    with pytest.raises(UnknownNameError, match=r"unknown stage of repetitions 'search'.*Allowed: ablation, confirm"):
+        drawn("seed_strip", results, stage="search")
 
 
 @pytest.mark.parametrize("name", ["accuracy_per_arm", "best_so_far", "learning_curves"])

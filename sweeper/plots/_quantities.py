@@ -50,6 +50,11 @@ def number(column: str, value: float) -> str:
     return short(value) if column in LOG_COLUMNS else f"{value:.3g}"
 
 
+def difference(column: str, value: float) -> str:
+    """A small difference of two values of a column as text; of accuracies in percentage points: ``0.42``."""
+    return "–" if not np.isfinite(value) else f"{100 * value:.2f}" if column.endswith("_accuracy") else f"{value:.3g}"
+
+
 def short(value: float) -> str:
     """A count in at most three digits and a letter: ``950``, ``12.5k``, ``3.2M``, ``1.1G``."""
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -8,6 +8,7 @@ normalisation, activation, pooling or lookups).
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,23 @@ class ModelDescription(TypedDict):
     layers: list[LayerGroup]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Call:
+    """One use of a layer or operation in the graph of a model.
+
+    Args:
+        operation: What is called; a shared layer occurs in several calls.
+        sources: Whose outputs it gets, as places in the list of calls, each once; -1 is the input of the model.
+        shape: Shape of what it gives, without the batch; of several outputs the first.
+        macs: Multiply-accumulates of this call on one image.
+    """
+
+    operation: keras.Operation
+    sources: tuple[int, ...]
+    shape: Shape
+    macs: int
+
+
 def trainable_parameters(model: keras.Model) -> int:
     """Numbers that training changes: what papers call the parameters of a network."""
     return _sizes(model.trainable_weights)
@@ -62,14 +80,29 @@ def count_macs(model: keras.Model) -> int:
         SweeperError: The model has an open input size, is neither functional nor sequential, or holds a layer that cannot be
             counted; the message names the layer.
     """
+    return sum(call.macs for call in calls(model))
+
+
+def calls(model: keras.Model) -> list[Call]:
+    """Every use of a layer or operation in a model, in an order in which they can be computed; models inside it stay closed.
+
+    Args:
+        model: As for `count_macs`.
+
+    Raises:
+        SweeperError: As `count_macs`.
+    """
     if not isinstance(model, (keras.Function, keras.Sequential)):
         raise SweeperError(
             f"MACs of '{model.name}' cannot be counted: it is a {type(model).__name__}, and only functional and sequential "
             "models show their layers. Build it with keras.Model(inputs, outputs)."
         )
-    counter = _Counter()
-    counter.run(model, keras.tree.map_structure(_one_image, model.input))
-    return counter.macs
+    graph = keras.Function(model.inputs, model.outputs) if isinstance(model, keras.Sequential) else model
+    recorder = _Recorder()
+    graph._run_through_graph(
+        keras.tree.map_structure(_one_image, graph.inputs), operation_fn=lambda inner: functools.partial(recorder.record, inner)
+    )
+    return recorder.calls
 
 
 def describe_model(model: keras.Model) -> ModelDescription:
@@ -84,7 +117,7 @@ def describe_model(model: keras.Model) -> ModelDescription:
     macs = count_macs(model)
     trainable = trainable_parameters(model)
     groups: dict[str, LayerGroup] = {}
-    for layer in _leaves(model):
+    for layer in leaves(model):
         kind = type(layer).__name__
         group = groups.setdefault(kind, LayerGroup(kind=kind, count=0, parameters=0, share=0.0))
         group["count"] += 1
@@ -105,7 +138,7 @@ def _sizes(weights: list[Any]) -> int:
     return sum(math.prod(weight.shape) for weight in weights)
 
 
-def _leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
+def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
     """The layers of a model and of the models inside it, each once, however often it is called."""
     seen: set[int] = set()
     waiting = list(reversed(model.layers))
@@ -158,6 +191,30 @@ class _Counter:
         outputs = operation.compute_output_spec(*args, **kwargs)
         if not isinstance(operation, keras.layers.Layer):
             self.macs += _macs_of_operation(operation, args, kwargs, outputs)
+        return outputs
+
+
+class _Recorder:
+    """Keeps every call of the outermost graph, with the MACs of all that happens inside it."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._counter = _Counter()
+        self._made: list[keras.KerasTensor] = []
+        self._places: dict[int, int] = {}
+
+    def record(self, operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
+        """Count one call and give its symbolic outputs, which are new objects even where a layer passes its input on."""
+        inputs = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, keras.KerasTensor)]
+        before = self._counter.macs
+        outputs = self._counter.run(operation, *args, **kwargs)
+        outputs = keras.tree.map_structure(lambda tensor: keras.KerasTensor(tensor.shape, dtype=tensor.dtype), outputs)
+        made = keras.tree.flatten(outputs)
+        self._made += made  # an id stands for a tensor only as long as the tensor is kept
+        self._places.update((id(tensor), len(self.calls)) for tensor in made)
+        sources = dict.fromkeys(self._places.get(id(tensor), -1) for tensor in inputs)
+        shape = tuple(made[0].shape[1:])
+        self.calls.append(Call(operation=operation, sources=tuple(sources), shape=shape, macs=self._counter.macs - before))
         return outputs
 
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sweeper.cli._shared import json_option
+
+if TYPE_CHECKING:
+    import keras
 
 
 @click.command("list", short_help="What can be swept: architectures, datasets, clusters, plots.")
@@ -49,14 +55,32 @@ num_classes_option = click.option(
 )
 
 
+def _picture(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and value.suffix.lower() not in (".png", ".svg"):
+        raise click.BadParameter(f"'{value}' ends neither in .png nor in .svg; write for example cnn.png.")
+    return value
+
+
 @click.command(short_help="Parameters, multiply-accumulates, layers of an architecture.")
 @click.argument("architecture")
 @click.option("--set", "settings", metavar="KNOB=VALUE", multiple=True, help="An argument of the architecture; may be repeated.")
 @input_shape_option
 @num_classes_option
+@click.option(
+    "--diagram",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_picture,
+    metavar="FILE.png|svg",
+    help="Draw the network into this file.",
+)
 @json_option
 def describe(
-    architecture: str, settings: tuple[str, ...], input_shape: tuple[int, int, int], num_classes: int, as_json: bool
+    architecture: str,
+    settings: tuple[str, ...],
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    diagram: Path | None,
+    as_json: bool,
 ) -> None:
     """Parameters, multiply-accumulates and layers of an ARCHITECTURE, built but not trained."""
     from sweeper import catalog
@@ -69,8 +93,10 @@ def describe(
     from sweeper.training.measure import describe_model
 
     facts = describe_model(model)
+    files = [] if diagram is None else [str(_draw(model, architecture, arguments, input_shape, diagram))]
     if as_json:
-        print_json({"architecture": architecture, "arguments": arguments, "input_shape": input_shape, **facts})
+        told = {"architecture": architecture, "arguments": arguments, "input_shape": input_shape, **facts, "files": files}
+        print_json(told)
         return
     click.echo(f"{architecture}: {catalog.summary('architecture', architecture)}")
     click.echo(f"input {'x'.join(map(str, input_shape))}, {num_classes} classes")
@@ -86,3 +112,28 @@ def describe(
     click.echo(f"multiply-accumulates {facts['macs']:,} (FLOPs {facts['flops']:,})")
     rows = [[layer["kind"], layer["count"], layer["parameters"], f"{layer['share']:.1%}"] for layer in facts["layers"]]
     table("layers", ["kind", "count", "parameters", "share"], rows)
+    for file in files:
+        click.echo(file)
+
+
+def _draw(
+    model: keras.Model, architecture: str, arguments: Mapping[str, object], input_shape: tuple[int, int, int], file: Path
+) -> Path:
+    """The file with the diagram of a model.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    from sweeper.cli._shared import shown
+    from sweeper.errors import InputError
+    from sweeper.plots._diagram import diagram
+    from sweeper.plots._style import save_as
+    from sweeper.training.blocks import blocks
+
+    knobs = ", ".join(f"{name}={shown(value) if isinstance(value, bool) else value}" for name, value in arguments.items())
+    title = f"{architecture} ({knobs})" if knobs else architecture
+    picture = diagram(title, blocks(model), input_shape=input_shape)
+    try:
+        return save_as(picture, file)
+    except OSError as error:
+        raise InputError(f"{file} cannot be written ({error.strerror}). Give another file with --diagram.") from None

@@ -17,6 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 DPI = 150
+METADATA: Mapping[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+"""Kinds of files, and what is left out of each because it changes from day to day."""
+
 INK, FAINT = "#222222", "#8a8a8a"
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7a4b1e", "#332288")
@@ -150,17 +153,26 @@ def save(picture: Figure, folder: Path | str, name: str) -> list[Path]:
     Returns:
         The two paths.
     """
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-        path = target / f"{name}.{ending}"
-        unfinished = target / f".{name}.{ending}.{os.getpid()}"
-        try:
-            with applied():
-                picture.savefig(unfinished, format=ending, dpi=DPI, metadata=metadata)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        paths.append(path)
-    return paths
+    return [save_as(picture, Path(folder) / f"{name}.{ending}") for ending in METADATA]
+
+
+def save_as(picture: Figure, path: Path) -> Path:
+    """Write a figure into one file, as `save` does.
+
+    Args:
+        picture: The figure.
+        path: The file, whose ending is one of `METADATA`; its folder is made when missing.
+
+    Returns:
+        The path.
+    """
+    ending = path.suffix[1:].lower()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with applied():
+            picture.savefig(unfinished, format=ending, dpi=DPI, metadata=METADATA[ending])
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path

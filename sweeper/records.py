@@ -24,6 +24,8 @@ class Kind(StrEnum):
     """A driver took over; attempts still running belong to a dead one and count as interrupted. `detail`: see `sweeper.store`."""
     SUGGESTED = "suggested"
     """An attempt at a trial is about to be dispatched, with its configuration."""
+    PLANNED = "planned"
+    """Trials are to be repeated with other seeds; `detail`: see `sweeper.search.repetition`."""
     EPOCH = "epoch"
     """One epoch was trained and validated; `status` and `reason` are the trial's after this row."""
     ATTEMPT_ENDED = "attempt_ended"

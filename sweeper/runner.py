@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from sweeper import catalog, store, tables
 from sweeper.datasets import Dataset
 from sweeper.errors import InputError, StudyLockedError, SweeperError
 from sweeper.records import Event, Kind
+from sweeper.search import repetition
+from sweeper.search.repetition import Repetition
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec, differences, parse_stored
 
@@ -51,6 +53,7 @@ def launch(
     cluster: str = "local",
     max_concurrent: int | None = None,
     watch: Callable[[Search, Event | None], None] = lambda search, event: None,
+    repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
     **cluster_options: Any,
 ) -> Outcome:
     """Run a study until its budget is spent or a signal ends it.
@@ -64,6 +67,7 @@ def launch(
         cluster: Kind of cluster, a name in the catalog.
         max_concurrent: Most trials at once; None for as many as the resources allow.
         watch: Called with the search and every event once it is applied, and with None about every second.
+        repeat: Gives the trials to repeat, beyond what the study's ledger asks for already; see `sweeper.search.repetition`.
         cluster_options: Further arguments of the cluster kind.
 
     Returns:
@@ -81,7 +85,7 @@ def launch(
     if study.exists:
         check_same(spec, study)
     search = Search(spec)
-    if study.exists and search.fold(study.read()).is_finished:
+    if study.exists and search.fold(study.read()).is_finished and not repeat(search):
         # Once more: a driver killed after its last commit left the tables as they were before it.
         tables.write_tables(folder, study.read())
         return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
@@ -98,7 +102,11 @@ def launch(
             search.fold(events)
             if not any(event.kind is Kind.CREATED for event in events):
                 ledger.append(Event(kind=Kind.CREATED, study_id=spec.study_id, detail=spec.canonical()))
-                ledger.commit()
+            if repetitions := repeat(search):
+                planned = repetition.event(repetitions).replace(study_id=spec.study_id)
+                search.apply(planned)
+                ledger.append(planned)
+            ledger.commit()
             is_interrupted = _run(spec, search, ledger, dataset, folder, slots, max_concurrent, watch)
             ledger.compact(min_parts=64)
             tables.write_tables(folder, study.read())

@@ -258,6 +258,7 @@ class Session:
             architecture=self.search.spec.arms[trial.arm].architecture,
             number=trial.number,
             stage=trial.stage,
+            parent=trial.parent,
             seed=trial.seed,
         )
 

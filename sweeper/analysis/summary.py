@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from sweeper.analysis.results import Results, arms, at_stage, best_trials, status_counts
@@ -83,3 +85,22 @@ def time_shares(results: Results, *, stage: str = "search") -> pd.DataFrame:
     for activity in ACTIVITIES:
         table[f"{activity}_share"] = table[f"{activity}_s"] / table["total_s"].where(table["total_s"] > 0)
     return table.rename_axis("worker").reset_index().astype({"epochs": int})
+
+
+def expected_seconds(results: Results, asked: Sequence[tuple[str, int]]) -> float | None:
+    """Seconds of a worker's time that training these trials again would take, going by how long they took.
+
+    Args:
+        results: The results of a study.
+        asked: (trial, epochs) for each training; a trial may stand in it several times.
+
+    Returns:
+        The sum over all; None when a trial has no epoch to go by.
+    """
+    trials = results.trials.set_index("trial")
+    per_epoch = ["train_s", "evaluate_s", "checkpoint_s"]
+    epochs = results.epochs.groupby("trial")[per_epoch].mean().sum(axis=1)
+    if not all(trial in epochs.index for trial, _ in asked):
+        return None
+    build = trials["build_s"].fillna(0.0)
+    return float(sum(build[trial] + epochs[trial] * num_epochs for trial, num_epochs in asked))

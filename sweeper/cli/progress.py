@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sweeper.cli._shared import console
-from sweeper.records import Event, Kind, Status
+from sweeper.records import Event, Kind, Stage, Status
 
 if TYPE_CHECKING:
     from sweeper.search.study import Search
@@ -60,14 +60,16 @@ class _Pace:
             self.epochs += 1
 
     def left(self, search: Search) -> str:
-        """Time left, assuming that stopping goes on as it did so far."""
-        trials = search.trials.values()
-        ended = [trial for trial in trials if trial.status.is_final]
+        """Time left, assuming that stopping goes on as it did so far; repetitions are trained to their end."""
+        searched = search.of_stage(Stage.SEARCH)
+        ended = [trial for trial in searched if trial.status.is_final]
         if self.epochs < 3 or not ended:
             return "unknown time"
         mean = sum(trial.epoch for trial in ended) / len(ended)
-        begun = sum(max(mean - trial.epoch, 1) for trial in trials if not trial.status.is_final)
-        epochs = begun + mean * (self.study.budget.trials - len(trials))
+        begun = sum(max(mean - trial.epoch, 1) for trial in searched if not trial.status.is_final)
+        epochs = begun + mean * (self.study.budget.trials - len(searched))
+        repeated = [*search.planned, *(trial for trial in search.trials.values() if trial.parent and not trial.status.is_final)]
+        epochs += sum(trial.max_epochs - trial.epoch for trial in repeated)
         seconds = epochs * (time.monotonic() - self.started) / self.epochs
         return f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
 
@@ -99,7 +101,8 @@ class _Lines(_Pace):
     def say(self, search: Search, text: str) -> None:
         self.last = time.monotonic()
         ended = sum(trial.status.is_final for trial in search.trials.values())
-        head = f"[{self.last - self.started:5.0f} s] {ended}/{self.study.budget.trials} trials, {self.left(search)} left"
+        total = self.study.budget.trials + len(search.trials) - len(search.of_stage(Stage.SEARCH)) + len(search.planned)
+        head = f"[{self.last - self.started:5.0f} s] {ended}/{total} trials, {self.left(search)} left"
         self.out.print(f"{head}: {text}" if text else head, markup=False, soft_wrap=True)
 
 
@@ -124,8 +127,10 @@ class _Board(_Pace):
         drawn.add_column(f"best {column}", justify="right")
         for arm in self.study.arms:
             own = [trial for trial in trials if trial.arm == arm]
-            best = max((trial.scores[-1] for trial in own if trial.status is Status.COMPLETED), default=None)
+            searched = [trial for trial in own if trial.stage is Stage.SEARCH]
+            best = max((trial.scores[-1] for trial in searched if trial.status is Status.COMPLETED), default=None)
+            to_come = self.study.trials_of(arm) - len(searched) + sum(trial.arm == arm for trial in search.planned)
             shown = "" if best is None else f"{best if goal == 'max' else -best:.4f}"
             counts = [str(sum(trial.status is status for trial in own) or "") for status in columns]
-            drawn.add_row(arm, *counts, str(self.study.trials_of(arm) - len(own)), shown)
+            drawn.add_row(arm, *counts, str(to_come), shown)
         return drawn

@@ -21,6 +21,10 @@ from sweeper.cli._shared import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sweeper.search.repetition import Repetition
+    from sweeper.search.study import Search
     from sweeper.spec import StudySpec
     from sweeper.store import StudyStore
 
@@ -130,7 +134,7 @@ def launch(study_file: Path, results: Path, as_json: bool, **options: Any) -> No
     """Run the study in STUDY_FILE; a study that exists goes on where it was left."""
     from sweeper import spec
 
-    _run(spec.load(study_file), results, as_json, **options)
+    run(spec.load(study_file), results, as_json, **options)
 
 
 @click.command(short_help="Go on with an interrupted study.")
@@ -140,43 +144,60 @@ def launch(study_file: Path, results: Path, as_json: bool, **options: Any) -> No
 @json_option
 def resume(study: str, results: Path, as_json: bool, **options: Any) -> None:
     """Go on with STUDY, a name under the results folder or a folder; the same as launching its file again."""
+    stored = find_study(results, study)
+    run(spec_of(stored), folder_of_studies(stored), as_json, **options)
+
+
+def folder_of_studies(stored: StudyStore) -> Path:
+    """The folder a stored study is launched in again.
+
+    Raises:
+        ResultsFolderError: Launching by name would find no such folder there, and begin the study anew beside it.
+    """
     from sweeper.errors import ResultsFolderError
 
-    stored = find_study(results, study)
-    spec = spec_of(stored)
-    folder = stored.folder.resolve()
-    if folder.name != spec.name:
-        # Launching by name would find no such folder, and begin the study anew beside it.
-        raise ResultsFolderError(f"{stored.folder} holds the study '{spec.name}' under another name. Rename it to {spec.name}.")
-    _run(spec, folder.parent, as_json, **options)
+    name, folder = spec_of(stored).name, stored.folder.resolve()
+    if folder.name != name:
+        raise ResultsFolderError(f"{stored.folder} holds the study '{name}' under another name. Rename it to {name}.")
+    return folder.parent
 
 
-def _run(
+def run(
     study: StudySpec,
     results: Path,
     as_json: bool,
     *,
-    cluster: str,
-    max_concurrent: int | None,
-    num_cpus: int | None,
-    num_gpus: float | None,
     quiet: bool,
+    repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
+    closing: Callable[[StudyStore, dict[str, Any]], None] | None = None,
+    **options: Any,
 ) -> None:
+    """Run a study, print what came out and end the process with 130 if a signal ended it.
+
+    Args:
+        study: The study.
+        results: Folder of all studies.
+        as_json: Print the facts instead of sentences.
+        quiet: No progress.
+        repeat: As for `sweeper.runner.launch`, as `options`.
+        closing: Prints what came out, given the stored study and the facts; None for a table of arms.
+    """
     from sweeper import runner
     from sweeper.cli.progress import progress
     from sweeper.store import StudyStore
 
     started = time.monotonic()
     with progress(study, quiet) as watch:
-        outcome = runner.launch(
-            study, results, cluster=cluster, max_concurrent=max_concurrent, watch=watch, num_cpus=num_cpus, num_gpus=num_gpus
-        )
-    facts = _status(StudyStore(outcome.folder))
+        outcome = runner.launch(study, results, watch=watch, repeat=repeat, **options)
+    stored = StudyStore(outcome.folder)
+    facts = _status(stored)
     facts["seconds"] = round(time.monotonic() - started, 1)
-    if as_json:
+    if closing is not None and not outcome.is_interrupted:
+        closing(stored, facts)
+    elif as_json:
         print_json(facts)
     else:
-        _print_closing(StudyStore(outcome.folder), facts, outcome.was_finished, outcome.is_interrupted)
+        _print_closing(stored, facts, outcome.was_finished, outcome.is_interrupted)
     if outcome.is_interrupted:
         sys.exit(130)
 
@@ -218,14 +239,20 @@ def status(study: str, results: Path, watch: bool, as_json: bool) -> None:
 
 
 def _status(stored: StudyStore) -> dict[str, Any]:
-    """Where the search of a study stands, read from its ledger alone."""
+    """Where a study stands, read from its ledger alone: its search, and beside it the repetitions."""
     from sweeper import tables
-    from sweeper.records import Stage, Status
+    from sweeper.records import Kind, Stage, Status
+    from sweeper.search import repetition
 
     study = spec_of(stored)
+    events = list(stored.read())
+    trial_table, epoch_table = tables.tables(events)
     # Repetitions are no part of the budget, and the luckiest of them would pass for the best trial.
-    trial_table, epoch_table = tables.tables(event for event in stored.read() if event.stage in (None, Stage.SEARCH))
-    trials = trial_table.to_pylist()
+    trials = [trial for trial in trial_table.to_pylist() if trial["stage"] == Stage.SEARCH]
+    repeated = {trial["trial"]: trial["status"] for trial in trial_table.to_pylist() if trial["stage"] != Stage.SEARCH}
+    planned = {planned.trial for event in events if event.kind is Kind.PLANNED for planned in repetition.read(event)}
+    repetitions = {status.value: sum(found == status for found in repeated.values()) for status in Status}
+    repetitions["pending"] += len(planned - repeated.keys())
     owner = stored.owner
     counts = {status.value: sum(trial["status"] == status for trial in trials) for status in Status}
     counts["pending"] += study.budget.trials - len(trials)
@@ -244,9 +271,10 @@ def _status(stored: StudyStore) -> dict[str, Any]:
         "study_id": study.study_id,
         "folder": str(stored.folder),
         "is_running": owner is not None,
-        "is_finished": all(count == 0 for name, count in counts.items() if name in ("pending", "running", "interrupted")),
+        "is_finished": not any(part[name] for part in (counts, repetitions) for name in ("pending", "running", "interrupted")),
         "driver": None if owner is None else {"host": owner.host, "pid": owner.pid, "since": owner.started},
         "trials": counts,
+        "repetitions": repetitions,
         "arms": arms,
         "epochs": epoch_table.num_rows,
         "objective": f"{goal} {column}",
@@ -269,6 +297,9 @@ def _print_status(facts: dict[str, Any]) -> None:
         value = best[facts["objective"].split()[1]]
         size = "" if best["parameters"] is None else f", {best['parameters']:,} parameters"
         click.echo(f"best so far: {best['trial']} with {value:.4f} at epoch {best['epoch']}{size}")
+    if any(facts["repetitions"].values()):
+        counts = ", ".join(f"{count} {status}" for status, count in facts["repetitions"].items() if count)
+        click.echo(f"repetitions with other seeds: {counts}; sweeper ablate shows them")
 
 
 @click.command(short_help="Write the tables of a study as CSV or Parquet.")

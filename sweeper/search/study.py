@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from sweeper.records import Event, Kind, Reason, Stage, Status, trial_name
-from sweeper.search import allocation
+from sweeper.search import allocation, repetition
 from sweeper.search.sampler import SAMPLERS, Finished, RandomSampler, TpeSampler
 from sweeper.search.stopping import Rungs
 from sweeper.space import Configuration, Space
@@ -37,6 +37,7 @@ class Trial:
         trial: Its id.
         arm: Its arm.
         stage: What it is for.
+        parent: The trial whose configuration it repeats, outside the search stage.
         number: Its number in the arm.
         seed: Everything random in it follows from this.
         configuration: Its knobs.
@@ -53,6 +54,7 @@ class Trial:
     number: int
     seed: int
     stage: Stage = Stage.SEARCH
+    parent: str | None = None
     configuration: Configuration
     max_epochs: int
     attempt: int = 0
@@ -87,17 +89,37 @@ class Search:
         self._goal, self._column = spec.goals[0]
         self._counts = dict.fromkeys(spec.arms, 0)
         self._waiting: dict[str, None] = {}
+        self._planned: dict[str, Trial] = {}
         self._samplers: dict[str, RandomSampler | TpeSampler] = {}
 
     # ------------------------------------------------------------------------------------------------------- questions
 
     @property
     def is_finished(self) -> bool:
-        """Whether every trial of the budget has ended."""
-        return not self._waiting and self._next_arm() is None and all(trial.status.is_final for trial in self.trials.values())
+        """Whether every trial of the budget, and every repetition asked for, has ended."""
+        return not self._waiting and not self._planned and self.is_searched and all(map(_is_final, self.trials.values()))
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether every trial of the budget has ended, whatever became of repetitions."""
+        return self._next_arm() is None and all(map(_is_final, self.of_stage(Stage.SEARCH)))
+
+    @property
+    def planned(self) -> tuple[Trial, ...]:
+        """Repetitions asked for that have not begun."""
+        return tuple(self._planned.values())
+
+    def knows(self, trial: str) -> bool:
+        """Whether a trial of this id has begun or is planned."""
+        return trial in self.trials or trial in self._planned
+
+    def of_stage(self, stage: Stage) -> list[Trial]:
+        """The trials of a stage, in the order they began."""
+        return [trial for trial in self.trials.values() if trial.stage is stage]
 
     def propose(self) -> Event | None:
-        """The next attempt to dispatch: interrupted trials first, in the order they were interrupted, then a new one.
+        """The next attempt to dispatch: interrupted trials first, in the order they were interrupted, then a new one of the budget,
+        then a repetition.
 
         None when there is nothing to start now. The answer changes nothing until it is applied.
         """
@@ -106,7 +128,7 @@ class Search:
             return self._suggested(trial, trial.attempt + 1)
         arm = self._next_arm()
         if arm is None:
-            return None
+            return self._suggested(next(iter(self._planned.values())), attempt=1) if self._planned else None
         count = self._counts[arm]
         number = next(number for number in (count, *range(count)) if trial_name(arm, number) not in self.trials)
         return self._suggested(
@@ -140,7 +162,8 @@ class Search:
             return event.replace(status=Status.FAILED, reason=Reason.NAN)
         if event.epoch >= trial.max_epochs:
             return event.replace(status=Status.COMPLETED, reason=Reason.MAX_EPOCHS)
-        if self.spec.stopping.rule == "asha" and self.rungs[trial.arm].stops(event.epoch, score):
+        can_stop = trial.stage is Stage.SEARCH and self.spec.stopping.rule == "asha"
+        if can_stop and self.rungs[trial.arm].stops(event.epoch, score):
             return event.replace(status=Status.STOPPED, reason=Reason.RUNG)
         return event.replace(status=Status.RUNNING)
 
@@ -155,6 +178,8 @@ class Search:
         """Follow one event."""
         if event.kind is Kind.SUGGESTED:
             self._apply_suggested(event)
+        elif event.kind is Kind.PLANNED:
+            self._apply_planned(event)
         elif event.trial is not None and event.trial not in self.trials:
             return
         elif event.kind is Kind.EPOCH:
@@ -175,6 +200,23 @@ class Search:
             self.apply(event)
         return self
 
+    def _apply_planned(self, event: Event) -> None:
+        for planned in repetition.read(event):
+            if planned.arm in self.spec.arms and planned.trial not in self.trials:
+                self._planned.setdefault(
+                    planned.trial,
+                    Trial(
+                        trial=planned.trial,
+                        arm=planned.arm,
+                        number=planned.number,
+                        seed=planned.seed,
+                        stage=planned.stage,
+                        parent=planned.parent,
+                        configuration=dict(planned.configuration),
+                        max_epochs=planned.max_epochs,
+                    ),
+                )
+
     def _apply_suggested(self, event: Event) -> None:
         assert event.trial and event.arm and event.number is not None and event.attempt and event.configuration
         if event.trial not in self.trials:
@@ -183,10 +225,13 @@ class Search:
                 arm=event.arm,
                 number=event.number,
                 seed=event.seed or 0,
+                stage=event.stage or Stage.SEARCH,
+                parent=event.parent,
                 configuration=json.loads(event.configuration),
                 max_epochs=event.max_epochs or self.spec.budget.max_epochs,
             )
-            self._counts[event.arm] += 1
+            self._counts[event.arm] += event.stage in (None, Stage.SEARCH)
+            self._planned.pop(event.trial, None)
         trial = self.trials[event.trial]
         trial.attempt = event.attempt
         self._settle(trial, Status.RUNNING, None)
@@ -198,7 +243,7 @@ class Search:
             return
         score = self.score(event)
         trial.scores.append(score)
-        if math.isfinite(score):
+        if math.isfinite(score) and trial.stage is Stage.SEARCH:
             self.rungs[trial.arm].record(trial.trial, event.epoch, score)
         self._settle(trial, event.status, event.reason)
 
@@ -207,7 +252,7 @@ class Search:
         self._waiting.pop(trial.trial, None)
         if status is Status.INTERRUPTED:
             self._waiting[trial.trial] = None
-        elif status.is_final:
+        elif status.is_final and trial.stage is Stage.SEARCH:
             self.finished[trial.arm].append(trial.trial)
 
     # --------------------------------------------------------------------------------------------------------- details
@@ -239,9 +284,14 @@ class Search:
             architecture=self.spec.arms[trial.arm].architecture,
             number=trial.number,
             stage=trial.stage,
+            parent=trial.parent,
             seed=trial.seed,
             attempt=attempt,
             status=Status.RUNNING,
             configuration=json.dumps(trial.configuration),
             max_epochs=trial.max_epochs,
         )
+
+
+def _is_final(trial: Trial) -> bool:
+    return trial.status.is_final

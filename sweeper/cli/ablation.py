@@ -1,0 +1,134 @@
+"""The command ``ablate``: how much of a result is the seed?"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sweeper.cli._shared import (
+    find_study,
+    json_option,
+    out_option,
+    print_json,
+    results_of,
+    results_option,
+    spec_of,
+    study_argument,
+)
+from sweeper.cli.answers import FIGURES, save_figure
+from sweeper.cli.studies import folder_of_studies, run, with_cluster_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sweeper.search.repetition import Repetition
+    from sweeper.store import StudyStore
+
+
+@click.command(short_help="Repeat trials with other seeds: means and intervals.")
+@study_argument
+@click.option(
+    "--trial",
+    "trials",
+    metavar="TRIAL",
+    multiple=True,
+    default=("best",),
+    show_default=True,
+    help="A trial of the study, 'best' of each arm, or the 'defaults' of each arm; may be repeated.",
+)
+@click.option("--seeds", "num_seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Seeds for each.")
+@results_option
+@with_cluster_options
+@out_option(FIGURES)
+@json_option
+def ablate(
+    study: str, trials: tuple[str, ...], num_seeds: int, results: Path, out: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Train trials of STUDY again with the seeds 1 to N, the same for every arm, and say what a result owes to its seed.
+
+    The search of the study must have ended. Repetitions are trained to their end and stored in the same study; called again, it
+    goes on where it was left, and more seeds are added to those there are.
+    """
+    from sweeper.search import repetition
+    from sweeper.search.study import Search
+
+    stored = find_study(results, study)
+    spec = spec_of(stored)
+    search = Search(spec).fold(stored.read())
+    planned = repetition.plan(search, trials, num_seeds)
+    slots = _slots(spec.resources.cpus_per_trial, **options)
+    click.echo(_announcement(stored, planned, num_known=len(search.planned), slots=slots), err=True)
+
+    def closing(stored: StudyStore, facts: dict[str, Any]) -> None:
+        _print_closing(stored, facts, out or stored.folder / "figures", as_json)
+
+    run(
+        spec,
+        folder_of_studies(stored),
+        as_json,
+        repeat=lambda search: repetition.plan(search, trials, num_seeds),
+        closing=closing,
+        **options,
+    )
+
+
+def _slots(
+    cpus_per_trial: int, *, cluster: str, max_concurrent: int | None, num_cpus: int | None = None, **other: Any
+) -> int | None:
+    """Trials that run at once on this machine; None for a cluster, whose size is not known before it is reached."""
+    if cluster != "local":
+        return max_concurrent
+    fit = max((num_cpus or os.cpu_count() or 1) // cpus_per_trial, 1)
+    return min(fit, max_concurrent or fit)
+
+
+def _announcement(stored: StudyStore, planned: Sequence[Repetition], *, num_known: int, slots: int | None) -> str:
+    """What is about to be trained, and how long that will take, going by how long the trials to be repeated took."""
+    from sweeper.analysis.summary import expected_seconds
+    from sweeper.cli._shared import counted
+
+    if not planned:
+        return f"nothing new to repeat; {counted(num_known, 'repetition')} asked for before {'is' if num_known == 1 else 'are'} left."
+    parents = list(dict.fromkeys(repetition.parent for repetition in planned))
+    seconds = expected_seconds(results_of(stored), [(repetition.parent, repetition.max_epochs) for repetition in planned])
+    if seconds is None:
+        time = "how long it takes is not known, because some of these trials never ended an epoch"
+    else:
+        time = f"about {_duration(seconds)} of a worker's time"
+        time += f", {_duration(seconds / min(slots, len(planned)))} with {counted(slots, 'worker')}" if slots else ""
+    epochs = sum(repetition.max_epochs for repetition in planned)
+    return f"repeating {', '.join(parents)}: {counted(len(planned), 'trial')}, {counted(epochs, 'epoch')}; {time}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _print_closing(stored: StudyStore, facts: dict[str, Any], figures: Path, as_json: bool) -> None:
+    from sweeper.analysis.seeds import paired_differences, seeds_table
+    from sweeper.cli._shared import table
+    from sweeper.plots.seed_strip import seed_strip
+
+    data = results_of(stored)
+    seeds, pairs = seeds_table(data), paired_differences(data)
+    files = save_figure(seed_strip(data), figures, "seed_strip")
+    if as_json:
+        print_json(
+            {
+                **facts,
+                "seeds": seeds.to_dict("records"),
+                "differences": pairs.to_dict("records"),
+                "files": [str(file) for file in files],
+            }
+        )
+        return
+    column = data.objective
+    table(f"{column} over seeds, 95 % intervals of the mean", list(seeds.columns), seeds.astype(object).to_numpy().tolist())
+    if len(pairs):
+        columns = ["first", "second", "n", "difference", "low", "high", "p", "p_holm"]
+        table("paired differences", columns, pairs[columns].astype(object).to_numpy().tolist())
+    for file in files:
+        click.echo(file)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweeper import catalog, store, tables
+from sweeper import catalog, nodes, store, tables
 from sweeper.datasets import Dataset
 from sweeper.errors import InputError, StudyLockedError, SweeperError
 from sweeper.records import Event, Kind
@@ -68,7 +68,7 @@ def launch(
         max_concurrent: Most trials at once; None for as many as the resources allow.
         watch: Called with the search and every event once it is applied, and with None about every second.
         repeat: Gives the trials to repeat, beyond what the study's ledger asks for already; see `sweeper.search.repetition`.
-        cluster_options: Further arguments of the cluster kind.
+        cluster_options: Arguments of the function of the cluster kind, for example ``num_cpus`` of `cluster.local`.
 
     Returns:
         The outcome.
@@ -91,9 +91,11 @@ def launch(
         return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
     dataset = load_dataset(spec)
     search = Search(spec)
-    with _ray(spec, cluster, {"num_cpus": None, **cluster_options}):
+    with _ray(spec, cluster, cluster_options) as is_private:
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
-        slots = _slots(spec)
+        slots = nodes.slots(spec.resources)
+        if not is_private:
+            nodes.check_results(Path(results), spec.resources)
         if not study.exists:
             study.create(spec.to_yaml())
         detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": _versions()}
@@ -201,29 +203,12 @@ def _run(
     return not search.is_finished
 
 
-def _slots(spec: StudySpec) -> int:
-    """Trials that fit the cluster at once."""
-    import ray
-
-    available = ray.cluster_resources()
-    slots = int(available.get("CPU", 0) // spec.resources.cpus_per_trial)
-    wanted = f"cpus_per_trial: {spec.resources.cpus_per_trial}"
-    if spec.resources.gpus_per_trial:
-        gpus = available.get("GPU", 0)
-        per_gpu = int(1 / spec.resources.gpus_per_trial + 1e-9)
-        slots = min(slots, int(gpus) * per_gpu if per_gpu else int(gpus // spec.resources.gpus_per_trial))
-        wanted += f", gpus_per_trial: {spec.resources.gpus_per_trial}"
-    if slots < 1:
-        raise InputError(
-            f"no trial fits: the study asks for {wanted}, the cluster has {available.get('CPU', 0):g} CPUs and "
-            f"{available.get('GPU', 0):g} GPUs. Lower resources in the study file, or give more."
-        )
-    return slots
-
-
 @contextlib.contextmanager
-def _ray(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterator[None]:
-    """A running Ray: the one already connected to, or one of the cluster's kind that ends with the block."""
+def _ray(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterator[bool]:
+    """A running Ray: the one already connected to, or one of the cluster's kind, left at the end of the block.
+
+    Gives whether it is one of our own on this machine, which then ends with the block.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # Tune cannot tell a worker that Ray's memory monitor killed from a fault of its own, and ends the sweep. One that the
@@ -232,12 +217,16 @@ def _ray(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterator[Non
     import ray
 
     if ray.is_initialized():
-        yield
+        yield cluster == "local"
         return
     with tempfile.TemporaryDirectory(prefix="sweeper-keras-") as keras_home:
-        ray.init(**ray_arguments(spec, cluster, options, keras_home))
+        arguments = ray_arguments(spec, cluster, options, keras_home)
         try:
-            yield
+            try:
+                ray.init(**arguments)
+            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+                raise SweeperError(f"--cluster {cluster}: Ray cannot be used: {error}") from error
+            yield arguments["address"] == "local"
         finally:
             ray.shutdown()
 
@@ -249,16 +238,16 @@ def ray_arguments(spec: StudySpec, cluster: str, options: dict[str, Any], keras_
         spec: The study: its backend and resources decide the environment of the workers.
         cluster: Kind of cluster.
         options: Arguments of that kind.
-        keras_home: A folder for Keras's own files.
+        keras_home: A folder for Keras's own files; on machines where it does not exist Keras makes it.
+
+    Raises:
+        InputError: The kind of cluster cannot be used as asked.
     """
     from sweeper.training.devices import environment
 
     arguments: dict[str, Any] = catalog.load("cluster", cluster)(**options)
-    return {
-        "runtime_env": {"env_vars": environment(spec.training, spec.resources, keras_home)},
-        "logging_level": logging.ERROR,
-        **arguments,
-    }
+    runtime_env = {"env_vars": environment(spec.training, spec.resources, keras_home), **arguments.pop("runtime_env", {})}
+    return {"runtime_env": runtime_env, "logging_level": logging.ERROR, **arguments}
 
 
 @contextlib.contextmanager

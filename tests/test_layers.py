@@ -35,7 +35,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/store.py": ("pyarrow", "records errors files lock parts"),
     "sweeper/tables.py": ("pyarrow", "records errors files"),
     "sweeper/tune.py": ("ray", "search store spec records errors training datasets"),
-    "sweeper/runner.py": ("ray", "search store tables spec records errors training datasets catalog tune"),
+    "sweeper/nodes.py": ("ray", "spec errors files"),
+    "sweeper/runner.py": ("ray", "nodes search store tables spec records errors training datasets catalog tune"),
     "sweeper/analysis": ("numpy pandas scipy", "analysis records errors"),
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis records errors"),
     "sweeper/cli": (

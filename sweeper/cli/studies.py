@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
 cluster_options = (
     click.option("--cluster", default="local", show_default=True, help="Where to run; see `sweeper list cluster`."),
     click.option("--max-concurrent", type=click.IntRange(min=1), help="Most trials at once; default: as many as fit."),
-    click.option("--num-cpus", type=click.IntRange(min=1), help="CPUs to use on this machine; default: all."),
-    click.option("--num-gpus", type=click.FloatRange(min=0), help="GPUs to use on this machine; default: all."),
+    click.option("--num-cpus", type=click.IntRange(min=1), help="local: CPUs to use on this machine; default: all."),
+    click.option("--num-gpus", type=click.FloatRange(min=0), help="local: GPUs to use on this machine; default: all."),
+    click.option(
+        "--address", help="attach: HOST:PORT of the running cluster's head; default: RAY_ADDRESS, or the one on this machine."
+    ),
     click.option("--quiet", is_flag=True, help="No progress, only the closing table."),
 )
 
@@ -42,6 +46,36 @@ def with_cluster_options(command: Any) -> Any:
     for option in reversed(cluster_options):
         command = option(command)
     return command
+
+
+def check_kind_options(cluster: str, given: Iterable[str]) -> None:
+    """Check that a kind of cluster takes the options given: those its function has as arguments.
+
+    Args:
+        cluster: Name of the kind.
+        given: Names of the arguments, for example ``num_cpus``.
+
+    Raises:
+        UnknownNameError: No such kind.
+        InputError: It does not take one of them; all of those are named.
+    """
+    from sweeper import catalog
+    from sweeper.errors import InputError
+
+    taken = catalog.parameters("cluster", cluster)
+    wrong = [name for name in given if name not in taken]
+    if not wrong:
+        return
+    named = ", ".join(_flag(name) for name in wrong)
+    others = [kind for kind in catalog.names("cluster") if set(wrong) & set(catalog.parameters("cluster", kind))]
+    raise InputError(
+        f"{named} cannot be used with --cluster {cluster} ({catalog.summary('cluster', cluster)}), which takes: "
+        f"{', '.join(map(_flag, taken)) or 'none'}. Leave it out, or choose --cluster {' or '.join(others)}."
+    )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 @click.command(short_help="The study file as a JSON Schema, for editors.")
@@ -167,10 +201,12 @@ def run(
     results: Path,
     as_json: bool,
     *,
+    cluster: str,
+    max_concurrent: int | None,
     quiet: bool,
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
     closing: Callable[[StudyStore, dict[str, Any]], None] | None = None,
-    **options: Any,
+    **kind_options: Any,
 ) -> None:
     """Run a study, print what came out and end the process with 130 if a signal ended it.
 
@@ -178,17 +214,24 @@ def run(
         study: The study.
         results: Folder of all studies.
         as_json: Print the facts instead of sentences.
+        cluster: Kind of cluster.
+        max_concurrent: Most trials at once; None for as many as fit.
         quiet: No progress.
-        repeat: As for `sweeper.runner.launch`, as `options`.
+        repeat: As for `sweeper.runner.launch`.
         closing: Prints what came out, given the stored study and the facts; None for a table of arms.
+        **kind_options: Options of the kind of cluster, None where not given.
     """
     from sweeper import runner
     from sweeper.cli.progress import progress
     from sweeper.store import StudyStore
 
+    given = {name: value for name, value in kind_options.items() if value is not None}
+    check_kind_options(cluster, given)
     started = time.monotonic()
     with progress(study, quiet) as watch:
-        outcome = runner.launch(study, results, watch=watch, repeat=repeat, **options)
+        outcome = runner.launch(
+            study, results, cluster=cluster, max_concurrent=max_concurrent, watch=watch, repeat=repeat, **given
+        )
     stored = StudyStore(outcome.folder)
     facts = _status(stored)
     facts["seconds"] = round(time.monotonic() - started, 1)

@@ -1,10 +1,10 @@
 """Repetitions: trials trained again with other seeds, to learn how much of a result is the seed.
 
-The design is paired: the seeds 1 to N are the same for every configuration. Order and augmentation of the data follow from the seed
-alone, so what they do to one configuration they do to all; initial weights follow from the seed and the arm. A repetition is never
-stopped early, and plays no part in the search: neither samplers nor rungs know of it.
+The design is paired: the seeds 1 to N are the same for every configuration. Order and augmentation of the data follow from the
+seed alone, so what they do to one configuration they do to all; initial weights follow from the seed and the arm. A repetition is
+never stopped early, and plays no part in the search: neither samplers nor rungs know of it.
 
-The plan is an event like all others (`Kind.PLANNED`), with the configurations in it, so that a fold needs no catalog to follow it.
+The plan is an event like all others (`Kind.PLANNED`), with the configurations in it, so a fold needs no catalog to follow it.
 """
 
 from __future__ import annotations

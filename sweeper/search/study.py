@@ -118,9 +118,9 @@ class Search:
         return [trial for trial in self.trials.values() if trial.stage is stage]
 
     def propose(self) -> Event | None:
-        """The next attempt to dispatch: interrupted trials first, in the order they were interrupted, then a new one of the budget,
-        then a repetition.
+        """The next attempt to dispatch.
 
+        Interrupted trials come first, in the order they were interrupted, then a new one of the budget, then a repetition.
         None when there is nothing to start now. The answer changes nothing until it is applied.
         """
         if self._waiting:

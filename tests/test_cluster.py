@@ -1,0 +1,321 @@
+"""Kinds of cluster: what is refused without starting anything, and a study on a cluster that was running before."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cluster import attach as attaching
+from cluster.attach import attach, check_address, check_answer, shipped_code
+from sweeper import catalog, nodes
+from sweeper.cli import cli
+from sweeper.errors import InputError, ResultsFolderError
+from sweeper.records import Status
+from sweeper.search.study import Search
+from sweeper.spec import ResourcesSpec, parse
+from sweeper.store import StudyStore
+from tests.test_runner import wait_for_epochs
+
+STUDY = """
+name: tiny
+dataset: {name: digits, size: 8}
+arms:
+  cnn: {fixed: {num_blocks: 2, width: 16, convolutions_per_block: 1, dense_units: 64, batch_size: 64, attention: none,
+                head: flatten, kernel_size: 3, batch_norm: true, dropout: 0.0, dense_dropout: 0.1, optimizer: adam,
+                label_smoothing: 0.0}}
+budget: {trials: 2, max_epochs: 12}
+search: {sampler: random}
+stopping: {rule: none}
+"""
+
+VERSIONS = {"ray_version": metadata.version("ray"), "python_version": ".".join(map(str, sys.version_info[:3]))}
+ANSWER: dict[str, Any] = {"address": "10.0.0.1:6379", "metadata": VERSIONS, "is_node": True}
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(STUDY)
+    return file
+
+
+# --------------------------------------------------------------------------------------------------- refused at once
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--cluster", "attach", "--num-cpus", "2"], r"--num-cpus cannot be used with --cluster attach .*takes: --address\."),
+        (["--cluster", "attach", "--num-gpus", "0", "--num-cpus", "1"], r"--num-gpus, --num-cpus cannot be used"),
+        (["--address", "10.0.0.1:6379"], r"--address cannot be used with --cluster local .*takes: --num-cpus, --num-gpus\."),
+        (["--cluster", "atach"], r"unknown cluster 'atach'\. Did you mean 'attach'\? Allowed: attach, local\."),
+        (["--cluster", "attach", "--address", "ray://head:10001"], r"inside the cluster"),
+    ],
+)
+def test_options_a_kind_does_not_take_are_refused(arguments: list[str], said: str, study_file: Path) -> None:
+    results = study_file.parent / "results"
+    outcome = CliRunner().invoke(cli, ["launch", str(study_file), "--results", str(results), *arguments])
+    assert isinstance(outcome.exception, InputError)
+    with pytest.raises(InputError, match=said):
+        raise outcome.exception
+    assert not results.exists()
+
+
+def test_the_command_line_offers_every_option_of_every_kind() -> None:
+    offered = {parameter.name for parameter in cli.commands["launch"].params}
+    for kind in catalog.names("cluster"):
+        assert set(catalog.parameters("cluster", kind)) <= offered
+
+
+@pytest.mark.parametrize(
+    "address", ["ray://head:10001", "head", "head:", "head:port", ":6379", "head:99", "head:70000", "a b:6379", ""]
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(InputError, match="HOST:PORT"):
+        check_address(address)
+
+
+@pytest.mark.parametrize("address", ["auto", "head:6379", "head.example.org:1024", "10.0.0.1:65535", "[fe80::1]:6379"])
+def test_addresses(address: str) -> None:
+    check_address(address)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"problem": "unreachable", "address": "h:1", "detail": "refused."}, r"nothing answers at h:1 \(refused\)"),
+        ({"problem": "silent"}, r"asked:1 did not answer as a Ray cluster within 15 s"),
+        ({"problem": "stranger", "address": "h:1", "detail": "x"}, r"is not the head of a Ray cluster \(x\)"),
+        ({"problem": "none", "detail": "Could not find any. Please"}, r"without an address: Could not find any\. Give"),
+        ({"problem": "token", "address": "h:1"}, r"RAY_AUTH_MODE is not set\. Set RAY_AUTH_MODE=token, and give"),
+        ({**ANSWER, "is_node": False}, r"is no node of the cluster at 10\.0\.0\.1:6379.*ray start --address=10\.0\.0\.1:6379"),
+        ({**ANSWER, "metadata": VERSIONS | {"ray_version": "1.0"}}, r"runs Ray 1\.0 on Python .*They must be the same"),
+        ({**ANSWER, "metadata": VERSIONS | {"python_version": "3.11.99"}}, r"on Python 3\.11\.99"),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_one_error(answer: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        check_answer("asked:1", answer)
+
+
+def test_a_cluster_that_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_answer("head:6379", ANSWER) == "10.0.0.1:6379"
+    monkeypatch.setenv("RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL", "minor")
+    patched = VERSIONS | {"python_version": f"{sys.version_info.major}.{sys.version_info.minor}.99"}
+    assert check_answer("head:6379", {**ANSWER, "metadata": patched}) == "10.0.0.1:6379"
+
+
+def test_the_private_ray_of_another_program_is_not_found_by_chance() -> None:
+    private = {**ANSWER, "metadata": VERSIONS | {"ray_init_cluster": True}}
+    with pytest.raises(InputError, match="belongs to a program"):
+        check_answer("auto", private)
+    assert check_answer("10.0.0.1:6379", private) == "10.0.0.1:6379"
+
+
+def test_which_cluster_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(attaching, "_ask", lambda address: asked.append(address) or ANSWER)
+    attach()
+    monkeypatch.setenv("RAY_ADDRESS", "named:6379")
+    assert attach()["address"] == "10.0.0.1:6379"
+    attach(address="given:6379")
+    assert asked == ["auto", "named:6379", "given:6379"]
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    with pytest.raises(InputError, match="Ray's client"):
+        attach()
+
+
+def test_the_shipped_code_is_our_packages_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = shipped_code()
+    assert [Path(folder).name for folder in code["py_modules"]] == ["architectures", "cluster", "search_spaces", "sweeper"]
+    assert all((Path(folder) / "__init__.py").is_file() for folder in code["py_modules"])
+    assert list(Path(code["working_dir"]).iterdir()) == []
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    assert "working_dir" not in shipped_code()
+
+
+def listening() -> socket.socket:
+    """A socket on a free port of this machine that takes connections and says nothing."""
+    opened = socket.socket()
+    opened.bind(("0.0.0.0", 0))
+    opened.listen()
+    return opened
+
+
+def free_port() -> int:
+    with listening() as opened:
+        return int(opened.getsockname()[1])
+
+
+def test_nothing_at_the_address() -> None:
+    with pytest.raises(InputError, match="nothing answers at"):
+        attach(address=f"127.0.0.1:{free_port()}")
+
+
+def test_something_that_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attaching, "ANSWER_TIMEOUT_S", 4.0)
+    with listening() as opened, pytest.raises(InputError, match="did not answer as a Ray cluster within 4 s"):
+        attach(address=f"127.0.0.1:{opened.getsockname()[1]}")
+
+
+def test_a_token_that_cannot_be_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ray ends the process that asks."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "absent"))
+    with listening() as opened, pytest.raises(InputError, match="asks for a token, and the one that was given is missing"):
+        attach(address=f"127.0.0.1:{opened.getsockname()[1]}")
+
+
+# ------------------------------------------------------------------------------------------------------------ nodes
+
+
+def test_a_trial_runs_on_one_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = [{"CPU": 3.0, "GPU": 1.0}, {"CPU": 3.0}, {}]
+    monkeypatch.setattr(nodes, "_alive", lambda: [{"Resources": each, "NodeManagerHostname": "host"} for each in offered])
+    assert nodes.slots(ResourcesSpec(cpus_per_trial=1)) == 6
+    assert nodes.slots(ResourcesSpec(cpus_per_trial=2)) == 2
+    assert nodes.slots(ResourcesSpec(cpus_per_trial=1, gpus_per_trial=0.5)) == 2
+    with pytest.raises(InputError, match="no trial fits: the study asks for cpus_per_trial: 4, host has 3 CPUs and 1 GPUs; host"):
+        nodes.slots(ResourcesSpec(cpus_per_trial=4))
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+class TestResultsFolder:
+    def test_a_folder_that_every_node_sees(self, tmp_path: Path) -> None:
+        nodes.check_results(tmp_path / "results", ResourcesSpec())
+        assert list((tmp_path / "results").iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("answer", "said"),
+        [
+            (lambda marker, node: "", "is not seen here"),
+            (lambda marker, node: "cannot write", "cannot write"),
+            (lambda marker, node: 1 / 0, "no worker of ours starts there: ZeroDivisionError"),
+        ],
+    )
+    def test_a_node_that_does_not(self, answer: Any, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(nodes, "leave_answer", answer)
+        with pytest.raises(ResultsFolderError, match=rf"(?s){socket.gethostname()}.*{said}.*--results"):
+            nodes.check_results(tmp_path / "results", ResourcesSpec())
+        assert not (tmp_path / "results").exists()
+
+
+# -------------------------------------------------------------------------------------- a cluster that was running
+
+
+@pytest.fixture
+def head() -> Iterator[tuple[str, Path, dict[str, str]]]:
+    """A cluster of this machine with a token of its own: its address, its folder and the settings to use it with."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # pytest's own are too long for a socket's name
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    port = free_port()
+    ports = [f"--port={port}", f"--ray-client-server-port={free_port()}", "--min-worker-port=0", "--max-worker-port=0"]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2", *ports]
+    command += ["--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}"]
+    plain = {name: value for name, value in os.environ.items() if name not in ("KERAS_HOME", "KERAS_BACKEND", "PYTHONPATH")}
+    environment = plain | token | {"RAY_memory_monitor_refresh_ms": "0"}
+    with (folder / "head.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 60
+        while "Ray runtime started" not in (folder / "head.log").read_text():
+            assert time.monotonic() < deadline and process.poll() is None, (folder / "head.log").read_text()
+            time.sleep(0.2)
+        yield f"127.0.0.1:{port}", folder, token
+        assert process.poll() is None, "the cluster keeps running"
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweeper(*arguments: str, **settings: str) -> subprocess.Popen[str]:
+    """A command as a user starts it."""
+    plain = {name: value for name, value in os.environ.items() if name not in ("KERAS_HOME", "KERAS_BACKEND")}
+    command = [sys.executable, "-m", "sweeper", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=plain | settings)
+
+
+LOOK = """
+import json, sys, ray
+from sweeper import runner, spec
+
+def look():
+    import os, architectures, keras, sweeper
+    files = [sweeper.__file__, architectures.__file__, sys.modules["sweeper"].__path__[0]]
+    return files, {name: os.environ.get(name) for name in ("KERAS_HOME", "KERAS_BACKEND", "OMP_NUM_THREADS")}
+
+ray.init(**runner.ray_arguments(spec.load(sys.argv[1]), "attach", {"address": sys.argv[2]}, sys.argv[3]))
+print(json.dumps(ray.get(ray.remote(num_cpus=0)(look).remote())))
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_study_on_a_cluster_that_was_running(head: tuple[str, Path, dict[str, str]], study_file: Path) -> None:
+    """Refused without the token, interrupted by SIGTERM, resumed to its end; the cluster outlives it all."""
+    address, folder, token = head
+    results = study_file.parent / "results"
+    where = ("--results", str(results), "--cluster", "attach", "--address", address)
+    process = sweeper("launch", str(study_file), *where)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 2, output
+    assert "asks for a token, and none was sent" in output
+    assert "Traceback" not in output
+    process = sweeper("launch", str(study_file), *where, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 2, output
+    assert "missing or not its own" in output
+    assert "0" * 64 not in output
+    assert not results.exists()
+
+    process = sweeper("launch", str(study_file), *where, **token)
+    wait_for_epochs(process, results / "tiny", 2)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    trials = Search(parse(STUDY)).fold(StudyStore(results / "tiny").read()).trials
+    assert Status.INTERRUPTED in {trial.status for trial in trials.values()}
+    process = sweeper("resume", "tiny", *where, **token)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    assert "2 completed" in output
+    assert sorted(path.name for path in results.iterdir()) == ["tiny"]
+
+    keras_home = study_file.parent / "keras"
+    command = [sys.executable, "-c", LOOK, str(study_file), address, str(keras_home)]
+    files, settings = json.loads(subprocess.run(command, env=os.environ | token, capture_output=True, text=True).stdout)
+    assert all(file.startswith(str(folder)) and "py_modules_files" in file for file in files), files
+    assert settings == {"KERAS_HOME": str(keras_home), "KERAS_BACKEND": "tensorflow", "OMP_NUM_THREADS": "1"}
+    assert keras_home.is_dir(), "made where the worker runs"
+    shipped = [path for path in folder.glob("session_2*/runtime_resources/*/**/*") if path.is_file() and path.suffix != ".lock"]
+    assert {path.suffix for path in shipped} == {".py"}
+    assert sum(path.stat().st_size for path in shipped) < 2_000_000

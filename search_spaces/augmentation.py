@@ -1,4 +1,4 @@
-"""Augmentation for photographs that may be mirrored: knobs for every arm, named in a study by `search: {recipe: augmentation}`.
+"""Augmentation of photographs that may be mirrored, for every arm: `search: {recipe: augmentation}` in a study file.
 
 Its defaults are mild, and part of every arm's trial 0. Not for letters, digits or anything else whose mirror image is another
 thing: fix `flip: none` in the arms, or write a recipe of your own.

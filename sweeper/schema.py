@@ -31,6 +31,10 @@ def study_schema() -> dict[str, Any]:
             "patternProperties": {names: {"anyOf": [arms, {"type": "null"}]}},
             "additionalProperties": False,
         }
+    parts["SearchSpec"] |= {
+        "if": {"properties": {"grid_points": {"type": "integer"}}, "required": ["grid_points"]},
+        "then": {"properties": {"sampler": {"const": "grid"}}, "required": ["sampler"]},
+    }
     parts["DatasetSpec"] = {"oneOf": [_dataset(name) for name in catalog.names("dataset")]}
     schema["properties"]["objectives"]["items"] = {"enum": [f"{goal} {column}" for column, goal in OBJECTIVES.items()]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "A study of sweeper"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from sweeper.errors import KnobError, unknown
@@ -243,10 +243,19 @@ class Space:
 
     def default(self, fixed: Mapping[str, Value] | None = None) -> Configuration:
         """The default configuration, with `fixed` values in place of defaults; only knobs that exist are in it."""
-        configuration: Configuration = dict(fixed or {})
+        return self.fill(fixed or {}, lambda _, knob: knob.default)
+
+    def fill(self, fixed: Mapping[str, Value], value: Callable[[str, Knob], Value]) -> Configuration:
+        """The configuration of `fixed` values and, for every other knob that exists given those before it, its `value`.
+
+        Args:
+            fixed: Values by name; they are in the configuration whatever they depend on.
+            value: Called with a knob's name and the knob.
+        """
+        configuration: Configuration = dict(fixed)
         for name, knob in self.knobs.items():
             if name not in configuration and is_active(knob, configuration, configuration):
-                configuration[name] = knob.default
+                configuration[name] = value(name, knob)
         return configuration
 
     def problems(self, configuration: Mapping[str, Value]) -> list[str]:

@@ -12,9 +12,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from sweeper import catalog, spec_faults, strict_yaml
+from sweeper import budget, catalog, grid, spec_faults, strict_yaml
 from sweeper.errors import InputError, LedgerError, StudyFileError
 from sweeper.space import TRAINING, Choice, Float, Int, Knob, Space, Value
 
@@ -24,6 +25,10 @@ LARGEST_FILE = 100_000
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class _Model(BaseModel):
@@ -59,12 +64,29 @@ class BudgetSpec(_Model):
 
 
 class SearchSpec(_Model):
-    """How configurations are proposed; `recipe` names a space of training knobs that is added to the space of every arm."""
+    """How configurations are proposed.
 
-    sampler: Literal["tpe", "random"] = "tpe"
+    `recipe` names a space of training knobs that is added to the space of every arm; `grid_points`, the values of each number
+    knob, is for the sampler grid alone. Either is left out where it is not used, so that an option added to this program later
+    changes no older study.
+    """
+
+    sampler: Literal["tpe", "random", "qmc", "grid"] = "tpe"
     allocation: Literal["equal"] = "equal"
-    recipe: str | None = None
+    recipe: str | None = Field(default=None, exclude_if=_is_none)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    grid_points: Annotated[int, Field(ge=2, le=100)] | None = Field(default=None, validate_default=True, exclude_if=_is_none)
+
+    @field_validator("grid_points")
+    @classmethod
+    def _is_for_a_grid(cls, value: int | None, known: ValidationInfo) -> int | None:
+        sampler = known.data.get("sampler")  # absent when it is wrong itself
+        if sampler == "grid":
+            return grid.DEFAULT_POINTS if value is None else value
+        if value is not None and sampler is not None:
+            text = f"only a grid has them, and the sampler is {sampler}. Leave them out, or write sampler: grid"
+            raise PydanticCustomError("grid_points", text)
+        return value
 
 
 class StoppingSpec(_Model):
@@ -110,20 +132,11 @@ class StudySpec(_Model):
 
     def canonical(self) -> str:
         """The resolved study as JSON text; equal studies give equal text."""
-        return json.dumps(self.as_data(), sort_keys=True)
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
 
     def to_yaml(self) -> str:
         """The resolved study as a study file."""
-        return strict_yaml.write(self.as_data())
-
-    def as_data(self) -> dict[str, Any]:
-        """The resolved study as plain data.
-
-        Options of the search that are not used stay out, so that one added to this program later changes no older study.
-        """
-        data = self.model_dump(mode="json")
-        data["search"] = {key: value for key, value in data["search"].items() if value is not None}
-        return data
+        return strict_yaml.write(self.model_dump(mode="json"))
 
     @property
     def goals(self) -> tuple[tuple[str, str], ...]:
@@ -131,18 +144,19 @@ class StudySpec(_Model):
         return tuple((goal, column) for goal, column in (objective.split() for objective in self.objectives))
 
     def trials_of(self, arm: str) -> int:
-        """The arm's share of `budget.trials`: equal, the first arms by name taking the remainder.
-
-        By name, because the order of keys in a file says nothing: a study written in another order is the same study.
-        """
-        share, remainder = divmod(self.budget.trials, len(self.arms))
-        return share + (sorted(self.arms).index(arm) < remainder)
+        """The arm's share of `budget.trials`."""
+        return budget.shares(self.budget.trials, self.arms)[arm]
 
     def space_of(self, arm: str) -> Space:
         """The search space of an arm, the recipe's knobs included."""
         space = catalog.load("space", self.arms[arm].space)
         assert isinstance(space, Space)
         return space if self.search.recipe is None else space.with_recipe(catalog.load("space", self.search.recipe))
+
+    def grid_of(self, arm: str) -> grid.Grid | None:
+        """The grid of an arm; None with a sampler that has none."""
+        points = self.search.grid_points
+        return None if points is None else grid.Grid(self.space_of(arm), self.arms[arm].fixed, points)
 
 
 def load(path: Path | str) -> StudySpec:
@@ -239,7 +253,7 @@ def parse_stored(text: str, path: object) -> StudySpec:
 
 def differences(first: StudySpec, second: StudySpec) -> list[str]:
     """What differs between two studies, one line each, ``place: first -> second``."""
-    before, after = _flat(first.as_data()), _flat(second.as_data())
+    before, after = _flat(first.model_dump(mode="json")), _flat(second.model_dump(mode="json"))
     absent = "(absent)"
     return [
         f"{place}: {before.get(place, absent)} -> {after.get(place, absent)}"

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sweeper import catalog
+from sweeper import budget as budgets
+from sweeper import catalog, grid
 from sweeper.errors import did_you_mean, unknown
 from sweeper.records import METRICS, OBJECTIVES
 from sweeper.space import TRAINING, Choice, Knob, Space, Value
@@ -36,13 +37,14 @@ def cross_check(raw: dict[str, Any]) -> Iterator[Fault]:
     arms = raw.get("arms")
     search = raw.get("search")
     recipe = search.get("recipe") if isinstance(search, dict) else None
-    if isinstance(recipe, str) and (problem := _recipe_problem(recipe)) is not None:
+    recipe = recipe if isinstance(recipe, str) else None  # the study's types say that
+    if recipe is not None and (problem := _recipe_problem(recipe)) is not None:
         yield ("search", "recipe"), problem
         recipe = None
     if isinstance(arms, dict):
         for name, arm in arms.items():
             if isinstance(arm, dict):
-                yield from _check_arm(name, arm, recipe if isinstance(recipe, str) else None)
+                yield from _check_arm(name, arm, recipe)
     dataset = raw.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("name"), str):
         yield from _check_dataset(dataset)
@@ -58,6 +60,8 @@ def cross_check(raw: dict[str, Any]) -> Iterator[Fault]:
                 f"{trials} {'trial' if trials == 1 else 'trials'} cannot be split over {len(arms)} arms; "
                 f"allowed: {len(arms)} or more.",
             )
+        elif isinstance(arms, dict) and arms and type(trials) is int:
+            yield from _check_grid(search, arms, trials, recipe)
         stopping = raw.get("stopping")
         grace = stopping.get("grace_epochs") if isinstance(stopping, dict) else None
         if type(epochs) is int and type(grace) is int and grace > epochs >= 1:
@@ -86,6 +90,10 @@ def _recipe_problem(recipe: str) -> str | None:
     return unknown("recipe", recipe, recipes)
 
 
+def _with_recipe(space: Space, recipe: str | None) -> Space:
+    return space if recipe is None else space.with_recipe(catalog.load("space", recipe))
+
+
 def _check_arm(name: str, arm: dict[str, Any], recipe: str | None) -> Iterator[Fault]:
     place = ("arms", name)
     architecture, space_name, fixed = arm["architecture"], arm["space"], arm.get("fixed", {})
@@ -109,8 +117,7 @@ def _check_arm(name: str, arm: dict[str, Any], recipe: str | None) -> Iterator[F
             f"space '{space_name}' belongs to architecture '{space.architecture}', not '{architecture}'.",
         )
         return
-    if recipe is not None:
-        space = space.with_recipe(catalog.load("space", recipe))
+    space = _with_recipe(space, recipe)
     if not isinstance(fixed, dict):
         return
     known: dict[str, Knob | None] = {**dict.fromkeys(arguments), **TRAINING, **space.knobs}
@@ -170,6 +177,45 @@ def _existence_problem(key: str, space: Space, fixed: Mapping[str, Any]) -> str 
         options = () if parent_knob is None else (parent_knob.default,)
         never = f"this space leaves it at {' or '.join(map(_plain, options))}"
     return None if set(options) & set(values) else f"{needed}; {never}. Fix '{parent}' too, or leave this out."
+
+
+# ---------------------------------------------------------------------------------------------------------------- grid
+
+
+def _check_grid(search: object, arms: dict[str, Any], trials: int, recipe: str | None) -> Iterator[Fault]:
+    """Arms that would get more trials than their grid has points; arms with faults of their own are passed over."""
+    if not isinstance(search, dict) or search.get("sampler") != "grid":
+        return
+    num_points = grid.DEFAULT_POINTS if search.get("grid_points") is None else search["grid_points"]
+    if type(num_points) is not int or not 2 <= num_points <= 100:
+        return
+    found = ((name, _grid(name, arm, num_points, recipe)) for name, arm in arms.items())
+    grids = {name: own for name, own in found if own is not None}
+    # The arms before this one, in the order of their names, may each have a trial more.
+    most = min(
+        (grids[name].num_trials * len(arms) + position for position, name in enumerate(sorted(arms)) if name in grids), default=0
+    )
+    shares = budgets.shares(trials, arms)
+    for name, own in grids.items():
+        if shares[name] > own.num_trials:
+            points = f"{own.size:,} {'point' if own.size == 1 else 'points'}"
+            default = "one trial more" if own.default_index is None else "one of them"
+            yield (
+                ("budget", "trials"),
+                f"arm '{name}' would get {shares[name]:,} trials, but its grid has {points}; its default configuration is "
+                f"{default}. Allowed: at most {most:,} trials in all. Lower it, raise search.grid_points, or fix fewer knobs.",
+            )
+
+
+def _grid(name: str, arm: object, num_points: int, recipe: str | None) -> grid.Grid | None:
+    """The grid of an arm that has no fault; None of any other."""
+    if not isinstance(arm, dict) or not all(isinstance(arm[key], str) for key in ("architecture", "space")):
+        return None
+    if any(_check_arm(name, arm, recipe)):
+        return None
+    fixed = arm.get("fixed", {})
+    space = _with_recipe(catalog.load("space", arm["space"]), recipe)
+    return grid.Grid(space, fixed, num_points) if isinstance(fixed, dict) else None
 
 
 # ------------------------------------------------------------------------------------------------------------- dataset

@@ -19,6 +19,7 @@ import pytest
 from sweeper import catalog
 from sweeper.cli import cli, main
 from sweeper.cli._shared import shown
+from sweeper.grid import Grid
 from sweeper.records import Event, Kind, Stage, Status
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec, parse
@@ -532,6 +533,19 @@ def test_a_backend_that_is_not_there(run: Run, tmp_path: Path, monkeypatch: pyte
 
 
 # ------------------------------------------------------------------------------------------------ with the framework
+
+
+def test_check_counts_the_points_of_a_grid(run: Run) -> None:
+    text = (
+        "name: a\ndataset: {name: digits}\narms: {cnn: {fixed: {num_blocks: 2, width: 16}}}\nbudget: {trials: 4, max_epochs: 1}\n"
+    )
+    Path("study.yaml").write_text(text + "search: {sampler: grid, grid_points: 2}\n")
+    code, out, _ = run("check", "study.yaml")
+    assert code == 0
+    assert "macs  grid_points" in out
+    assert out.splitlines()[-1].endswith(f"  {Grid(catalog.load('space', 'cnn'), {'num_blocks': 2, 'width': 16}, 2).size:,}")
+    Path("study.yaml").write_text(text)
+    assert "grid_points" not in run("check", "study.yaml")[1]
 
 
 def test_check(run: Run, tmp_path: Path) -> None:

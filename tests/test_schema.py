@@ -38,6 +38,13 @@ def test_a_small_study_fits() -> None:
 
 
 @pytest.mark.parametrize(
+    "search", [{"sampler": "qmc"}, {"sampler": "grid"}, {"sampler": "grid", "grid_points": 2}, {"grid_points": None}]
+)
+def test_every_sampler_fits_and_a_grid_has_points(search: dict[str, Any]) -> None:
+    assert problems({**GOOD, "search": search}) == []
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"extra": 1},
@@ -50,6 +57,9 @@ def test_a_small_study_fits() -> None:
         {"dataset": {"name": "arrays"}},
         {"objectives": ["max parameters"]},
         {"search": {"sampler": "guess"}},
+        {"search": {"sampler": "grid", "grid_points": 1}},
+        {"search": {"sampler": "random", "grid_points": 3}},
+        {"search": {"grid_points": 3}},
         {"name": "../a"},
     ],
 )

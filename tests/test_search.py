@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeper.records import Event, Kind, Reason, Status
-from sweeper.search.sampler import Finished, RandomSampler, TpeSampler
+from sweeper.search.sampler import Finished, RandomSampler, Sampler, TpeSampler
 from sweeper.search.stopping import Rungs
 from sweeper.search.study import RETRIES, Search
 from sweeper.space import Choice, Float, Int, Space
@@ -154,7 +154,8 @@ def test_nan_ends_a_trial_at_once(column: str) -> None:
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 3), st.data())
 def test_fold_gives_the_state_that_wrote_the_log(seed: int, slots: int, arms: int, data: st.DataObject) -> None:
     """For any interleaving, with failures, deaths, interruptions and NaN, cut at any place."""
-    spec = study(arms=arms, trials=4 * arms, epochs=9)
+    sampler = data.draw(st.sampled_from(["random", "qmc", "grid"]))
+    spec = study(arms=arms, trials=4 * arms, epochs=9, sampler=sampler)
     live = search_of(spec)
     chance = random.Random(seed)
     log: list[Event] = []
@@ -207,7 +208,7 @@ def test_fold_gives_the_state_that_wrote_the_log(seed: int, slots: int, arms: in
         refolded.apply(event)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "grid"])
 def test_a_cut_log_goes_on_as_if_it_had_not_been_cut(sampler: str) -> None:
     """One worker: killed after any event and folded, the study has the same trials, values and decisions as without."""
     spec = study(arms=2, trials=16, epochs=9, sampler=sampler)
@@ -310,7 +311,7 @@ def history(count: int) -> list[Finished]:
     sampler = RandomSampler(SPACE, {})
     found = []
     for seed in range(count):
-        configuration = sampler.suggest([], seed)
+        configuration = sampler.suggest([], number=1, seed=seed)
         score = -abs(math.log10(float(configuration["learning_rate"])) + 2) + generator.random() * 0.01
         found.append(Finished(configuration=configuration, scores=(score - 0.1, score), is_complete=seed % 3 > 0))
     return found
@@ -321,7 +322,7 @@ def history(count: int) -> list[Finished]:
 @settings(max_examples=15, deadline=None)
 def test_suggestions_lie_in_the_space_and_keep_fixed_values(kind: Any, seed: int) -> None:
     fixed = {"activation": "gelu", "width": 3}
-    configuration = kind(SPACE, fixed).suggest([], seed)
+    configuration = kind(SPACE, fixed).suggest([], number=1, seed=seed)
     assert configuration["activation"] == "gelu"
     assert configuration["width"] == 3
     assert SPACE.problems({key: value for key, value in configuration.items() if key != "width"}) == []
@@ -332,16 +333,21 @@ def test_tpe_depends_on_history_and_seed_alone() -> None:
     at_once = TpeSampler(SPACE, {})
     step_by_step = TpeSampler(SPACE, {})
     for count in range(0, 20, 3):
-        step_by_step.suggest(past[:count], count)
-    assert at_once.suggest(past, 7) == step_by_step.suggest(past, 7) == at_once.suggest(past, 7)
-    assert at_once.suggest(past, 8) != at_once.suggest(past, 7)
+        step_by_step.suggest(past[:count], number=1, seed=count)
+    answer = at_once.suggest(past, number=1, seed=7)
+    assert answer == step_by_step.suggest(past, number=2, seed=7) == at_once.suggest(past, number=1, seed=7)
+    assert answer != at_once.suggest(past, number=1, seed=8)
 
 
 def test_tpe_learns_where_it_is_good() -> None:
     sampler = TpeSampler(SPACE, {})
     past = history(40)
-    rates = [math.log10(float(sampler.suggest(past, seed)["learning_rate"])) for seed in range(20)]
-    at_random = [math.log10(float(RandomSampler(SPACE, {}).suggest([], seed)["learning_rate"])) for seed in range(20)]
+
+    def rates_of(sampler: Sampler, past: list[Finished]) -> list[float]:
+        suggested = (sampler.suggest(past, number=1, seed=seed)["learning_rate"] for seed in range(20))
+        return [math.log10(float(rate)) for rate in suggested]
+
+    rates, at_random = rates_of(sampler, past), rates_of(RandomSampler(SPACE, {}), [])
     assert sum(abs(rate + 2) for rate in rates) < 0.6 * sum(abs(rate + 2) for rate in at_random)
 
 
@@ -355,10 +361,10 @@ def test_tpe_takes_trials_of_a_space_that_was_edited_since() -> None:
         },
         training={"learning_rate": Float(low=1e-3, high=1e-2, log=True, default=1e-3)},
     )
-    assert edited.problems(TpeSampler(edited, {}).suggest(history(20), 1)) == []
+    assert edited.problems(TpeSampler(edited, {}).suggest(history(20), number=1, seed=1)) == []
 
 
 def test_tpe_takes_trials_that_diverged_or_never_trained() -> None:
     default = SPACE.default()
     past = [Finished(configuration=default, scores=scores, is_complete=False) for scores in ((), (math.nan,), (0.1, math.nan))]
-    assert SPACE.problems(TpeSampler(SPACE, {}).suggest(past * 4, 1)) == []
+    assert SPACE.problems(TpeSampler(SPACE, {}).suggest(past * 4, number=1, seed=1)) == []

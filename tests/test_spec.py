@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import random
 import re
@@ -73,7 +74,7 @@ def test_ready_studies_are_valid(path: Path) -> None:
 
 def test_everything_left_out_is_filled_in() -> None:
     study = parse(MINIMAL)
-    assert study.as_data() == {
+    assert study.model_dump() == {
         "name": "mine",
         "dataset": {
             "name": "digits",
@@ -84,7 +85,7 @@ def test_everything_left_out_is_filled_in() -> None:
             "fraction": 1.0,
         },
         "arms": {"cnn": {"architecture": "cnn", "space": "cnn", "fixed": {}}},
-        "objectives": ["max val_accuracy", "min parameters"],
+        "objectives": ("max val_accuracy", "min parameters"),
         "budget": {"trials": 4, "max_epochs": 3},
         "search": {"sampler": "tpe", "allocation": "equal", "seed": 0},
         "stopping": {"rule": "asha", "grace_epochs": 1, "reduction_factor": 3},
@@ -212,6 +213,91 @@ def test_the_id_changes_with_the_content(change: str, line: str) -> None:
     assert line in spec.differences(study, changed)
 
 
+def test_grids_leave_other_studies_as_they_were() -> None:
+    """Ids and stored files from before there were grids."""
+    study = parse(MINIMAL)
+    assert json.loads(study.canonical())["search"] == {"sampler": "tpe", "allocation": "equal", "seed": 0}
+    assert "grid_points" not in study.to_yaml()
+    assert spec.parse_stored(study.to_yaml(), "stored").study_id == study.study_id
+
+
+def test_a_grid_has_three_points_unless_it_says_otherwise() -> None:
+    study = parse(MINIMAL + "search: {sampler: grid}\n")
+    assert study.search.grid_points == 3
+    assert "grid_points: 3" in study.to_yaml()
+    assert parse(study.to_yaml()) == spec.parse_stored(study.to_yaml(), "stored") == study
+    assert parse(MINIMAL + "search: {sampler: grid, grid_points: 3}\n").study_id == study.study_id
+    other = parse(MINIMAL + "search: {sampler: grid, grid_points: 5}\n")
+    assert other.study_id != study.study_id
+    assert spec.differences(study, other) == ["search.grid_points: 3 -> 5"]
+    assert other.grid_of("cnn") is not None
+    assert parse(MINIMAL).grid_of("cnn") is None
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [
+        (
+            "{sampler: tpe, grid_points: 3}",
+            "only a grid has them, and the sampler is tpe. Leave them out, or write sampler: grid.",
+        ),
+        ("{grid_points: 3}", "only a grid has them, and the sampler is tpe."),
+        ("{sampler: grid, grid_points: 1}", "1 is outside its range; allowed: at least 2."),
+        ("{sampler: grid, grid_points: 0}", "0 is outside its range; allowed: at least 2."),
+        ("{sampler: grid, grid_points: 101}", "101 is outside its range; allowed: at most 100."),
+        ("{sampler: grid, grid_points: 2.5}", "2.5 is a number; allowed: a whole number."),
+        ("{sampler: grid, grid_points: true}", "true is a truth value; allowed: a whole number."),
+    ],
+)
+def test_points_of_a_grid(search: str, said: str) -> None:
+    found = fault(MINIMAL + f"search: {search}\n")
+    assert found.startswith("line 6: search.grid_points: ")
+    assert said in found
+
+
+def test_a_misspelt_sampler_is_the_only_fault() -> None:
+    assert "search.sampler: 'gird' is not one of its values. Did you mean 'grid'?" in fault(
+        MINIMAL + "search: {sampler: gird, grid_points: 3}\n"
+    )
+
+
+SMALL = """\
+name: mine
+dataset: {name: digits}
+arms:
+  small:
+    architecture: resnet
+    space: resnet_published
+    fixed: {variant: "18", optimizer: adam, schedule: cosine, batch_size: 32}
+  large: {architecture: cnn}
+budget: {trials: TRIALS, max_epochs: 3}
+search: {sampler: grid, grid_points: POINTS}
+"""
+
+
+@pytest.mark.parametrize(
+    ("points", "size", "default", "most"),
+    [
+        (2, 4, "one trial more", 11),  # learning rates x label smoothings, the default rate not among them
+        (4, 16, "one of them", 33),  # the rates are powers of ten, among them the default
+    ],
+)
+def test_more_trials_than_points_are_refused(points: int, size: int, default: str, most: int) -> None:
+    text = SMALL.replace("POINTS", str(points))
+    assert parse(text.replace("TRIALS", str(most))).budget.trials == most
+    share = most // 2 + 1
+    assert fault(text.replace("TRIALS", str(most + 1))) == (
+        f"line 9: budget.trials: arm 'small' would get {share} trials, but its grid has {size} points; its default configuration "
+        f"is {default}. Allowed: at most {most} trials in all. Lower it, raise search.grid_points, or fix fewer knobs."
+    )
+
+
+def test_faults_of_an_arm_hide_its_grid() -> None:
+    wrong = SMALL.replace("POINTS", "2").replace("TRIALS", "100")
+    for old, new in (("architecture: resnet", "architecture: 3"), ("space: resnet_published", "space: [a]"), ("adam", "adma")):
+        assert not [text for text in faults(wrong.replace(old, new)) if "budget" in text]
+
+
 def fixed_values(arm: str) -> st.SearchStrategy[dict[str, Any]]:
     """Fixed values of an arm: any knobs of its space that need no other, anywhere in their range."""
     space = catalog.load("space", arm)
@@ -244,7 +330,7 @@ def contents(draw: st.DrawFn) -> dict[str, Any]:
         "search": st.fixed_dictionaries(
             {},
             optional={
-                "sampler": st.sampled_from(["tpe", "random"]),
+                "sampler": st.sampled_from(["tpe", "random", "qmc"]),
                 "recipe": st.just("augmentation"),
                 "seed": st.integers(0, 2**63 - 1),
             },

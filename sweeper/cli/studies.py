@@ -121,6 +121,7 @@ def check(study_file: Path, as_json: bool) -> None:
                 "parameters": measure.trainable_parameters(model),
                 "macs": measure.count_macs(model),
             }
+            | ({} if (grid := study.grid_of(name)) is None else {"grid_points": grid.size})
         )
     if faults:
         raise StudyFileError(study_file, faults)
@@ -155,7 +156,7 @@ def check(study_file: Path, as_json: bool) -> None:
         f"{counted(study.budget.trials, 'trial')} of at most {counted(study.budget.max_epochs, 'epoch')}: "
         f"up to {counted(study.budget.trials * study.budget.max_epochs, 'epoch')} ({stopping})"
     )
-    columns = ["arm", "architecture", "trials", "knobs", "parameters", "macs"]
+    columns = list(arms[0])
     table("arms, each at its default configuration", columns, [[arm[column] for column in columns] for arm in arms])
 
 

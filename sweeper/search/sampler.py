@@ -1,7 +1,8 @@
-"""Samplers: the next configuration of an arm, as a pure function of (space, history, seed).
+"""Samplers: the next configuration of an arm, as a pure function of (space, history, number, seed).
 
-``random`` draws every knob on its own. ``tpe`` asks Optuna: the history of the arm is told once, and every question goes to a
-fresh sampler with its own seed, so the answer depends on the history and the seed alone, live or folded from a ledger.
+``random`` draws every knob on its own. ``qmc`` and ``grid`` (see `sweeper.search.points`) have laid their points out in
+advance: a trial's number says which one it gets. ``tpe`` asks Optuna: the history of the arm is told once, and every question
+goes to a fresh sampler with its own seed. So the answer is the same live or folded from a ledger.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from sweeper.space import Choice, Configuration, Float, Int, Knob, Space, Value, is_active
+from sweeper.grid import Grid
+from sweeper.search.points import GridSampler, QmcSampler, value_at
+from sweeper.space import Choice, Configuration, Float, Int, Knob, Space, Value
+from sweeper.spec import StudySpec
+from sweeper.streams import seed_of
 
 STARTUP_TRIALS = 5
 """Finished trials of an arm before ``tpe`` stops drawing at random: few, because a budget is split over arms."""
@@ -34,6 +39,19 @@ class Finished:
     is_complete: bool
 
 
+class Sampler(Protocol):
+    """What a search asks for configurations."""
+
+    def suggest(self, history: Sequence[Finished], *, number: int, seed: int) -> Configuration:
+        """The configuration of a trial.
+
+        Args:
+            history: The arm's finished trials in the order they finished; from call to call it may only grow.
+            number: The trial's number in its arm, from 1; 0 is the default configuration, which no sampler is asked for.
+            seed: Of this question.
+        """
+
+
 class RandomSampler:
     """Every active knob drawn on its own: uniform, or log-uniform where the knob is logarithmic."""
 
@@ -41,14 +59,10 @@ class RandomSampler:
         self._space = space
         self._fixed = fixed
 
-    def suggest(self, history: Sequence[Finished], seed: int) -> Configuration:
-        """A configuration; `history` plays no part."""
+    def suggest(self, history: Sequence[Finished], *, number: int, seed: int) -> Configuration:
+        """As `Sampler.suggest`; only `seed` plays a part."""
         generator = np.random.default_rng(seed)
-        configuration: Configuration = dict(self._fixed)
-        for name, knob in self._space.knobs.items():
-            if name not in configuration and is_active(knob, configuration, configuration):
-                configuration[name] = _draw(knob, generator)
-        return configuration
+        return self._space.fill(self._fixed, lambda _, knob: _draw(knob, generator))
 
 
 class TpeSampler:
@@ -69,13 +83,8 @@ class TpeSampler:
         self._study = optuna.create_study(direction="maximize")
         self._told = 0
 
-    def suggest(self, history: Sequence[Finished], seed: int) -> Configuration:
-        """The next configuration.
-
-        Args:
-            history: The arm's finished trials in the order they finished; from call to call it may only grow.
-            seed: Of this question.
-        """
+    def suggest(self, history: Sequence[Finished], *, number: int, seed: int) -> Configuration:
+        """As `Sampler.suggest`; `number` plays no part."""
         import warnings
 
         import optuna
@@ -89,10 +98,7 @@ class TpeSampler:
                 seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True
             )
         asked = self._study.ask()
-        configuration: Configuration = dict(self._fixed)
-        for name, knob in self._space.knobs.items():
-            if name not in configuration and is_active(knob, configuration, configuration):
-                configuration[name] = _ask(asked, name, knob)
+        configuration = self._space.fill(self._fixed, lambda name, knob: _ask(asked, name, knob))
         # The question itself must leave no trace: a failed trial plays no part in later answers.
         self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
         return configuration
@@ -117,8 +123,18 @@ class TpeSampler:
         )
 
 
-SAMPLERS: dict[str, type[RandomSampler] | type[TpeSampler]] = {"random": RandomSampler, "tpe": TpeSampler}
-"""By the name a study uses."""
+def sampler_of(spec: StudySpec, arm: str, space: Space) -> Sampler:
+    """The sampler a study names, for one of its arms and that arm's search space."""
+    fixed, sampler = spec.arms[arm].fixed, spec.search.sampler
+    if sampler == "random":
+        return RandomSampler(space, fixed)
+    if sampler == "tpe":
+        return TpeSampler(space, fixed)
+    seed = seed_of(spec.search.seed, arm, sampler)
+    if sampler == "qmc":
+        return QmcSampler(space, fixed, seed)
+    assert spec.search.grid_points is not None
+    return GridSampler(Grid(space, fixed, spec.search.grid_points), seed)
 
 
 def _draw(knob: Knob, generator: np.random.Generator) -> Value:
@@ -126,14 +142,7 @@ def _draw(knob: Knob, generator: np.random.Generator) -> Value:
         return knob.options[int(generator.integers(len(knob.options)))]
     if isinstance(knob, Int) and not knob.log:
         return int(generator.integers(knob.low, knob.high, endpoint=True))
-    assert isinstance(knob, Float | Int)
-    if isinstance(knob, Int):
-        # Half a step more on each side, so that the first and the last whole number are as likely as their neighbours.
-        exponent = generator.uniform(math.log(knob.low - 0.5), math.log(knob.high + 0.5))
-        return min(max(round(math.exp(exponent)), knob.low), knob.high)
-    if knob.log:
-        return min(max(math.exp(generator.uniform(math.log(knob.low), math.log(knob.high))), knob.low), knob.high)
-    return float(generator.uniform(knob.low, knob.high))
+    return value_at(knob, generator.random())
 
 
 def _ask(trial: Any, name: str, knob: Knob) -> Value:

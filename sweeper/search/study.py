@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 
 from sweeper.records import Event, Kind, Reason, Stage, Status, trial_name
 from sweeper.search import allocation, repetition
-from sweeper.search.sampler import SAMPLERS, Finished, RandomSampler, TpeSampler
+from sweeper.search.sampler import Finished, Sampler, sampler_of
 from sweeper.search.stopping import Rungs
 from sweeper.space import Configuration, Space
 from sweeper.spec import StudySpec
@@ -90,7 +90,7 @@ class Search:
         self._counts = dict.fromkeys(spec.arms, 0)
         self._waiting: dict[str, None] = {}
         self._planned: dict[str, Trial] = {}
-        self._samplers: dict[str, RandomSampler | TpeSampler] = {}
+        self._samplers: dict[str, Sampler] = {}
 
     # ------------------------------------------------------------------------------------------------------- questions
 
@@ -261,11 +261,11 @@ class Search:
         return allocation.equal(self._counts, {arm: self.spec.trials_of(arm) for arm in self.spec.arms})
 
     def _configuration(self, arm: str, number: int) -> Configuration:
-        space, fixed = self.spaces[arm], self.spec.arms[arm].fixed
+        space = self.spaces[arm]
         if number == 0:
-            return space.default(fixed)
+            return space.default(self.spec.arms[arm].fixed)
         if arm not in self._samplers:
-            self._samplers[arm] = SAMPLERS[self.spec.search.sampler](space, fixed)
+            self._samplers[arm] = sampler_of(self.spec, arm, space)
         history = [
             Finished(
                 configuration=self.trials[name].configuration,
@@ -274,7 +274,8 @@ class Search:
             )
             for name in self.finished[arm]
         ]
-        return self._samplers[arm].suggest(history, seed_of(self.spec.search.seed, arm, number, "suggest"))
+        seed = seed_of(self.spec.search.seed, arm, number, "suggest")
+        return self._samplers[arm].suggest(history, number=number, seed=seed)
 
     def _suggested(self, trial: Trial, attempt: int) -> Event:
         return Event(

@@ -91,7 +91,7 @@ def _announcement(stored: StudyStore, planned: Sequence[Repetition], *, num_know
     from sweeper.cli._shared import counted
 
     if not planned:
-        return f"nothing new to repeat; left of what was asked for before: {counted(num_known, 'repetition')}"
+        return f"going on with {counted(num_known, 'repetition')} asked for before" if num_known else "nothing new to repeat"
     parents = list(dict.fromkeys(repetition.parent for repetition in planned))
     seconds = expected_seconds(results_of(stored), [(repetition.parent, repetition.max_epochs) for repetition in planned])
     if seconds is None:

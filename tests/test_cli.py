@@ -39,6 +39,7 @@ stopping: {rule: asha, grace_epochs: 1, reduction_factor: 3}
 """
 
 COMMANDS = [
+    "ablate",
     "benchmark",
     "check",
     "describe",
@@ -143,8 +144,8 @@ def test_the_version_is_printed(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["lanch", "x"], "unknown command 'lanch'. Did you mean 'launch'? Allowed: benchmark, check, describe"),
-        (["frobnicate"], "unknown command 'frobnicate'. Allowed: benchmark, check, describe"),
+        (["lanch", "x"], "unknown command 'lanch'. Did you mean 'launch'? Allowed: ablate, benchmark, check"),
+        (["frobnicate"], "unknown command 'frobnicate'. Allowed: ablate, benchmark, check"),
         (["--frob"], "No such option"),
         (["status", "--jsn", "x"], "No such option"),
         (["status"], "Missing argument 'STUDY'"),
@@ -361,9 +362,13 @@ def test_repetitions_are_not_counted_as_trials_of_the_search(run: Run, tmp_path:
     spec = parse(STUDY)
     folder = tmp_path / "results" / "made"
     log = make_study(folder, spec)
-    before = {command: run(*command.split(), "--json")[1] for command in ("status made", "pareto made")}
+    before = {command: json.loads(run(*command.split(), "--json")[1]) for command in ("status made", "pareto made")}
     repeat(folder, spec, log)
-    after = {command: run(*command.split(), "--json")[1] for command in ("status made", "pareto made")}
+    after = {command: json.loads(run(*command.split(), "--json")[1]) for command in ("status made", "pareto made")}
+    assert sum(before["status made"].pop("repetitions").values()) == 0
+    assert sum(after["status made"].pop("repetitions").values()) == 2
+    assert before["status made"].pop("is_finished")
+    assert not after["status made"].pop("is_finished"), "a repetition is left"
     assert after == before
     code, out, err = run("plot", "made", "--json")
     assert (code, err) == (0, "")

@@ -25,6 +25,7 @@ import yaml
 from sweeper import runner
 from sweeper.errors import DatasetError, InputError, ResultsFolderError, StudyLockedError, SweeperError
 from sweeper.records import Event, Kind, Reason, Stage, Status
+from sweeper.search import repetition
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec, parse
 from sweeper.store import StudyStore
@@ -144,6 +145,27 @@ class TestOnOneRay:
         changed = spec.model_copy(update={"budget": spec.budget.model_copy(update={"max_epochs": 9})})
         with pytest.raises(InputError, match=r"budget\.max_epochs: 4 -> 9"):
             runner.launch(changed, tmp_path)
+
+    def test_trials_are_repeated_with_paired_seeds_and_launching_again_repeats_nothing(self, data: Path, tmp_path: Path) -> None:
+        spec = study(data, trials=2, epochs=2)
+        arms = {"one": spec.arms["cnn"], "two": spec.arms["cnn"]}
+        spec = spec.model_copy(update={"arms": arms})
+        runner.launch(spec, tmp_path)
+
+        def repeat(search: Search) -> list[repetition.Repetition]:
+            return repetition.plan(search, ["defaults"], 2)
+
+        outcome = runner.launch(spec, tmp_path, repeat=repeat)
+        assert outcome.search.is_finished
+        trials, _ = rows_of(outcome.folder)
+        repeated = {trial["trial"]: trial for trial in trials if trial["stage"] == Stage.ABLATION}
+        assert sorted(repeated) == ["one-00000-s1", "one-00000-s2", "two-00000-s1", "two-00000-s2"]
+        assert all(trial["status"] == Status.COMPLETED and trial["epoch"] == 2 for trial in repeated.values())
+        assert {(trial["parent"], trial["seed"]) for trial in repeated.values()} == {
+            (f"{arm}-00000", seed) for arm in arms for seed in (1, 2)
+        }
+        assert len({trial["val_loss"] for trial in repeated.values()}) == 4, "another seed or arm begins with other weights"
+        assert runner.launch(spec, tmp_path, repeat=repeat).was_finished
 
     @pytest.mark.parametrize(
         ("fixed", "reason", "detail"),

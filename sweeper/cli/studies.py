@@ -320,7 +320,7 @@ def _status(stored: StudyStore) -> dict[str, Any]:
         "trials": counts,
         "repetitions": repetitions,
         "arms": arms,
-        "epochs": epoch_table.num_rows,
+        "epochs": epoch_table["stage"].to_pylist().count(Stage.SEARCH),
         "objective": f"{goal} {column}",
         "best": None
         if best is None

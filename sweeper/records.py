@@ -116,6 +116,9 @@ class Event:
     macs: int | None = column("multiply-accumulates of one forward pass on one image; FLOPs are twice that")
     latency_ms: float | None = column("forward pass, batch 1, median; measured in the confirm stage only", "ms")
     latency_ms_batch32: float | None = column("forward pass, batch 32, median; confirm stage only", "ms")
+    dataset: str | None = column(
+        "what it was trained and validated on: the dataset's name and options and the number of images, as a JSON object"
+    )
     device: str | None = column("what the worker computed on")
     worker: str | None = column("host and process that computed it")
     is_program_reused: bool | None = column("whether an already compiled program was used again")
@@ -147,7 +150,7 @@ TRIAL_COLUMNS = (
     "study_id", "trial", "arm", "architecture", "number", "stage", "parent", "seed", "attempt", "status", "reason",
     "configuration", "max_epochs", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate",
     "import_s", "build_s", "train_s", "evaluate_s", "checkpoint_s", "wait_s", "peak_memory_mb", "parameters", "macs",
-    "latency_ms", "latency_ms_batch32", "device", "versions", "commit", "detail",
+    "latency_ms", "latency_ms_batch32", "dataset", "device", "versions", "commit", "detail",
 )  # fmt: skip
 """The table of trials: one row per trial. Metrics are those of the LAST epoch, times are sums over all epochs, memory is the
 maximum. `BEST_COLUMNS` are added behind them."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
+import json
 import logging
 import os
 import signal
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,9 @@ def launch(
         slots = nodes.slots(spec.resources)
         if not is_private:
             nodes.check_results(Path(results), spec.resources)
+        constants = {"study_id": spec.study_id, "commit": _commit(), "dataset": _describe(spec, dataset)}
+        trainable = _trainable(spec, dataset, folder)
+        del dataset  # the only copy of the arrays on this machine is now the one in the object store
         if not study.exists:
             study.create(spec.to_yaml())
         detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": _versions()}
@@ -109,7 +113,7 @@ def launch(
                 search.apply(planned)
                 ledger.append(planned)
             ledger.commit()
-            is_interrupted = _run(spec, search, ledger, dataset, folder, slots, max_concurrent, watch)
+            is_interrupted = _run(spec, search, ledger, trainable, constants, folder, slots, max_concurrent, watch)
             ledger.compact(min_parts=64)
             tables.write_tables(folder, study.read())
     return Outcome(folder=folder, was_finished=False, is_interrupted=is_interrupted, search=search)
@@ -138,32 +142,12 @@ def check_same(spec: StudySpec, study: store.StudyStore) -> None:
         )
 
 
-def _run(
-    spec: StudySpec,
-    search: Search,
-    ledger: store.Ledger,
-    dataset: Dataset,
-    folder: Path,
-    slots: int,
-    max_concurrent: int | None,
-    watch: Callable[[Search, Event | None], None],
-) -> bool:
-    """Drive the study on a running Ray, where `slots` trials fit at once; whether a signal ended it."""
+def _trainable(spec: StudySpec, dataset: Dataset, folder: Path) -> Any:
+    """What Tune runs on a worker; the data are in the object store, where each node holds them once."""
     from ray import tune
 
-    from sweeper.tune import CallbackAdapter, Context, SchedulerAdapter, SearcherAdapter, Session, TrialActor
+    from sweeper.tune import Context, TrialActor
 
-    # One more than run at once, so that a worker that becomes free finds its next trial waiting; where fewer are to run than
-    # fit, nothing but this number keeps Tune from starting the waiting one as well.
-    most_live = min(slots + 1, max_concurrent or slots + 1)
-    session = Session(
-        search,
-        ledger,
-        folder / "checkpoints",
-        most_live,
-        lambda event: watch(search, event),
-        {"study_id": spec.study_id, "commit": _commit()},
-    )
     context = Context(
         train=dataset.train,
         validation=dataset.validation,
@@ -173,9 +157,32 @@ def _run(
         checkpoints=(folder / "checkpoints").resolve(),
     )
     resources = {"cpu": spec.resources.cpus_per_trial, "gpu": spec.resources.gpus_per_trial}
+    return tune.with_resources(tune.with_parameters(TrialActor, context=context), resources)
+
+
+def _run(
+    spec: StudySpec,
+    search: Search,
+    ledger: store.Ledger,
+    trainable: Any,
+    constants: Mapping[str, str | None],
+    folder: Path,
+    slots: int,
+    max_concurrent: int | None,
+    watch: Callable[[Search, Event | None], None],
+) -> bool:
+    """Drive the study on a running Ray, where `slots` trials fit at once; whether a signal ended it."""
+    from ray import tune
+
+    from sweeper.tune import CallbackAdapter, SchedulerAdapter, SearcherAdapter, Session
+
+    # One more than run at once, so that a worker that becomes free finds its next trial waiting; where fewer are to run than
+    # fit, nothing but this number keeps Tune from starting the waiting one as well.
+    most_live = min(slots + 1, max_concurrent or slots + 1)
+    session = Session(search, ledger, folder / "checkpoints", most_live, lambda event: watch(search, event), constants)
     with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as storage, _tune_environment(slots), _terminate() as was_signalled:
         tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(TrialActor, context=context), resources),
+            trainable,
             tune_config=tune.TuneConfig(
                 search_alg=SearcherAdapter(session), scheduler=SchedulerAdapter(session), num_samples=-1, reuse_actors=True
             ),
@@ -302,6 +309,11 @@ def _terminate() -> Iterator[Callable[[], bool]]:
     finally:
         signal.signal(signal.SIGTERM, before)
         signal.signal(signal.SIGINT, before_interrupt)
+
+
+def _describe(spec: StudySpec, dataset: Dataset) -> str:
+    sizes = {"train_images": len(dataset.train), "validation_images": len(dataset.validation)}
+    return json.dumps({**spec.dataset.model_dump(mode="json"), **sizes})
 
 
 def _versions() -> dict[str, str]:

@@ -38,7 +38,7 @@ _FACTS = (
 )
 """Known when a trial is suggested."""
 
-_LATEST = ("parameters", "macs", "latency_ms", "latency_ms_batch32", "device", "versions", "commit")
+_LATEST = ("parameters", "macs", "latency_ms", "latency_ms_batch32", "dataset", "device", "versions", "commit")
 """Measured once in a while; the newest value counts."""
 
 _LAST_EPOCH = ("epoch", *METRICS, "learning_rate")

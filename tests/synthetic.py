@@ -35,7 +35,13 @@ MORE_ARMS = {
 }
 """Further arms, for crowded pictures."""
 
-DEVICE_FACTS = {"device": "CPU, 2 threads", "versions": '{"keras": "3.15.0"}', "commit": None, "detail": None}
+DEVICE_FACTS = {
+    "dataset": '{"name": "digits"}',
+    "device": "CPU, 2 threads",
+    "versions": '{"keras": "3.15.0"}',
+    "commit": None,
+    "detail": None,
+}
 
 
 def build(

@@ -125,6 +125,8 @@ class TestOnOneRay:
             assert trial["macs"] > 0
             assert trial["study_id"] == spec.study_id
             assert json.loads(trial["configuration"])["width"] == 2
+            trained_on = json.loads(trial["dataset"])
+            assert (trained_on["name"], trained_on["train_images"], trained_on["validation_images"]) == ("arrays", 120, 60)
         assert sum(row["import_s"] is not None for row in epochs) <= 2, "a worker loads the framework once"
         assert any(row["is_program_reused"] for row in epochs), "one structure is compiled once per worker"
         events = StudyStore(outcome.folder).read()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import keras
 
 from architectures._blocks import (
+    batch_normalization,
     check_flag,
     check_image_and_classes,
     check_number,
@@ -60,7 +61,7 @@ def cnn(
         width: Filters of the first block; doubles from block to block.
         convolutions_per_block: Convolutions before each pooling, from 1.
         kernel_size: Side of the convolution window in pixels, from 1.
-        batch_norm: Whether to normalise after each convolution; without it the convolutions have biases.
+        batch_norm: Whether to normalise after each convolution and the hidden dense layer; without it these have biases.
         attention: ``none``, or ``se`` for squeeze-and-excitation at the end of each block.
         squeeze_ratio: Channels per hidden unit of that attention, which keeps at least four, from 1; unused without it.
         dropout: Share of values dropped after each block, 0 to below 1.
@@ -100,6 +101,9 @@ def cnn(
         x = keras.layers.GlobalAveragePooling2D()(x)
     else:
         x = keras.layers.Flatten()(x)
-        x = keras.layers.Dense(dense_units, activation="relu", kernel_initializer="he_normal")(x)
+        # Thousands of inputs that are never negative: a single step of Adam at its default rate moves their sum by several units,
+        # so without normalisation most rectifiers of this layer are shut for good before the first epoch ends.
+        x = keras.layers.Dense(dense_units, use_bias=not batch_norm, kernel_initializer="he_normal")(x)
+        x = keras.layers.ReLU()(batch_normalization(x) if batch_norm else x)
         x = keras.layers.Dropout(dense_dropout)(x)
     return keras.Model(image, logits(x, num_classes), name="cnn")

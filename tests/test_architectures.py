@@ -412,6 +412,19 @@ def test_cnn_default_has_about_a_million_parameters() -> None:
     assert 800_000 < measure.trainable_parameters(model) < 1_100_000
 
 
+def test_the_hidden_layer_of_cnn_survives_its_first_steps() -> None:
+    random.seed(0)
+    model = build("cnn", (32, 32, 1), 7, num_blocks=1, convolutions_per_block=1, width=16, dense_units=64)
+    model.compile(keras.optimizers.Adam(1e-3), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x = images((32, 32, 1), 640)
+    model.fit(x, np.random.default_rng(1).integers(0, 7, 640), batch_size=32, epochs=2, verbose=0, shuffle=False)
+    hidden = next(layer for layer in model.layers if isinstance(layer, keras.layers.Dense)).output
+    rectified = next(layer for layer in reversed(model.layers) if isinstance(layer, keras.layers.Dropout)).input
+    assert rectified.shape == hidden.shape
+    is_active = keras.Model(model.input, rectified).predict(x, verbose=0) > 0
+    assert (is_active.mean(axis=0) > 0.01).mean() > 0.9, "units that are shut for every image learn nothing any more"
+
+
 def test_cnn_se_default_has_about_a_quarter_of_a_million_parameters() -> None:
     function = catalog.load("architecture", "cnn_se")
     model = function((48, 48, 1), 7)

@@ -1,0 +1,138 @@
+"""Tables and figures of the measurements on FER2013, from the results folders of the studies beside this file.
+
+    python benchmarks/fer2013/report.py results benchmarks/fer2013
+
+reads ``results/fer2013_*`` and writes the trials and epochs of all studies as two CSV files, the figures, and ``tables.md``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from sweeper.analysis.results import Results
+from sweeper.analysis.seeds import paired_differences, seeds_table
+from sweeper.cli._shared import results_of, spec_of
+from sweeper.cli.answers import save_figure
+from sweeper.plots.learning_curves import learning_curves
+from sweeper.plots.pareto import pareto
+from sweeper.plots.seed_strip import seed_strip
+from sweeper.store import StudyStore
+
+GUIDE = ("fer2013_guide_full", "fer2013_guide_cnn", "fer2013_guide_large")
+CLAIMS = {
+    "cnn": ("about 1M", "50-56 %"),
+    "resnet": ("about 500K", "52-58 %"),
+    "densenet121": ("about 7M", "52-58 %"),
+    "efficientnet_b0": ("about 4M", "52-58 %"),
+    "cnn_se": ("about 250K", "52-58 %"),
+    "vit": ("about 150K", "52-58 %"),
+}
+"""What the guide says of each network: parameters, and validation accuracy after ten epochs."""
+
+SEARCH = "fer2013_search"
+SEEDS = "fer2013_seeds"
+
+
+def read(results: Path, name: str) -> Results:
+    """The results of one study; its first cnn, trained before its hidden layer was normalised, is an arm of its own."""
+    found = results_of(StudyStore(results / name))
+    if name != GUIDE[0]:
+        return found
+    renamed = {"cnn": "cnn_without_norm"}
+    return dataclasses.replace(
+        found, trials=found.trials.replace({"arm": renamed}), epochs=found.epochs.replace({"arm": renamed})
+    )
+
+
+def together(parts: list[Results], name: str) -> Results:
+    """Several studies as one, their trials told apart by the study."""
+
+    def marked(frame: pd.DataFrame, study: str) -> pd.DataFrame:
+        return frame.assign(trial=study.removeprefix("fer2013_") + "/" + frame["trial"])
+
+    return Results(
+        study=name,
+        objectives=parts[0].objectives,
+        trials=pd.concat([marked(part.trials, part.study) for part in parts], ignore_index=True),
+        epochs=pd.concat([marked(part.epochs, part.study) for part in parts], ignore_index=True),
+    )
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A frame as a Markdown table."""
+    rows = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *frame.astype(object).to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
+
+
+def guide_table(guide: Results) -> pd.DataFrame:
+    """What the guide claims of each network beside what was measured, in order of the time an epoch took per image."""
+    rows = []
+    for trial in guide.trials.to_dict("records"):
+        epochs = guide.epochs[guide.epochs["trial"] == trial["trial"]]
+        images = json.loads(trial["dataset"])["train_images"] if isinstance(trial["dataset"], str) else 28_709
+        claimed_parameters, claimed_accuracy = CLAIMS.get(trial["arm"], ("", ""))
+        rows.append(
+            {
+                "network": trial["arm"],
+                "parameters claimed": claimed_parameters,
+                "measured": f"{trial['parameters']:,.0f}",
+                "MACs": f"{trial['macs'] / 1e6:.1f}M",
+                "training images": f"{images:,}",
+                "accuracy claimed": claimed_accuracy,
+                "epoch 10": f"{trial['val_accuracy']:.1%}",
+                "best epoch": f"{trial['best_val_accuracy']:.1%} ({trial['best_val_accuracy_epoch']:.0f})",
+                "train accuracy": f"{trial['train_accuracy']:.1%}",
+                "fastest epoch, ms per image": epochs["train_s"].min() / images * 1000,
+                "minutes": f"{(trial['train_s'] + trial['evaluate_s'] + trial['build_s']) / 60:.0f}",
+            }
+        )
+    table = pd.DataFrame(rows).sort_values("fastest epoch, ms per image")
+    return table.assign(**{"fastest epoch, ms per image": table["fastest epoch, ms per image"].map("{:.2f}".format)})
+
+
+def search_table(search: Results) -> pd.DataFrame:
+    """Every trial of the search, best first within each arm."""
+    columns = ["trial", "status", "epoch", "val_accuracy", "val_loss", "parameters", "macs", "train_s"]
+    table = search.trials[columns].sort_values(["val_accuracy"], ascending=False)
+    return table.assign(
+        val_accuracy=table["val_accuracy"].map("{:.1%}".format),
+        val_loss=table["val_loss"].map("{:.3f}".format),
+        parameters=table["parameters"].map("{:,.0f}".format),
+        macs=table["macs"].map(lambda value: f"{value / 1e6:.1f}M"),
+        train_s=table["train_s"].map("{:.0f}".format),
+    )
+
+
+def main(results: Path, out: Path) -> None:
+    """Write everything."""
+    guide = together([read(results, name) for name in GUIDE], "FER2013, the guide's protocol")
+    seeds, search = read(results, SEEDS), read(results, SEARCH)
+    figures = out / "figures"
+    save_figure(learning_curves(guide), figures, "guide_learning_curves")
+    save_figure(pareto(guide), figures, "guide_pareto_parameters")
+    save_figure(pareto(guide, x="macs"), figures, "guide_pareto_macs")
+    save_figure(learning_curves(search), figures, "search_learning_curves")
+    save_figure(pareto(search), figures, "search_pareto_parameters")
+    save_figure(seed_strip(seeds), figures, "seed_strip")
+    whole = together([read(results, name) for name in (*GUIDE, SEEDS, SEARCH)], "all")
+    whole.trials.to_csv(out / "trials.csv", index=False)
+    whole.epochs.drop(columns=["worker"]).to_csv(out / "epochs.csv", index=False)
+    pairs = paired_differences(seeds)[["first", "second", "n", "difference", "low", "high", "p", "p_holm"]]
+    parts = {
+        "The guide's protocol": guide_table(guide),
+        "Seeds": seeds_table(seeds).drop(columns="unfinished").round(4),
+        "Paired differences": pairs.round(4),
+        "Search": search_table(search),
+    }
+    ids = "".join(f"- `{name}`: {spec_of(StudyStore(results / name)).study_id}\n" for name in (*GUIDE, SEEDS, SEARCH))
+    text = "\n\n".join(f"## {title}\n\n{markdown(table)}" for title, table in parts.items())
+    (out / "tables.md").write_text(f"# Tables\n\nWritten by `report.py`. Studies:\n\n{ids}\n{text}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

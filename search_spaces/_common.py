@@ -21,7 +21,7 @@ TRANSFORMER: Mapping[str, Knob] = {
     "optimizer": Choice("adamw", "adam"),
     "learning_rate": Float(low=1e-4, high=1e-2, log=True, default=1e-3),
     "schedule": Choice("cosine", "constant"),
-    "warmup_epochs": Int(low=0, high=5, default=0),
+    "warmup_epochs": Int(low=0, high=5, default=0).when(schedule=("cosine", "constant")),
     "batch_size": Choice(32, 64, 128),
     "weight_decay": Float(low=1e-4, high=3e-1, log=True, default=5e-2).when(optimizer="adamw"),
     "label_smoothing": Float(low=0.0, high=0.2, default=0.0),

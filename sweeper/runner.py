@@ -27,7 +27,7 @@ from sweeper.records import Event, Kind
 from sweeper.search import repetition
 from sweeper.search.repetition import Repetition
 from sweeper.search.study import Search
-from sweeper.spec import StudySpec, differences, parse_stored
+from sweeper.spec import DatasetSpec, StudySpec, differences, parse_stored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def launch(
     folder = store.study_folder(Path(results), spec.name)
     study = store.StudyStore(folder)
     if study.exists:
-        check_same(spec, study)
+        spec = check_same(spec, study)
     search = Search(spec)
     if study.exists and search.fold(study.read()).is_finished and not repeat(search):
         # Once more: a driver killed after its last commit left the tables as they were before it.
@@ -130,16 +130,26 @@ def load_dataset(spec: StudySpec) -> Dataset:
     return dataset
 
 
-def check_same(spec: StudySpec, study: store.StudyStore) -> None:
-    """Raise `InputError` unless the stored study is the one asked for."""
+def check_same(spec: StudySpec, study: store.StudyStore) -> StudySpec:
+    """The stored study, which keeps its identity, once it is found to be the one asked for.
+
+    An option of the dataset that it lacks, because it began before there was such an option, is at its default.
+
+    Raises:
+        InputError: It is another study; what differs is listed.
+    """
     stored = parse_stored(study.study_yaml(), study.folder / "study.yaml")
-    changed = differences(stored, spec)
+    parameters = catalog.parameters("dataset", spec.dataset.name)
+    defaults = {name: option.default for name, option in parameters.items() if option.default != catalog.Parameter.REQUIRED}
+    dataset = DatasetSpec(name=stored.dataset.name, **{**defaults, **stored.dataset.options})
+    changed = differences(stored.model_copy(update={"dataset": dataset}), spec)
     if changed:
         listed = "\n".join(f"  - {line}" for line in changed)
         raise InputError(
             f"{study.folder} holds another study named '{spec.name}'. What differs (stored -> asked for):\n{listed}\n"
             "Results of two studies cannot be mixed. Give the new one another name, or another --results folder."
         )
+    return stored
 
 
 def _trainable(spec: StudySpec, dataset: Dataset, folder: Path) -> Any:

@@ -221,8 +221,15 @@ class Space:
         return f"it has no meaning with {parent}={wrong[0]!r}; write .when({parent}=({allowed}))." if wrong else None
 
     def with_recipe(self, recipe: Space) -> Space:
-        """This space with the training knobs of another one added; where both have a knob, the other's counts."""
-        return dataclasses.replace(self, training={**self.training, **recipe.training})
+        """This space with the training knobs of another one added; where both have a knob, the other's counts.
+
+        A knob of this space that depends on one of the other keeps the conditions that can still be met; without any it goes.
+
+        Raises:
+            KnobError: What came out is no space: see the class.
+        """
+        own = {name: kept for name, knob in self.training.items() if (kept := _possible(knob, recipe.training)) is not None}
+        return dataclasses.replace(self, training={**own, **recipe.training})
 
     @property
     def knobs(self) -> dict[str, Knob]:
@@ -277,3 +284,12 @@ def is_active(knob: Knob, configuration: Mapping[str, Value], existing: Mapping[
         return True
     parent, values = knob.condition
     return parent in existing and configuration.get(parent) in values
+
+
+def _possible(knob: Knob, parents: Mapping[str, Knob]) -> Knob | None:
+    """The knob under those of its conditions that a new parent can meet; None when there are none left."""
+    if knob.condition is None or knob.condition[0] not in parents:
+        return knob
+    name, values = knob.condition
+    left = tuple(value for value in values if parents[name].problem(value) is None)
+    return knob.when(**{name: left}) if left else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from sweeper import budget as budgets
 from sweeper import catalog, grid
-from sweeper.errors import did_you_mean, unknown
+from sweeper.errors import KnobError, did_you_mean, unknown
 from sweeper.records import METRICS, OBJECTIVES
 from sweeper.space import TRAINING, Choice, Knob, Space, Value
 from sweeper.strict_yaml import Place
@@ -117,7 +117,11 @@ def _check_arm(name: str, arm: dict[str, Any], recipe: str | None) -> Iterator[F
             f"space '{space_name}' belongs to architecture '{space.architecture}', not '{architecture}'.",
         )
         return
-    space = _with_recipe(space, recipe)
+    try:
+        space = _with_recipe(space, recipe)
+    except KnobError as error:
+        yield ("search", "recipe"), f"recipe '{recipe}' does not go with the space of arm '{name}': {error}"
+        return
     if not isinstance(fixed, dict):
         return
     known: dict[str, Knob | None] = {**dict.fromkeys(arguments), **TRAINING, **space.knobs}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,24 @@ stopping: {rule: none}
 """
 
 
-def make(folder: Path, *, seeds: int = 0, max_events: int | None = None) -> None:
+BEST = ["cnn-00002", "vit-00001"]
+"""The best of each arm by the values `value` gives."""
+
+
+def value(trial: str, epoch: int) -> float:
+    """The objective of a trial's epoch; those of one number tie, and then size decides."""
+    if trial.startswith("failing"):
+        return float("nan")
+    return 0.1 * epoch + {"cnn-00002": 0.03, "vit-00001": 0.04}.get(trial.partition("-s")[0], 0.01)
+
+
+def make(folder: Path, *, seeds: int = 0, max_events: int | None = None, parents: Sequence[str] = (), curve: Any = value) -> None:
     """A study without Ray: its search, then as many seeds of the best trials."""
     spec = parse(STUDY)
-    clock = VirtualClock(
-        Search(spec), 2, lambda trial, epoch: 0.1 * epoch + 0.01 * (sum(map(ord, trial)) % 9), lambda trial: 1.0 + len(trial) % 3
-    )
+    clock = VirtualClock(Search(spec), 2, curve, lambda trial: 1.0 + len(trial) % 3)
     clock.run(max_events)
     if seeds:
-        clock.record(repetition.event(repetition.plan(clock.search, ["best"], seeds)))
+        clock.record(repetition.event(repetition.plan(clock.search, parents or BEST, seeds)))
         clock.run()
     store = StudyStore(folder)
     store.create(spec.to_yaml())
@@ -48,9 +58,8 @@ def make(folder: Path, *, seeds: int = 0, max_events: int | None = None) -> None
 def _measured(event: Event, search: Search) -> Event:
     trial = search.trials[event.trial or ""]
     build = 10.0 if event.epoch == 1 else None
-    return event.replace(
-        stage=trial.stage, parent=trial.parent, seed=trial.seed, train_s=20.0, evaluate_s=4.0, checkpoint_s=1.0, build_s=build
-    )
+    seconds = {"build_s": build, "train_s": 20.0, "evaluate_s": 4.0, "checkpoint_s": 1.0}
+    return event.replace(stage=trial.stage, parent=trial.parent, seed=trial.seed, parameters=1000 - trial.number, **seconds)
 
 
 @pytest.fixture
@@ -114,7 +123,7 @@ def test_status_counts_repetitions_apart_and_knows_those_to_come(run: Run, tmp_p
     assert facts["is_finished"]
     search = Search(parse(STUDY)).fold(StudyStore(folder).read())
     with StudyStore(folder).drive({}, study_id="x") as ledger:
-        ledger.append(repetition.event(repetition.plan(search, ["best"], 3)))
+        ledger.append(repetition.event(repetition.plan(search, BEST, 3)))
     facts = json.loads(run("status", "made", "--json")[1])
     assert facts["repetitions"]["pending"] == 6
     assert facts["trials"]["completed"] == 6
@@ -157,6 +166,37 @@ def test_an_unfinished_search_is_finished_first(run: Run, tmp_path: Path) -> Non
     assert code == 2
     assert "of its search left" in err
     assert "sweeper resume" in err
+
+
+def test_the_best_are_those_the_study_itself_calls_best_ties_included(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "results" / "made", curve=lambda trial, epoch: 0.1 * epoch)  # all tie; the highest number is the smallest
+    facts = json.loads(run("status", "made", "--json")[1])
+    assert facts["best"]["trial"] == "cnn-00002"
+    assert "repeating cnn-00002, vit-00002" in _announced(run, tmp_path)
+
+
+def test_repetitions_that_all_failed_are_a_table_and_no_mistake_of_the_user(run: Run, tmp_path: Path) -> None:
+    def curve(trial: str, epoch: int) -> float:
+        return float("nan") if "-s" in trial else 0.1 * epoch
+
+    make(tmp_path / "results" / "made", seeds=2, parents=["cnn-00000"], curve=curve)
+    code, out, err = run("ablate", "made", "--trial", "cnn-00000", "--seeds", 2, "--json")
+    assert code == 0
+    facts = json.loads(out)
+    assert facts["seeds"][0]["failures"] == 2
+    assert facts["files"] == []
+    assert "nothing to draw" in err
+    code, _, err = run("ablate", "made", "--trial", "best", "--seeds", 1, "--cluster", "atach")
+    assert code == 2
+
+
+def test_nothing_completed_means_nothing_is_best(run: Run, tmp_path: Path) -> None:
+    make(tmp_path / "results" / "made", curve=lambda trial, epoch: float("nan"))
+    code, _, err = run("ablate", "made")
+    assert code == 2
+    assert "no arm of study 'made' has a completed trial; name the trials to repeat, or defaults." in err
 
 
 def test_stages_are_what_the_events_say(tmp_path: Path) -> None:

@@ -104,6 +104,42 @@ def test_images_of_floats_are_augmented_on_their_own_scale() -> None:
         assert np.abs(whole / 255 - share).max() < 0.02, recipe
 
 
+def test_both_flips_are_drawn_apart() -> None:
+    images, _ = augmented({"flip": "both"})
+    own = pictures()
+    outcomes = [own, own[:, :, ::-1], own[:, ::-1], own[:, ::-1, ::-1]]
+    found = [(images == outcome).all(axis=(1, 2, 3)) for outcome in outcomes]
+    assert np.sum(found, axis=0).tolist() == [1] * 64
+    assert all(0.1 < outcome.mean() < 0.45 for outcome in found)
+
+
+def test_cutout_reaches_every_pixel_alike() -> None:
+    is_covered = np.isclose(augmented({"cutout": 0.5})[0][..., 0], MEAN[0] * 255)
+    share = is_covered.mean(axis=0)
+    assert share[0].max() > 0
+    assert share[:, 0].max() > 0
+    assert share[-1].max() > 0
+    centre = (np.arange(SIDE) * share.sum(axis=1)).sum() / share.sum()
+    assert centre == pytest.approx((SIDE - 1) / 2, abs=0.6)
+
+
+def test_cutmix_labels_have_exactly_the_shares_of_the_pixels() -> None:
+    import keras
+
+    from sweeper.training.augmentation import augment
+
+    count = 64
+    raw, targets = keras.Input((8, 8, 1), dtype="uint8"), keras.Input((count,))
+    recipe = Recipe.of({"mix": "cutmix", "mix_alpha": 0.3})
+    model = keras.Model([raw, targets], augment(raw, targets, recipe, mean=(0.5,), largest=255.0, seed=1))
+    flat = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 8, 8, 1))
+    images, mixed = (np.asarray(out) for out in model([flat, np.eye(count, dtype=np.float32)], training=True))
+    for row in range(count):
+        assert mixed[row, row] == pytest.approx((images[row] == row).mean(), abs=1e-6)
+    assert 0 < mixed.diagonal().min() + 1e-9 < 1
+    assert (mixed.diagonal() < 1e-6).any(), "an image may be swapped whole"
+
+
 def test_flips_are_mirror_images_of_half_of_them() -> None:
     images, _ = augmented({"flip": "horizontal"})
     is_same = (images == pictures()).all(axis=(1, 2, 3))

@@ -22,15 +22,18 @@ def searched(trials: int = 8, **options: int) -> VirtualClock:
     return clock
 
 
-def best(search: Search, arm: str) -> str:
-    done = [trial for trial in search.of_stage(Stage.SEARCH) if trial.arm == arm and trial.status is Status.COMPLETED]
-    return max(done, key=lambda trial: (trial.scores[-1], -trial.number)).trial
+def best(search: Search) -> list[str]:
+    """The best completed trial of each arm."""
+    done = [trial for trial in search.of_stage(Stage.SEARCH) if trial.status is Status.COMPLETED]
+    return [
+        max((trial for trial in done if trial.arm == arm), key=lambda trial: trial.scores[-1]).trial for arm in search.spec.arms
+    ]
 
 
-def test_best_repeats_the_best_completed_trial_of_each_arm_with_paired_seeds() -> None:
+def test_trials_are_repeated_with_paired_seeds() -> None:
     clock = searched()
-    planned = repetition.plan(clock.search, ["best"], 2)
-    parents = [best(clock.search, arm) for arm in ("arm0", "arm1")]
+    parents = best(clock.search)
+    planned = repetition.plan(clock.search, parents, 2)
     assert [(one.parent, one.seed) for one in planned] == [(parent, seed) for seed in (1, 2) for parent in parents]
     assert all(one.trial == f"{one.parent}-s{one.seed}" for one in planned)
     assert all(one.configuration == clock.search.trials[one.parent].configuration for one in planned)
@@ -53,21 +56,19 @@ def test_what_cannot_be_repeated_is_refused() -> None:
     unfinished = VirtualClock(search_of(study()), 2, curve(0), seconds(0))
     unfinished.run(max_events=9)
     with pytest.raises(InputError, match=r"has \d trials of its search left.*sweeper resume"):
-        repetition.plan(unfinished.search, ["best"], 1)
+        repetition.plan(unfinished.search, [], 1)
     failed = search_of(study(arms=1, trials=1))
     for _ in range(1):
         failed.apply(failed.propose())  # type: ignore[arg-type]
         end = Event(kind=Kind.ATTEMPT_ENDED, trial="arm0-00000", reason=Reason.EXCEPTION, attempt=1)
         failed.apply(failed.judge(end))
-    with pytest.raises(InputError, match="no arm of study 'test' has a completed trial"):
-        repetition.plan(failed, ["best"], 1)
     assert len(repetition.plan(failed, ["defaults"], 2)) == 2, "a configuration that failed may be tried with other seeds"
 
 
 def test_repetitions_are_trained_to_their_end_and_the_search_does_not_know_of_them() -> None:
     clock = searched()
     before = state(Search(clock.search.spec, clock.search.spaces).fold(clock.log))
-    clock.record(repetition.event(repetition.plan(clock.search, ["best", "arm0-00001"], 3)))
+    clock.record(repetition.event(repetition.plan(clock.search, [*best(clock.search), "arm0-00001"], 3)))
     assert not clock.search.is_finished
     assert clock.search.is_searched
     clock.run()
@@ -87,7 +88,7 @@ def test_repetitions_are_trained_to_their_end_and_the_search_does_not_know_of_th
 @pytest.mark.parametrize("cut", range(1, 40, 3))
 def test_a_cut_ablation_goes_on_with_what_is_left_and_nothing_twice(cut: int) -> None:
     whole = searched(epochs=4)
-    planned = repetition.event(repetition.plan(whole.search, ["best"], 2))
+    planned = repetition.event(repetition.plan(whole.search, best(whole.search), 2))
     num_before = len(whole.log)
     whole.record(planned)
     whole.run()
@@ -95,13 +96,13 @@ def test_a_cut_ablation_goes_on_with_what_is_left_and_nothing_twice(cut: int) ->
     part.record(planned)
     part.run(max_events=num_before + 1 + cut)
     again = VirtualClock(search_of(whole.search.spec).fold(part.log), 2, curve(0), seconds(0), log=list(part.log))
-    assert repetition.plan(again.search, ["best"], 2) == [], "what is asked for already is not asked for again"
+    assert repetition.plan(again.search, best(whole.search), 2) == [], "what is asked for already is not asked for again"
     again.record(Event(kind=Kind.DRIVER_STARTED))
     again.run()
     assert {name: trial.scores for name, trial in again.search.trials.items()} == {
         name: trial.scores for name, trial in whole.search.trials.items()
     }
-    assert len(repetition.plan(again.search, ["best"], 5)) == 2 * 3, "more seeds are added to those there are"
+    assert len(repetition.plan(again.search, best(whole.search), 5)) == 2 * 3, "more seeds are added to those there are"
 
 
 def test_a_repetition_that_diverges_is_a_row() -> None:

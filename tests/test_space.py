@@ -229,3 +229,29 @@ def test_a_space_file_holds_the_space_of_its_name(name: str) -> None:
     assert isinstance(space, Space)
     assert space.architecture is None or space.architecture in catalog.names("architecture")
     assert space.problems(space.default()) == []
+
+
+def test_a_recipe_takes_with_it_the_conditions_that_can_no_longer_be_met() -> None:
+    own = Space(
+        architecture="any",
+        training={
+            "optimizer": Choice("adamw", "sgd"),
+            "schedule": Choice("cosine", "constant"),
+            "warmup_epochs": Int(low=0, high=5, default=0).when(schedule=("cosine", "constant")),
+            "weight_decay": Float(low=0.0, high=1.0, default=0.0).when(optimizer="adamw"),
+        },
+    )
+    recipe = Space(architecture=None, training={"schedule": Choice("one_cycle", "cosine"), "optimizer": Choice("sgd", "adam")})
+    merged = own.with_recipe(recipe)
+    assert merged.training["warmup_epochs"].condition == ("schedule", ("cosine",))
+    assert "weight_decay" not in merged.training
+    assert merged.problems(merged.default()) == []
+    with pytest.raises(KnobError, match=r"'warmup_epochs'.*no meaning with schedule='one_cycle'"):
+        Space(
+            architecture="any", training={"schedule": Choice("constant"), "warmup_epochs": Int(low=0, high=5, default=0)}
+        ).with_recipe(recipe)
+
+
+def test_a_space_without_an_architecture_has_no_knobs_of_a_model() -> None:
+    with pytest.raises(KnobError, match="cannot have knobs of a model: width"):
+        Space(architecture=None, model={"width": Int(low=1, high=3, default=1)})

@@ -133,6 +133,25 @@ def test_a_recipe_begins_anew_on_a_reused_program_and_goes_on_in_another(recipe:
     assert metrics(first + rest) == metrics(fresh)
 
 
+@pytest.mark.slow
+def test_a_wrapped_optimizer_keeps_all_of_its_state(make: Any) -> None:
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        recipe = {"optimizer": "nadam", "ema_momentum": 0.5}
+        fresh = train(make(), assignment("cnn", "fresh", **recipe), epochs=2)
+        worker = make()
+        train(worker, assignment("cnn", "other", seed=9, **recipe), epochs=1)
+        assert metrics(train(worker, assignment("cnn", "reused", **recipe), epochs=2)) == metrics(fresh)
+        first = train(worker, assignment("cnn", "cut", **recipe), epochs=1)
+        rest = train(make(), assignment("cnn", "cut", attempt=2, known=1, **recipe), epochs=1)
+        assert metrics(first + rest) == metrics(fresh)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def test_a_moving_average_is_validated_and_never_trained(make: Any) -> None:
     plain = train(make(), assignment("cnn"))
     averaged = train(make(), assignment("cnn", ema_momentum=0.9))
@@ -160,7 +179,7 @@ def test_trials_with_one_seed_see_the_same_augmentation_in_every_arm(make: Any) 
         task = assignment("cnn", flip="horizontal", cutout=0.2, dropout=0.1, seed=seed, **knobs)
         worker.start(dataclasses.replace(task, arm=arm))
         layers = {layer.name: layer for layer in worker._program.model.layers}
-        augmentation = [layers[name].generator.state for name in ("flip", "cutout")]
+        augmentation = [layers[name].generator.state for name in ("flip_horizontal", "cutout")]
         return checkpoint.snapshot(augmentation), checkpoint.snapshot(worker._program.model.trainable_variables)
 
     (one, weights), (other, other_weights) = states("one", 3), states("two", 3)

@@ -19,12 +19,13 @@ from sweeper.cli._shared import (
     study_argument,
 )
 from sweeper.cli.answers import FIGURES, save_figure
-from sweeper.cli.studies import folder_of_studies, run, with_cluster_options
+from sweeper.cli.studies import folder_of_studies, run, status_of, with_cluster_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sweeper.search.repetition import Repetition
+    from sweeper.spec import ResourcesSpec
     from sweeper.store import StudyStore
 
 
@@ -58,30 +59,46 @@ def ablate(
     stored = find_study(results, study)
     spec = spec_of(stored)
     search = Search(spec).fold(stored.read())
-    planned = repetition.plan(search, trials, num_seeds)
-    slots = _slots(spec.resources.cpus_per_trial, **options)
-    click.echo(_announcement(stored, planned, num_known=len(search.planned), slots=slots), err=True)
+    repetition.plan(search, [], num_seeds)  # a search that is not finished has no best trials
+    asked = [trial for name in trials for trial in (_best(stored) if name == "best" else [name])]
+    planned = repetition.plan(search, asked, num_seeds)
+    click.echo(_announcement(stored, planned, num_known=len(search.planned), slots=_slots(spec.resources, **options)), err=True)
 
     def closing(stored: StudyStore, facts: dict[str, Any]) -> None:
         _print_closing(stored, facts, out or stored.folder / "figures", as_json)
 
+    if not planned and search.is_finished:
+        closing(stored, status_of(stored))
+        return
     run(
         spec,
         folder_of_studies(stored),
         as_json,
-        repeat=lambda search: repetition.plan(search, trials, num_seeds),
+        repeat=lambda search: repetition.plan(search, asked, num_seeds),
         closing=closing,
         **options,
     )
 
 
+def _best(stored: StudyStore) -> list[str]:
+    """The best completed trial of each arm that has one."""
+    from sweeper.analysis.results import at_stage, best_trials
+    from sweeper.errors import InputError
+
+    results = results_of(stored)
+    best: list[str] = best_trials(at_stage(results, "search"))["trial"].to_list()
+    if not best:
+        raise InputError(f"no arm of study '{results.study}' has a completed trial; name the trials to repeat, or defaults.")
+    return best
+
+
 def _slots(
-    cpus_per_trial: int, *, cluster: str, max_concurrent: int | None, num_cpus: int | None = None, **other: Any
+    resources: ResourcesSpec, *, cluster: str, max_concurrent: int | None, num_cpus: int | None, **other: Any
 ) -> int | None:
-    """Trials that run at once on this machine; None for a cluster, whose size is not known before it is reached."""
-    if cluster != "local":
+    """Trials that run at once; None where that is not known before Ray is asked: on a cluster, and with GPUs."""
+    if cluster != "local" or resources.gpus_per_trial:
         return max_concurrent
-    fit = max((num_cpus or os.cpu_count() or 1) // cpus_per_trial, 1)
+    fit = max((num_cpus or os.cpu_count() or 1) // resources.cpus_per_trial, 1)
     return min(fit, max_concurrent or fit)
 
 
@@ -114,7 +131,11 @@ def _print_closing(stored: StudyStore, facts: dict[str, Any], figures: Path, as_
 
     data = results_of(stored)
     seeds, pairs = seeds_table(data), paired_differences(data)
-    files = save_figure(seed_strip(data), figures, "seed_strip")
+    files: list[Path] = []
+    if seeds["n"].any():
+        files = save_figure(seed_strip(data), figures, "seed_strip")
+    else:
+        click.echo("no repetition was completed, so there is nothing to draw; sweeper export has the reasons.", err=True)
     if as_json:
         print_json(
             {

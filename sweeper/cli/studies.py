@@ -234,7 +234,7 @@ def run(
             study, results, cluster=cluster, max_concurrent=max_concurrent, watch=watch, repeat=repeat, **given
         )
     stored = StudyStore(outcome.folder)
-    facts = _status(stored)
+    facts = status_of(stored)
     facts["seconds"] = round(time.monotonic() - started, 1)
     if closing is not None and not outcome.is_interrupted:
         closing(stored, facts)
@@ -258,6 +258,7 @@ def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool
         click.echo(f"interrupted, everything is saved: {counts}. Go on with: sweeper resume {stored.folder}")
     else:
         click.echo(f"study '{facts['study']}' finished in {facts['seconds']:.0f} s: {counts}; {spent}")
+    _print_repetitions(facts)
     if facts["epochs"]:
         frame = arms_table(results_of(stored))
         table("", list(frame.columns), frame.astype(object).to_numpy().tolist())
@@ -272,7 +273,7 @@ def status(study: str, results: Path, watch: bool, as_json: bool) -> None:
     """Where STUDY stands: trials by status, arms, epochs so far, the best trial; also while it runs."""
     stored = find_study(results, study)
     while True:
-        facts = _status(stored)
+        facts = status_of(stored)
         if as_json:
             print_json(facts)
         else:
@@ -282,9 +283,10 @@ def status(study: str, results: Path, watch: bool, as_json: bool) -> None:
         time.sleep(2)
 
 
-def _status(stored: StudyStore) -> dict[str, Any]:
+def status_of(stored: StudyStore) -> dict[str, Any]:
     """Where a study stands, read from its ledger alone: its search, and beside it the repetitions."""
     from sweeper import tables
+    from sweeper.analysis.results import at_stage, ranked
     from sweeper.records import Kind, Stage, Status
     from sweeper.search import repetition
 
@@ -302,7 +304,8 @@ def _status(stored: StudyStore) -> dict[str, Any]:
     counts["pending"] += study.budget.trials - len(trials)
     goal, column = study.goals[0]
     done = [trial for trial in trials if trial["status"] == Status.COMPLETED and trial[column] is not None]
-    best = (max if goal == "max" else min)(done, key=lambda trial: trial[column], default=None)
+    ranking = ranked(at_stage(results_of(stored), Stage.SEARCH))["trial"]
+    best = next((trial for trial in done if trial["trial"] == next(iter(ranking), None)), None)
     arms: dict[str, dict[str, Any]] = {}
     for arm in study.arms:
         own = [trial for trial in trials if trial["arm"] == arm]
@@ -341,6 +344,10 @@ def _print_status(facts: dict[str, Any]) -> None:
         value = best[facts["objective"].split()[1]]
         size = "" if best["parameters"] is None else f", {best['parameters']:,} parameters"
         click.echo(f"best so far: {best['trial']} with {value:.4f} at epoch {best['epoch']}{size}")
+    _print_repetitions(facts)
+
+
+def _print_repetitions(facts: dict[str, Any]) -> None:
     if any(facts["repetitions"].values()):
         counts = ", ".join(f"{count} {status}" for status, count in facts["repetitions"].items() if count)
         click.echo(f"repetitions with other seeds: {counts}; sweeper ablate shows them")

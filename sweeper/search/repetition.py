@@ -1,8 +1,9 @@
 """Repetitions: trials trained again with other seeds, to learn how much of a result is the seed.
 
-The design is paired: the seeds 1 to N are the same for every configuration. Order and augmentation of the data follow from the
-seed alone, so what they do to one configuration they do to all; initial weights follow from the seed and the arm. A repetition is
-never stopped early, and plays no part in the search: neither samplers nor rungs know of it.
+The design is paired: the seeds 1 to N are the same for every configuration. The order of the data follows from the seed alone, so
+what it does to one configuration it does to all; so does augmentation, between configurations with the same batch size and the same
+augmentation, because it is drawn batch by batch. Initial weights follow from the seed and the arm. A repetition is never stopped
+early, and plays no part in the search: neither samplers nor rungs know of it.
 
 The plan is an event like all others (`Kind.PLANNED`), with the configurations in it, so a fold needs no catalog to follow it.
 """
@@ -15,14 +16,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sweeper.errors import InputError, UnknownNameError
-from sweeper.records import Event, Kind, Stage, Status, trial_name
+from sweeper.records import Event, Kind, Stage, trial_name
 from sweeper.space import Configuration
 
 if TYPE_CHECKING:
     from sweeper.search.study import Search, Trial
 
-BEST, DEFAULTS = "best", "defaults"
-"""What may be named instead of trials: the best completed trial of each arm, or each arm's default configuration."""
+DEFAULTS = "defaults"
+"""What may be named instead of a trial: each arm's default configuration."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,18 +56,18 @@ def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetitio
 
     Args:
         search: The search, every trial of its budget ended.
-        asked: Trials by id, or `BEST` or `DEFAULTS` for one of each arm.
+        asked: Trials by id, or `DEFAULTS`. Which are best is for `sweeper.analysis` to say, which knows all objectives.
         num_seeds: Seeds 1 to this number, for each.
 
     Raises:
-        InputError: The search is not finished; or no arm has a completed trial to repeat.
+        InputError: The search is not finished.
         UnknownNameError: No such trial of the search stage.
     """
     if not search.is_searched:
         left = search.spec.budget.trials - sum(trial.status.is_final for trial in search.of_stage(Stage.SEARCH))
         raise InputError(
-            f"study '{search.spec.name}' has {left} {'trial' if left == 1 else 'trials'} of its search left, and what is best is "
-            "not known before they end. Finish it first: sweeper resume"
+            f"study '{search.spec.name}' has {left} {'trial' if left == 1 else 'trials'} of its search left; trials are repeated "
+            f"once it has ended. Finish it first: sweeper resume {search.spec.name}"
         )
     parents = {parent.trial: parent for name in asked for parent in _parents(search, name)}
     planned = [
@@ -100,14 +101,6 @@ def _parents(search: Search, name: str) -> list[Trial]:
     trials = {trial.trial: trial for trial in search.of_stage(Stage.SEARCH)}
     if name == DEFAULTS:
         return [trials[trial_name(arm, 0)] for arm in search.spec.arms if trial_name(arm, 0) in trials]
-    if name != BEST:
-        if name not in trials:
-            raise UnknownNameError("trial", name, [BEST, DEFAULTS, *trials])
-        return [trials[name]]
-    best = []
-    for arm in search.spec.arms:
-        completed = [trial for trial in trials.values() if trial.arm == arm and trial.status is Status.COMPLETED]
-        best += sorted(completed, key=lambda trial: (-trial.scores[-1], trial.number))[:1]
-    if not best:
-        raise InputError(f"no arm of study '{search.spec.name}' has a completed trial; name the trials to repeat, or {DEFAULTS}.")
-    return best
+    if name not in trials:
+        raise UnknownNameError("trial", name, ["best", DEFAULTS, *trials])
+    return [trials[name]]

@@ -2,7 +2,8 @@
 
 Inside the model, their seeds are variables like all others: a checkpoint holds them and a reused program is given new ones. Each
 layer has a seed of its own, named by what it does, so switching one on never changes what another draws; and none depends on the
-arm, so that trials with the same seed see the same changes in every architecture.
+arm, so that trials with the same seed see the same changes in every architecture. What is drawn is drawn batch by batch, so that
+holds for trials with the same batch size and the same augmentation; with others the order of the images is still the same.
 
     images (batch, height, width, channels), targets (batch, classes)
       -> flip -> shift -> rotation -> brightness -> RandAugment -> cutout -> MixUp or CutMix
@@ -16,6 +17,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import keras
+from keras import layers, ops
+
 from sweeper.errors import KnobError
 from sweeper.streams import seed_of
 from sweeper.training.recipe import Recipe
@@ -24,18 +28,49 @@ RAND_AUGMENT_OPERATIONS = 2
 """Operations applied to each batch, as in the paper."""
 
 
+class _Centred(layers.Layer):  # type: ignore[misc]
+    """Lets a layer that cuts out boxes compare their corners with the centres of pixels.
+
+    Keras compares with the pixels' numbers, so a box that begins at the edge misses the first row and column: of an image of 8x8
+    pixels that is swapped whole, 15 of 64 pixels would stay.
+    """
+
+    def _compute_crop_bounds(self, *arguments: Any) -> tuple[Any, Any]:
+        start, end = super()._compute_crop_bounds(*arguments)
+        return start - 0.5, end - 0.5
+
+
+@keras.saving.register_keras_serializable("sweeper")
+class Cutout(_Centred, layers.RandomErasing):  # type: ignore[misc]
+    """`keras.layers.RandomErasing` over all pixels alike."""
+
+
+@keras.saving.register_keras_serializable("sweeper")
+class ExactCutMix(_Centred, layers.CutMix):  # type: ignore[misc]
+    """`keras.layers.CutMix` over all pixels alike, labels mixed in the shares of the pixels that were really swapped."""
+
+    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+        """As Keras's, the weight counted from the mask."""
+        transformation = super().get_random_transformation(data, training=training, seed=seed)
+        if transformation is None:
+            return None
+        swapped = ops.mean(ops.cast(transformation["batch_masks"], self.compute_dtype), axis=(1, 2, 3))
+        return {**transformation, "mix_weight": 1.0 - swapped}
+
+
 def augment(images: Any, targets: Any, recipe: Recipe, *, mean: tuple[float, ...], largest: float, seed: int) -> tuple[Any, Any]:
     """Images and targets of a functional model, augmented as the recipe says; the same objects when it says nothing.
 
     `flip` mirrors half of the images, ``both`` in both directions independently. `shift` moves by up to this share of each side,
     `rotation_degrees` turns by up to this angle, both filling up with the nearest pixels. `brightness` adds up to this share of
-    the whole range, up or down. `cutout` covers a square of this share of each side with the mean of the training images. `mix`
-    blends images and their labels in pairs, with shares from Beta(`mix_alpha`, `mix_alpha`).
+    the whole range, up or down. `cutout` covers a square of this share of each side with the mean of the training images (unless
+    they have three channels, of all channels together). `mix` blends images and their labels in pairs, with shares from
+    Beta(`mix_alpha`, `mix_alpha`).
 
     `rand_augment` is the strength of Keras's layer, which applies two of eleven operations, chosen anew for each batch and not
-    for each image: shear and shift up to this share of a side, rotation up to this share of a full turn, brightness, contrast,
-    colour, sharpness, posterisation (fewer bits the smaller the strength), solarisation, automatic contrast, equalisation. So
-    strengths above 0.2 are rarely what one wants.
+    for each image: shear and shift up to this share of a side, rotation up to this share of a full turn, each in one direction
+    only, brightness (upwards only), contrast, colour, sharpness, posterisation (the fewer bits the smaller the strength: one bit
+    up to 0.2), solarisation, automatic contrast, equalisation. So strengths above 0.2 are rarely what one wants.
 
     Args:
         images: Symbolic tensor (batch, height, width, channels), of any type, from 0 to `largest`.
@@ -50,15 +85,15 @@ def augment(images: Any, targets: Any, recipe: Recipe, *, mean: tuple[float, ...
 
     Source: cutout arXiv:1708.04552, RandAugment arXiv:1909.13719, MixUp arXiv:1710.09412, CutMix arXiv:1905.04899.
     """
-    from keras import layers
 
     def options(name: str) -> dict[str, Any]:
         return {"seed": seed_of(seed, name), "dtype": "float32", "name": name}
 
     steps = []
-    if recipe.flip != "none":
-        mode = "horizontal_and_vertical" if recipe.flip == "both" else recipe.flip
-        steps.append(layers.RandomFlip(mode, **options("flip")))
+    # One layer for each direction: Keras's own mode for both draws once for the two of them.
+    for direction in ("horizontal", "vertical") if recipe.flip == "both" else (recipe.flip,):
+        if direction != "none":
+            steps.append(layers.RandomFlip(direction, **options(f"flip_{direction}")))
     if recipe.shift:
         steps.append(layers.RandomTranslation(recipe.shift, recipe.shift, fill_mode="nearest", **options("shift")))
     if recipe.rotation_degrees:
@@ -78,7 +113,7 @@ def augment(images: Any, targets: Any, recipe: Recipe, *, mean: tuple[float, ...
     if recipe.cutout:
         fill = [share * largest for share in mean]
         steps.append(
-            layers.RandomErasing(
+            Cutout(
                 factor=(1.0, 1.0),
                 scale=(recipe.cutout**2, recipe.cutout**2),  # of the area
                 fill_value=fill if len(fill) == 3 else sum(fill) / len(fill),
@@ -92,7 +127,9 @@ def augment(images: Any, targets: Any, recipe: Recipe, *, mean: tuple[float, ...
         images = step(images)
     if recipe.mix != "none":
         alpha = recipe.mix_alpha
-        mix = layers.MixUp(alpha, **options("mix")) if recipe.mix == "mixup" else layers.CutMix((alpha, alpha), **options("mix"))
+        mix = layers.MixUp(alpha, **options("mix")) if recipe.mix == "mixup" else ExactCutMix((alpha, alpha), **options("mix"))
+        if keras.backend.backend() == "tensorflow":
+            mix.supports_jit = False  # XLA has no kernel for draws from a Beta distribution
         mixed = mix({"images": images, "labels": targets})
         images, targets = mixed["images"], mixed["labels"]
     return images, targets
@@ -100,6 +137,4 @@ def augment(images: Any, targets: Any, recipe: Recipe, *, mean: tuple[float, ...
 
 def _on_grey(layer: Any, images: Any) -> Any:
     """A layer for colour images on grey ones: three equal channels in, one of them out."""
-    from keras import layers
-
     return layer(layers.Concatenate(dtype="float32")([images] * 3))[..., :1]

@@ -171,8 +171,12 @@ class Programs:
         return program, is_reused
 
     def _compile(self, model: Any, network: Any, recipe: Recipe) -> Program:
+        optimizer = recipe.build_optimizer()
+        # Before mixed precision wraps it: built inside the wrapper, variables of its own (Nadam's) would be in no list, and so
+        # neither in a checkpoint nor set back for the next trial.
+        optimizer.build(model.trainable_variables)
         model.compile(
-            optimizer=recipe.build_optimizer(),
+            optimizer=optimizer,
             loss=loss_of(recipe, self._task.class_counts),
             metrics=[accuracy, cross_entropy],
         )

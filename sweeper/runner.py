@@ -67,7 +67,7 @@ def launch(
         results: Folder of all studies.
         cluster: Kind of cluster, a name in the catalog.
         max_concurrent: Most trials at once; None for as many as the resources allow.
-        watch: Called with the search and every event once it is applied, and with None about every second.
+        watch: Called with the search and every event once it is applied, and with None before Ray starts and about every second.
         repeat: Gives the trials to repeat, beyond what the study's ledger asks for already; see `sweeper.search.repetition`.
         cluster_options: Arguments of the function of the cluster kind, for example ``num_cpus`` of `cluster.local`.
 
@@ -92,6 +92,7 @@ def launch(
         return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
     dataset = load_dataset(spec)
     search = Search(spec)
+    watch(search, None)
     with _ray(spec, cluster, cluster_options) as is_private:
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
         slots = nodes.slots(spec.resources)

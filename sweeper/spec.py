@@ -296,7 +296,7 @@ def _in_own_types(study: StudySpec) -> StudySpec:
     arms = {}
     for name, arm in study.arms.items():
         arguments = catalog.parameters("architecture", arm.architecture)
-        knobs: dict[str, Knob | catalog.Parameter] = {**arguments, **TRAINING, **study.space_of(name).knobs}
+        knobs: dict[str, Knob | catalog.Parameter] = {**arguments, **study.space_of(name).knobs, **TRAINING}
         arms[name] = arm.model_copy(update={"fixed": {key: _typed(value, knobs[key]) for key, value in arm.fixed.items()}})
     options = catalog.parameters("dataset", study.dataset.name)
     extra = {key: _typed(value, options[key]) for key, value in (study.dataset.model_extra or {}).items()}

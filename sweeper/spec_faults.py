@@ -64,6 +64,14 @@ def cross_check(raw: dict[str, Any]) -> Iterator[Fault]:
             yield from _check_grid(search, arms, trials, recipe)
         stopping = raw.get("stopping")
         grace = stopping.get("grace_epochs") if isinstance(stopping, dict) else None
+        for name, arm in arms.items() if isinstance(arms, dict) else ():
+            fixed = arm.get("fixed") if isinstance(arm, dict) else None
+            warmup = fixed.get("warmup_epochs") if isinstance(fixed, dict) else None
+            if type(epochs) is int and type(warmup) is int and warmup >= epochs >= 1:
+                yield (
+                    ("arms", name, "fixed", "warmup_epochs"),
+                    f"{warmup} epochs of warm-up never reach the learning rate in budget.max_epochs; allowed: below {epochs}.",
+                )
         if type(epochs) is int and type(grace) is int and grace > epochs >= 1:
             yield ("stopping", "grace_epochs"), f"{grace} is more than budget.max_epochs; allowed: 1 to {epochs}."
     resources = raw.get("resources")
@@ -124,7 +132,8 @@ def _check_arm(name: str, arm: dict[str, Any], recipe: str | None) -> Iterator[F
         return
     if not isinstance(fixed, dict):
         return
-    known: dict[str, Knob | None] = {**dict.fromkeys(arguments), **TRAINING, **space.knobs}
+    # A space says which training is searched; what is fixed may be anything that training can do.
+    known: dict[str, Knob | None] = {**dict.fromkeys(arguments), **space.knobs, **TRAINING}
     for key, value in fixed.items():
         if key not in known:
             yield (*place, "fixed", key), unknown("knob", key, known)
@@ -164,14 +173,15 @@ def _variant_problem(key: str, space: Space, space_name: str) -> str | None:
 
 def _existence_problem(key: str, space: Space, fixed: Mapping[str, Any]) -> str | None:
     """Why a fixed knob can never exist, because the knob it depends on never has the value it needs; None when it can."""
-    knob = space.knobs.get(key) or TRAINING.get(key)
+    knob = TRAINING.get(key) or space.knobs.get(key)
     if knob is None or knob.condition is None:
         return None
     parent, values = knob.condition
+    widest = TRAINING.get(parent) or space.knobs.get(parent)
     parent_knob = space.knobs.get(parent) or TRAINING.get(parent)
     needed = f"exists only when '{parent}' is {' or '.join(map(_plain, values))}"
     if parent in fixed:
-        if parent_knob is None or fixed[parent] in values or _value_problem(parent_knob, None, fixed[parent]) is not None:
+        if widest is None or fixed[parent] in values or _value_problem(widest, None, fixed[parent]) is not None:
             return None
         return f"{needed}; here '{parent}' is fixed to {_plain(fixed[parent])}."
     if parent in space.knobs:
@@ -238,6 +248,8 @@ def _check_dataset(dataset: dict[str, Any]) -> Iterator[Fault]:
             yield ("dataset", key), unknown(f"option of dataset {name}", key, options)
         elif (problem := argument_problem(options[key], value)) is not None:
             yield ("dataset", key), problem
+        elif key == "path" and value == "":
+            yield ("dataset", key), "it is empty; allowed: the path of a file or a folder."
     for key, option in options.items():
         if option.default == catalog.Parameter.REQUIRED and key not in dataset:
             yield ("dataset",), f"the key '{key}' is missing: dataset {name} needs it."

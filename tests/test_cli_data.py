@@ -105,15 +105,27 @@ def test_options_are_read_by_their_type(run: Run, flawed: Path) -> None:
 def test_without_a_test_split(run: Run, flawed: Path) -> None:
     with np.load(flawed) as archive:
         kept = {name: archive[name] for name in archive.files if "test" not in name}
-    kept["y_validation"] = kept["y_validation"] * 0
     np.savez(flawed, **kept)
     found = json.loads(run("arrays", "--path", flawed, "--json")[1])
     assert list(found["counts"]) == ["train", "validation"]
     assert found["audit"]["shared_train_test"] is None
-    assert found["balance"]["validation"]["ratio"] is None
+    assert "shared_train_test: there is no test split." in run("arrays", "--path", flawed)[1]
+
+
+def test_a_test_split_without_a_class(run: Run, flawed: Path) -> None:
+    with np.load(flawed) as archive:
+        kept = {name: archive[name] for name in archive.files}
+    kept["y_test"] = kept["y_test"] * 0
+    np.savez(flawed, **kept)
+    assert json.loads(run("arrays", "--path", flawed, "--json")[1])["balance"]["test"]["ratio"] is None
     out = run("arrays", "--path", flawed)[1]
-    assert "shared_train_test: there is no test split." in out
-    assert "balance of validation: 1 has no image; always answering 0 is right in 100.0%." in out
+    assert "balance of test: 1 has no image; always answering 0 is right in 100.0%." in out
+
+
+def test_an_empty_path_is_refused(run: Run) -> None:
+    code, _, err = run("arrays", "--path", "")
+    assert code == 2
+    assert "--path: it is empty" in err
 
 
 def test_many_classes_are_shortened(run: Run, tmp_path: Path) -> None:

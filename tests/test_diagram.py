@@ -88,7 +88,7 @@ def test_a_densenet_of_429_layers_is_six_boxes(built: Built) -> None:
     ]
     unit = Step(text="batch norm, relu, conv 1×1 128, batch norm, relu, conv 3×3 32, concatenate", has_skip=True)
     assert found[1].parts[0] == Part(repeats=6, steps=(unit,))
-    assert found[1].parts[1].steps[0].text == "batch norm, relu, conv 1×1 128, average pool 2×2"
+    assert found[1].parts[1].steps[0].text == "batch norm, relu, conv 1×1 128, average pool 2×2 /2"
     assert [block.has_skip for block in found] == [False, True, True, True, True, False]
 
 
@@ -138,7 +138,7 @@ def test_a_transformer_is_folded_with_both_of_its_skips(built: Built) -> None:
 def test_pooling_ends_a_stage_with_its_dropout(built: Built) -> None:
     found = blocks(built("cnn"))
     assert [block.title for block in found] == ["stage 1", "stage 2", "stage 3", "head"]
-    assert [part.steps[0].text for part in found[0].parts] == ["conv 3×3 32, batch norm, relu", "max pool 2×2, dropout"]
+    assert [part.steps[0].text for part in found[0].parts] == ["conv 3×3 32, batch norm, relu", "max pool 2×2 /2, dropout"]
     assert found[0].parts[0].repeats == 2
 
 

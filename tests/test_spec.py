@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sweeper import catalog, spec, strict_yaml
 from sweeper.catalog import Parameter
 from sweeper.errors import MOST_FAULTS, InputError, LedgerError, StudyFileError
-from sweeper.space import TRAINING, Choice, Float, Int, Knob
+from sweeper.space import TRAINING, Choice, Float, Int, Knob, Space
 from sweeper.spec import StudySpec, parse, parse_stored, parse_value
 
 STUDIES = sorted((Path(__file__).parents[1] / "studies").glob("*.yaml"))
@@ -348,7 +348,7 @@ def contents(draw: st.DrawFn) -> dict[str, Any]:
         ["1e-3", "010", "yes", "null", "~", "2024-01-31", "a: b", "# a", "- a", "*a", "&a", "!a", " a ", "ü\u2028", "="]
     )
     dataset = st.fixed_dictionaries(
-        {"name": st.just("arrays"), "path": tricky | st.text(st.characters(exclude_categories=["C"]))}
+        {"name": st.just("arrays"), "path": (tricky | st.text(st.characters(exclude_categories=["C"]))).filter(bool)}
     )
     return {
         "name": draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", fullmatch=True)),
@@ -856,9 +856,42 @@ def test_a_recipe_adds_its_knobs_to_every_arm_and_its_values_may_be_fixed() -> N
     assert set(study.space_of("cnn").knobs) == {*own.knobs, *recipe.knobs}
     assert study.space_of("cnn").default()["flip"] == "horizontal"
     assert study.study_id != parse(MINIMAL).study_id
-    with pytest.raises(StudyFileError, match=r"fixed\.shift: 0\.4 is outside its range; allowed: 0 to 0\.2"):
-        parse(with_fixed("shift: 0.4") + "search: {recipe: augmentation}\n")
-    assert parse(with_fixed("shift: 0.4")).arms["cnn"].fixed == {"shift": 0.4}, "without the recipe the field's own range counts"
+    assert parse(with_fixed("shift: 0.4") + "search: {recipe: augmentation}\n").arms["cnn"].fixed == {"shift": 0.4}
+    with pytest.raises(StudyFileError, match=r"fixed\.shift: 0\.6 is outside its range; allowed: 0 to 0\.5"):
+        parse(with_fixed("shift: 0.6") + "search: {recipe: augmentation}\n")
+
+
+def test_training_may_be_fixed_to_anything_it_can_do_whatever_the_space_searches() -> None:
+    values = "schedule: one_cycle, optimizer: nadam, batch_size: 7, learning_rate: 0.2, weight_decay: 0.001, clip_norm: 0.5"
+    for arm in ("cnn", "vit"):
+        study = parse(with_fixed(values, arm))
+        default = study.space_of(arm).default(study.arms[arm].fixed)
+        assert (default["schedule"], default["optimizer"], default["batch_size"]) == ("one_cycle", "nadam", 7)
+        assert "warmup_epochs" not in default, "one_cycle has its own"
+    with pytest.raises(StudyFileError, match="exists only when 'schedule' is constant or cosine or step"):
+        parse(with_fixed("schedule: one_cycle, warmup_epochs: 1"))
+
+
+def test_a_warm_up_that_never_ends_is_a_fault() -> None:
+    epochs = parse(MINIMAL).budget.max_epochs
+    with pytest.raises(
+        StudyFileError, match=rf"warmup_epochs: {epochs} epochs of warm-up never reach.*allowed: below {epochs}\."
+    ):
+        parse(with_fixed(f"warmup_epochs: {epochs}"))
+    parse(with_fixed(f"warmup_epochs: {epochs - 1}"))
+
+
+def test_a_recipe_that_does_not_go_with_an_arm_is_one_fault_among_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    load, names = catalog.load, catalog.names
+    odd = Space(architecture="cnn", training={"schedule": Choice("constant"), "warmup_epochs": Int(low=0, high=3, default=0)})
+    clash = Space(architecture=None, training={"schedule": Choice("one_cycle")})
+    spaces = {"cnn": odd, "augmentation": clash}
+    monkeypatch.setattr(catalog, "load", lambda kind, name: spaces.get(name) if kind == "space" else load(kind, name))
+    monkeypatch.setattr(catalog, "names", lambda kind: list(spaces) if kind == "space" else names(kind))
+    with pytest.raises(StudyFileError) as caught:
+        parse(f"{MINIMAL}search: {{recipe: augmentation, sead: 3}}\n")
+    assert "search.recipe: recipe 'augmentation' does not go with the space of arm 'cnn'" in str(caught.value)
+    assert "search.sead: unknown key" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ def prepare_keras(backend: str = "tensorflow") -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Nothing on stderr, not even from C++, unless the block fails: TensorFlow has messages no setting silences."""
     sys.stderr.flush()
     kept = os.dup(2)
@@ -200,6 +200,8 @@ def _quiet() -> Iterator[None]:
         os.dup2(messages.fileno(), 2)
         try:
             yield
+        except SweeperError:
+            raise  # its text says it all
         except BaseException:
             sys.stderr.flush()
             messages.seek(0)
@@ -219,7 +221,7 @@ def build(architecture: str, input_shape: tuple[int, int, int], num_classes: int
     """
     from sweeper import catalog
 
-    with _quiet():
+    with quiet():
         function = catalog.load("architecture", architecture)
     try:
         return function(input_shape, num_classes, **arguments)

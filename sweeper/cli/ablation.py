@@ -62,12 +62,13 @@ def ablate(
     repetition.plan(search, [], num_seeds)  # a search that is not finished has no best trials
     asked = [trial for name in trials for trial in (_best(stored) if name == "best" else [name])]
     planned = repetition.plan(search, asked, num_seeds)
-    click.echo(_announcement(stored, planned, num_known=len(search.planned), slots=_slots(spec.resources, **options)), err=True)
+    opening = _announcement(stored, planned, num_known=len(search.planned), slots=_slots(spec.resources, **options))
 
     def closing(stored: StudyStore, facts: dict[str, Any]) -> None:
         _print_closing(stored, facts, out or stored.folder / "figures", as_json)
 
     if not planned and search.is_finished:
+        click.echo(opening, err=True)
         closing(stored, status_of(stored))
         return
     run(
@@ -75,6 +76,7 @@ def ablate(
         folder_of_studies(stored),
         as_json,
         repeat=lambda search: repetition.plan(search, asked, num_seeds),
+        opening=opening,
         closing=closing,
         **options,
     )

@@ -46,6 +46,8 @@ def _options(name: str, path: str | None, settings: tuple[str, ...]) -> dict[str
     from sweeper.errors import DatasetError
 
     known = catalog.parameters("dataset", name)
+    if path == "":
+        raise DatasetError("--path: it is empty; allowed: the path of a file or a folder.")
     if path is not None and "path" not in known:
         raise DatasetError(f"--path {path}: dataset {name} has no path; leave it out.")
     given = read_settings((*([] if path is None else [f"path={path}"]), *settings), known, "option", f"dataset {name}")

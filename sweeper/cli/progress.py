@@ -80,12 +80,15 @@ class _Lines(_Pace):
     def __init__(self, study: StudySpec, out: Any):
         super().__init__(study)
         self.out = out
-        self.last = time.monotonic()
-        out.print(f"starting Ray and its workers; every epoch: sweeper status {study.name} --watch", markup=False, soft_wrap=True)
+        self.last = 0.0
 
     def __call__(self, search: Search, event: Event | None) -> None:
         self.follow(event)
         now = time.monotonic()
+        if not self.last:  # the first call says that the driver is about to start Ray
+            self.last = now
+            text = f"starting Ray and its workers; every epoch: sweeper status {self.study.name} --watch"
+            self.out.print(text, markup=False, soft_wrap=True)
         if event is not None and event.status is not None and event.kind in (Kind.EPOCH, Kind.ATTEMPT_ENDED):
             if event.status is Status.RUNNING:
                 return

@@ -71,12 +71,16 @@ def benchmark(
 def _asked(text: str) -> tuple[str, dict[str, Any]]:
     """The architecture and arguments in ``NAME`` or ``NAME:VARIANT``."""
     from sweeper import catalog
-    from sweeper.errors import KnobError
+    from sweeper.errors import KnobError, UnknownNameError
 
     name, separator, variant = text.partition(":")
     catalog.check("architecture", name)
     if separator and "variant" not in catalog.parameters("architecture", name):
         raise KnobError(f"{text}: {name} has no published variants; write {name} alone.")
+    if separator and (published := f"{name}_published") in catalog.names("space"):
+        knob = catalog.load("space", published).model["variant"]
+        if knob.problem(variant) is not None:
+            raise UnknownNameError(f"variant of {name}", variant, knob.options)
     return name, {"variant": variant} if separator else {}
 
 
@@ -89,13 +93,20 @@ def _in_a_process(
 
     from sweeper.cli._shared import prepare_keras
     from sweeper.errors import SweeperError
-    from sweeper.training.inference import measure_inference
 
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context, initializer=prepare_keras) as pool:
         try:
-            return pool.submit(measure_inference, name, arguments, input_shape, num_classes, batch, runs).result()
+            return pool.submit(_measure, name, arguments, input_shape, num_classes, batch, runs).result()
         except concurrent.futures.process.BrokenProcessPool:
             raise SweeperError(
                 f"{name}: the process that measured it died, most likely out of memory; try a smaller --batch."
             ) from None
+
+
+def _measure(*arguments: Any) -> Inference:
+    from sweeper.cli._shared import quiet
+    from sweeper.training.inference import measure_inference
+
+    with quiet():
+        return measure_inference(*arguments)

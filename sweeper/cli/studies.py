@@ -206,6 +206,7 @@ def run(
     max_concurrent: int | None,
     quiet: bool,
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
+    opening: str = "",
     closing: Callable[[StudyStore, dict[str, Any]], None] | None = None,
     **kind_options: Any,
 ) -> None:
@@ -219,6 +220,7 @@ def run(
         max_concurrent: Most trials at once; None for as many as fit.
         quiet: No progress.
         repeat: As for `sweeper.runner.launch`.
+        opening: What to say before anything begins, once the options are found to be right.
         closing: Prints what came out, given the stored study and the facts; None for a table of arms.
         **kind_options: Options of the kind of cluster, None where not given.
     """
@@ -228,6 +230,8 @@ def run(
 
     given = {name: value for name, value in kind_options.items() if value is not None}
     check_kind_options(cluster, given)
+    if opening:
+        click.echo(opening, err=True)
     started = time.monotonic()
     with progress(study, quiet) as watch:
         outcome = runner.launch(

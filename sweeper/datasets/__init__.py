@@ -101,7 +101,7 @@ def check_split(split: Split, *, where: str, num_classes: int, input_shape: tupl
     if input_shape is not None and tuple(images.shape[1:]) != tuple(input_shape):
         raise DatasetError(f"{where}: images are {images.shape[1:]}, but the training images are {tuple(input_shape)}.")
     if len(images) == 0:
-        raise DatasetError(f"{where}: there is no image in it.")
+        raise DatasetError(f"{where}: there is no image in it. Every split needs images of every class.")
     if images.shape[1] * images.shape[2] < 2:
         raise DatasetError(f"{where}: images are {images.shape[1]}x{images.shape[2]} pixels; at least two pixels are needed.")
     if len(images) != len(labels) or labels.ndim != 1:

@@ -69,7 +69,7 @@ def arrays(
     train = check_split(splits[0], where=_where(file, "training"), num_classes=num_classes)
     shape = train.images.shape[1:]
     validation = check_split(splits[1], where=_where(file, "validation"), num_classes=num_classes, input_shape=shape)
-    _check_classes(file, train.labels, num_classes)
+    _check_classes(file, train.labels, validation.labels, num_classes)
 
     def read_test() -> Split:
         if not has_test:
@@ -198,15 +198,21 @@ def _split(file: Path, which: str, images: NDArray[Any], labels: NDArray[Any]) -
     return Split(images, labels.astype(np.int64))
 
 
-def _check_classes(file: Path, labels: NDArray[np.int64], num_classes: int) -> None:
-    import numpy as np
-
-    present = np.unique(labels)
-    if len(present) < num_classes:
-        absent = next(label for label, found in enumerate([*present.tolist(), -1]) if label != found)
+def _check_classes(file: Path, train: NDArray[np.int64], validation: NDArray[np.int64], num_classes: int) -> None:
+    present, chosen = set(train.tolist()), set(validation.tolist())
+    absent = next((label for label in range(num_classes) if label not in present), None)
+    if absent in chosen and present == set(range(len(present))):
+        raise DatasetError(
+            f"{_where(file, 'validation')}: class {absent} has no image in the training split, and needs some in both."
+        )
+    if absent is not None:
         raise DatasetError(
             f"{_where(file, 'training')}: {len(present)} of {num_classes} classes occur; class {absent} has no image. "
             "Every class needs images to train on; number the labels from 0 without gaps."
+        )
+    if unseen := sorted(present - chosen):
+        raise DatasetError(
+            f"{_where(file, 'validation')}: class {unseen[0]} has no image. Every class needs images in both splits."
         )
     if num_classes < 2:
         raise DatasetError(

@@ -69,6 +69,9 @@ def fer2013(
     place = Path(path).expanduser()
     if place.is_dir():
         found = next((place / name for name in _fer_csv.FILES if (place / name).is_file()), None)
+        tables = sorted(path.name for path in place.glob("*.csv*"))
+        if found is None and tables:
+            raise DatasetError(f"{place} holds no {_fer_csv.FILES[0]}, but {tables[0]}. Give the path of the file itself.")
         if found is None:
             return _from_folders(
                 place,

@@ -37,9 +37,10 @@ COLOURS = {"parameters": _style.COLOURS[0], "macs": _style.COLOURS[1]}
 BYPASS = _style.COLOURS[3]
 
 CAPTION = (
-    "Each box is a block, the shape on an arrow is what the block above gives. N × in front of layers: they come N times one "
-    "after the other. A bracket with an arrow bypasses layers: a skip connection. /2: stride 2. Bars: share of the whole "
-    "network. Not written: padding, and dropout with a rate of 0."
+    "Each box is a block, the shape on an arrow (height × width × channels, or tokens × width) is what the block above gives. "
+    "N × in front of layers: they come N times one after the other. conv 3×3 64 /2: window 3×3, 64 filters, stride 2. A bracket "
+    "bypasses the layers of its line: a skip connection, added to what they give, or joined to it by concatenate. Bars: share of "
+    "the trainable parameters and of the multiply-accumulates. Counted as layers but not written: padding, dropout of rate 0."
 )
 
 

@@ -1,7 +1,7 @@
 """Repetitions: trials trained again with other seeds, to learn how much of a result is the seed.
 
 The design is paired: the seeds 1 to N are the same for every configuration. The order of the data follows from the seed alone, so
-what it does to one configuration it does to all; so does augmentation, between configurations with the same batch size and the same
+what it does to one configuration it does to all; so does augmentation, between configurations of one batch size and one kind of
 augmentation, because it is drawn batch by batch. Initial weights follow from the seed and the arm. A repetition is never stopped
 early, and plays no part in the search: neither samplers nor rungs know of it.
 

@@ -68,12 +68,10 @@ def _window(layer: Any, name: str) -> str:
     filters = f" {layer.filters}" if getattr(layer, "filters", None) else ""
     groups = getattr(layer, "groups", 1)
     strides = max(layer.strides)
-    # Pooling windows usually move by their own size.
-    usual = max(size) if hasattr(layer, "pool_size") else 1
     return (
         f"{name} {'×'.join(map(str, size))}{filters}"
         + (f" in {groups} groups" if groups > 1 else "")
-        + (f" /{strides}" if strides != usual else "")
+        + (f" /{strides}" if strides != 1 else "")
         + (_activation(layer) if hasattr(layer, "activation") else "")
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sweeper import catalog
+from sweeper.errors import KnobError, SweeperError
 from sweeper.training import measure
 
 
@@ -61,13 +62,27 @@ def measure_inference(
         num_classes: Number of classes.
         batch: Images at once.
         runs: Timed passes, at least 1.
+
+    Raises:
+        KnobError: It cannot be built or run with these sizes.
     """
     import keras
 
-    model = catalog.load("architecture", architecture)(input_shape, num_classes, **arguments)
-    images = np.random.default_rng(0).standard_normal((batch, *input_shape)).astype(np.float32)
-    for _ in range(max(3, runs // 10)):
-        model.predict_on_batch(images)
+    try:
+        model = catalog.load("architecture", architecture)(input_shape, num_classes, **arguments)
+        images = np.random.default_rng(0).standard_normal((batch, *input_shape), dtype=np.float32)
+        for _ in range(max(3, runs // 10)):
+            model.predict_on_batch(images)
+    except SweeperError:
+        raise
+    except Exception as error:
+        # Sizes no check foresaw end in errors of the framework, of whatever class, most of them for want of memory.
+        size = "x".join(map(str, input_shape))
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+        raise KnobError(
+            f"{architecture} cannot be run on {batch} images of {size}: {type(error).__name__}: {reason}. "
+            "Choose a smaller --batch or --input-shape."
+        ) from None
     seconds = []
     for _ in range(runs):
         started = time.perf_counter()

@@ -4,11 +4,13 @@
 
 launches the study and samples, every second, all processes that descend from the driver (Linux). ``peak`` is the largest resident
 memory of a process, shared pages included; ``proportional`` counts a page that n processes share as 1/n for each, so its sum over
-processes is what the machine gave away; ``shared memory`` is the part of that in the object store: the arrays, once a node.
+processes is what the machine gave away; ``shared memory`` is the part of that in the object store: the arrays, once a node. These
+three are the largest values seen; ``later`` is the median resident memory of the second half of the process's life.
 """
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
 import time
@@ -45,6 +47,7 @@ def main() -> int:
     """Run the study, then print a table; the exit code of the study."""
     driver = subprocess.Popen([sys.executable, "-m", "sweeper", "launch", *sys.argv[1:], "--quiet"])
     peaks: dict[tuple[str, int], dict[str, float]] = {}
+    resident: dict[int, list[float]] = defaultdict(list)
     total = 0.0
     while driver.poll() is None:
         now = 0.0
@@ -60,14 +63,17 @@ def main() -> int:
                 role = "worker"
             peak = peaks.setdefault((role, process), dict.fromkeys(FIELDS.values(), 0.0))
             peaks[role, process] = {name: max(peak[name], value) for name, value in values.items()}
+            resident[process].append(values["peak"])
             now += values["proportional"]
         total = max(total, now)
         time.sleep(1)
-    print("| process | " + " | ".join(f"{name}, MB" for name in FIELDS.values()) + " |\n|---|---|---|---|")
+    print("| process | " + " | ".join(f"{name}, MB" for name in (*FIELDS.values(), "later")) + " |\n|---|---|---|---|---|")
     for role, process in sorted(peaks, key=lambda key: key[0] == "Ray's own"):
         if role != "Ray's own":
-            print(f"| {role} | " + " | ".join(f"{value:.0f}" for value in peaks[role, process].values()) + " |")
-    print(f"| all processes together, Ray's own included | | {total:.0f} | |")
+            seen = resident[process]
+            later = statistics.median(seen[len(seen) // 2 :])
+            print(f"| {role} | " + " | ".join(f"{value:.0f}" for value in (*peaks[role, process].values(), later)) + " |")
+    print(f"| all processes together, Ray's own included | | {total:.0f} | | |")
     return driver.returncode
 
 

@@ -209,6 +209,6 @@ def require_data(results: Results, frame: pd.DataFrame, columns: Iterable[str]) 
     rows = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none"
     raise NoDataError(
         f"study '{results.study}' has no values of {' or '.join(missing)} to show (trials at this stage: {rows}). "
-        + (f"Columns with data: {', '.join(available)}. Choose one of these, or let" if available else "Let")
-        + " more trials finish."
+        f"Columns with data: {', '.join(available) or 'none'}. "
+        f"{'Choose one of these, or let' if available else 'Let'} more trials finish."
     )

@@ -38,28 +38,34 @@ SEARCH = "fer2013_search"
 SEEDS = "fer2013_seeds"
 
 
+RENAMED = {"fer2013_guide_full": {"cnn": "cnn_without_norm"}}
+"""Trained before the hidden layer of cnn was normalised."""
+
+QUARTER = "fer2013_guide_large"
+"""On a quarter of the images, which the names of its arms say."""
+
+
 def read(results: Path, name: str) -> Results:
-    """The results of one study; its first cnn, trained before its hidden layer was normalised, is an arm of its own."""
+    """The results of one study, its arms renamed where they are not what their name says."""
     found = results_of(StudyStore(results / name))
-    if name != GUIDE[0]:
-        return found
-    renamed = {"cnn": "cnn_without_norm"}
-    return dataclasses.replace(
-        found, trials=found.trials.replace({"arm": renamed}), epochs=found.epochs.replace({"arm": renamed})
-    )
+    renamed = RENAMED.get(name, {arm: f"{arm}_quarter" for arm in found.trials["arm"]} if name == QUARTER else {})
+
+    def changed(frame: pd.DataFrame) -> pd.DataFrame:
+        arm = frame["arm"].replace(renamed)
+        return frame.assign(
+            arm=arm, trial=[f"{one}-{trial.split('-', 1)[1]}" for one, trial in zip(arm, frame["trial"], strict=True)]
+        )
+
+    return dataclasses.replace(found, trials=changed(found.trials), epochs=changed(found.epochs))
 
 
 def together(parts: list[Results], name: str) -> Results:
-    """Several studies as one, their trials told apart by the study."""
-
-    def marked(frame: pd.DataFrame, study: str) -> pd.DataFrame:
-        return frame.assign(trial=study.removeprefix("fer2013_") + "/" + frame["trial"])
-
+    """Several studies as one."""
     return Results(
         study=name,
         objectives=parts[0].objectives,
-        trials=pd.concat([marked(part.trials, part.study) for part in parts], ignore_index=True),
-        epochs=pd.concat([marked(part.epochs, part.study) for part in parts], ignore_index=True),
+        trials=pd.concat([part.trials for part in parts], ignore_index=True),
+        epochs=pd.concat([part.epochs for part in parts], ignore_index=True),
     )
 
 
@@ -75,7 +81,7 @@ def guide_table(guide: Results) -> pd.DataFrame:
     for trial in guide.trials.to_dict("records"):
         epochs = guide.epochs[guide.epochs["trial"] == trial["trial"]]
         images = json.loads(trial["dataset"])["train_images"] if isinstance(trial["dataset"], str) else 28_709
-        claimed_parameters, claimed_accuracy = CLAIMS.get(trial["arm"], ("", ""))
+        claimed_parameters, claimed_accuracy = CLAIMS.get(trial["arm"].removesuffix("_quarter"), ("", ""))
         rows.append(
             {
                 "network": trial["arm"],
@@ -119,9 +125,10 @@ def main(results: Path, out: Path) -> None:
     save_figure(learning_curves(search), figures, "search_learning_curves")
     save_figure(pareto(search), figures, "search_pareto_parameters")
     save_figure(seed_strip(seeds), figures, "seed_strip")
-    whole = together([read(results, name) for name in (*GUIDE, SEEDS, SEARCH)], "all")
-    whole.trials.to_csv(out / "trials.csv", index=False)
-    whole.epochs.drop(columns=["worker"]).to_csv(out / "epochs.csv", index=False)
+    whole = {name: read(results, name) for name in (*GUIDE, SEEDS, SEARCH)}
+    for table in ("trials", "epochs"):
+        frame = pd.concat([getattr(part, table).assign(study=name) for name, part in whole.items()])
+        frame.drop(columns=["worker", "dataset", "versions"], errors="ignore").to_csv(out / f"{table}.csv", index=False)
     pairs = paired_differences(seeds)[["first", "second", "n", "difference", "low", "high", "p", "p_holm"]]
     parts = {
         "The guide's protocol": guide_table(guide),

@@ -68,7 +68,8 @@ def learning_curves(results: Results, *, metric: str | None = None, stage: str =
             _draw(panel, shown[shown["arm"] == arm], look, column)
             panel.set_ylabel(_quantities.label(column) if place % num_columns == 0 else "")
             is_lowest = place + num_columns >= len(looks)
-            panel.set_xlabel(_quantities.label("epoch") if is_lowest else "")
+            # The whole label is wider than one of several panels.
+            panel.set_xlabel("" if not is_lowest else _quantities.label("epoch") if num_columns < 3 else "epochs")
             panel.tick_params(labelbottom=is_lowest)
         for panel in panels[len(looks) :]:
             panel.remove()
@@ -101,11 +102,14 @@ def _draw(panel: Axes, rows: pd.DataFrame, look: _style.Look, column: str) -> No
     best = rows[rows["is_best"]]
     panel.plot(best["epoch"], best["value"], color=look.colour, linewidth=2.2, zorder=4)
     panel.plot(best["epoch"].tail(1), best["value"].tail(1), color=look.colour, marker=look.marker, markersize=5, zorder=4)
-    panel.set_title(look.label, loc="left", fontsize=9.5, fontweight="bold", color=look.colour, pad=17)
+    title = panel.set_title(look.label, loc="left", fontsize=9.5, fontweight="bold", color=look.colour, pad=17)
+    title.set_in_layout(False)  # a long name may reach over its panel's edge, and must not narrow all panels
     words = "no completed trial"
     if len(best):
-        words = f"best: {best['trial'].iloc[-1]}, {_quantities.number(column, float(best['value'].iloc[-1]))}"
-    panel.annotate(words, (0.0, 1.0), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points", fontsize=8)
+        number = best["trial"].iloc[-1].removeprefix(f"{best['arm'].iloc[-1]}-")
+        words = f"best: {number}, {_quantities.number(column, float(best['value'].iloc[-1]))}"
+    text = panel.annotate(words, (0.0, 1.0), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points", fontsize=8)
+    text.set_in_layout(False)
 
 
 def _line_style(status: str) -> str:

@@ -6,8 +6,6 @@ import json
 import os
 import random
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,14 @@ import pandas as pd
 import pytest
 
 from sweeper import catalog
-from sweeper.cli import cli, main
+from sweeper.cli import cli
 from sweeper.cli._shared import shown
 from sweeper.grid import Grid
 from sweeper.records import Event, Kind, Stage, Status
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec, parse
 from sweeper.store import StudyStore
+from tests.conftest import Run
 from tests.virtual_clock import VirtualClock
 
 STUDY = """\
@@ -53,25 +52,6 @@ COMMANDS = [
     "schema",
     "status",
 ]
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run a command in an empty folder: its exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sweeper", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def make_study(folder: Path, spec: StudySpec, max_events: int | None = None) -> list[Event]:

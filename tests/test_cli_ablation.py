@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,12 @@ from typing import Any
 import pytest
 
 from sweeper import runner
-from sweeper.cli import main
 from sweeper.records import Event, Kind, Stage
 from sweeper.search import repetition
 from sweeper.search.study import Search
 from sweeper.spec import parse
 from sweeper.store import StudyStore
-from tests.test_cli import Run
+from tests.conftest import Run
 from tests.virtual_clock import VirtualClock
 
 STUDY = """\
@@ -60,22 +58,6 @@ def _measured(event: Event, search: Search) -> Event:
     build = 10.0 if event.epoch == 1 else None
     seconds = {"build_s": build, "train_s": 20.0, "evaluate_s": 4.0, "checkpoint_s": 1.0}
     return event.replace(stage=trial.stage, parent=trial.parent, seed=trial.seed, parameters=1000 - trial.number, **seconds)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run a command in an empty folder: its exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sweeper", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def test_what_is_there_is_shown_without_training(run: Run, tmp_path: Path) -> None:

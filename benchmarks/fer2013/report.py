@@ -52,9 +52,7 @@ def read(results: Path, name: str) -> Results:
 
     def changed(frame: pd.DataFrame) -> pd.DataFrame:
         arm = frame["arm"].replace(renamed)
-        return frame.assign(
-            arm=arm, trial=[f"{one}-{trial.split('-', 1)[1]}" for one, trial in zip(arm, frame["trial"], strict=True)]
-        )
+        return frame.assign(arm=arm, trial=arm + "-" + frame["trial"].str.partition("-")[2])
 
     return dataclasses.replace(found, trials=changed(found.trials), epochs=changed(found.epochs))
 

@@ -104,6 +104,7 @@ def search_table(search: Results) -> pd.DataFrame:
     columns = ["trial", "status", "epoch", "val_accuracy", "val_loss", "parameters", "macs", "train_s"]
     table = search.trials[columns].sort_values(["val_accuracy"], ascending=False)
     return table.assign(
+        epoch=table["epoch"].map("{:.0f}".format),
         val_accuracy=table["val_accuracy"].map("{:.1%}".format),
         val_loss=table["val_loss"].map("{:.3f}".format),
         parameters=table["parameters"].map("{:,.0f}".format),
@@ -123,6 +124,8 @@ def main(results: Path, out: Path) -> None:
     save_figure(learning_curves(search), figures, "search_learning_curves")
     save_figure(pareto(search), figures, "search_pareto_parameters")
     save_figure(seed_strip(seeds), figures, "seed_strip")
+    for drawing in figures.glob("*.svg"):
+        drawing.unlink()
     whole = {name: read(results, name) for name in (*GUIDE, SEEDS, SEARCH)}
     for table in ("trials", "epochs"):
         frame = pd.concat([getattr(part, table).assign(study=name) for name, part in whole.items()])

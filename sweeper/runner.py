@@ -140,10 +140,7 @@ def check_same(spec: StudySpec, study: store.StudyStore) -> StudySpec:
         InputError: It is another study; what differs is listed.
     """
     stored = parse_stored(study.study_yaml(), study.folder / "study.yaml")
-    parameters = catalog.parameters("dataset", spec.dataset.name)
-    defaults = {name: option.default for name, option in parameters.items() if option.default != catalog.Parameter.REQUIRED}
-    dataset = DatasetSpec(name=stored.dataset.name, **{**defaults, **stored.dataset.options})
-    changed = differences(stored.model_copy(update={"dataset": dataset}), spec)
+    changed = differences(_with_defaults(stored), _with_defaults(spec))
     if changed:
         listed = "\n".join(f"  - {line}" for line in changed)
         raise InputError(
@@ -151,6 +148,16 @@ def check_same(spec: StudySpec, study: store.StudyStore) -> StudySpec:
             "Results of two studies cannot be mixed. Give the new one another name, or another --results folder."
         )
     return stored
+
+
+def _with_defaults(spec: StudySpec) -> StudySpec:
+    """The same study with every option of its dataset, as far as that is still known."""
+    if spec.dataset.name not in catalog.names("dataset"):
+        return spec
+    parameters = catalog.parameters("dataset", spec.dataset.name)
+    defaults = {name: option.default for name, option in parameters.items() if option.default != catalog.Parameter.REQUIRED}
+    dataset = DatasetSpec(name=spec.dataset.name, **{**defaults, **spec.dataset.options})
+    return spec.model_copy(update={"dataset": dataset})
 
 
 def _trainable(spec: StudySpec, dataset: Dataset, folder: Path) -> Any:

@@ -240,7 +240,7 @@ def head() -> Iterator[tuple[str, Path, dict[str, str]]]:
     with (folder / "head.log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while "Ray runtime started" not in (folder / "head.log").read_text():
             assert time.monotonic() < deadline and process.poll() is None, (folder / "head.log").read_text()
             time.sleep(0.2)
@@ -249,7 +249,7 @@ def head() -> Iterator[tuple[str, Path, dict[str, str]]]:
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=20)
+            process.wait(timeout=60)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -285,12 +285,12 @@ def test_a_study_on_a_cluster_that_was_running(head: tuple[str, Path, dict[str, 
     results = study_file.parent / "results"
     where = ("--results", str(results), "--cluster", "attach", "--address", address)
     process = sweeper("launch", str(study_file), *where)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=300)[0]
     assert process.returncode == 2, output
     assert "asks for a token, and none was sent" in output
     assert "Traceback" not in output
     process = sweeper("launch", str(study_file), *where, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=300)[0]
     assert process.returncode == 2, output
     assert "missing or not its own" in output
     assert "0" * 64 not in output
@@ -299,13 +299,13 @@ def test_a_study_on_a_cluster_that_was_running(head: tuple[str, Path, dict[str, 
     process = sweeper("launch", str(study_file), *where, **token)
     wait_for_epochs(process, results / "tiny", 2)
     process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=300)[0]
     assert process.returncode == 130, output
     assert "Traceback" not in output
     trials = Search(parse(STUDY)).fold(StudyStore(results / "tiny").read()).trials
     assert Status.INTERRUPTED in {trial.status for trial in trials.values()}
     process = sweeper("resume", "tiny", *where, **token)
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output
     assert "2 completed" in output
     assert sorted(path.name for path in results.iterdir()) == ["tiny"]

@@ -17,7 +17,7 @@ from typing import Any
 from sweeper.catalog import PACKAGES
 from sweeper.errors import InputError
 
-ANSWER_TIMEOUT_S = 15.0
+ANSWER_TIMEOUT_S = 45.0
 """Longest time the cluster may take to say who it is, the start of the process that asks included."""
 
 SHIPPED_WITHOUT = ("__pycache__", "*.pyc")

@@ -106,7 +106,7 @@ def test_addresses(address: str) -> None:
     ("answer", "said"),
     [
         ({"problem": "unreachable", "address": "h:1", "detail": "refused."}, r"nothing answers at h:1 \(refused\)"),
-        ({"problem": "silent"}, r"asked:1 did not answer as a Ray cluster within 15 s"),
+        ({"problem": "silent"}, r"asked:1 did not answer as a Ray cluster within 45 s"),
         ({"problem": "stranger", "address": "h:1", "detail": "x"}, r"is not the head of a Ray cluster \(x\)"),
         ({"problem": "none", "detail": "Could not find any. Please"}, r"without an address: Could not find any\. Give"),
         ({"problem": "token", "address": "h:1"}, r"RAY_AUTH_MODE is not set\. Set RAY_AUTH_MODE=token, and give"),

@@ -136,7 +136,6 @@ def test_cutmix_labels_have_exactly_the_shares_of_the_pixels() -> None:
     images, mixed = (np.asarray(out) for out in model([flat, np.eye(count, dtype=np.float32)], training=True))
     for row in range(count):
         assert mixed[row, row] == pytest.approx((images[row] == row).mean(), abs=1e-6)
-    assert 0 < mixed.diagonal().min() + 1e-9 < 1
     assert (mixed.diagonal() < 1e-6).any(), "an image may be swapped whole"
 
 

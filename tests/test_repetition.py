@@ -58,10 +58,8 @@ def test_what_cannot_be_repeated_is_refused() -> None:
     with pytest.raises(InputError, match=r"has \d trials of its search left.*sweeper resume"):
         repetition.plan(unfinished.search, [], 1)
     failed = search_of(study(arms=1, trials=1))
-    for _ in range(1):
-        failed.apply(failed.propose())  # type: ignore[arg-type]
-        end = Event(kind=Kind.ATTEMPT_ENDED, trial="arm0-00000", reason=Reason.EXCEPTION, attempt=1)
-        failed.apply(failed.judge(end))
+    failed.apply(failed.propose())  # type: ignore[arg-type]
+    failed.apply(failed.judge(Event(kind=Kind.ATTEMPT_ENDED, trial="arm0-00000", reason=Reason.EXCEPTION, attempt=1)))
     assert len(repetition.plan(failed, ["defaults"], 2)) == 2, "a configuration that failed may be tried with other seeds"
 
 

@@ -78,11 +78,15 @@ def spec_of(stored: StudyStore) -> StudySpec:
 
 def results_of(stored: StudyStore) -> Results:
     """The result tables of a stored study, computed from its ledger, so also while it runs."""
-    from sweeper.analysis.results import Results
     from sweeper.tables import tables
 
-    spec = spec_of(stored)
-    trials, epochs = tables(stored.read())
+    return results_from(spec_of(stored), *tables(stored.read()))
+
+
+def results_from(spec: StudySpec, trials: Any, epochs: Any) -> Results:
+    """The two tables of a study, as pyarrow has them, for the analyses."""
+    from sweeper.analysis.results import Results
+
     return Results(study=spec.name, objectives=spec.goals, trials=trials.to_pandas(), epochs=epochs.to_pandas())
 
 

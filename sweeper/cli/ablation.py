@@ -24,6 +24,7 @@ from sweeper.cli.studies import folder_of_studies, run, status_of, with_cluster_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sweeper.analysis.results import Results
     from sweeper.search.repetition import Repetition
     from sweeper.spec import ResourcesSpec
     from sweeper.store import StudyStore
@@ -59,10 +60,11 @@ def ablate(
     stored = find_study(results, study)
     spec = spec_of(stored)
     search = Search(spec).fold(stored.read())
-    repetition.plan(search, [], num_seeds)  # a search that is not finished has no best trials
-    asked = [trial for name in trials for trial in (_best(stored) if name == "best" else [name])]
+    repetition.check_searched(search)
+    data = results_of(stored)
+    asked = [trial for name in trials for trial in (_best(data) if name == "best" else [name])]
     planned = repetition.plan(search, asked, num_seeds)
-    opening = _announcement(stored, planned, num_known=len(search.planned), slots=_slots(spec.resources, **options))
+    opening = _announcement(data, planned, num_known=len(search.planned), slots=_slots(spec.resources, **options))
 
     def closing(stored: StudyStore, facts: dict[str, Any]) -> None:
         _print_closing(stored, facts, out or stored.folder / "figures", as_json)
@@ -82,15 +84,14 @@ def ablate(
     )
 
 
-def _best(stored: StudyStore) -> list[str]:
+def _best(data: Results) -> list[str]:
     """The best completed trial of each arm that has one."""
     from sweeper.analysis.results import at_stage, best_trials
     from sweeper.errors import InputError
 
-    results = results_of(stored)
-    best: list[str] = best_trials(at_stage(results, "search"))["trial"].to_list()
+    best: list[str] = best_trials(at_stage(data, "search"))["trial"].to_list()
     if not best:
-        raise InputError(f"no arm of study '{results.study}' has a completed trial; name the trials to repeat, or defaults.")
+        raise InputError(f"no arm of study '{data.study}' has a completed trial; name the trials to repeat, or defaults.")
     return best
 
 
@@ -104,7 +105,7 @@ def _slots(
     return min(fit, max_concurrent or fit)
 
 
-def _announcement(stored: StudyStore, planned: Sequence[Repetition], *, num_known: int, slots: int | None) -> str:
+def _announcement(data: Results, planned: Sequence[Repetition], *, num_known: int, slots: int | None) -> str:
     """What is about to be trained, and how long that will take, going by how long the trials to be repeated took."""
     from sweeper.analysis.summary import expected_seconds
     from sweeper.cli._shared import counted
@@ -112,7 +113,7 @@ def _announcement(stored: StudyStore, planned: Sequence[Repetition], *, num_know
     if not planned:
         return f"going on with {counted(num_known, 'repetition')} asked for before" if num_known else "nothing new to repeat"
     parents = list(dict.fromkeys(repetition.parent for repetition in planned))
-    seconds = expected_seconds(results_of(stored), [(repetition.parent, repetition.max_epochs) for repetition in planned])
+    seconds = expected_seconds(data, [(repetition.parent, repetition.max_epochs) for repetition in planned])
     if seconds is None:
         time = "how long it takes is not known, because some of these trials never ended an epoch"
     else:

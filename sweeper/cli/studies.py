@@ -15,6 +15,7 @@ from sweeper.cli._shared import (
     json_option,
     out_option,
     print_json,
+    results_from,
     results_of,
     results_option,
     spec_of,
@@ -295,11 +296,12 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
     from sweeper.search import repetition
 
     study = spec_of(stored)
-    events = list(stored.read())
+    events = stored.read()
     trial_table, epoch_table = tables.tables(events)
     # Repetitions are no part of the budget, and the luckiest of them would pass for the best trial.
-    trials = [trial for trial in trial_table.to_pylist() if trial["stage"] == Stage.SEARCH]
-    repeated = {trial["trial"]: trial["status"] for trial in trial_table.to_pylist() if trial["stage"] != Stage.SEARCH}
+    rows = trial_table.to_pylist()
+    trials = [trial for trial in rows if trial["stage"] == Stage.SEARCH]
+    repeated = {trial["trial"]: trial["status"] for trial in rows if trial["stage"] != Stage.SEARCH}
     planned = {planned.trial for event in events if event.kind is Kind.PLANNED for planned in repetition.read(event)}
     repetitions = {status.value: sum(found == status for found in repeated.values()) for status in Status}
     repetitions["pending"] += len(planned - repeated.keys())
@@ -308,7 +310,7 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
     counts["pending"] += study.budget.trials - len(trials)
     goal, column = study.goals[0]
     done = [trial for trial in trials if trial["status"] == Status.COMPLETED and trial[column] is not None]
-    ranking = ranked(at_stage(results_of(stored), Stage.SEARCH))["trial"]
+    ranking = ranked(at_stage(results_from(study, trial_table, epoch_table), Stage.SEARCH))["trial"]
     best = next((trial for trial in done if trial["trial"] == next(iter(ranking), None)), None)
     arms: dict[str, dict[str, Any]] = {}
     for arm in study.arms:

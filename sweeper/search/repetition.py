@@ -63,12 +63,7 @@ def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetitio
         InputError: The search is not finished.
         UnknownNameError: No such trial of the search stage.
     """
-    if not search.is_searched:
-        left = search.spec.budget.trials - sum(trial.status.is_final for trial in search.of_stage(Stage.SEARCH))
-        raise InputError(
-            f"study '{search.spec.name}' has {left} {'trial' if left == 1 else 'trials'} of its search left; trials are repeated "
-            f"once it has ended. Finish it first: sweeper resume {search.spec.name}"
-        )
+    check_searched(search)
     parents = {parent.trial: parent for name in asked for parent in _parents(search, name)}
     planned = [
         Repetition(
@@ -84,6 +79,16 @@ def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetitio
         for parent in parents.values()
     ]
     return [repetition for repetition in planned if not search.knows(repetition.trial)]
+
+
+def check_searched(search: Search) -> None:
+    """Raise `InputError` unless every trial of the budget has ended."""
+    if not search.is_searched:
+        left = search.spec.budget.trials - sum(trial.status.is_final for trial in search.of_stage(Stage.SEARCH))
+        raise InputError(
+            f"study '{search.spec.name}' has {left} {'trial' if left == 1 else 'trials'} of its search left; trials are repeated "
+            f"once it has ended. Finish it first: sweeper resume {search.spec.name}"
+        )
 
 
 def event(repetitions: Sequence[Repetition]) -> Event:

@@ -236,7 +236,8 @@ def head() -> Iterator[tuple[str, Path, dict[str, str]]]:
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2", *ports]
     command += ["--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}"]
     plain = {name: value for name, value in os.environ.items() if name not in ("KERAS_HOME", "KERAS_BACKEND", "PYTHONPATH")}
-    environment = plain | token | {"RAY_memory_monitor_refresh_ms": "0"}
+    # Workers compile what they import, and only what was shipped shall lie there.
+    environment = plain | token | {"RAY_memory_monitor_refresh_ms": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     with (folder / "head.log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:

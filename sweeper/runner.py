@@ -18,7 +18,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweeper import catalog, nodes, store, tables
 from sweeper.datasets import Dataset
@@ -28,6 +28,9 @@ from sweeper.search import repetition
 from sweeper.search.repetition import Repetition
 from sweeper.search.study import Search
 from sweeper.spec import DatasetSpec, StudySpec, differences, parse_stored
+
+if TYPE_CHECKING:
+    from sweeper.training.trial import TrialWorker
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,7 @@ def launch(
     max_concurrent: int | None = None,
     watch: Callable[[Search, Event | None], None] = lambda search, event: None,
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
+    worker: Callable[..., TrialWorker] | None = None,
     **cluster_options: Any,
 ) -> Outcome:
     """Run a study until its budget is spent or a signal ends it.
@@ -69,6 +73,7 @@ def launch(
         max_concurrent: Most trials at once; None for as many as the resources allow.
         watch: Called with the search and every event once it is applied, and with None before Ray starts and about every second.
         repeat: Gives the trials to repeat, beyond what the study's ledger asks for already; see `sweeper.search.repetition`.
+        worker: Makes what runs the trials in each worker process; None for `sweeper.training.trial.Worker`, which trains them.
         cluster_options: Arguments of the function of the cluster kind, for example ``num_cpus`` of `cluster.local`.
 
     Returns:
@@ -99,7 +104,7 @@ def launch(
         if not is_private:
             nodes.check_results(Path(results), spec.resources)
         constants = {"study_id": spec.study_id, "commit": _commit(), "dataset": _describe(spec, dataset)}
-        trainable = _trainable(spec, dataset, folder)
+        trainable = _trainable(spec, dataset, folder, worker)
         del dataset  # the only copy of the arrays on this machine is now the one in the object store
         if not study.exists:
             study.create(spec.to_yaml())
@@ -160,10 +165,11 @@ def _with_defaults(spec: StudySpec) -> StudySpec:
     return spec.model_copy(update={"dataset": dataset})
 
 
-def _trainable(spec: StudySpec, dataset: Dataset, folder: Path) -> Any:
+def _trainable(spec: StudySpec, dataset: Dataset, folder: Path, worker: Callable[..., TrialWorker] | None) -> Any:
     """What Tune runs on a worker; the data are in the object store, where each node holds them once."""
     from ray import tune
 
+    from sweeper.training.trial import Worker
     from sweeper.tune import Context, TrialActor
 
     context = Context(
@@ -173,6 +179,7 @@ def _trainable(spec: StudySpec, dataset: Dataset, folder: Path) -> Any:
         training=spec.training,
         resources=spec.resources,
         checkpoints=(folder / "checkpoints").resolve(),
+        worker=worker or Worker,
     )
     resources = {"cpu": spec.resources.cpus_per_trial, "gpu": spec.resources.gpus_per_trial}
     return tune.with_resources(tune.with_parameters(TrialActor, context=context), resources)

@@ -207,9 +207,7 @@ class TestOnOneRay:
         assert own[0] == 1
         assert own[-1] == 2
         ended = [event for event in StudyStore(outcome.folder).read() if event.kind is Kind.ATTEMPT_ENDED]
-        assert [(event.trial, event.status, event.reason) for event in ended] == [
-            ("cnn-00001", Status.INTERRUPTED, Reason.NODE_LOST)
-        ]
+        assert [(event.trial, event.status, event.reason) for event in ended] == [("cnn-00001", Status.INTERRUPTED, Reason.DIED)]
 
     def test_an_error_in_the_driver_comes_out_as_itself_and_all_is_saved(self, data: Path, tmp_path: Path) -> None:
         spec = study(data)
@@ -285,8 +283,9 @@ def test_checkpoints_a_killed_driver_left_are_removed(data: Path, tmp_path: Path
     assert event is not None
     search.apply(event)
     search.apply(search.judge(Event(kind=Kind.ATTEMPT_ENDED, trial=event.trial, attempt=1, reason=Reason.EXCEPTION)))
-    left = tmp_path / "checkpoints" / "cnn-00000" / "attempt-1" / "epoch-00001"
-    left.mkdir(parents=True)
+    left = tmp_path / "checkpoints" / "cnn-00000" / "attempt-1" / "epoch-00001.npz"
+    left.parent.mkdir(parents=True)
+    left.touch()
     store = StudyStore(tmp_path / "tiny")
     store.create(study(data).to_yaml())
     with store.drive() as ledger:

@@ -183,7 +183,13 @@ def _run(
     # One more than run at once, so that a worker that becomes free finds its next trial waiting; where fewer are to run than
     # fit, nothing but this number keeps Tune from starting the waiting one as well.
     most_live = min(slots + 1, max_concurrent or slots + 1)
-    session = Session(search, ledger, folder / "checkpoints", most_live, lambda event: watch(search, event), constants)
+
+    def beat(event: Event | None) -> None:
+        if event is None:
+            nodes.check_own()
+        watch(search, event)
+
+    session = Session(search, ledger, folder / "checkpoints", most_live, beat, constants)
     with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as storage, _tune_environment(slots), _terminate() as was_signalled:
         tuner = tune.Tuner(
             trainable,
@@ -235,7 +241,7 @@ def _ray(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterator[boo
         try:
             try:
                 ray.init(**arguments)
-            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            except Exception as error:  # Ray raises bare ones too, when a process of its own dies as it starts
                 raise SweeperError(f"--cluster {cluster}: Ray cannot be used: {error}") from error
             yield arguments["address"] == "local"
         finally:

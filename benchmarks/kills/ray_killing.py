@@ -28,8 +28,12 @@ LEFT_S = 8.0
 LONGEST_RUN_S = 600.0
 """A driver that has not ended by itself after this time hangs."""
 
-STARTING = 0.3
-"""Share of kills that come while a driver starts; the others come while trials run, and the last one of a study as it closes."""
+SIGNALS = ("SIGINT", "SIGTERM")
+"""Signals to a driver after which it must end with everything saved."""
+
+PHASES = {"started": 0.25, "dispatched": 0.15, "training": 0.6}
+"""How far a driver has come, and the share of the kills that are counted from there. The last kill of a study may come as it
+closes."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -58,7 +62,7 @@ class Plan:
     """When to kill what.
 
     Args:
-        target: driver, worker or raylet.
+        target: driver, worker or raylet, which get SIGKILL; or SIGINT or SIGTERM, which the driver gets.
         phase: The phase of the driver from which the time is counted.
         after_s: Seconds from there.
     """
@@ -85,23 +89,24 @@ def plans(target: str, count: int, chance: random.Random, *, startup_s: float, r
     """Instants of kills, for one study.
 
     Args:
-        target: driver, worker, raylet, or mixed for all of them in turn.
+        target: driver, worker or raylet; mixed for these three in turn, signals for SIGINT and SIGTERM in turn.
         count: Number of kills.
         chance: Where they come from.
         startup_s: Seconds that a driver takes to start; kills while it starts are spread over them.
-        running_s: Kills while trials run come up to so many seconds after the first one was dispatched.
+        running_s: Later kills come up to so many seconds after the first trial was dispatched, or the first epoch acknowledged.
     """
-    targets = ("driver", "worker", "raylet") if target == "mixed" else (target,)
+    targets = {"mixed": ("driver", "worker", "raylet"), "signals": ("SIGINT", "SIGTERM")}.get(target, (target,))
     first = chance.randrange(len(targets))
     made = []
     for index in range(count):
         chosen = targets[(first + index) % len(targets)]
         if index == count - 1 and chosen == "driver":
             made.append(Plan(target=chosen, phase="closing", after_s=chance.uniform(0, 0.3)))
-        elif chance.random() < STARTING and chosen != "worker":
-            made.append(Plan(target=chosen, phase="started", after_s=chance.uniform(0, startup_s)))
-        else:
-            made.append(Plan(target=chosen, phase="running", after_s=chance.uniform(0, running_s)))
+            continue
+        [phase] = chance.choices(list(PHASES), list(PHASES.values()))
+        if phase == "started" and chosen not in ("driver", "raylet"):
+            phase = "training"
+        made.append(Plan(target=chosen, phase=phase, after_s=chance.uniform(0, startup_s if phase == "started" else running_s)))
     return made
 
 
@@ -136,6 +141,8 @@ class Killed:
                 reapers[-1].start()
             if problem := self._check():
                 self._faults.append(f"run {self._run}: {problem}")
+            if kill is not None and kill.target in SIGNALS and not self._is_saved(code):
+                self._faults.append(f"run {self._run} ended with {code} after {kill.target}: {self._log.read_text()[-2000:]}")
             if code == 0:
                 break
             if kill is None:
@@ -145,12 +152,17 @@ class Killed:
             reaper.join()
         return Story(kills=tuple(self._kills), faults=tuple(self._faults))
 
+    def _is_saved(self, code: int) -> bool:
+        said = self._log.read_text()
+        return code == 130 and "sweeper resume" in said and "Traceback" not in said
+
     @property
     def _log(self) -> Path:
         return self._outside / f"driver-{self._run}.log"
 
     def _start(self) -> subprocess.Popen[bytes]:
         options = ["--results", str(self._results), "--outside", str(self._outside), "--run", str(self._run), *self._options]
+        options += ["--num-cpus", "2", "--quiet"]
         with self._log.open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, str(DRIVER), str(self._study), *options],
@@ -169,7 +181,7 @@ class Killed:
                 return None
             waiting.pop(0)
             try:
-                os.kill(victim, signal.SIGKILL)
+                os.kill(victim, signal.Signals[plan.target] if plan.target in SIGNALS else signal.SIGKILL)
             except ProcessLookupError:
                 continue
             kill = Kill(run=self._run, target=plan.target, phase=self._phases()[-1][1], time=time.time())
@@ -185,7 +197,7 @@ class Killed:
         while driver.poll() is None and time.time() - started < LONGEST_RUN_S:
             since = [at for at, name in self._phases() if name == plan.phase]
             if since and time.time() >= max(since[0], last) + plan.after_s:
-                victims = [driver.pid] if plan.target == "driver" else list(_of_kind(driver.pid, plan.target))
+                victims = list(_of_kind(driver.pid, plan.target))
                 if victims:
                     return victims[-1]
             time.sleep(0.01)
@@ -223,6 +235,9 @@ def session(leader: int) -> Iterator[tuple[int, str]]:
 
 
 def _of_kind(leader: int, target: str) -> Iterator[int]:
+    if target not in ("worker", "raylet"):
+        yield leader
+        return
     for process, command in session(leader):
         if "/raylet/raylet " in command if target == "raylet" else _is_worker(command):
             yield process

@@ -5,8 +5,9 @@
     python benchmarks/kills/ray_sweep.py --trainer stub --compare
 
 ``--kills`` is a number for each target, spread over studies of at most ten. What is killed: the driver; one of Ray's worker
-processes; the raylet; or each in turn. The driver is then started again with the same command. A kill comes at any time from the
-driver's first instruction to its last: while Ray starts, while the ledger is folded, while trials run, while tables are written.
+processes; the raylet; or (mixed) each in turn. The driver is then started again with the same command. A kill comes at any time
+from the driver's first instruction to its last: while Ray starts, while the ledger is folded, while trials run, while tables are
+written. With ``signals`` the driver gets SIGINT and SIGTERM in turn instead, after which it must end with 130.
 
 ``--compare`` runs a study once in peace and once with ten kills. With one worker the two must be the same, trial for trial,
 decision for decision and bit for bit; with two, whose order is left to chance, every configuration must learn the same.
@@ -49,7 +50,7 @@ TINY = {
 }  # fmt: skip
 """A network that trains in no time: left to search are the learning rate and its schedule."""
 
-TIMES = {"stub": {"startup_s": 5.0, "running_s": 2.5}, "keras": {"startup_s": 5.0, "running_s": 15.0}}
+TIMES = {"stub": {"startup_s": 5.0, "running_s": 2.0}, "keras": {"startup_s": 5.0, "running_s": 8.0}}
 """How the kills are spread; see `ray_killing.plans`."""
 
 
@@ -90,8 +91,8 @@ class Row:
         }
 
 
-def study(trainer: str, name: str, *, sampler: str, seed: int = 0) -> StudySpec:
-    """The study that is killed."""
+def study(trainer: str, name: str, *, sampler: str, seed: int, trials: int | None) -> StudySpec:
+    """The study that is killed; it has enough trials for the kills unless it is told how many."""
     is_stub = trainer == "stub"
     cnn = {"architecture": "cnn", "space": "cnn"}
     return StudySpec.model_validate(
@@ -99,7 +100,7 @@ def study(trainer: str, name: str, *, sampler: str, seed: int = 0) -> StudySpec:
             "name": name,
             "dataset": {"name": "digits"},
             "arms": {"one": cnn, "two": cnn} if is_stub else {"tiny": {**cnn, "fixed": TINY}},
-            "budget": {"trials": 80 if is_stub else 24, "max_epochs": 9},
+            "budget": {"trials": trials or (80 if is_stub else 24), "max_epochs": 9},
             "search": {"sampler": sampler, "seed": seed},
             "stopping": {"rule": "asha", "grace_epochs": 1, "reduction_factor": 3},
         }
@@ -119,13 +120,15 @@ def finish(folder: Path, spec: StudySpec, trainer: str, planned: list[Plan], opt
     return judge(spec, stored, outside, story), story
 
 
-def kill(folder: Path, trainer: str, target: str, count: int, seed: int) -> Row:
+def kill(folder: Path, trainer: str, seed: int, trials: int | None, *, target: str, count: int) -> Row:
     """Studies with so many kills of a target in all."""
     chance = random.Random(f"{seed} {trainer} {target}")
     started = time.monotonic()
     found: list[tuple[Verdict, Story]] = []
     while (done := sum(len(story.kills) for _, story in found)) < count:
-        spec = study(trainer, f"{target}-{len(found)}", sampler="random" if len(found) % 2 else "tpe", seed=len(found))
+        spec = study(
+            trainer, f"{target}-{len(found)}", sampler="random" if len(found) % 2 else "tpe", seed=len(found), trials=trials
+        )
         planned = plans(target, min(KILLS_PER_STUDY, count - done), chance, **TIMES[trainer])
         found.append(finish(folder, spec, trainer, planned, []))
         print(f"{target}: {done + len(found[-1][1].kills)} of {count} kills, {found[-1][0]}", file=sys.stderr)
@@ -134,12 +137,12 @@ def kill(folder: Path, trainer: str, target: str, count: int, seed: int) -> Row:
     return Row(trainer=trainer, target=target, studies=tuple(found), minutes=(time.monotonic() - started) / 60)
 
 
-def compare(folder: Path, trainer: str, seed: int, *, workers: int) -> tuple[Row, list[str]]:
+def compare(folder: Path, trainer: str, seed: int, trials: int | None, *, workers: int) -> tuple[Row, list[str]]:
     """A study in peace, and the same one under kills; in what they differ."""
     sampler = "tpe" if workers == 1 else "random"
     chance = random.Random(f"{seed} {trainer} compare {workers}")
     started = time.monotonic()
-    spec = study(trainer, f"compare-{workers}", sampler=sampler, seed=seed)
+    spec = study(trainer, f"compare-{workers}", sampler=sampler, seed=seed, trials=trials)
     options = ["--max-concurrent", str(workers)]
     calm, calm_story = finish(folder / "calm", spec, trainer, [], options)
     planned = plans("mixed", KILLS_PER_STUDY, chance, **TIMES[trainer])
@@ -170,9 +173,10 @@ def main() -> int:
     """Kill, compare, print; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trainer", choices=("stub", "keras"), default="stub")
-    parser.add_argument("--target", choices=("driver", "worker", "raylet", "mixed"), nargs="*", default=["mixed"])
+    parser.add_argument("--target", choices=("driver", "worker", "raylet", "mixed", "signals"), nargs="*", default=["mixed"])
     parser.add_argument("--kills", type=int, default=KILLS_PER_STUDY, help="for each target")
     parser.add_argument("--compare", action="store_true", help="compare instead with a study in peace")
+    parser.add_argument("--trials", type=int, help="of each study")
     parser.add_argument("--seed", type=int, default=0, help="of the instants")
     parser.add_argument("--json", type=Path, help="file for all that was found")
     parser.add_argument("--keep", type=Path, help="folder for studies and witnesses; a temporary one when absent")
@@ -180,12 +184,13 @@ def main() -> int:
     differing: list[str] = []
     with tempfile.TemporaryDirectory(prefix="sweeper-kills-") as temporary:
         folder = arguments.keep or Path(temporary)
+        given = (arguments.trainer, arguments.seed, arguments.trials)
         if arguments.compare:
-            compared = [compare(folder / str(workers), arguments.trainer, arguments.seed, workers=workers) for workers in (1, 2)]
+            compared = [compare(folder / str(workers), *given, workers=workers) for workers in (1, 2)]
             rows = [row for row, _ in compared]
             differing = [difference for _, found in compared for difference in found]
         else:
-            rows = [kill(folder, arguments.trainer, target, arguments.kills, arguments.seed) for target in arguments.target]
+            rows = [kill(folder, *given, target=target, count=arguments.kills) for target in arguments.target]
     facts = [row.facts() for row in rows]
     header = f"{datetime.date.today()}, {cpu()}, Ray {metadata.version('ray')}"
     print(f"{header}\n\n| {' | '.join(COLUMNS.values())} |\n|{'---|' * len(COLUMNS)}")

@@ -126,6 +126,7 @@ def launch(
 
             def beat(event: Event | None) -> None:
                 if event is None:
+                    nodes.check_own()
                     _take_requests(session, study)
                 watch(search, event)
 
@@ -263,7 +264,7 @@ def _ray(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterator[boo
         try:
             try:
                 ray.init(**arguments)
-            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            except Exception as error:  # Ray raises bare ones too, when a process of its own dies as it starts
                 raise SweeperError(f"--cluster {cluster}: Ray cannot be used: {error}") from error
             yield arguments["address"] == "local"
         finally:

@@ -23,9 +23,9 @@ last number it took, for rows or for a compaction. The old parts are deleted onc
 there twice, which reading removes.
 
 **No holes.** Generations count from 1, the sequences of a generation from 1 to the fence, the positions of a commit from 0; a
-number is taken only once its part is durable, and each has a row. So whatever is lost leaves a hole or a fence that speaks of what
-is not there, but for the last commits of a generation when they are gone before the next one begins. Before schema 2 a compaction
-left a hole of its own; see `sweeper.audit`.
+number is taken only once its part is durable, and each has a row. So whatever is lost leaves a hole or a fence that speaks of
+what is not there, but for the last commits of a generation when they are gone before the next one begins. Before schema 2 a
+compaction left a hole of its own; see `sweeper.audit`.
 """
 
 from __future__ import annotations
@@ -171,6 +171,23 @@ class StudyStore:
             ledger.commit()
         finally:
             ledger.close()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """The study's lock without its ledger, so that no driver begins while it is repaired.
+
+        Raises:
+            ResultsFolderError: The folder cannot be written.
+            StudyLockedError: A driver is at work.
+        """
+        try:
+            lock = Lock.acquire(self.folder)
+        except OSError as error:
+            raise ResultsFolderError(explain(error, self.folder)) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def read(self) -> list[Event]:
         """Every event that counts, in order of its key; safe while a driver writes and compacts.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,18 +32,20 @@ class LedgerClock(VirtualClock):
 
     Args:
         ledger: Where events go.
+        study_id: Kept in every event.
         commit_every: Most events that wait.
         compact_every: Events after which parts are merged; None for never.
     """
 
     ledger: Ledger | None = None
+    study_id: str = ""
     commit_every: int = 3
     compact_every: int | None = None
 
     def record(self, event: Event) -> None:
         """Apply and append an event."""
         assert self.ledger is not None
-        super().record(self.ledger.append(event.replace(study_id=self.search.spec.study_id)))
+        super().record(self.ledger.append(event.replace(study_id=self.study_id)))
         if event.kind is Kind.SUGGESTED or self.ledger.num_buffered >= self.commit_every:
             self.ledger.commit()
         if self.compact_every is not None and len(self.log) % self.compact_every == 0:
@@ -81,7 +83,7 @@ def driven(study: StudyStore, spec: StudySpec | None = None, values: Curve = cur
     try:
         events = study.read()
         search = Search(spec).fold(events)
-        clock = LedgerClock(search, 2, values, seconds, log=events, ledger=ledger, **options)
+        clock = LedgerClock(search, 2, values, seconds, log=events, ledger=ledger, study_id=spec.study_id, **options)
         if not any(event.kind is Kind.CREATED for event in events):
             clock.record(Event(kind=Kind.CREATED, detail=spec.canonical()))
             ledger.commit()
@@ -106,18 +108,23 @@ def facts(study: StudyStore) -> dict[str, Any]:
     events = study.read()
     search = Search(parse_stored(study.study_yaml(), study.folder)).fold(events)
     trials, epochs = tables(events)
-    told: Callable[[Any], dict[str, Any]] = lambda row: {name: value for name, value in row.items() if value is not None}
     return json.loads(  # type: ignore[no-any-return]
         json.dumps(
             {
-                "events": [told(dataclasses.asdict(event)) for event in events],
-                "trials": [told(row) for row in trials.to_pylist()],
-                "epochs": [told(row) for row in epochs.to_pylist()],
+                "events": [_told(dataclasses.asdict(event)) for event in events],
+                "trials": [_told(row) for row in trials.to_pylist()],
+                "epochs": [_told(row) for row in epochs.to_pylist()],
                 "fold": {
-                    "trials": {name: told(dataclasses.asdict(trial)) for name, trial in search.trials.items()},
+                    "trials": {name: _told(dataclasses.asdict(trial)) for name, trial in search.trials.items()},
                     "finished": search.finished,
-                    "rungs": {arm: {str(rung): row for rung, row in rungs.recorded.items()} for arm, rungs in search.rungs.items()},
+                    "rungs": {
+                        arm: {str(rung): row for rung, row in rungs.recorded.items()} for arm, rungs in search.rungs.items()
+                    },
                 },
             }
         )
     )
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value is not None}

@@ -1,8 +1,8 @@
 """Makes ``tests/fixtures/ledger-v<n>/``, the study that proves that ledgers of schema version n are still read.
 
-Run it once, with the code that has just got a new `SCHEMA_VERSION`: ``python -m tests.make_ledger_fixture``. It never replaces one.
+Run it once, with the code that has just got a new `SCHEMA_VERSION`: ``python -m tests.make_ledger_fixture``. What is there stays.
 Three drivers: the first is interrupted by a signal, the second is killed, merges parts and sees a failure, a divergence and early
-stops, the third ends the search and repeats a trial with another seed.
+stops, the third ends the search and repeats a trial with another seed, the fourth extends the study (since schema 2).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import math
 from pathlib import Path
 
 from sweeper.records import SCHEMA_VERSION, Reason
-from sweeper.search import repetition
+from sweeper.search import extension, repetition
 from sweeper.spec import parse
 from sweeper.store import StudyStore
+from sweeper.stored import extended
 from sweeper.tables import write_tables
 from tests.driverless import curve, driven, facts
 
@@ -53,6 +54,13 @@ def make(folder: Path) -> None:
         clock.record(repetition.event(repetition.plan(clock.search, ["cnn-00000"], 1)))
         clock.run()
         clock.ledger.commit()  # type: ignore[union-attr]
+    with driven(study, None, values, commit_every=20) as clock:
+        grown = extension.plan(clock.search, extended(clock.search.spec, trials=9, max_epochs=5))
+        assert grown is not None
+        for event in extension.events(clock.search, grown):
+            clock.record(event)
+        clock.run()
+        clock.ledger.compact()  # type: ignore[union-attr]
     write_tables(folder, study.read())
     (folder / "owner.guard").unlink()
     (folder / "expected.json").write_text(json.dumps(facts(study), separators=(",", ":")) + "\n")

@@ -42,9 +42,14 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/runner.py": ("ray", "nodes stored search store tables spec records errors training datasets catalog tune"),
     "sweeper/analysis": ("numpy pandas scipy", "analysis records errors"),
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis records errors"),
+    "sweeper/audit": (
+        "pyarrow",
+        "audit parts records errors search spec store stored tables training.checkpoint",
+    ),
     "sweeper/cli": (
         "click rich",
-        "cli errors catalog space spec spec_faults schema records search store stored tables runner training analysis plots",
+        "cli audit errors catalog space spec spec_faults schema records search store stored tables runner training analysis "
+        "plots",
     ),
     "architectures": ("keras", "catalog errors architectures._blocks"),
     "search_spaces": ("", "space search_spaces._common"),

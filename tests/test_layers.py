@@ -44,7 +44,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis records errors"),
     "sweeper/audit": (
         "pyarrow",
-        "audit parts records errors search spec store stored tables training.checkpoint",
+        "audit parts files records errors search spec store stored tables training.checkpoint",
     ),
     "sweeper/cli": (
         "click rich",

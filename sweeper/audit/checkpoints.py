@@ -27,23 +27,21 @@ def check(
         statuses: Where every trial stands.
         problem: Why a checkpoint cannot be read; None when it can.
     """
-    newest: dict[str, tuple[int, int]] = {}
-    for file in listing:
-        if file.attempt is not None and file.epoch is not None:
-            newest[file.trial] = max(newest.get(file.trial, (0, 0)), (file.attempt, file.epoch))
-    for file in listing:
-        kind, what = _judge(file, trials.get(file.trial), statuses.get(file.trial), newest.get(file.trial), problem)
-        if kind is not None:
+    newest: set[str] = set()
+    for file in sorted(listing, key=lambda file: (file.attempt or 0, file.epoch or 0), reverse=True):
+        kind, what = _judge(file, trials.get(file.trial), statuses.get(file.trial))
+        if kind is None and file.trial in newest and statuses[file.trial] is Status.COMPLETED:
+            kind, what = Found.USELESS, "the trial is complete, and there is a newer one"
+        elif kind is None and (damage := problem(file.path)) is not None:
+            kind, what = Found.TORN, f"it cannot be read: {damage}"
+        if kind is None:
+            newest.add(file.trial)
+        else:
             yield Finding(kind=kind, where=str(file.path), what=what, repair=REMOVED, files=(file.path,))
 
 
-def _judge(
-    file: Listed,
-    trial: History | None,
-    status: Status | None,
-    newest: tuple[int, int] | None,
-    problem: Callable[[Path], str | None],
-) -> tuple[Found | None, str]:
+def _judge(file: Listed, trial: History | None, status: Status | None) -> tuple[Found | None, str]:
+    """What is wrong with a checkpoint whatever is in it."""
     if file.attempt is None:
         return Found.LEFTOVER, "a worker was killed while it wrote it"
     if trial is None:
@@ -52,7 +50,4 @@ def _judge(
         return Found.ORPHANED, f"the ledger knows no attempt {file.attempt} of this trial"
     if status in (Status.STOPPED, Status.FAILED):
         return Found.USELESS, f"the trial has {status}"
-    if status is Status.COMPLETED and (file.attempt, file.epoch) != newest:
-        return Found.USELESS, "the trial is complete, and there is a newer one"
-    damage = problem(file.path)
-    return (None, "") if damage is None else (Found.TORN, f"it cannot be read: {damage}")
+    return None, ""

@@ -28,6 +28,8 @@ class Found(StrEnum):
 
     DIFFERING = "differing"
     """Two attempts measured the same epoch of a trial differently, as another device may."""
+    GIVEN_UP = "given_up"
+    """Lost, as a repair took note of; what it held is done again at the next resume."""
     UNPROVEN = "unproven"
     """A hole in what schema 1 wrote: a compaction, or a loss."""
     UNCHECKED = "unchecked"
@@ -42,7 +44,7 @@ class Found(StrEnum):
     @property
     def is_fault(self) -> bool:
         """Whether something is wrong."""
-        return self not in (Found.DIFFERING, Found.UNPROVEN, Found.UNCHECKED, Found.USELESS, Found.LEFTOVER, Found.STALE)
+        return list(Found).index(self) < list(Found).index(Found.DIFFERING)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ class Finding:
         repair: What mends it; empty when nothing has to be done.
         count: How many of it, at least: rows, commits, epochs.
         files: What ``--repair`` moves away or removes for it.
+        commits: Generation, first and last sequence of lost commits.
     """
 
     kind: Found
@@ -64,6 +67,7 @@ class Finding:
     repair: str = ""
     count: int = 1
     files: tuple[Path, ...] = ()
+    commits: tuple[int, int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -56,10 +56,15 @@ def histories(events: Iterable[Event]) -> dict[str, History]:
     return trials
 
 
-def check(trials: Iterable[History]) -> Iterable[Finding]:
-    """What is missing, repeated or contradictory in the histories of trials."""
+def check(trials: Iterable[History], *, has_holes: bool) -> Iterable[Finding]:
+    """What is missing, repeated or contradictory in the histories of trials.
+
+    Args:
+        trials: Their histories.
+        has_holes: Whether commits are known to be lost: a suggestion among them is no further finding once its trial went on.
+    """
     for history in trials:
-        yield from _missing(history)
+        yield from _missing(history, has_holes)
         yield from _repeated(history)
         for epoch, rows in history.epochs.items():
             # In which NaN is NaN, and a last bit counts.
@@ -69,14 +74,14 @@ def check(trials: Iterable[History]) -> Iterable[Finding]:
                 yield Finding(kind=Found.DIFFERING, where=f"trial {history.trial}, epoch {epoch}", what=what)
 
 
-def _missing(history: History) -> Iterable[Finding]:
+def _missing(history: History, has_holes: bool) -> Iterable[Finding]:
     where = f"trial {history.trial}"
     if not history.suggested:
         what = f"{history.early} rows of it are there, and its suggestion is not"
         yield Finding(kind=Found.LOST, where=where, what=what, repair=AGAIN)
         return
     attempts = [attempt for attempt in range(1, history.last_attempt + 1) if attempt not in history.suggested]
-    for first, last in ranges(attempts):
+    for first, last in ranges(attempts if not has_holes else ()):
         numbers = f"attempt {first}" if first == last else f"attempts {first} to {last}"
         what = "it is not there that it began, and something that followed is"
         yield Finding(kind=Found.LOST, where=f"{where}, {numbers}", what=what, repair=AGAIN, count=last - first + 1)

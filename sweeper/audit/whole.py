@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sweeper import parts, tables
-from sweeper.audit import checkpoints, decisions, derived, ledger, trials
+from sweeper.audit import checkpoints, decisions, derived, given_up, ledger, trials
 from sweeper.audit.findings import Audit, Finding, Found
 from sweeper.errors import DamagedPartError, LedgerError, SweeperError
 from sweeper.records import Event, Kind, Status
@@ -65,16 +65,21 @@ def audit(study: StudyStore) -> Audit:
     )
 
 
-def gather(study: StudyStore) -> Material:
-    """Everything an audit looks at, but for the content of checkpoints."""
-    is_driven = study.owner is not None
+def gather(study: StudyStore, *, is_held: bool = False) -> Material:
+    """Everything an audit looks at, but for the content of checkpoints.
+
+    Args:
+        study: The study.
+        is_held: Whether this process holds its lock, so that no driver works.
+    """
+    is_driven = not is_held and study.owner is not None
     found = derived.read(study.folder)
     listing = checkpoint.listing(study.folder / "checkpoints")
     unreadable: dict[str, LedgerError] = {}
     rows = parts.read_all(study.ledger_folder, unreadable=unreadable)
     return Material(
         study=study,
-        is_driven=is_driven or study.owner is not None,
+        is_driven=is_driven or (not is_held and study.owner is not None),
         derived=found,
         listing=listing,
         parts=rows,
@@ -85,9 +90,10 @@ def gather(study: StudyStore) -> Material:
 def examine(material: Material) -> Audit:
     """What the material says."""
     study = material.study
-    read = ledger.check(material.parts, study.ledger_folder, material.unreadable)
+    read = ledger.check(material.parts, study.ledger_folder, material.unreadable, given_up.read(study.folder))
     histories = trials.histories(read.events)
-    findings = [*_unreadable(material), *read.findings, *trials.check(histories.values())]
+    has_holes = any(finding.kind in (Found.LOST, Found.GIVEN_UP) for finding in read.findings)
+    findings = [*_unreadable(material), *read.findings, *trials.check(histories.values(), has_holes=has_holes)]
     trial_table, epoch_table = tables.tables(read.events)
     expected = {"trials": trial_table, "epochs": epoch_table}
     if not material.is_driven:
@@ -125,7 +131,7 @@ def _unreadable(material: Material) -> list[Finding]:
 
 
 def _decisions(study: StudyStore, events: tuple[Event, ...], findings: list[Finding]) -> list[Finding]:
-    if any(finding.kind in (Found.LOST, Found.UNREADABLE, Found.REPEATED) for finding in findings):
+    if any(finding.kind in (Found.LOST, Found.GIVEN_UP, Found.UNREADABLE, Found.REPEATED) for finding in findings):
         what = "decisions follow from all rows before them, and some are not there or not to be trusted"
         return [Finding(kind=Found.UNCHECKED, where="decisions", what=what)]
     try:

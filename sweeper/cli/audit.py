@@ -103,5 +103,7 @@ def _line(finding: Finding) -> str:
 def _closing(found: Audit) -> str:
     if found.faults:
         return f"{counted(len(found.faults), 'finding')}; something is wrong with this study"
-    unproven = " as far as schema 1 can tell" if any(finding.kind == "unproven" for finding in found.findings) else ""
-    return f"nothing lost, nothing repeated, everything readable{unproven}"
+    kinds = {finding.kind.value for finding in found.findings}
+    but = ", but for what a repair took note of" if "given_up" in kinds else ""
+    unproven = ", as far as schema 1 can tell" if "unproven" in kinds else ""
+    return f"nothing lost{but}, nothing repeated, everything readable{unproven}"

@@ -50,10 +50,14 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "sweeper/analysis": ("numpy pandas scipy", "analysis records errors"),
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis records errors"),
+    "sweeper/audit": (
+        "pyarrow",
+        "audit parts files records errors search spec store stored tables training.checkpoint",
+    ),
     "sweeper/cli": (
         "click rich",
-        "cli errors catalog space spec spec_faults schema records requests search store stored files tables runner training "
-        "analysis plots",
+        "cli audit errors catalog space spec spec_faults schema records requests search store stored files tables runner "
+        "training analysis plots",
     ),
     "architectures": ("keras", "catalog errors architectures._blocks"),
     "search_spaces": ("", "space search_spaces._common"),

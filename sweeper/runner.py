@@ -98,7 +98,7 @@ def launch(
         slots = nodes.slots(spec.resources)
         if not is_private:
             nodes.check_results(Path(results), spec.resources)
-        constants = {"study_id": spec.study_id, "commit": _commit(), "dataset": _describe(spec, dataset)}
+        constants = constants_of(spec, dataset)
         trainable = _trainable(spec, dataset, folder)
         del dataset  # the only copy of the arrays on this machine is now the one in the object store
         if not study.exists:
@@ -129,6 +129,11 @@ def load_dataset(spec: StudySpec) -> Dataset:
     dataset = catalog.load("dataset", spec.dataset.name)(**spec.dataset.options)
     assert isinstance(dataset, Dataset)
     return dataset
+
+
+def constants_of(spec: StudySpec, dataset: Dataset) -> dict[str, str | None]:
+    """Columns that are the same in every event of a run: which study, which code, which data."""
+    return {"study_id": spec.study_id, "commit": _commit(), "dataset": _describe(spec, dataset)}
 
 
 def check_same(spec: StudySpec, study: store.StudyStore) -> StudySpec:

@@ -12,7 +12,7 @@ import sys
 import click
 
 from sweeper import __version__
-from sweeper.cli import ablation, answers, contenders, data, speed, studies
+from sweeper.cli import ablation, answers, contenders, data, retrain, speed, studies
 from sweeper.errors import SweeperError, did_you_mean
 
 
@@ -49,6 +49,7 @@ for command in (
     studies.status,
     studies.export,
     ablation.ablate,
+    retrain.retrain,
     answers.pareto,
     answers.plot,
 ):

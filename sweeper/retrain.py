@@ -183,7 +183,7 @@ def recorded(events: Iterable[Event], trial: str) -> Recorded:
         if event.trial != trial:
             continue
         if event.kind is Kind.SUGGESTED:
-            suggested = suggested or event
+            suggested = event  # the newest one: of a study that was extended, a trial may train for longer than at first
         elif event.kind is Kind.EPOCH:
             if event.epoch in epochs:
                 continue

@@ -38,13 +38,15 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/tables.py": ("pyarrow", "records errors files"),
     "sweeper/tune.py": ("ray", "search store spec records errors training datasets"),
     "sweeper/nodes.py": ("ray", "spec errors files"),
-    "sweeper/runner.py": ("ray", "nodes search store tables spec records errors training datasets catalog tune"),
+    "sweeper/stored.py": ("", "catalog spec search store records errors"),
+    "sweeper/runner.py": ("ray", "nodes stored search store tables spec records errors training datasets catalog tune"),
     "sweeper/retrain.py": ("", "records errors training"),
     "sweeper/analysis": ("numpy pandas scipy", "analysis records errors"),
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis records errors"),
     "sweeper/cli": (
         "click rich",
-        "cli errors catalog space spec spec_faults schema records search store tables runner retrain training analysis plots",
+        "cli errors catalog space spec spec_faults schema records search store stored tables runner retrain training analysis "
+        "plots",
     ),
     "architectures": ("keras", "catalog errors architectures._blocks"),
     "search_spaces": ("", "space search_spaces._common"),

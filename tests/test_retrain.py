@@ -222,6 +222,12 @@ def test_the_row_the_search_acted_on_is_the_one_compared(stored: StudyStore, tmp
     assert record.circumstances["device"] == "cpu"
 
 
+def test_a_trial_that_was_lengthened_is_trained_as_it_was_last_asked_for(stored: StudyStore) -> None:
+    suggested = next(event for event in stored.read() if event.kind is Kind.SUGGESTED)
+    longer = suggested.replace(attempt=3, max_epochs=2 * EPOCHS)
+    assert recorded([*stored.read(), longer], "cnn-00000").assignment.max_epochs == 2 * EPOCHS
+
+
 def test_nan_equals_nan_and_nothing_else(tmp_path: Path) -> None:
     write_data(tmp_path / "data.npz")
     spec = study(tmp_path / "data.npz", optimizer="sgd", learning_rate=1e30, mix="none")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._shared import find_study, json_option, print_json, results_option, spec_of, study_argument
+from sweeper.cli._shared import find_study, json_option, print_json, results_option, study_argument
 
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset
@@ -35,9 +35,10 @@ def retrain(study: str, trial: str, most_epochs: int | None, results: Path, as_j
     written.
     """
     from sweeper import retrain as work
+    from sweeper.stored import first_spec
 
     stored = find_study(results, study)
-    spec = spec_of(stored)
+    spec = first_spec(stored)  # an extension changes neither the data nor how a trial is trained
     record = work.recorded(stored.read(), trial)
     objective = spec.goals[0][1]
 

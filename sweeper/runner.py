@@ -116,7 +116,7 @@ def launch(
         slots = nodes.slots(spec.resources)
         if not is_private:
             nodes.check_results(Path(results), spec.resources)
-        constants = {"study_id": spec.study_id, "commit": _commit(), "dataset": _describe(spec, dataset)}
+        constants = constants_of(spec, dataset)
         if not study.exists:
             study.create(spec.to_yaml())
         detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": _versions()}
@@ -168,6 +168,11 @@ def load_dataset(spec: StudySpec) -> Dataset:
     dataset = catalog.load("dataset", spec.dataset.name)(**spec.dataset.options)
     assert isinstance(dataset, Dataset)
     return dataset
+
+
+def constants_of(spec: StudySpec, dataset: Dataset) -> dict[str, str | None]:
+    """Columns that are the same in every event of a run: which study, which code, which data."""
+    return {"study_id": spec.study_id, "commit": _commit(), "dataset": _describe(spec, dataset)}
 
 
 def _extend(session: Session, study: store.StudyStore, wanted: StudySpec, *, repeats_decayed: bool) -> None:

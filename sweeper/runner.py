@@ -23,7 +23,7 @@ from typing import Any
 from sweeper import catalog, nodes, store, stored, tables
 from sweeper.datasets import Dataset
 from sweeper.errors import InputError, StudyLockedError, SweeperError
-from sweeper.records import Event, Kind
+from sweeper.records import Event, Kind, Status
 from sweeper.search import extension, repetition
 from sweeper.search.repetition import Repetition
 from sweeper.search.study import Search
@@ -92,8 +92,7 @@ def launch(
         search = Search(spec).fold(study.read())
         grown = stored.extension_to(search, wanted, study, repeats_decayed=repeats_decayed)
         if grown is None and search.is_finished and not repeat(search):
-            # Once more: a driver killed after its last commit left the tables as they were before it.
-            tables.write_tables(folder, study.read())
+            _tidy(study, spec)
             return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
     dataset = load_dataset(spec)
     search = Search(spec)
@@ -126,6 +125,18 @@ def launch(
             ledger.compact(min_parts=64)
             tables.write_tables(folder, study.read())
     return Outcome(folder=folder, was_finished=False, is_interrupted=is_interrupted, search=search)
+
+
+def _tidy(study: store.StudyStore, spec: StudySpec) -> None:
+    """What a driver does last, once more: one that was killed after its last commit did none of it."""
+    from sweeper.training import checkpoint
+
+    with contextlib.suppress(StudyLockedError), study.hold():
+        events = study.read()
+        for trial in Search(spec).fold(events).trials.values():
+            if trial.status.is_final:
+                checkpoint.remove(study.folder / "checkpoints" / trial.trial, keep_newest=trial.status is Status.COMPLETED)
+        tables.write_tables(study.folder, events)
 
 
 def load_dataset(spec: StudySpec) -> Dataset:

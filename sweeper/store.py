@@ -38,7 +38,7 @@ import pyarrow as pa
 
 from sweeper import parts
 from sweeper.errors import InputError, LedgerError, ResultsFolderError, StudyLockedError, SweeperError
-from sweeper.files import explain, sync_folder, write_whole
+from sweeper.files import explain, make_folder, write_whole
 from sweeper.lock import Lock, Owner, live_owner
 from sweeper.records import Event, Kind
 
@@ -111,8 +111,7 @@ class StudyStore:
         """
         path = self.folder / "study.yaml"
         try:
-            self.ledger_folder.mkdir(parents=True, exist_ok=True)
-            sync_folder(self.folder.parent)
+            make_folder(self.ledger_folder)
             write_whole(path, study_yaml.encode())
         except OSError as error:
             if isinstance(error, FileExistsError) and self.exists:
@@ -167,6 +166,22 @@ class StudyStore:
         finally:
             ledger.close()
 
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep drivers away for the length of a block, without being one, and remove what dead ones left half written.
+
+        Raises:
+            ResultsFolderError: The folder cannot be written.
+            StudyLockedError: A driver is at work.
+            LedgerError: What is left half written cannot be removed.
+        """
+        lock = self._lock()
+        try:
+            self._remove_leftovers()
+            yield
+        finally:
+            lock.release()
+
     def read(self) -> list[Event]:
         """Every event that counts, in order of its key; safe while a driver writes and compacts.
 
@@ -177,6 +192,16 @@ class StudyStore:
         if not self.exists and not self.ledger_folder.is_dir():
             raise ResultsFolderError(self._nothing_here())
         return parts.to_events(parts.unfenced(parts.merge(parts.read_all(self.ledger_folder).values())), self.ledger_folder)
+
+    def _lock(self) -> Lock:
+        try:
+            return Lock.acquire(self.folder)
+        except OSError as error:
+            raise ResultsFolderError(explain(error, self.folder)) from error
+
+    def _remove_leftovers(self) -> None:
+        for folder in (self.folder, self.ledger_folder, self.folder / "tables"):
+            parts.remove_leftovers(folder)
 
     def _nothing_here(self) -> str:
         return f"there is no study in {self.folder}. Start one with: sweeper launch STUDY.yaml"
@@ -206,12 +231,12 @@ class Ledger:
         """Take the lock, begin the next generation and commit its `driver_started` event; see `StudyStore.drive`."""
         assert "fence" not in detail, "the fence is the ledger's own"
         try:
-            store.ledger_folder.mkdir(exist_ok=True)
-            lock = Lock.acquire(store.folder)
+            make_folder(store.ledger_folder)
         except OSError as error:
             raise ResultsFolderError(explain(error, store.folder)) from error
+        lock = store._lock()
         try:
-            parts.remove_leftovers(store.ledger_folder)
+            store._remove_leftovers()
             tables = parts.read_all(store.ledger_folder, columns=("generation", "sequence"))
             fence = parts.last_sequences(tables.values())
             ledger = cls(store, lock, max([0, *map(parts.generation_of, tables), *fence]) + 1)

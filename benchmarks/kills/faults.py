@@ -311,7 +311,7 @@ class Disk:
     # ----------------------------------------------------------------------------------------------------------------- paths
 
     def _is_ours(self, path: str) -> bool:
-        return path.startswith(self._root)
+        return f"{path}{os.sep}".startswith(self._root)
 
     def _path(self, path: Any, dir_fd: int | None) -> str:
         if isinstance(path, int):

@@ -17,7 +17,7 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from sweeper.search.study import Search
 from sweeper.spec import StudySpec
 from sweeper.store import StudyStore
 
-MUST_BE_ZERO = ("lost", "repeated", "unreadable", "redone_beyond", "differing", "left_over", "unexplained", "by_hand")
+MUST_BE_ZERO = ("lost", "repeated", "unreadable", "redone_beyond", "differing", "left_over", "unexplained")
 
 FINISHED, REFUSED, BROKEN = 0, 10, 70
 """How a driver's process ends, when it is not killed."""
@@ -44,6 +44,10 @@ EXPECTED = (
     "study.yaml", "owner.guard", "ledger/??????-?????????.parquet", "tables/trials.parquet", "tables/epochs.parquet",
     "checkpoints/*/attempt-*/epoch-?????.npz",
 )  # fmt: skip
+
+
+def _nothing() -> None:
+    """Leaves the driver as it is."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -89,8 +93,8 @@ class Figures:
 
     @property
     def is_clean(self) -> bool:
-        """Whether every figure that must be zero is; a torn name is mended by hand, and that is said."""
-        return all(getattr(self, name) == 0 for name in MUST_BE_ZERO if not (name == "by_hand" and self.mode == "torn"))
+        """Whether every figure that must be zero is."""
+        return all(getattr(self, name) == 0 for name in MUST_BE_ZERO)
 
     def fault(self, figure: str, note: str) -> None:
         """Count one, and keep what it was."""
@@ -112,7 +116,7 @@ class Setup:
     spec: StudySpec
     num_workers: int = 1
     is_serial: bool = True
-    plant: Callable[[], None] = lambda: None
+    plant: Callable[[], None] = _nothing
 
     def job(self, folder: Path, plan: Plan, seed: int) -> Job:
         """A start of the driver."""
@@ -146,27 +150,63 @@ def undisturbed(setup: Setup, mode: str) -> Reference:
     """The reference of a study, with the calls that a mode counts."""
     with _folder() as folder:
         started = time.perf_counter()
-        job = setup.job(folder, Plan(mode=mode), seed=0)
-        job = dataclasses.replace(job, plant=lambda: None)
+        sound = dataclasses.replace(setup, plant=_nothing)
+        job = sound.job(folder, Plan(mode=mode), seed=0)
         code, text, _ = _start(job)
         assert code == FINISHED, text
-        calls = (folder / "calls").read_text().splitlines()
         events = StudyStore(job.results / setup.spec.name).read()
+        if setup != sound:  # its calls may be others, but what comes out must be the same
+            shutil.rmtree(job.results.parent)
+            code, text, _ = _start(setup.job(folder, Plan(mode=mode), seed=0))
+            assert code == FINISHED, text
+        calls = (folder / "calls").read_text().splitlines()
         return Reference(calls=calls, outcome=outcome_of(setup.spec, events), seconds=time.perf_counter() - started)
 
 
-def every_call(setup: Setup, mode: str, *, step: int = 1, seed: int = 0) -> Figures:
-    """One study for every call of a whole run that can meet the fault, or for every `step`-th."""
+def every_call(setup: Setup, mode: str, *, where: str = "", step: int = 1, seed: int = 0, until: str = "") -> Figures:
+    """One study for every call of a whole run that can meet the fault, or for every `step`-th.
+
+    Args:
+        setup: What is run.
+        mode: The fault.
+        where: What the name of a call must hold, for the fault to strike there.
+        step: Calls from one that meets the fault to the next one.
+        seed: Which call is the first one, and all that is left to chance.
+        until: A figure that ends it all once it is not zero.
+    """
     figures, started = Figures(mode=mode), time.perf_counter()
     reference = undisturbed(setup, mode)
-    fits = [at for at, call in enumerate(reference.calls, start=1) if Plan(mode=mode).fits(call.split()[0])]
+    calls = enumerate(reference.calls, start=1)
+    fits = [at for at, call in calls if Plan(mode=mode).fits(call.split()[0]) and where in call]
     for at in fits[seed % step :: step]:
-        with _folder() as folder:
-            siege = Siege(folder, setup, reference, figures, seed=seed + at)
-            siege.cycle(Plan(mode=mode, at=at, seed=seed + at))
-            siege.end()
+        _strike(setup, reference, figures, Plan(mode=mode, at=at, seed=seed + at))
+        if until and getattr(figures, until):
+            break
     figures.seconds = time.perf_counter() - started
     return figures
+
+
+def take_turns(setup: Setup, modes: Sequence[str], *, step: int = 1, seed: int = 0) -> Figures:
+    """One study for every call of a whole run, or for every `step`-th; the faults that fit a call take turns."""
+    figures, started = Figures(mode="taking turns"), time.perf_counter()
+    references = {mode: undisturbed(setup, mode) for mode in ("kill", "eio on reading")}
+    num_turns = 0
+    for reads in (False, True):
+        reference = references["eio on reading" if reads else "kill"]
+        for at, call in list(enumerate(reference.calls, start=1))[seed % step :: step]:
+            fits = [mode for mode in modes if (mode == "eio on reading") == reads and Plan(mode=mode).fits(call.split()[0])]
+            if fits:
+                _strike(setup, reference, figures, Plan(mode=fits[num_turns % len(fits)], at=at, seed=seed + at))
+                num_turns += 1
+    figures.seconds = time.perf_counter() - started
+    return figures
+
+
+def _strike(setup: Setup, reference: Reference, figures: Figures, plan: Plan) -> None:
+    with _folder() as folder:
+        siege = Siege(folder, setup, reference, figures, seed=plan.seed)
+        siege.cycle(plan)
+        siege.end()
 
 
 def random_kills(setup: Setup, num_kills: int, *, seed: int, by_clock: bool) -> Figures:
@@ -204,7 +244,8 @@ class Siege:
         self._seed = seed
         self._num_cycles = 0
         self._befell = "nothing"
-        self._is_damaged = False
+        self._is_torn = False
+        self._epochs_allowed = 1
         self.is_finished = False
 
     def cycle(self, plan: Plan, after_s: float | None = None) -> None:
@@ -214,7 +255,9 @@ class Siege:
         if plan.at:
             self._befell = f"{plan.mode} at call {plan.at}: {self._reference.calls[plan.at - 1]}"
         where = f"start {self._num_cycles} after {self._befell}"
-        self._is_damaged |= was_killed and plan.mode == "torn" or plan.mode == "eio on reading"
+        self._is_torn |= was_killed and plan.mode == "torn"
+        if plan.mode in ("torn", "eio on reading"):  # a checkpoint that cannot be read costs its epoch too
+            self._epochs_allowed = 2
         if code == FINISHED:
             self.is_finished = True
         elif was_killed:
@@ -238,7 +281,10 @@ class Siege:
         self._figures.studies += 1
         self._count_redone()
         self._compare()
-        self._look_for_leftovers()
+        if self._leftovers():  # what a faulty disk would not remove; the next start may
+            self.cycle(Plan())
+        for name in self._leftovers():
+            self._figures.fault("left_over", f"{name} after {self._befell}")
 
     def _refused(self, plan: Plan, where: str, text: str) -> None:
         """A message for the user: it names the disk, or is about a file the fault has torn."""
@@ -250,7 +296,7 @@ class Siege:
             self._figures.kills += 1
             if str(self._folder) not in text or not any(word in text for word in ("disk", "full", "mount")):
                 self._figures.fault("unexplained", f"{where}: {text}")
-        elif self._is_damaged and (torn := [path for path in self._store.folder.rglob("*") if path.is_file() and str(path) in text]):
+        elif self._is_torn and (torn := [path for path in self._store.folder.rglob("*") if path.is_file() and str(path) in text]):
             self._figures.fault("by_hand", f"{where}: {text}")
             torn[0].unlink()
         else:
@@ -267,7 +313,7 @@ class Siege:
         try:
             self.events = self._store.read()
         except SweeperError as error:
-            if not self._is_damaged:
+            if not self._is_torn:
                 self._figures.fault("unreadable", f"{where}: {error}")
             return
         found = {":".join(map(str, event.key)): digest(event) for event in self.events}
@@ -291,12 +337,10 @@ class Siege:
             process, trial, attempt, epoch = line.split()
             redone[process, trial, attempt] += (trial, epoch) in seen
             seen.add((trial, epoch))
-        # A checkpoint that cannot be read costs its epoch too.
-        allowed = 2 if self._is_damaged else 1
         for key, count in redone.items():
             self._figures.redone += count
             self._figures.most_redone = max(self._figures.most_redone, count)
-            if count > allowed:
+            if count > self._epochs_allowed:
                 self._figures.fault("redone_beyond", f"{count} epochs by process, trial and attempt {key}")
 
     def _compare(self) -> None:
@@ -319,16 +363,16 @@ class Siege:
                     return f"; {name} of {key}: {outcome[name].get(key)} instead of {expected[name][key]}"
         return ""
 
-    def _look_for_leftovers(self) -> None:
+    def _leftovers(self) -> list[str]:
         search = Search(self._setup.spec).fold(self.events)
         files = [path.relative_to(self._store.folder).as_posix() for path in self._store.folder.rglob("*") if path.is_file()]
         kept = collections.Counter(name.split("/")[1] for name in files if name.startswith("checkpoints/"))
-        for name in files:
-            if not any(fnmatch.fnmatch(name, pattern) for pattern in EXPECTED):
-                self._figures.fault("left_over", name)
-        for trial, count in kept.items():
-            if trial not in search.trials or search.trials[trial].status != "completed" or count > 1:
-                self._figures.fault("left_over", f"{count} checkpoints of {trial}")
+        useless = [
+            f"{count} checkpoints of {trial}"
+            for trial, count in kept.items()
+            if trial not in search.trials or search.trials[trial].status != "completed" or count > 1
+        ]
+        return useless + [name for name in files if not any(fnmatch.fnmatch(name, pattern) for pattern in EXPECTED)]
 
 
 def outcome_of(spec: StudySpec, events: list[Event]) -> dict[str, Any]:

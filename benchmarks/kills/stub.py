@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna  # noqa: F401  # here, so that no forked driver spends its time on it
 from faults import Disk, Gate, Plan, WorkerDied
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 import sweeper.tune
-from sweeper import runner, store
+from sweeper import lock, runner, store
 from sweeper.datasets import Split
 from sweeper.errors import KnobError
 from sweeper.spec import StudySpec
@@ -89,13 +90,14 @@ def drive(job: Job) -> Gate:
     """Run the driver in this process, which is good for nothing else afterwards; the gate, with every call it saw."""
     gate = Gate(job.plan)
     notes = Notes(job.folder)
-    _replace(store, COMMIT_AFTER_ROWS=COMMIT_AFTER_ROWS, COMMIT_AFTER_S=math.inf)
-    _replace(sweeper.tune, COMPACT_AFTER=COMPACT_AFTER)
-    _replace(checkpoint, snapshot=lambda variables: [value.copy() for value in variables], assign=_assign)
-    _replace(tune, Tuner=lambda trainable, **configs: Tuner(trainable, gate, notes, job, **configs))
-    _replace(runner, load_dataset=lambda spec: DATASET, _ray=_ray, _trainable=lambda spec, dataset, folder: folder / "checkpoints")
-    _replace(runner, _commit=lambda: None, _versions=dict)
-    _replace(runner.nodes, slots=lambda resources: job.num_workers)
+    replace(store, COMMIT_AFTER_ROWS=COMMIT_AFTER_ROWS, COMMIT_AFTER_S=math.inf)
+    replace(sweeper.tune, COMPACT_AFTER=COMPACT_AFTER)
+    replace(checkpoint, snapshot=lambda variables: [value.copy() for value in variables], assign=_assign)
+    replace(tune, Tuner=lambda trainable, **configs: Tuner(trainable, gate, notes, job, **configs))
+    replace(runner, load_dataset=lambda spec: DATASET, _ray=_ray, _trainable=lambda spec, dataset, folder: folder / "checkpoints")
+    replace(runner, _commit=lambda: None, _versions=dict)
+    replace(runner.nodes, slots=lambda resources: job.num_workers)
+    replace(lock, HEARTBEAT_S=0.01)
     notes.watch_commits()
     Disk(str(job.results.parent), gate).install()
     job.plant()
@@ -191,8 +193,10 @@ class Tuner:
         self._searcher.on_trial_complete(name)
 
     def _is_doomed(self, worker: StubWorker) -> bool:
+        if not worker.is_about_to_train:
+            return False
         lost = self._searcher._session.search.trials[worker.trial].lost
-        return worker.fate == "dies always" and worker.epoch >= 1 or worker.fate == "dies once" and lost == 0
+        return worker.fate == "dies once" and lost == 0 or worker.fate == "dies always" and len(worker._rows) > 0
 
 
 class StubWorker(Worker):
@@ -216,9 +220,9 @@ class StubWorker(Worker):
         super().start(assignment)
 
     @property
-    def epoch(self) -> int:
-        """Epochs trained of the trial."""
-        return len(self._rows)
+    def is_about_to_train(self) -> bool:
+        """Whether everything a checkpoint held has been told."""
+        return len(self._rows) <= max(self._assignment.known_epochs, self._told)
 
     def _train_epoch(self, epoch: int) -> dict[str, Any]:
         self._notes.trained(self.trial, self._assignment.attempt, epoch)
@@ -280,7 +284,8 @@ def _assign(variables: list[Any], values: list[Any]) -> None:
         variable[...] = value
 
 
-def _replace(module: Any, **names: Any) -> None:
+def replace(module: Any, **names: Any) -> None:
+    """Set attributes that must be there already."""
     for name, value in names.items():
-        assert hasattr(module, name), f"{module.__name__} has no {name} any more: the stand-ins must follow"
+        assert hasattr(module, name), f"{module.__name__} has no {name} any more: what stands in for it must follow"
         setattr(module, name, value)

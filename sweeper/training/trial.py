@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from sweeper.datasets import Split
 from sweeper.errors import KnobError
+from sweeper.files import explain
 from sweeper.records import Reason
 from sweeper.space import Value
 from sweeper.spec import ResourcesSpec, TrainingSpec
@@ -141,7 +142,7 @@ class Worker:
         try:
             row = self._train_epoch(len(self._rows) + 1)
         except OSError as error:
-            return {"fault": f"{self._folder} cannot be written: {error}"}
+            return {"fault": explain(error, self._folder)}
         except Exception as error:
             self._failure = failure(error)
             return {"failure": self._failure}

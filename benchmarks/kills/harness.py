@@ -186,18 +186,17 @@ def every_call(setup: Setup, mode: str, *, where: str = "", step: int = 1, seed:
     return figures
 
 
-def take_turns(setup: Setup, modes: Sequence[str], *, step: int = 1, seed: int = 0) -> Figures:
-    """One study for every call of a whole run, or for every `step`-th; the faults that fit a call take turns."""
-    figures, started = Figures(mode="taking turns"), time.perf_counter()
+def any_of(setup: Setup, modes: Sequence[str], *, step: int = 1, seed: int = 0) -> Figures:
+    """One study for every call of a whole run, or for every `step`-th, each with one of the faults that fit the call."""
+    figures, started = Figures(mode="any of these"), time.perf_counter()
     references = {mode: undisturbed(setup, mode) for mode in ("kill", "eio on reading")}
-    num_turns = 0
     for reads in (False, True):
         reference = references["eio on reading" if reads else "kill"]
         for at, call in list(enumerate(reference.calls, start=1))[seed % step :: step]:
             fits = [mode for mode in modes if (mode == "eio on reading") == reads and Plan(mode=mode).fits(call.split()[0])]
             if fits:
-                _strike(setup, reference, figures, Plan(mode=fits[num_turns % len(fits)], at=at, seed=seed + at))
-                num_turns += 1
+                mode = random.Random(seed + at).choice(fits)
+                _strike(setup, reference, figures, Plan(mode=mode, at=at, seed=seed + at))
     figures.seconds = time.perf_counter() - started
     return figures
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import stub
 from faults import ERRORS, KILLS
-from harness import Figures, Setup, every_call, random_kills, take_turns
+from harness import Figures, Setup, every_call, random_kills, any_of
 from plants import PLANTS
 
 MODES = (*KILLS, *ERRORS)
@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1000, help="kills at random, over all kinds of studies")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=int, default=1, help="let faults strike at every N-th call only, which one first is by seed")
-    parser.add_argument("--small", action="store_true", help="small studies; the faults take turns from call to call")
+    parser.add_argument("--small", action="store_true", help="small studies, and one fault for each call")
     parser.add_argument("--plants", action="store_true", help="put faults into the driver, to see that they are found")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     options = parser.parse_args()
@@ -75,7 +75,7 @@ def main() -> int:
 def strike(options: argparse.Namespace) -> Iterator[Figures]:
     """The figures of each kind of fault."""
     if options.small:
-        yield take_turns(setup("random", trials=4, max_epochs=3), MODES, step=options.every, seed=options.seed)
+        yield any_of(setup("random", trials=4, max_epochs=3), MODES, step=options.every, seed=options.seed)
     else:
         yield from (every_call(setup("random"), mode, step=options.every, seed=options.seed) for mode in MODES)
     size = {"trials": 6, "max_epochs": 4} if options.small else {"trials": 24, "max_epochs": 6}

@@ -103,8 +103,7 @@ def launch(
         search = Search(spec).fold(study.read())
         grown = stored.extension_to(search, wanted, study, repeats_decayed=repeats_decayed)
         if grown is None and search.is_finished and not repeat(search):
-            # Once more: a driver killed after its last commit left the tables as they were before it.
-            tables.write_tables(folder, study.read())
+            _tidy(study, spec, keep_best)
             return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
     from sweeper.tune import Session
 
@@ -157,6 +156,14 @@ def launch(
             ledger.compact(min_parts=64)
             tables.write_tables(folder, study.read())
     return Outcome(folder=folder, was_finished=False, is_interrupted=not search.is_finished, search=search)
+
+
+def _tidy(study: store.StudyStore, spec: StudySpec, keep_best: int) -> None:
+    """What a driver does last, once more: one that was killed after its last commit did none of it."""
+    with contextlib.suppress(StudyLockedError), study.hold():
+        events = study.read()
+        CheckpointKeeper(study.folder / "checkpoints", Search(spec).fold(events), keep_best).clean()
+        tables.write_tables(study.folder, events)
 
 
 def load_dataset(spec: StudySpec) -> Dataset:

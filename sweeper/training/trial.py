@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from sweeper.datasets import Split
 from sweeper.errors import KnobError
+from sweeper.files import explain
 from sweeper.lock import Claim
 from sweeper.records import Reason
 from sweeper.space import Value
@@ -169,7 +170,7 @@ class Worker:
         try:
             row = self._train_epoch(len(self._rows) + 1)
         except OSError as error:
-            self._end = {"fault": f"{self._folder} cannot be written: {error}"}
+            self._end = {"fault": explain(error, self._folder)}
         except _SupersededError:
             self._end = {"fault": f"another driver has taken over the study of {self._folder}"}
         except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,6 +60,34 @@ def ray_session() -> Iterator[None]:
     ray.init(**ray_arguments(spec, "local", {"num_cpus": 2, "num_gpus": 2}, _KERAS_HOME))
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An .npz of a few digits whose test images are damaged: reading them raises."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.round(digits.images * 255 / 16).astype(np.uint8)[..., None]
+    labels = digits.target.astype(np.int64)
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    whole = {
+        "x_train": images[:120], "y_train": labels[:120], "x_validation": images[120:180], "y_validation": labels[120:180],
+        "x_test": images[180:240], "y_test": labels[180:240],
+    }  # fmt: skip
+    np.savez(path, **whole)
+    with zipfile.ZipFile(path) as archive:
+        offset = archive.getinfo("x_test.npy").header_offset
+    damaged = bytearray(path.read_bytes())
+    damaged[offset + 500] ^= 255
+    path.write_bytes(bytes(damaged))
+    return path
+
+
+@pytest.fixture
+def ray_ready(ray_session: None) -> None:
+    """The shared Ray."""
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@
     │   ├── NoDataError          a study that holds nothing (yet) of what is to be shown
     │   └── ResultsFolderError   a results folder that cannot be used
     ├── LedgerError              a ledger that cannot be read or written
+    ├── CheckpointError          a checkpoint that cannot be read
     └── StudyLockedError         another driver is at work on this study         exit code 2
 
 A message says what was wrong and where, what is allowed, and what to do.
@@ -89,6 +90,10 @@ class ResultsFolderError(InputError):
 
 class LedgerError(SweeperError):
     """The ledger cannot be read or written."""
+
+
+class CheckpointError(SweeperError):
+    """A checkpoint cannot be read; an older one is used in its place."""
 
 
 class StudyLockedError(SweeperError):

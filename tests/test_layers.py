@@ -29,7 +29,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/schema.py": ("", "spec spec_faults catalog records"),
     "sweeper/records.py": ("pyarrow", ""),
     "sweeper/search": ("optuna numpy scipy", "search spec grid space records errors streams"),
-    "sweeper/training": ("keras tensorflow jax torch numpy", "training spec space catalog datasets records errors streams"),
+    "sweeper/training": ("keras tensorflow jax torch numpy", "training spec space catalog datasets records errors streams files"),
     "sweeper/datasets": ("numpy PIL sklearn keras", "datasets catalog records errors"),
     "sweeper/files.py": ("", ""),
     "sweeper/lock.py": ("", "errors"),

@@ -285,8 +285,9 @@ def test_checkpoints_a_killed_driver_left_are_removed(data: Path, tmp_path: Path
     assert event is not None
     search.apply(event)
     search.apply(search.judge(Event(kind=Kind.ATTEMPT_ENDED, trial=event.trial, attempt=1, reason=Reason.EXCEPTION)))
-    left = tmp_path / "checkpoints" / "cnn-00000" / "attempt-1" / "epoch-00001"
-    left.mkdir(parents=True)
+    left = tmp_path / "checkpoints" / "cnn-00000" / "attempt-1" / "epoch-00001.npz"
+    left.parent.mkdir(parents=True)
+    left.touch()
     store = StudyStore(tmp_path / "tiny")
     store.create(study(data).to_yaml())
     with store.drive() as ledger:

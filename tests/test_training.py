@@ -199,7 +199,7 @@ def test_rows_the_driver_never_saw_come_from_the_checkpoint(make: Any) -> None:
 
 def test_a_damaged_checkpoint_is_passed_over(make: Any, tmp_path: Path) -> None:
     whole = train(make(), assignment("cnn"))
-    torn = checkpoint.folder_of(tmp_path / "checkpoints" / "t", 1, EPOCHS) / "state.npz"
+    torn = checkpoint.path_of(tmp_path / "checkpoints" / "t", 1, EPOCHS)
     torn.write_bytes(torn.read_bytes()[:1000])
     again = train(make(), assignment("cnn", attempt=2, known=EPOCHS - 1), epochs=1)
     assert metrics(again) == metrics(whole[-1:])
@@ -339,7 +339,7 @@ def stored(epoch: int, attempt: int = 1) -> Checkpoint:
 def test_the_newest_two_checkpoints_are_kept(tmp_path: Path) -> None:
     for epoch in range(1, 5):
         checkpoint.write(tmp_path / "t", stored(epoch))
-    assert sorted(path.name for path in (tmp_path / "t" / "attempt-1").iterdir()) == ["epoch-00003", "epoch-00004"]
+    assert sorted(path.name for path in (tmp_path / "t" / "attempt-1").iterdir()) == ["epoch-00003.npz", "epoch-00004.npz"]
     found = checkpoint.newest(tmp_path / "t")
     assert found is not None
     assert (found.epoch, found.rows, float(found.model[0][0])) == (4, ({"epoch": 4},), 4.0)
@@ -352,7 +352,7 @@ def test_the_newest_two_checkpoints_are_kept(tmp_path: Path) -> None:
 def test_checkpoints_of_an_attempt_that_had_to_begin_anew_are_kept(tmp_path: Path) -> None:
     for epoch in (4, 5):
         checkpoint.write(tmp_path, stored(epoch))
-        (checkpoint.folder_of(tmp_path, 1, epoch) / "state.npz").write_bytes(b"")
+        checkpoint.path_of(tmp_path, 1, epoch).write_bytes(b"")
     checkpoint.write(tmp_path, stored(1, attempt=2))
     found = checkpoint.newest(tmp_path)
     assert found is not None
@@ -361,39 +361,66 @@ def test_checkpoints_of_an_attempt_that_had_to_begin_anew_are_kept(tmp_path: Pat
 
 def test_what_a_killed_worker_left_half_written_goes_with_the_rest(tmp_path: Path) -> None:
     checkpoint.write(tmp_path, stored(1))
-    (tmp_path / "attempt-1" / ".epoch-00002.0").mkdir()
+    (tmp_path / "attempt-1" / ".epoch-00002.npz.0.tmp").touch()
     checkpoint.remove(tmp_path, keep_newest=True)
-    assert [path.name for path in (tmp_path / "attempt-1").iterdir()] == ["epoch-00001"]
+    assert [path.name for path in (tmp_path / "attempt-1").iterdir()] == ["epoch-00001.npz"]
 
 
-@pytest.mark.parametrize("damage", ["json", "npz", "missing", "empty", "method"])
+@pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "method", "state", "foreign"])
 def test_damage_of_any_kind_leads_to_the_one_before(damage: str, tmp_path: Path) -> None:
     for epoch in (1, 2):
         checkpoint.write(tmp_path, stored(epoch))
-    folder = checkpoint.folder_of(tmp_path, 1, 2)
-    if damage == "json":
-        (folder / "state.json").write_text('{"epoch": 2, "att')
-    elif damage == "missing":
-        (folder / "state.npz").unlink()
-    elif damage == "method":  # of compression, in the archive's directory
-        data = bytearray((folder / "state.npz").read_bytes())
-        data[data.index(b"PK\x01\x02") + 10] ^= 255
-        (folder / "state.npz").write_bytes(bytes(data))
+    path = checkpoint.path_of(tmp_path, 1, 2)
+    data = bytearray(path.read_bytes())
+    if damage == "torn":
+        path.write_bytes(data[: len(data) // 2])
     elif damage == "empty":
-        (folder / "state.npz").write_bytes(b"")
+        path.write_bytes(b"")
+    elif damage == "foreign":
+        np.savez(path, other=np.zeros(3))
     else:
-        data = bytearray((folder / "state.npz").read_bytes())
-        data[len(data) // 3] ^= 255
-        (folder / "state.npz").write_bytes(bytes(data))
+        places = {
+            "method": data.index(b"PK\x01\x02") + 10,
+            "state": data.index(b'"rows"'),
+            "flipped": data.index(b"model_00000") + 150,
+        }
+        data[places[damage]] ^= 255
+        path.write_bytes(bytes(data))
     found = checkpoint.newest(tmp_path)
     assert found is not None
     assert found.epoch == 1
 
 
+def test_a_checkpoint_that_vanishes_while_it_is_read_is_looked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker of a dead driver went on, and its newer checkpoint took the place of the one that was found."""
+    checkpoint.write(tmp_path, stored(1))
+    read = checkpoint.read
+
+    def overtaken(path: Path) -> Checkpoint:
+        monkeypatch.setattr(checkpoint, "read", read)
+        for epoch in (2, 3, 4):
+            checkpoint.write(tmp_path, stored(epoch))
+        return read(path)
+
+    monkeypatch.setattr(checkpoint, "read", overtaken)
+    found = checkpoint.newest(tmp_path)
+    assert found is not None
+    assert found.epoch == 4
+
+
+def test_a_worker_of_a_dead_driver_leaves_its_successors_checkpoints_alone(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, stored(1, attempt=2))
+    checkpoint.write(tmp_path, stored(2, attempt=2))
+    for epoch in range(1, 5):
+        checkpoint.write(tmp_path, stored(epoch, attempt=1))
+    found = [(int(path.parent.name[-1]), int(path.stem[-1])) for path in checkpoint.stored(tmp_path)]
+    assert found == [(2, 2), (2, 1), (1, 4), (1, 3)]
+
+
 def test_no_pickle_is_read(tmp_path: Path) -> None:
     checkpoint.write(tmp_path, stored(1))
-    with (checkpoint.folder_of(tmp_path, 1, 1) / "state.npz").open("wb") as stream:
-        np.savez(stream, model_00000=np.array([{"a": 1}], dtype=object))
+    arrays = dict(np.load(checkpoint.path_of(tmp_path, 1, 1)))
+    np.savez(checkpoint.path_of(tmp_path, 1, 1), **{**arrays, "model_00000": np.array([{"a": 1}], dtype=object)})  # type: ignore[arg-type]
     assert checkpoint.newest(tmp_path) is None
 
 

@@ -1,23 +1,29 @@
-"""Checkpoints: everything a trial needs to go on exactly where it was, as one .npz of arrays and one JSON text.
+"""Checkpoints: everything a trial needs to go on exactly where it was, as one .npz of arrays, one of them a JSON text.
 
-Written whole into a temporary folder and renamed, so a checkpoint is there completely or not at all. No pickle is written or
-read.
+::
+
+    <study>/checkpoints/<trial>/attempt-<a>/epoch-<e:05d>.npz
+
+One file, so a checkpoint is there completely or not at all wherever a file is. Every attempt has a folder of its own, so a worker
+whose driver has died writes nothing that its successor does not expect. No pickle is written or read.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
-import os
 import shutil
-import uuid
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sweeper.errors import CheckpointError
+from sweeper.files import write_whole
 
 KEPT = 2
 """Newest checkpoints kept while a trial runs: the last one, and the one before in case the last is damaged."""
@@ -44,64 +50,82 @@ class Checkpoint:
     optimizer: Arrays
 
 
-def folder_of(folder: Path, attempt: int, epoch: int) -> Path:
+def path_of(folder: Path, attempt: int, epoch: int) -> Path:
     """Where the checkpoint of an epoch lies; `folder` is the trial's."""
-    return folder / f"attempt-{attempt}" / f"epoch-{epoch:05d}"
+    return folder / f"attempt-{attempt}" / f"epoch-{epoch:05d}.npz"
 
 
 def write(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint into a trial's folder, whole, then remove all but the newest `KEPT`."""
-    target = folder_of(folder, checkpoint.attempt, checkpoint.epoch)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    temporary.mkdir(parents=True)
-    arrays = {f"model_{index:05d}": array for index, array in enumerate(checkpoint.model)}
+    """Write a checkpoint into a trial's folder, whole, then remove those before it but for the newest `KEPT`.
+
+    Raises:
+        OSError: The disk did not take it; nothing is left of it.
+    """
+    path = path_of(folder, checkpoint.attempt, checkpoint.epoch)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = json.dumps({"epoch": checkpoint.epoch, "attempt": checkpoint.attempt, "rows": checkpoint.rows})
+    arrays = {"state": np.frombuffer(state.encode(), np.uint8)}
+    arrays |= {f"model_{index:05d}": array for index, array in enumerate(checkpoint.model)}
     arrays |= {f"optimizer_{index:05d}": array for index, array in enumerate(checkpoint.optimizer)}
-    try:
-        with (temporary / "state.npz").open("wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-            _sync(stream.fileno())
-        with (temporary / "state.json").open("w", encoding="utf-8") as stream_json:
-            json.dump({"epoch": checkpoint.epoch, "attempt": checkpoint.attempt, "rows": checkpoint.rows}, stream_json)
-            _sync(stream_json.fileno(), stream_json)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(temporary, target)
-    except BaseException:
-        # On a full disk above all, where what is left behind would keep it full.
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    for old in _stored(folder)[KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)  # type: ignore[arg-type]
+    write_whole(path, stream.getbuffer(), may_replace=True)
+    before = [old for old in stored(folder) if _key(old) < (checkpoint.attempt, checkpoint.epoch)]
+    for old in before[KEPT - 1 :]:
+        old.unlink(missing_ok=True)
 
 
 def newest(folder: Path) -> Checkpoint | None:
     """The newest checkpoint that can be read, damaged ones passed over; None when there is none."""
-    for stored in _stored(folder):
+    passed_over: set[Path] = set()
+    while found := [path for path in stored(folder) if path not in passed_over]:
         try:
-            state = json.loads((stored / "state.json").read_text(encoding="utf-8"))
-            with (stored / "state.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                model = [arrays[name] for name in sorted(arrays.files) if name.startswith("model_")]
-                optimizer = [arrays[name] for name in sorted(arrays.files) if name.startswith("optimizer_")]
-            return Checkpoint(
-                epoch=int(state["epoch"]),
-                attempt=int(state["attempt"]),
-                rows=tuple(state["rows"]),
-                model=model,
-                optimizer=optimizer,
-            )
-        except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
+            return read(found[0])
+        except CheckpointError:
+            passed_over.add(found[0])
+        except FileNotFoundError:
+            # A worker whose driver has died goes on for a moment, and what it writes takes the place of older ones.
             continue
     return None
 
 
+def read(path: Path) -> Checkpoint:
+    """One checkpoint.
+
+    Raises:
+        FileNotFoundError: There is none.
+        CheckpointError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            state = json.loads(arrays["state"].tobytes())
+            return Checkpoint(
+                epoch=int(state["epoch"]),
+                attempt=int(state["attempt"]),
+                rows=tuple(state["rows"]),
+                model=[arrays[name] for name in sorted(arrays.files) if name.startswith("model_")],
+                optimizer=[arrays[name] for name in sorted(arrays.files) if name.startswith("optimizer_")],
+            )
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is no readable checkpoint: {error}. An older one is used, if there is one.") from error
+
+
+def stored(folder: Path) -> list[Path]:
+    """Checkpoints of a trial, newest first: of the latest attempt, since it passed over what of older ones is damaged."""
+    return sorted((path for path in folder.glob("attempt-*/epoch-*.npz") if path.is_file()), key=_key, reverse=True)
+
+
 def remove(folder: Path, keep_newest: bool) -> None:
     """Remove a trial's checkpoints, all or all but the newest, and what killed workers left half written."""
-    kept = _stored(folder)[:1] if keep_newest else []
-    for found in folder.glob("attempt-*/*"):
-        if found not in kept:
-            shutil.rmtree(found, ignore_errors=True)
     if not keep_newest:
         shutil.rmtree(folder, ignore_errors=True)
+        return
+    kept = stored(folder)[:1]
+    for found in folder.glob("attempt-*/*"):
+        if found not in kept:
+            found.unlink(missing_ok=True)
 
 
 def snapshot(variables: Sequence[Any]) -> Arrays:
@@ -123,20 +147,5 @@ def assign(variables: Sequence[Any], values: Arrays) -> None:
         variable.assign(value)
 
 
-def _stored(folder: Path) -> list[Path]:
-    """Checkpoints of a trial, newest first: of the latest attempt, since it passed over what of older ones is damaged."""
-
-    def key(path: Path) -> tuple[int, int]:
-        return int(path.parent.name.removeprefix("attempt-")), int(path.name.removeprefix("epoch-"))
-
-    return sorted(_found(folder), key=key, reverse=True)
-
-
-def _found(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.glob("attempt-*/epoch-*") if path.is_dir())
-
-
-def _sync(descriptor: int, stream: Any = None) -> None:
-    if stream is not None:
-        stream.flush()
-    os.fsync(descriptor)
+def _key(path: Path) -> tuple[int, int]:
+    return int(path.parent.name.removeprefix("attempt-")), int(path.stem.removeprefix("epoch-"))

@@ -25,7 +25,9 @@ class Kind(StrEnum):
     SUGGESTED = "suggested"
     """An attempt at a trial is about to be dispatched, with its configuration."""
     PLANNED = "planned"
-    """Trials are to be repeated with other seeds; `detail`: see `sweeper.search.repetition`."""
+    """Trials are to be repeated, with other seeds or for more epochs; `detail`: see `sweeper.search.repetition`."""
+    EXTENDED = "extended"
+    """The study goes on with more trials, arms or epochs; `detail`: see `sweeper.search.extension`."""
     EPOCH = "epoch"
     """One epoch was trained and validated; `status` and `reason` are the trial's after this row."""
     ATTEMPT_ENDED = "attempt_ended"
@@ -57,6 +59,7 @@ class Reason(StrEnum):
     EXCEPTION = "exception"
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"
+    DIED = "died"
     NODE_LOST = "node_lost"
     INFEASIBLE = "infeasible"
 
@@ -81,12 +84,14 @@ class Event:
     kind: Kind = column("what the row says")
     time: float | None = column("when the driver recorded it", "seconds since 1970, UTC")
     study_id: str | None = column("hash of the first resolved study file, fixed for life")
-    trial: str | None = column("<arm>-<number:05d>, then -s<seed> outside the search stage")
+    trial: str | None = column(
+        "<arm>-<number:05d>, then -e<epochs> if trained anew for more epochs, -s<seed> outside the search stage"
+    )
     arm: str | None = column("the contender this trial belongs to")
     architecture: str | None = column("the arm's architecture")
     number: int | None = column("trials of an arm, from 0; number 0 is the arm's default configuration")
     stage: Stage | None = column("search, confirm or ablation")
-    parent: str | None = column("the trial whose configuration this one repeats, outside the search stage")
+    parent: str | None = column("the trial whose configuration this one repeats, if it repeats one")
     seed: int | None = column("everything random in the trial follows from it")
     attempt: int | None = column("tries at this trial, from 1")
     status: Status | None = column("the trial's status after this event")
@@ -182,9 +187,9 @@ OBJECTIVES = {
 """What a study may optimise and which way is better. The first objective of a study must be one of `METRICS`."""
 
 
-def trial_name(arm: str, number: int, seed: int | None = None) -> str:
-    """The id of a trial: ``cnn-00007`` in the search stage, ``cnn-00007-s3`` for a repetition with seed 3."""
-    return f"{arm}-{number:05d}" + ("" if seed is None else f"-s{seed}")
+def trial_name(arm: str, number: int) -> str:
+    """The id of a trial of the budget, for example ``cnn-00007``."""
+    return f"{arm}-{number:05d}"
 
 
 def describe() -> list[dict[str, str]]:

@@ -20,14 +20,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweeper import catalog, nodes, store, tables
+from sweeper import catalog, nodes, store, stored, tables
 from sweeper.datasets import Dataset
 from sweeper.errors import InputError, StudyLockedError, SweeperError
 from sweeper.records import Event, Kind
-from sweeper.search import repetition
+from sweeper.search import extension, repetition
 from sweeper.search.repetition import Repetition
 from sweeper.search.study import Search
-from sweeper.spec import DatasetSpec, StudySpec, differences, parse_stored
+from sweeper.spec import StudySpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,12 +55,13 @@ def launch(
     max_concurrent: int | None = None,
     watch: Callable[[Search, Event | None], None] = lambda search, event: None,
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
+    repeats_decayed: bool = False,
     **cluster_options: Any,
 ) -> Outcome:
     """Run a study until its budget is spent or a signal ends it.
 
     A study that exists under the same name is resumed: finished trials are not run again, interrupted ones go on from their
-    newest checkpoint.
+    newest checkpoint. If more trials, epochs or arms are asked for than it has, it is extended; see `sweeper.search.extension`.
 
     Args:
         spec: The study.
@@ -69,13 +70,15 @@ def launch(
         max_concurrent: Most trials at once; None for as many as the resources allow.
         watch: Called with the search and every event once it is applied, and with None before Ray starts and about every second.
         repeat: Gives the trials to repeat, beyond what the study's ledger asks for already; see `sweeper.search.repetition`.
+        repeats_decayed: When the study gets more epochs: whether completed trials whose learning rate decays are trained anew.
         cluster_options: Arguments of the function of the cluster kind, for example ``num_cpus`` of `cluster.local`.
 
     Returns:
         The outcome.
 
     Raises:
-        InputError: The study cannot run as asked: another study of this name, missing data, too few resources.
+        InputError: The study cannot run as asked: a study of this name that cannot become this one, missing data, too few
+            resources.
         StudyLockedError: Another driver is at work on it.
     """
     catalog.check("cluster", cluster)
@@ -83,13 +86,15 @@ def launch(
         raise InputError(f"training.backend: {spec.training.backend} is not installed here. Install it, or name another backend.")
     folder = store.study_folder(Path(results), spec.name)
     study = store.StudyStore(folder)
+    wanted = spec
     if study.exists:
-        spec = check_same(spec, study)
-    search = Search(spec)
-    if study.exists and search.fold(study.read()).is_finished and not repeat(search):
-        # Once more: a driver killed after its last commit left the tables as they were before it.
-        tables.write_tables(folder, study.read())
-        return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
+        spec = stored.first_spec(study)
+        search = Search(spec).fold(study.read())
+        grown = stored.extension_to(search, wanted, study, repeats_decayed=repeats_decayed)
+        if grown is None and search.is_finished and not repeat(search):
+            # Once more: a driver killed after its last commit left the tables as they were before it.
+            tables.write_tables(folder, study.read())
+            return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
     dataset = load_dataset(spec)
     search = Search(spec)
     watch(search, None)
@@ -109,10 +114,13 @@ def launch(
             search.fold(events)
             if not any(event.kind is Kind.CREATED for event in events):
                 ledger.append(Event(kind=Kind.CREATED, study_id=spec.study_id, detail=spec.canonical()))
+            grown = stored.extension_to(search, wanted, study, repeats_decayed=repeats_decayed)
+            asked = [] if grown is None else extension.events(search, grown)
             if repetitions := repeat(search):
-                planned = repetition.event(repetitions).replace(study_id=spec.study_id)
-                search.apply(planned)
-                ledger.append(planned)
+                asked.append(repetition.event(repetitions))
+            for event in asked:
+                search.apply(event)
+                ledger.append(event.replace(study_id=spec.study_id))
             ledger.commit()
             is_interrupted = _run(spec, search, ledger, trainable, constants, folder, slots, max_concurrent, watch)
             ledger.compact(min_parts=64)
@@ -129,35 +137,6 @@ def load_dataset(spec: StudySpec) -> Dataset:
     dataset = catalog.load("dataset", spec.dataset.name)(**spec.dataset.options)
     assert isinstance(dataset, Dataset)
     return dataset
-
-
-def check_same(spec: StudySpec, study: store.StudyStore) -> StudySpec:
-    """The stored study, which keeps its identity, once it is found to be the one asked for.
-
-    An option of the dataset that it lacks, because it began before there was such an option, is at its default.
-
-    Raises:
-        InputError: It is another study; what differs is listed.
-    """
-    stored = parse_stored(study.study_yaml(), study.folder / "study.yaml")
-    changed = differences(_with_defaults(stored), _with_defaults(spec))
-    if changed:
-        listed = "\n".join(f"  - {line}" for line in changed)
-        raise InputError(
-            f"{study.folder} holds another study named '{spec.name}'. What differs (stored -> asked for):\n{listed}\n"
-            "Results of two studies cannot be mixed. Give the new one another name, or another --results folder."
-        )
-    return stored
-
-
-def _with_defaults(spec: StudySpec) -> StudySpec:
-    """The same study with every option of its dataset, as far as that is still known."""
-    if spec.dataset.name not in catalog.names("dataset"):
-        return spec
-    parameters = catalog.parameters("dataset", spec.dataset.name)
-    defaults = {name: option.default for name, option in parameters.items() if option.default != catalog.Parameter.REQUIRED}
-    dataset = DatasetSpec(name=spec.dataset.name, **{**defaults, **spec.dataset.options})
-    return spec.model_copy(update={"dataset": dataset})
 
 
 def _trainable(spec: StudySpec, dataset: Dataset, folder: Path) -> Any:

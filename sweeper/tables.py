@@ -132,9 +132,9 @@ def export(events: Iterable[Event], out: Where, to: str) -> tuple[Place, Place]:
 
 def _apply(trial: _Trial, event: Event, index: int) -> None:
     row = trial.row
-    is_suggestion = event.kind is Kind.SUGGESTED
+    is_news = event.kind in (Kind.SUGGESTED, Kind.EXTENDED)
     for name in _FACTS:
-        if is_suggestion or name not in row:
+        if is_news or name not in row:
             value = getattr(event, name)
             if value is not None:
                 row[name] = value

@@ -208,9 +208,7 @@ class Session:
     def on_death(self, tune_id: str, error: Exception | None) -> None:
         """A worker process died, or was killed because it hung."""
         live = self.live[tune_id]
-        reason = Reason.TIMEOUT if live.is_hung else Reason.NODE_LOST
-        if isinstance(error, ray.exceptions.OutOfMemoryError):
-            reason = Reason.OUT_OF_MEMORY
+        reason = Reason.TIMEOUT if live.is_hung else cause_of_death(error)
         self._attempt_ended(live, reason, f"{type(error).__name__}: {error}"[:1000] if error else "the worker process died")
 
     def on_end(self, tune_id: str) -> None:
@@ -324,6 +322,15 @@ class CallbackAdapter(tune.Callback):  # type: ignore[misc]
                 actor = next((trial.temporary_state.ray_actor for trial in trials if trial.trial_id == tune_id), None)
                 if actor is not None:
                     ray.kill(actor)
+
+
+def cause_of_death(error: Exception | None) -> Reason:
+    """Why a worker process died, by what Ray says about it; of one that the kernel killed nobody says why."""
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return Reason.OUT_OF_MEMORY
+    # An actor's death carries the death of its node as text only.
+    is_lost = isinstance(error, ray.exceptions.NodeDiedError) or "node has died" in str(error)
+    return Reason.NODE_LOST if is_lost or getattr(error, "preempted", False) else Reason.DIED
 
 
 def _error_of(trial: Any) -> Exception | None:

@@ -139,7 +139,7 @@ def _confirmations(plans: list[dict[str, Any]], arms: list[str], count: int, max
                 winner
                 | {
                     # The ablation stage has the small seeds; an id tells the two stages apart by nothing else.
-                    "trial": trial_name(arm, winner["number"], 1000 + repetition),
+                    "trial": f"{winner['trial']}-s{1000 + repetition}",
                     "stage": "confirm",
                     "parent": winner["trial"],
                     "seed": 1000 + repetition,
@@ -162,7 +162,7 @@ def _ablation(plans: list[dict[str, Any]], arms: list[str], count: int, max_epoc
             repeated.append(
                 parent
                 | {
-                    "trial": trial_name(arm, 0, repetition),
+                    "trial": f"{trial_name(arm, 0)}-s{repetition}",
                     "stage": "ablation",
                     "parent": parent["trial"],
                     "seed": repetition,

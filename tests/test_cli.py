@@ -269,11 +269,11 @@ def test_a_study_under_another_name_is_not_begun_anew(run: Run, finished: Path, 
 
 
 def test_another_study_of_the_same_name_is_not_mixed_in(run: Run, finished: Path, tmp_path: Path) -> None:
-    (tmp_path / "study.yaml").write_text(STUDY.replace("trials: 12", "trials: 13"))
+    (tmp_path / "study.yaml").write_text(STUDY.replace("trials: 12", "trials: 11"))
     code, _, err = run("launch", "study.yaml", "--results", finished)
     assert code == 2
     assert "holds another study named 'made'" in err
-    assert "  - budget.trials: 12 -> 13" in err
+    assert "  - budget.trials: 12 -> 11 (it can only grow)" in err
 
 
 def test_a_damaged_study_file_in_the_results_is_the_works_fault(run: Run, finished: Path, tmp_path: Path) -> None:

@@ -207,9 +207,7 @@ class TestOnOneRay:
         assert own[0] == 1
         assert own[-1] == 2
         ended = [event for event in StudyStore(outcome.folder).read() if event.kind is Kind.ATTEMPT_ENDED]
-        assert [(event.trial, event.status, event.reason) for event in ended] == [
-            ("cnn-00001", Status.INTERRUPTED, Reason.NODE_LOST)
-        ]
+        assert [(event.trial, event.status, event.reason) for event in ended] == [("cnn-00001", Status.INTERRUPTED, Reason.DIED)]
 
     def test_an_error_in_the_driver_comes_out_as_itself_and_all_is_saved(self, data: Path, tmp_path: Path) -> None:
         spec = study(data)

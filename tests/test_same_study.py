@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sweeper import runner
 from sweeper.errors import InputError
+from sweeper.search.study import Search
 from sweeper.spec import DatasetSpec, StudySpec, parse
 from sweeper.store import StudyStore
+from sweeper.stored import extension_to
 
 STUDY = parse("name: a\ndataset: {name: digits, size: 16}\narms: {cnn: {}}\nbudget: {trials: 1, max_epochs: 1}\n")
 
@@ -26,17 +27,17 @@ def with_dataset(**options: object) -> StudySpec:
 
 def test_options_of_a_dataset_that_are_newer_than_a_study_are_at_their_defaults(tmp_path: Path) -> None:
     older = with_dataset(name="digits", size=16)
-    kept = runner.check_same(STUDY, stored(tmp_path, older))
-    assert kept == older, "it keeps its identity"
-    assert kept.study_id != STUDY.study_id
-    assert runner.check_same(older, stored(tmp_path / "new", STUDY)) == STUDY
+    assert older.study_id != STUDY.study_id
+    assert extension_to(Search(older), STUDY, stored(tmp_path, older)) is None
+    assert extension_to(Search(STUDY), older, stored(tmp_path / "new", STUDY)) is None
 
 
 def test_another_value_is_another_study(tmp_path: Path) -> None:
+    smaller = with_dataset(name="digits", size=8)
     with pytest.raises(InputError, match=r"dataset\.size: 8 -> 16"):
-        runner.check_same(STUDY, stored(tmp_path, with_dataset(name="digits", size=8)))
+        extension_to(Search(smaller), STUDY, stored(tmp_path, smaller))
 
 
 def test_a_dataset_that_is_gone_can_still_be_told_to_be_the_same(tmp_path: Path) -> None:
     gone = with_dataset(name="lost", path="x")
-    assert runner.check_same(gone, stored(tmp_path, gone)) == gone
+    assert extension_to(Search(gone), gone, stored(tmp_path, gone)) is None

@@ -181,7 +181,7 @@ def test_fold_gives_the_state_that_wrote_the_log(seed: int, slots: int, arms: in
             running.clear()
             continue
         if happening < 0.15:
-            reason = chance.choice([None, Reason.NODE_LOST, Reason.TIMEOUT, Reason.EXCEPTION, Reason.OUT_OF_MEMORY])
+            reason = chance.choice([None, Reason.NODE_LOST, Reason.DIED, Reason.TIMEOUT, Reason.EXCEPTION, Reason.OUT_OF_MEMORY])
             record(live.judge(Event(kind=Kind.ATTEMPT_ENDED, trial=name, reason=reason, attempt=live.trials[name].attempt)))
         else:
             epoch = live.trials[name].epoch + 1
@@ -251,18 +251,19 @@ def test_trial_zero_is_the_default_and_numbers_count_up() -> None:
     assert search.propose() is None
 
 
-def test_a_dead_worker_is_tried_again_and_no_more_than_that() -> None:
+@pytest.mark.parametrize(("reason", "is_counted"), [(Reason.DIED, True), (Reason.TIMEOUT, True), (Reason.NODE_LOST, False)])
+def test_a_dead_worker_counts_and_a_lost_node_does_not(reason: Reason, is_counted: bool) -> None:
     search = search_of(study(arms=1, trials=1))
     for attempt in range(1, RETRIES + 2):
         event = search.propose()
         assert event is not None
         assert event.attempt == attempt
         search.apply(event)
-        ended = search.judge(Event(kind=Kind.ATTEMPT_ENDED, trial=event.trial, attempt=attempt, reason=Reason.NODE_LOST))
+        ended = search.judge(Event(kind=Kind.ATTEMPT_ENDED, trial=event.trial, attempt=attempt, reason=reason))
         search.apply(ended)
-    assert search.trials["arm0-00000"].status is Status.FAILED
-    assert search.propose() is None
-    assert search.is_finished
+    assert search.trials["arm0-00000"].status is (Status.FAILED if is_counted else Status.INTERRUPTED)
+    assert (search.propose() is None) is is_counted
+    assert search.is_finished is is_counted
 
 
 def test_an_exception_is_final_and_an_interruption_is_not() -> None:

@@ -33,7 +33,7 @@ def repeated(values: dict[str, list[float | str | None]], *, objective: tuple[st
             status = value if isinstance(value, str) else "completed"
             rows.append(
                 {
-                    "trial": trial_name(arm, 0, seed),
+                    "trial": f"{trial_name(arm, 0)}-s{seed}",
                     "arm": arm,
                     "number": 0,
                     "stage": "ablation",

@@ -69,18 +69,12 @@ def find_study(results: Path, study: str) -> StudyStore:
     raise UnknownNameError("study", study, existing, where=results)
 
 
-def spec_of(stored: StudyStore) -> StudySpec:
-    """The study file kept with a stored study."""
-    from sweeper.spec import parse_stored
-
-    return parse_stored(stored.study_yaml(), stored.folder / "study.yaml")
-
-
 def results_of(stored: StudyStore) -> Results:
     """The result tables of a stored study, computed from its ledger, so also while it runs."""
+    from sweeper.stored import first_spec
     from sweeper.tables import tables
 
-    return results_from(spec_of(stored), *tables(stored.read()))
+    return results_from(first_spec(stored), *tables(stored.read()))
 
 
 def results_from(spec: StudySpec, trials: Any, epochs: Any) -> Results:

@@ -15,7 +15,6 @@ from sweeper.cli._shared import (
     print_json,
     results_of,
     results_option,
-    spec_of,
     study_argument,
 )
 from sweeper.cli.answers import FIGURES, save_figure
@@ -56,9 +55,10 @@ def ablate(
     """
     from sweeper.search import repetition
     from sweeper.search.study import Search
+    from sweeper.stored import first_spec
 
     stored = find_study(results, study)
-    spec = spec_of(stored)
+    spec = first_spec(stored)
     search = Search(spec).fold(stored.read())
     repetition.check_searched(search)
     data = results_of(stored)

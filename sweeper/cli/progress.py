@@ -12,7 +12,6 @@ from sweeper.records import Event, Kind, Stage, Status
 
 if TYPE_CHECKING:
     from sweeper.search.study import Search
-    from sweeper.spec import StudySpec
 
 Watch = Callable[["Search", Event | None], None]
 
@@ -21,8 +20,8 @@ LINE_EVERY_S = 30.0
 
 
 @contextlib.contextmanager
-def progress(study: StudySpec, quiet: bool) -> Iterator[Watch]:
-    """A function to call with every event, and with None as time passes."""
+def progress(study: str, quiet: bool) -> Iterator[Watch]:
+    """A function to call with every event, and with None as time passes; `study` is its name."""
     if quiet:
         yield lambda search, event: None
         return
@@ -50,7 +49,7 @@ def progress(study: StudySpec, quiet: bool) -> Iterator[Watch]:
 class _Pace:
     """Epochs done since the driver started, and how long the rest will take at this pace."""
 
-    def __init__(self, study: StudySpec):
+    def __init__(self, study: str):
         self.study = study
         self.started = time.monotonic()
         self.epochs = 0
@@ -67,8 +66,9 @@ class _Pace:
             return "unknown time"
         mean = sum(trial.epoch for trial in ended) / len(ended)
         begun = sum(max(mean - trial.epoch, 1) for trial in searched if not trial.status.is_final)
-        epochs = begun + mean * (self.study.budget.trials - len(searched))
-        repeated = [*search.planned, *(trial for trial in search.trials.values() if trial.parent and not trial.status.is_final)]
+        epochs = begun + mean * (search.spec.budget.trials - sum(trial.parent is None for trial in searched))
+        others = (trial for trial in search.trials.values() if trial.stage is not Stage.SEARCH)
+        repeated = [*search.planned, *(trial for trial in others if not trial.status.is_final)]
         epochs += sum(trial.max_epochs - trial.epoch for trial in repeated)
         seconds = epochs * (time.monotonic() - self.started) / self.epochs
         return f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
@@ -77,7 +77,7 @@ class _Pace:
 class _Lines(_Pace):
     """One line for every trial that ends, and one now and then."""
 
-    def __init__(self, study: StudySpec, out: Any):
+    def __init__(self, study: str, out: Any):
         super().__init__(study)
         self.out = out
         self.last = 0.0
@@ -87,7 +87,7 @@ class _Lines(_Pace):
         now = time.monotonic()
         if not self.last:  # the first call says that the driver is about to start Ray
             self.last = now
-            text = f"starting Ray and its workers; every epoch: sweeper status {self.study.name} --watch"
+            text = f"starting Ray and its workers; every epoch: sweeper status {self.study} --watch"
             self.out.print(text, markup=False, soft_wrap=True)
         if event is not None and event.status is not None and event.kind in (Kind.EPOCH, Kind.ATTEMPT_ENDED):
             if event.status is Status.RUNNING:
@@ -104,7 +104,8 @@ class _Lines(_Pace):
     def say(self, search: Search, text: str) -> None:
         self.last = time.monotonic()
         ended = sum(trial.status.is_final for trial in search.trials.values())
-        total = self.study.budget.trials + len(search.trials) - len(search.of_stage(Stage.SEARCH)) + len(search.planned)
+        repeated = sum(trial.parent is not None for trial in search.trials.values())
+        total = search.spec.budget.trials + repeated + len(search.planned)
         head = f"[{self.last - self.started:5.0f} s] {ended}/{total} trials, {self.left(search)} left"
         self.out.print(f"{head}: {text}" if text else head, markup=False, soft_wrap=True)
 
@@ -119,7 +120,7 @@ class _Board(_Pace):
         trials = search.trials.values()
         epochs = sum(trial.epoch for trial in trials)
         drawn = Table(
-            title=f"{self.study.name}: {epochs} epochs, {time.monotonic() - self.started:.0f} s, {self.left(search)} left",
+            title=f"{self.study}: {epochs} epochs, {time.monotonic() - self.started:.0f} s, {self.left(search)} left",
             title_justify="left",
         )
         columns = [Status.RUNNING, Status.COMPLETED, Status.STOPPED, Status.FAILED, Status.INTERRUPTED]
@@ -128,11 +129,12 @@ class _Board(_Pace):
             drawn.add_column(status.value, justify="right")
         drawn.add_column("to come", justify="right")
         drawn.add_column(f"best {column}", justify="right")
-        for arm in self.study.arms:
+        for arm in search.spec.arms:
             own = [trial for trial in trials if trial.arm == arm]
             searched = [trial for trial in own if trial.stage is Stage.SEARCH]
             best = max((trial.scores[-1] for trial in searched if trial.status is Status.COMPLETED), default=None)
-            to_come = self.study.trials_of(arm) - len(searched) + sum(trial.arm == arm for trial in search.planned)
+            begun = sum(trial.parent is None for trial in searched)
+            to_come = search.spec.trials_of(arm) - begun + sum(trial.arm == arm for trial in search.planned)
             shown = "" if best is None else f"{best if goal == 'max' else -best:.4f}"
             counts = [str(sum(trial.status is status for trial in own) or "") for status in columns]
             drawn.add_row(arm, *counts, str(to_come), shown)

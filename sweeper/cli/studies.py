@@ -18,7 +18,6 @@ from sweeper.cli._shared import (
     results_from,
     results_of,
     results_option,
-    spec_of,
     study_argument,
 )
 
@@ -161,27 +160,50 @@ def check(study_file: Path, as_json: bool) -> None:
     table("arms, each at its default configuration", columns, [[arm[column] for column in columns] for arm in arms])
 
 
+repeat_decayed_option = click.option(
+    "--repeat-decayed",
+    is_flag=True,
+    help="With more epochs: train completed trials anew, as new trials, whose learning rate decays and which keep their row.",
+)
+
+
 @click.command(short_help="Run a study file; a study that exists goes on.")
 @click.argument("study_file", type=click.Path(path_type=Path))
+@repeat_decayed_option
 @results_option
 @with_cluster_options
 @json_option
 def launch(study_file: Path, results: Path, as_json: bool, **options: Any) -> None:
-    """Run the study in STUDY_FILE; a study that exists goes on where it was left."""
+    """Run the study in STUDY_FILE; a study that exists goes on where it was left.
+
+    A file that asks for more trials, more epochs or more arms than the study has extends it; nothing else may have changed.
+    """
     from sweeper import spec
 
     run(spec.load(study_file), results, as_json, **options)
 
 
-@click.command(short_help="Go on with an interrupted study.")
+@click.command(short_help="Go on with a study, also with more trials or epochs.")
 @study_argument
+@click.option("--trials", type=click.IntRange(min=1), help="Extend the study to so many trials over all arms together.")
+@click.option("--max-epochs", type=click.IntRange(min=1), help="Extend the study to so many epochs of a whole training.")
+@repeat_decayed_option
 @results_option
 @with_cluster_options
 @json_option
-def resume(study: str, results: Path, as_json: bool, **options: Any) -> None:
-    """Go on with STUDY, a name under the results folder or a folder; the same as launching its file again."""
+def resume(study: str, results: Path, as_json: bool, trials: int | None, max_epochs: int | None, **options: Any) -> None:
+    """Go on with STUDY, a name under the results folder or a folder; the same as launching its file again.
+
+    With more epochs, trials whose learning rate is constant go on from their checkpoints, unless a rung would stop them where
+    they ended. The others keep their row.
+    """
+    from sweeper.stored import current_spec, extended
+
     stored = find_study(results, study)
-    run(spec_of(stored), folder_of_studies(stored), as_json, **options)
+    wanted = current_spec(stored, stored.read())
+    if trials is not None or max_epochs is not None:
+        wanted = extended(wanted, trials=trials, max_epochs=max_epochs)
+    run(wanted, folder_of_studies(stored), as_json, **options)
 
 
 def folder_of_studies(stored: StudyStore) -> Path:
@@ -191,8 +213,9 @@ def folder_of_studies(stored: StudyStore) -> Path:
         ResultsFolderError: Launching by name would find no such folder there, and begin the study anew beside it.
     """
     from sweeper.errors import ResultsFolderError
+    from sweeper.stored import first_spec
 
-    name, folder = spec_of(stored).name, stored.folder.resolve()
+    name, folder = first_spec(stored).name, stored.folder.resolve()
     if folder.name != name:
         raise ResultsFolderError(f"{stored.folder} holds the study '{name}' under another name. Rename it to {name}.")
     return folder.parent
@@ -206,6 +229,7 @@ def run(
     cluster: str,
     max_concurrent: int | None,
     quiet: bool,
+    repeat_decayed: bool = False,
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
     opening: str = "",
     closing: Callable[[StudyStore, dict[str, Any]], None] | None = None,
@@ -220,6 +244,7 @@ def run(
         cluster: Kind of cluster.
         max_concurrent: Most trials at once; None for as many as fit.
         quiet: No progress.
+        repeat_decayed: As `repeats_decayed` of `sweeper.runner.launch`.
         repeat: As for `sweeper.runner.launch`.
         opening: What to say before anything begins, once the options are found to be right.
         closing: Prints what came out, given the stored study and the facts; None for a table of arms.
@@ -231,12 +256,20 @@ def run(
 
     given = {name: value for name, value in kind_options.items() if value is not None}
     check_kind_options(cluster, given)
+    opening = opening or _opening(study, results, repeat_decayed)
     if opening:
         click.echo(opening, err=True)
     started = time.monotonic()
-    with progress(study, quiet) as watch:
+    with progress(study.name, quiet) as watch:
         outcome = runner.launch(
-            study, results, cluster=cluster, max_concurrent=max_concurrent, watch=watch, repeat=repeat, **given
+            study,
+            results,
+            cluster=cluster,
+            max_concurrent=max_concurrent,
+            watch=watch,
+            repeat=repeat,
+            repeats_decayed=repeat_decayed,
+            **given,
         )
     stored = StudyStore(outcome.folder)
     facts = status_of(stored)
@@ -249,6 +282,21 @@ def run(
         _print_closing(stored, facts, outcome.was_finished, outcome.is_interrupted)
     if outcome.is_interrupted:
         sys.exit(130)
+
+
+def _opening(study: StudySpec, results: Path, repeat_decayed: bool) -> str:
+    """What is about to be added to a stored study; nothing where nothing is."""
+    from sweeper.search import extension
+    from sweeper.search.study import Search
+    from sweeper.store import StudyStore, study_folder
+    from sweeper.stored import extension_to, first_spec
+
+    stored = StudyStore(study_folder(results, study.name))
+    if not stored.exists or (study == first_spec(stored) and not repeat_decayed):
+        return ""
+    search = Search(first_spec(stored)).fold(stored.read())
+    added = extension_to(search, study, stored, repeats_decayed=repeat_decayed)
+    return "" if added is None else extension.words(search.spec, added)
 
 
 def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool, is_interrupted: bool) -> None:
@@ -294,20 +342,21 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
     from sweeper.analysis.results import at_stage, ranked
     from sweeper.records import Kind, Stage, Status
     from sweeper.search import repetition
+    from sweeper.stored import current_spec, first_spec
 
-    study = spec_of(stored)
     events = stored.read()
+    study = current_spec(stored, events)
     trial_table, epoch_table = tables.tables(events)
     # Repetitions are no part of the budget, and the luckiest of them would pass for the best trial.
     rows = trial_table.to_pylist()
     trials = [trial for trial in rows if trial["stage"] == Stage.SEARCH]
-    repeated = {trial["trial"]: trial["status"] for trial in rows if trial["stage"] != Stage.SEARCH}
-    planned = {planned.trial for event in events if event.kind is Kind.PLANNED for planned in repetition.read(event)}
-    repetitions = {status.value: sum(found == status for found in repeated.values()) for status in Status}
-    repetitions["pending"] += len(planned - repeated.keys())
+    repeated = [trial for trial in rows if trial["stage"] != Stage.SEARCH]
+    asked = {asked.trial: asked for event in events if event.kind is Kind.PLANNED for asked in repetition.read(event)}
+    to_come = [asked[name] for name in asked.keys() - {trial["trial"] for trial in rows}]
+    repetitions = {status.value: sum(trial["status"] == status for trial in repeated) for status in Status}
+    repetitions["pending"] += sum(planned.stage is not Stage.SEARCH for planned in to_come)
     owner = stored.owner
     counts = {status.value: sum(trial["status"] == status for trial in trials) for status in Status}
-    counts["pending"] += study.budget.trials - len(trials)
     goal, column = study.goals[0]
     done = [trial for trial in trials if trial["status"] == Status.COMPLETED and trial[column] is not None]
     ranking = ranked(at_stage(results_from(study, trial_table, epoch_table), Stage.SEARCH))["trial"]
@@ -317,11 +366,13 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
         own = [trial for trial in trials if trial["arm"] == arm]
         own_done = [trial[column] for trial in done if trial["arm"] == arm]
         arms[arm] = {status.value: sum(trial["status"] == status for trial in own) for status in Status}
-        arms[arm]["pending"] += study.trials_of(arm) - len(own)
+        arms[arm]["pending"] += study.trials_of(arm) - sum(trial["parent"] is None for trial in own)
+        arms[arm]["pending"] += sum(planned.arm == arm and planned.stage is Stage.SEARCH for planned in to_come)
+        counts["pending"] += arms[arm]["pending"]
         arms[arm]["best"] = (max if goal == "max" else min)(own_done, default=None)
     return {
         "study": study.name,
-        "study_id": study.study_id,
+        "study_id": first_spec(stored).study_id,
         "folder": str(stored.folder),
         "is_running": owner is not None,
         "is_finished": not any(part[name] for part in (counts, repetitions) for name in ("pending", "running", "interrupted")),

@@ -20,7 +20,8 @@ from sweeper.records import Event, Kind, Stage, trial_name
 from sweeper.space import Configuration
 
 if TYPE_CHECKING:
-    from sweeper.search.study import Search, Trial
+    from sweeper.search.study import Search
+    from sweeper.search.trial import Trial
 
 DEFAULTS = "defaults"
 """What may be named instead of a trial: each arm's default configuration."""
@@ -67,7 +68,7 @@ def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetitio
     parents = {parent.trial: parent for name in asked for parent in _parents(search, name)}
     planned = [
         Repetition(
-            trial=trial_name(parent.arm, parent.number, seed),
+            trial=f"{parent.trial}-s{seed}",
             parent=parent.trial,
             arm=parent.arm,
             number=parent.number,

@@ -33,6 +33,11 @@ class Rungs:
             self.recorded.setdefault(rung, {})
             rung *= self.reduction_factor
 
+    def lengthened(self, max_epochs: int) -> Rungs:
+        """The same rungs with what was recorded there, and those a longer training passes besides."""
+        recorded = {rung: dict(scores) for rung, scores in self.recorded.items()}
+        return dataclasses.replace(self, max_epochs=max_epochs, recorded=recorded)
+
     def stops(self, epoch: int, score: float) -> bool:
         """Whether a trial with this score (higher is better, finite) ends at this epoch; False between rungs."""
         peers = self.recorded.get(epoch)

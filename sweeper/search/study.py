@@ -9,64 +9,24 @@ what was lost is done again.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping
 
 from sweeper.records import Event, Kind, Reason, Stage, Status, trial_name
-from sweeper.search import allocation, repetition
+from sweeper.search import allocation, extension, repetition
 from sweeper.search.sampler import Finished, Sampler, sampler_of
 from sweeper.search.stopping import Rungs
+from sweeper.search.trial import Trial
 from sweeper.space import Configuration, Space
 from sweeper.spec import StudySpec
 from sweeper.streams import seed_of
 
 RETRIES = 2
-"""Times a trial is tried again after its worker died or hung; a trial that fails by itself would fail again."""
+"""Times a trial is tried again after its worker died or hung, which may be its own fault; one that failed would fail again."""
 
-RETRIED = (Reason.NODE_LOST, Reason.TIMEOUT)
-"""Reasons that lie outside the trial."""
-
-
-@dataclasses.dataclass(kw_only=True)
-class Trial:
-    """Where one trial stands.
-
-    Args:
-        trial: Its id.
-        arm: Its arm.
-        stage: What it is for.
-        parent: The trial whose configuration it repeats, outside the search stage.
-        number: Its number in the arm.
-        seed: Everything random in it follows from this.
-        configuration: Its knobs.
-        max_epochs: Epochs after which it is complete.
-        attempt: The newest try, from 1.
-        lost: Attempts that ended for a reason outside the trial.
-        status: Where it stands.
-        reason: Why.
-        scores: The objective after each epoch, higher is better.
-    """
-
-    trial: str
-    arm: str
-    number: int
-    seed: int
-    stage: Stage = Stage.SEARCH
-    parent: str | None = None
-    configuration: Configuration
-    max_epochs: int
-    attempt: int = 0
-    lost: int = 0
-    status: Status = Status.PENDING
-    reason: Reason | None = None
-    scores: list[float] = dataclasses.field(default_factory=list)
-
-    @property
-    def epoch(self) -> int:
-        """Epochs known of it."""
-        return len(self.scores)
+COUNTED = (Reason.DIED, Reason.TIMEOUT)
+"""Reasons that count against `RETRIES`. A lost or preempted node and an interruption do not: the trial has no part in them."""
 
 
 class Search:
@@ -101,8 +61,9 @@ class Search:
 
     @property
     def is_searched(self) -> bool:
-        """Whether every trial of the budget has ended, whatever became of repetitions."""
-        return self._next_arm() is None and all(map(_is_final, self.of_stage(Stage.SEARCH)))
+        """Whether every trial of the search stage has ended, whatever became of repetitions with other seeds."""
+        is_begun = self._next_arm() is None and not any(trial.stage is Stage.SEARCH for trial in self._planned.values())
+        return is_begun and all(map(_is_final, self.of_stage(Stage.SEARCH)))
 
     @property
     def planned(self) -> tuple[Trial, ...]:
@@ -120,15 +81,19 @@ class Search:
     def propose(self) -> Event | None:
         """The next attempt to dispatch.
 
-        Interrupted trials come first, in the order they were interrupted, then a new one of the budget, then a repetition.
-        None when there is nothing to start now. The answer changes nothing until it is applied.
+        Interrupted trials come first, in the order they were interrupted, then those trained anew for more epochs, then a new
+        one of the budget, then repetitions with other seeds. None when there is nothing to start now. The answer changes
+        nothing until it is applied.
         """
         if self._waiting:
             trial = self.trials[next(iter(self._waiting))]
             return self._suggested(trial, trial.attempt + 1)
         arm = self._next_arm()
+        planned = [trial for trial in self._planned.values() if arm is None or trial.stage is Stage.SEARCH]
+        if planned:
+            return self._suggested(min(planned, key=lambda trial: trial.stage is not Stage.SEARCH), attempt=1)
         if arm is None:
-            return self._suggested(next(iter(self._planned.values())), attempt=1) if self._planned else None
+            return None
         count = self._counts[arm]
         number = next(number for number in (count, *range(count)) if trial_name(arm, number) not in self.trials)
         return self._suggested(
@@ -151,8 +116,8 @@ class Search:
         """
         trial = self.trials[event.trial or ""]
         if event.kind is Kind.ATTEMPT_ENDED:
-            is_worth_a_retry = event.reason in RETRIED and trial.lost < RETRIES
-            again = event.reason is None or is_worth_a_retry
+            is_worth_a_retry = event.reason in COUNTED and trial.lost < RETRIES
+            again = event.reason in (None, Reason.NODE_LOST) or is_worth_a_retry
             return event.replace(status=Status.INTERRUPTED if again else Status.FAILED)
         assert event.kind is Kind.EPOCH and event.epoch is not None
         score = self.score(event)
@@ -172,6 +137,16 @@ class Search:
         value = getattr(event, self._column)
         return math.nan if value is None else value if self._goal == "max" else -value
 
+    def rungs_up_to(self, arm: str, max_epochs: int) -> Rungs:
+        """The rungs an arm has if its trials may train for more epochs, with those on them that came so far."""
+        rungs = self.rungs[arm].lengthened(max_epochs)
+        for trial in self.of_stage(Stage.SEARCH):
+            if trial.arm == arm:
+                for epoch, score in enumerate(trial.scores, start=1):
+                    if math.isfinite(score):
+                        rungs.record(trial.trial, epoch, score)
+        return rungs
+
     # --------------------------------------------------------------------------------------------------------- changes
 
     def apply(self, event: Event) -> None:
@@ -180,14 +155,18 @@ class Search:
             self._apply_suggested(event)
         elif event.kind is Kind.PLANNED:
             self._apply_planned(event)
+        elif event.kind is Kind.EXTENDED and event.trial is None:
+            self._apply_extended(event)
         elif event.trial is not None and event.trial not in self.trials:
             return
         elif event.kind is Kind.EPOCH:
             self._apply_epoch(event)
+        elif event.kind is Kind.EXTENDED:
+            self._apply_lengthened(event)
         elif event.kind is Kind.ATTEMPT_ENDED:
             trial = self.trials[event.trial or ""]
             assert event.status is not None
-            trial.lost += event.reason in RETRIED
+            trial.lost += event.reason in COUNTED
             self._settle(trial, event.status, event.reason)
         elif event.kind is Kind.DRIVER_STARTED:
             for trial in self.trials.values():
@@ -217,6 +196,26 @@ class Search:
                     ),
                 )
 
+    def _apply_extended(self, event: Event) -> None:
+        self.spec = extension.study_of(event)
+        epochs, grace, factor = self.spec.budget.max_epochs, self.spec.stopping.grace_epochs, self.spec.stopping.reduction_factor
+        for arm in self.spec.arms:
+            if arm not in self._counts:
+                self._counts[arm], self.finished[arm] = 0, []
+                self.spaces[arm] = self.spec.space_of(arm)
+                self.rungs[arm] = Rungs(grace, factor, epochs)
+            self.rungs[arm] = self.rungs_up_to(arm, epochs)
+        self._samplers.clear()  # they learn from trials that ended, of which some are about to be reopened
+
+    def _apply_lengthened(self, event: Event) -> None:
+        trial = self.trials[event.trial or ""]
+        assert event.status is not None and event.max_epochs is not None
+        trial.max_epochs = event.max_epochs
+        if trial.status.is_final:
+            self.finished[trial.arm].remove(trial.trial)
+        if event.status is not trial.status:
+            self._settle(trial, event.status, None)
+
     def _apply_suggested(self, event: Event) -> None:
         assert event.trial and event.arm and event.number is not None and event.attempt and event.configuration
         if event.trial not in self.trials:
@@ -230,7 +229,7 @@ class Search:
                 configuration=json.loads(event.configuration),
                 max_epochs=event.max_epochs or self.spec.budget.max_epochs,
             )
-            self._counts[event.arm] += event.stage in (None, Stage.SEARCH)
+            self._counts[event.arm] += event.stage in (None, Stage.SEARCH) and event.parent is None
             self._planned.pop(event.trial, None)
         trial = self.trials[event.trial]
         trial.attempt = event.attempt
@@ -270,7 +269,9 @@ class Search:
             Finished(
                 configuration=self.trials[name].configuration,
                 scores=tuple(self.trials[name].scores),
-                is_complete=self.trials[name].status is Status.COMPLETED,
+                # Fewer epochs than the study has by now are no whole training: they count as far as they came.
+                is_complete=self.trials[name].status is Status.COMPLETED
+                and self.trials[name].epoch >= self.spec.budget.max_epochs,
             )
             for name in self.finished[arm]
         ]

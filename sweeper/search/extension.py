@@ -1,0 +1,192 @@
+"""Extensions: a study goes on with more trials, more arms or more epochs.
+
+The file a study began with stays what it was, and so does its identity. An extension is an event (`Kind.EXTENDED`) that holds the
+study from then on, followed by one for each trial that trains longer than it was to. Nothing else about a study may change, and
+nothing may shrink: its results could not be compared any more.
+
+**More epochs.** A trial whose learning rate is constant trains as it would have if it had been asked for all these epochs at
+once, so it goes on from its checkpoint; with early stopping only if a rung at its last epoch would let it. A trial whose learning
+rate decays has had its training: it keeps its row, or is repeated from the start as a new trial, on request. Repetitions with
+other seeds keep their length.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from sweeper.errors import InputError
+from sweeper.records import Event, Kind, Stage, Status
+from sweeper.search import repetition
+from sweeper.search.repetition import Repetition
+from sweeper.space import TRAINING
+from sweeper.spec import StudySpec, differences
+
+if TYPE_CHECKING:
+    from sweeper.search.stopping import Rungs
+    from sweeper.search.study import Search
+    from sweeper.search.trial import Trial
+
+WHAT_MAY_CHANGE = "What may change: more trials (budget.trials), more epochs (budget.max_epochs), more arms."
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Extension:
+    """What becomes of a study.
+
+    Args:
+        study: The study from now on.
+        lengthened: Trials that train for `study.budget.max_epochs`, completed ones among them.
+        kept: Completed trials that could have gone on but for their learning rate, which has decayed.
+        repeated: Those of `kept` that are trained anew, as new trials.
+    """
+
+    study: StudySpec
+    lengthened: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    repeated: tuple[Repetition, ...] = ()
+
+
+def current(first: StudySpec, events: Iterable[Event]) -> StudySpec:
+    """The study as its newest extension left it.
+
+    Args:
+        first: The study as first run.
+        events: Its ledger.
+    """
+    newest = None
+    for event in events:
+        newest = event if event.kind is Kind.EXTENDED and event.trial is None else newest
+    return first if newest is None else study_of(newest)
+
+
+def refusals(study: StudySpec, wanted: StudySpec) -> list[str]:
+    """What stands against turning a study into another one, a line each; empty when that is an extension, or no change.
+
+    Args:
+        study: The study as it is, with every option of its dataset.
+        wanted: The study asked for, likewise.
+    """
+    kept = {name: arm for name, arm in wanted.arms.items() if name in study.arms}
+    refused = differences(study, wanted.model_copy(update={"budget": study.budget, "arms": kept}))
+    for name in ("trials", "max_epochs"):
+        before, after = getattr(study.budget, name), getattr(wanted.budget, name)
+        if after < before:
+            refused.append(f"budget.{name}: {before} -> {after} (it can only grow)")
+    new = [name for name in wanted.arms if name not in study.arms]
+    if new and any(wanted.trials_of(arm) < study.trials_of(arm) for arm in kept):
+        needed = max(study.trials_of(arm) for arm in study.arms) * len(wanted.arms)
+        refused.append(
+            f"budget.trials: {wanted.budget.trials} would leave arms of the study fewer trials than they have, because "
+            f"{', '.join(new)} get{'s' if len(new) == 1 else ''} a share; {needed} are enough"
+        )
+    return refused
+
+
+def plan(search: Search, wanted: StudySpec, *, repeats_decayed: bool = False) -> Extension | None:
+    """What turning the study into the one asked for means for its trials; None when nothing changes.
+
+    Args:
+        search: The study's search, folded.
+        wanted: The study asked for; `refusals` has nothing against it.
+        repeats_decayed: Whether completed trials whose learning rate decays are trained anew.
+
+    Raises:
+        InputError: There is nothing to train anew.
+    """
+    epochs, before = wanted.budget.max_epochs, search.spec.budget.max_epochs
+    if repeats_decayed and epochs == before:
+        raise InputError(f"trials are trained anew for more epochs than before, and these are {before} already: give more.")
+    study = _grown(search.spec, wanted)
+    if study == search.spec:
+        return None
+    if epochs == before:
+        return Extension(study=study)
+    rungs = {arm: search.rungs_up_to(arm, epochs) for arm in search.spec.arms}
+    shorter = [trial for trial in search.of_stage(Stage.SEARCH) if trial.max_epochs < epochs]
+    is_stopping = search.spec.stopping.rule != "none"
+    trials = [trial for trial in shorter if _may_go_on(trial, rungs[trial.arm] if is_stopping else None)]
+    decayed = [trial for trial in trials if not _is_constant(trial)]
+    kept = [trial for trial in decayed if trial.status is Status.COMPLETED]
+    repeated = [_repetition(trial, epochs) for trial in kept] if repeats_decayed else []
+    return Extension(
+        study=study,
+        lengthened=tuple(trial.trial for trial in trials if trial not in decayed or trial.epoch == 0),
+        kept=tuple(trial.trial for trial in kept),
+        repeated=tuple(one for one in repeated if not search.knows(one.trial)),
+    )
+
+
+def events(search: Search, extension: Extension) -> list[Event]:
+    """The events that extend the study, in order."""
+    told = [Event(kind=Kind.EXTENDED, detail=json.dumps({"study": extension.study.model_dump(mode="json")}))]
+    for name in extension.lengthened:
+        status = search.trials[name].status
+        told.append(
+            Event(
+                kind=Kind.EXTENDED,
+                trial=name,
+                arm=search.trials[name].arm,
+                max_epochs=extension.study.budget.max_epochs,
+                status=Status.INTERRUPTED if status.is_final else status,
+            )
+        )
+    return told + ([repetition.event(extension.repeated)] if extension.repeated else [])
+
+
+def study_of(event: Event) -> StudySpec:
+    """The study as an event left it."""
+    return StudySpec.model_validate(json.loads(event.detail or "{}")["study"])
+
+
+def words(study: StudySpec, extension: Extension) -> str:
+    """The extension of a study in a sentence or two."""
+    changes = [
+        f"{name} {getattr(study.budget, name)} -> {getattr(extension.study.budget, name)}"
+        for name in ("trials", "max_epochs")
+        if getattr(study.budget, name) != getattr(extension.study.budget, name)
+    ]
+    new = [arm for arm in extension.study.arms if arm not in study.arms]
+    changes += [f"new arm{'' if len(new) == 1 else 's'} {', '.join(new)}"] if new else []
+    text = f"extending study '{study.name}': {', '.join(changes)}"
+    if extension.study.budget.max_epochs == study.budget.max_epochs:
+        return text
+    text += f"; trials that train longer: {len(extension.lengthened)}"
+    if extension.repeated:
+        return f"{text}, trained anew because their learning rate decays: {len(extension.repeated)}"
+    advice = ", which --repeat-decayed would train anew" if extension.kept else ""
+    return f"{text}, kept as they are because their learning rate has decayed: {len(extension.kept)}{advice}"
+
+
+def _grown(study: StudySpec, wanted: StudySpec) -> StudySpec:
+    """The study with what it lacks of the one asked for: its own arms first, in their order."""
+    arms = {**study.arms, **{name: arm for name, arm in wanted.arms.items() if name not in study.arms}}
+    return study.model_copy(update={"budget": wanted.budget, "arms": arms})
+
+
+def _may_go_on(trial: Trial, rungs: Rungs | None) -> bool:
+    """Whether a trial is still to be trained, or ended for no other reason than that its epochs were spent."""
+    if not trial.status.is_final:
+        return True
+    if trial.status is not Status.COMPLETED:
+        return False
+    return rungs is None or not rungs.stops(trial.epoch, trial.scores[-1])
+
+
+def _is_constant(trial: Trial) -> bool:
+    return trial.configuration.get("schedule", TRAINING["schedule"].default) == "constant"
+
+
+def _repetition(trial: Trial, epochs: int) -> Repetition:
+    return Repetition(
+        trial=f"{trial.trial}-e{epochs}",
+        parent=trial.trial,
+        arm=trial.arm,
+        number=trial.number,
+        seed=trial.seed,
+        configuration=trial.configuration,
+        max_epochs=epochs,
+        stage=Stage.SEARCH,
+    )

@@ -1,0 +1,48 @@
+"""Where one trial of a search stands."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sweeper.records import Reason, Stage, Status
+from sweeper.space import Configuration
+
+
+@dataclasses.dataclass(kw_only=True)
+class Trial:
+    """Where one trial stands.
+
+    Args:
+        trial: Its id.
+        arm: Its arm.
+        stage: What it is for.
+        parent: The trial whose configuration it repeats; None for a trial of the budget.
+        number: Its number in the arm.
+        seed: Everything random in it follows from this.
+        configuration: Its knobs.
+        max_epochs: Epochs after which it is complete.
+        attempt: The newest try, from 1.
+        lost: Attempts whose worker died or hung.
+        status: Where it stands.
+        reason: Why.
+        scores: The objective after each epoch, higher is better.
+    """
+
+    trial: str
+    arm: str
+    number: int
+    seed: int
+    stage: Stage = Stage.SEARCH
+    parent: str | None = None
+    configuration: Configuration
+    max_epochs: int
+    attempt: int = 0
+    lost: int = 0
+    status: Status = Status.PENDING
+    reason: Reason | None = None
+    scores: list[float] = dataclasses.field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs known of it."""
+        return len(self.scores)

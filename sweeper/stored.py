@@ -1,0 +1,84 @@
+"""The study in a results folder: what it was, what it is by now, and whether it is the one that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sweeper import catalog, spec
+from sweeper.errors import InputError
+from sweeper.records import Event
+from sweeper.search import extension
+from sweeper.search.extension import Extension
+from sweeper.search.study import Search
+from sweeper.spec import DatasetSpec, StudySpec
+from sweeper.store import StudyStore
+
+
+def first_spec(study: StudyStore) -> StudySpec:
+    """The study as first run, which gives it its identity.
+
+    Raises:
+        ResultsFolderError: There is none.
+        LedgerError: Its file is damaged.
+    """
+    return spec.parse_stored(study.study_yaml(), study.folder / "study.yaml")
+
+
+def current_spec(study: StudyStore, events: Sequence[Event]) -> StudySpec:
+    """The study as its newest extension left it; raises as `first_spec`."""
+    return extension.current(first_spec(study), events)
+
+
+def extended(current: StudySpec, *, trials: int | None = None, max_epochs: int | None = None) -> StudySpec:
+    """The same study with another budget.
+
+    Args:
+        current: The study as it is.
+        trials: Trials over all arms together; None leaves them.
+        max_epochs: Epochs of a trial that is not stopped; None leaves them.
+
+    Raises:
+        StudyFileError: No study can have this budget, for example because a grid has no more points.
+    """
+    given = {"trials": trials, "max_epochs": max_epochs}
+    budget = current.budget.model_copy(update={name: value for name, value in given.items() if value is not None})
+    wanted = current.model_copy(update={"budget": budget})
+    return spec.parse(wanted.to_yaml(), f"study '{current.name}' with {budget.trials} trials of {budget.max_epochs} epochs")
+
+
+def extension_to(search: Search, wanted: StudySpec, study: StudyStore, *, repeats_decayed: bool = False) -> Extension | None:
+    """What must be added to a stored study so that it is the one asked for; None when it is that already, or began as that.
+
+    An option of the dataset that a study lacks, because it began before there was such an option, is at its default.
+
+    Args:
+        search: The stored study's search, folded.
+        wanted: The study asked for.
+        study: The stored study.
+        repeats_decayed: Whether completed trials whose learning rate decays are trained anew for more epochs.
+
+    Raises:
+        InputError: It cannot become that one; what differs is listed.
+    """
+    asked = _with_defaults(wanted)
+    if not repeats_decayed and not spec.differences(_with_defaults(first_spec(study)), asked):
+        return None
+    refused = extension.refusals(_with_defaults(search.spec), asked)
+    if refused:
+        listed = "\n".join(f"  - {line}" for line in refused)
+        raise InputError(
+            f"{study.folder} holds another study named '{wanted.name}'. What differs (stored -> asked for):\n{listed}\n"
+            f"Results of two studies cannot be mixed. {extension.WHAT_MAY_CHANGE} Otherwise give the new study another name, or "
+            "another --results folder."
+        )
+    return extension.plan(search, wanted, repeats_decayed=repeats_decayed)
+
+
+def _with_defaults(study: StudySpec) -> StudySpec:
+    """The same study with every option of its dataset, as far as that is still known."""
+    if study.dataset.name not in catalog.names("dataset"):
+        return study
+    parameters = catalog.parameters("dataset", study.dataset.name)
+    defaults = {name: option.default for name, option in parameters.items() if option.default != catalog.Parameter.REQUIRED}
+    dataset = DatasetSpec(name=study.dataset.name, **{**defaults, **study.dataset.options})
+    return study.model_copy(update={"dataset": dataset})

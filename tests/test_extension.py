@@ -1,0 +1,303 @@
+"""Extension of a study: what may grow, what becomes of its trials, and that a fold follows."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeper import stored, tables
+from sweeper.errors import InputError, StudyFileError
+from sweeper.records import Event, Kind, Stage, Status
+from sweeper.search import extension, repetition
+from sweeper.search.study import Search
+from sweeper.space import Choice, Float, Space
+from sweeper.spec import ArmSpec, StudySpec, parse
+from sweeper.store import StudyStore
+from tests.virtual_clock import VirtualClock, epoch_event
+
+SPACE = Space(
+    architecture="cnn",
+    model={"dropout": Float(low=0.0, high=0.5, default=0.2)},
+    training={"schedule": Choice("constant", "cosine", default="constant")},
+)
+
+
+def study(trials: int = 8, epochs: int = 9, arms: int = 2, sampler: str = "random", rule: str = "asha") -> StudySpec:
+    return StudySpec.model_validate(
+        {
+            "name": "test",
+            "dataset": {"name": "digits"},
+            "arms": {f"arm{index}": {"architecture": "cnn", "space": "cnn"} for index in range(arms)},
+            "budget": {"trials": trials, "max_epochs": epochs},
+            "search": {"sampler": sampler},
+            "stopping": {"rule": rule, "grace_epochs": 1, "reduction_factor": 3},
+        }
+    )
+
+
+def grown(spec: StudySpec, **budget: int) -> StudySpec:
+    return spec.model_copy(update={"budget": spec.budget.model_copy(update=budget)})
+
+
+def curve(trial: str, epoch: int) -> float:
+    """Better by number, better with time."""
+    return (int(trial.split("-")[1]) + 1) / 100 * (1 - math.exp(-epoch / 5))
+
+
+def clock(spec: StudySpec, slots: int = 2) -> VirtualClock:
+    return VirtualClock(Search(spec, dict.fromkeys(spec.arms, SPACE)), slots, curve, lambda trial: 1.0)
+
+
+def extend(driven: VirtualClock, wanted: StudySpec, **options: Any) -> extension.Extension:
+    planned = extension.plan(driven.search, wanted, **options)
+    assert planned is not None
+    for event in extension.events(driven.search, planned):
+        driven.record(event)
+    return planned
+
+
+def state(search: Search) -> tuple[Any, ...]:
+    return (
+        search.spec,
+        search.trials,
+        search.finished,
+        {arm: dataclasses.asdict(rungs) for arm, rungs in search.rungs.items()},
+        search._counts,
+        list(search._waiting),
+        search.planned,
+    )
+
+
+def refold(driven: VirtualClock, spec: StudySpec) -> Search:
+    return Search(spec, dict.fromkeys(spec.arms, SPACE)).fold(driven.log)
+
+
+def test_more_trials_go_on_as_if_they_had_been_asked_for_at_once() -> None:
+    whole = clock(study(trials=12), slots=1)
+    whole.run()
+    first = clock(study(trials=8), slots=1)
+    first.run()
+    assert first.search.is_finished
+    extend(first, grown(study(trials=8), trials=12))
+    assert not first.search.is_finished
+    first.run()
+    suggested = [[(e.trial, e.configuration) for e in log if e.kind is Kind.SUGGESTED] for log in (whole.log, first.log)]
+    assert suggested[0] == suggested[1]
+    assert state(first.search)[1:] == state(whole.search)[1:]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_fold_follows_an_extension_and_goes_on_alike(sampler: str) -> None:
+    spec = study(sampler=sampler)
+    driven = clock(spec)
+    driven.run()
+    extend(driven, grown(spec, trials=10, max_epochs=27), repeats_decayed=True)
+    assert state(refold(driven, spec)) == state(driven.search)
+    driven.run(max_events=len(driven.log) + 25)
+    again = VirtualClock(refold(driven, spec), 2, curve, lambda trial: 1.0, list(driven.log))
+    assert state(again.search) == state(driven.search)
+    for one in (driven, again):
+        one.record(Event(kind=Kind.DRIVER_STARTED))
+        one.run()
+    assert again.log == driven.log
+    assert driven.search.is_finished
+
+
+def test_trials_with_a_constant_rate_go_on_from_where_they_were_and_others_keep_their_row() -> None:
+    spec = study(rule="none")
+    driven = clock(spec)
+    driven.run()
+    schedules = {name: trial.configuration["schedule"] for name, trial in driven.search.trials.items()}
+    assert set(schedules.values()) == {"constant", "cosine"}
+    planned = extend(driven, grown(spec, max_epochs=12))
+    assert set(planned.lengthened) == {name for name, schedule in schedules.items() if schedule == "constant"}
+    assert set(planned.kept) == {name for name, schedule in schedules.items() if schedule == "cosine"}
+    before = len(driven.log)
+    driven.run()
+    new = driven.log[before:]
+    assert {event.trial for event in new} == set(planned.lengthened)
+    assert [event.attempt for event in new if event.kind is Kind.SUGGESTED] == [2] * len(planned.lengthened)
+    assert sorted({event.epoch for event in new if event.epoch}) == [10, 11, 12], "nothing is trained twice"
+    for name, trial in driven.search.trials.items():
+        assert (trial.status, trial.epoch) == (Status.COMPLETED, 12 if schedules[name] == "constant" else 9)
+
+
+def test_a_rung_at_the_old_end_lets_through_what_it_would_have_let_through() -> None:
+    spec = study(trials=6, arms=1)
+    spec = spec.model_copy(update={"arms": {"arm0": ArmSpec(architecture="cnn", space="cnn", fixed={"schedule": "constant"})}})
+    driven = clock(spec, slots=6)
+    driven.run()
+    completed = [name for name, trial in driven.search.trials.items() if trial.status is Status.COMPLETED]
+    stopped = [name for name, trial in driven.search.trials.items() if trial.status is Status.STOPPED]
+    planned = extend(driven, grown(spec, max_epochs=27))
+    assert 0 < len(planned.lengthened) < len(completed)
+    assert planned.lengthened == tuple(completed[-len(planned.lengthened) :]), "the best, and curves rise with the number"
+    assert set(driven.search.rungs["arm0"].recorded) == {1, 3, 9}
+    assert set(driven.search.rungs["arm0"].recorded[9]) == set(completed)
+    assert all(driven.search.trials[name].status is Status.STOPPED for name in stopped)
+
+
+def test_decayed_trials_are_trained_anew_on_request_as_new_trials() -> None:
+    spec = study(rule="none")
+    driven = clock(spec)
+    driven.run()
+    planned = extend(driven, grown(spec, max_epochs=12), repeats_decayed=True)
+    names = [one.trial for one in planned.repeated]
+    assert names
+    assert names == [f"{name}-e12" for name in planned.kept]
+    assert not driven.search.is_searched
+    driven.run()
+    for name, parent in zip(names, planned.kept, strict=True):
+        new, old = driven.search.trials[name], driven.search.trials[parent]
+        assert (new.parent, new.stage, new.epoch, new.attempt) == (parent, Stage.SEARCH, 12, 1)
+        assert (new.configuration, new.seed) == (old.configuration, old.seed)
+        assert old.epoch == 9
+    assert driven.search.is_finished
+    assert driven.search._counts == {"arm0": 4, "arm1": 4}, "they are none of the budget"
+    seeds = repetition.plan(driven.search, [names[0]], 1)
+    assert [one.trial for one in seeds] == [f"{names[0]}-s1"]
+
+
+def test_unfinished_trials_get_the_new_length_unless_their_rate_has_begun_to_decay() -> None:
+    spec = study(trials=8, arms=1, rule="none")
+    driven = clock(spec, slots=8)
+    driven.run(max_events=40)
+    driven.record(Event(kind=Kind.DRIVER_STARTED))
+    planned = extend(driven, grown(spec, max_epochs=12))
+    assert planned.kept == ()
+    driven.run()
+    for trial in driven.search.trials.values():
+        is_constant = trial.configuration["schedule"] == "constant"
+        assert (trial.status, trial.epoch) == (Status.COMPLETED, 12 if is_constant else 9)
+
+
+def test_new_arms_get_their_share_first() -> None:
+    spec = study(trials=8)
+    driven = clock(spec)
+    driven.run()
+    wanted = grown(study(trials=8, arms=3), trials=12)
+    assert extension.refusals(spec, wanted) == []
+    extend(driven, wanted)
+    driven.run()
+    assert {trial.arm for trial in driven.search.trials.values()} == {"arm0", "arm1", "arm2"}
+    assert len(driven.search.trials) == 12
+    assert state(refold(driven, spec))[1] == driven.search.trials
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fault"),
+    [
+        (study(trials=7), r"budget\.trials: 8 -> 7 \(it can only grow\)"),
+        (study(epochs=3), r"budget\.max_epochs: 9 -> 3"),
+        (study(arms=1), r"arms\.arm1\.architecture: cnn -> \(absent\)"),
+        (study(sampler="tpe"), r"search\.sampler: random -> tpe"),
+        (study(trials=9, arms=3), r"arms of the study fewer trials than they have, because arm2 gets a share; 12 are enough"),
+        (study(rule="none"), r"stopping\.rule: asha -> none"),
+    ],
+)
+def test_what_may_not_change_is_named(wanted: StudySpec, fault: str) -> None:
+    assert re.search(fault, "\n".join(extension.refusals(study(), wanted)))
+
+
+def test_nothing_to_extend() -> None:
+    driven = clock(study())
+    driven.run()
+    assert extension.plan(driven.search, study()) is None
+    with pytest.raises(InputError, match="these are 9 already"):
+        extension.plan(driven.search, study(), repeats_decayed=True)
+
+
+def test_tables_say_which_trials_go_on() -> None:
+    spec = study(rule="none")
+    driven = clock(spec)
+    driven.run()
+    planned = extend(driven, grown(spec, max_epochs=12))
+    trials = {row["trial"]: row for row in tables.tables(driven.log)[0].to_pylist()}
+    for name in planned.lengthened:
+        assert (trials[name]["status"], trials[name]["max_epochs"], trials[name]["epoch"]) == ("interrupted", 12, 9)
+    for name in planned.kept:
+        assert (trials[name]["status"], trials[name]["max_epochs"]) == ("completed", 9)
+
+
+def test_the_newest_extension_is_the_study() -> None:
+    first = study()
+    driven = clock(first)
+    driven.run()
+    assert extension.current(first, driven.log) == first
+    extend(driven, grown(first, trials=10))
+    extend(driven, grown(first, trials=10, max_epochs=27))
+    assert extension.current(first, driven.log) == grown(first, trials=10, max_epochs=27)
+
+
+def test_samplers_are_told_of_reopened_trials_once() -> None:
+    spec = study(sampler="tpe", trials=24, arms=1)
+    driven = clock(spec)
+    driven.run()
+    extend(driven, grown(spec, trials=36, max_epochs=12))
+    driven.run()
+    finished = driven.search.finished["arm0"]
+    assert sorted(finished) == sorted(set(finished)) == sorted(driven.search.trials)
+
+
+def test_rows_of_a_lengthened_trial_are_judged_by_its_new_length() -> None:
+    spec = study(trials=1, arms=1, rule="none")
+    driven = clock(spec)
+    driven.run()
+    extend(driven, grown(spec, max_epochs=11))
+    proposed = driven.search.propose()
+    assert proposed is not None
+    assert (proposed.trial, proposed.attempt, proposed.max_epochs) == ("arm0-00000", 2, 11)
+    driven.record(proposed)
+    judged = driven.search.judge(epoch_event(driven.search, "arm0-00000", 10, 0.5))
+    assert judged.status is Status.RUNNING
+
+
+# ---------------------------------------------------------------------------------------------------- the stored study
+
+STUDY = """
+name: a
+dataset: {name: digits, size: 8}
+arms: {cnn: {fixed: {schedule: constant}}}
+budget: {trials: 2, max_epochs: 2}
+search: {sampler: grid, grid_points: 2}
+"""
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> StudyStore:
+    store = StudyStore(tmp_path / "a")
+    store.create(parse(STUDY).to_yaml())
+    return store
+
+
+def test_a_budget_no_study_can_have_is_refused(kept: StudyStore) -> None:
+    assert stored.extended(stored.first_spec(kept), trials=3).budget.trials == 3
+    with pytest.raises(StudyFileError, match=r"2 trials of 999999999 epochs"):
+        stored.extended(stored.first_spec(kept), max_epochs=999999999)
+
+
+def test_the_file_a_study_began_with_may_be_launched_again_after_an_extension(kept: StudyStore) -> None:
+    first = stored.first_spec(kept)
+    wanted = stored.extended(first, trials=3)
+    search = Search(first)
+    with kept.drive() as ledger:
+        planned = stored.extension_to(search, wanted, kept)
+        assert planned is not None
+        for event in extension.events(search, planned):
+            search.apply(ledger.append(event))
+    again = Search(first).fold(kept.read())
+    assert again.spec.budget.trials == 3
+    assert stored.current_spec(kept, kept.read()) == wanted
+    assert stored.extension_to(again, first, kept) is None, "as it began"
+    assert stored.extension_to(again, wanted, kept) is None, "as it is"
+    with pytest.raises(InputError, match="it can only grow"):
+        stored.extension_to(
+            again,
+            stored.extended(first, trials=3).model_copy(update={"budget": first.budget.model_copy(update={"max_epochs": 3})}),
+            kept,
+        )

@@ -28,6 +28,7 @@ from sweeper.search import extension, repetition
 from sweeper.search.repetition import Repetition
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec
+from sweeper.storage import Place, Where
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class Outcome:
         search: The state of the study.
     """
 
-    folder: Path
+    folder: Place
     was_finished: bool
     is_interrupted: bool
     search: Search
@@ -49,7 +50,7 @@ class Outcome:
 
 def launch(
     spec: StudySpec,
-    results: Path | str = "results",
+    results: Where = "results",
     *,
     cluster: str = "local",
     max_concurrent: int | None = None,
@@ -65,7 +66,7 @@ def launch(
 
     Args:
         spec: The study.
-        results: Folder of all studies.
+        results: Folder of all studies, or ``s3://BUCKET/PREFIX``.
         cluster: Kind of cluster, a name in the catalog.
         max_concurrent: Most trials at once; None for as many as the resources allow.
         watch: Called with the search and every event once it is applied, and with None before Ray starts and about every second.
@@ -84,7 +85,7 @@ def launch(
     catalog.check("cluster", cluster)
     if importlib.util.find_spec(spec.training.backend) is None:
         raise InputError(f"training.backend: {spec.training.backend} is not installed here. Install it, or name another backend.")
-    folder = store.study_folder(Path(results), spec.name)
+    folder = store.study_folder(results, spec.name)
     study = store.StudyStore(folder)
     wanted = spec
     if study.exists:
@@ -102,7 +103,7 @@ def launch(
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
         slots = nodes.slots(spec.resources)
         if not is_private:
-            nodes.check_results(Path(results), spec.resources)
+            nodes.check_results(results, spec.resources)
         constants = {"study_id": spec.study_id, "commit": _commit(), "dataset": _describe(spec, dataset)}
         trainable = _trainable(spec, dataset, folder)
         del dataset  # the only copy of the arrays on this machine is now the one in the object store
@@ -139,7 +140,7 @@ def load_dataset(spec: StudySpec) -> Dataset:
     return dataset
 
 
-def _trainable(spec: StudySpec, dataset: Dataset, folder: Path) -> Any:
+def _trainable(spec: StudySpec, dataset: Dataset, folder: Place) -> Any:
     """What Tune runs on a worker; the data are in the object store, where each node holds them once."""
     from ray import tune
 
@@ -163,7 +164,7 @@ def _run(
     ledger: store.Ledger,
     trainable: Any,
     constants: Mapping[str, str | None],
-    folder: Path,
+    folder: Place,
     slots: int,
     max_concurrent: int | None,
     watch: Callable[[Search, Event | None], None],

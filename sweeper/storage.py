@@ -107,7 +107,7 @@ class Place(abc.ABC):
     def create(self, data: bytes) -> None:
         """Write a small file where there is none; of several that try at once one succeeds, after `settle_s` at the latest.
 
-        It may be seen half written. Raises as `write_whole` does.
+        A reader may see it half written. Raises as `write_whole` does.
         """
 
     @abc.abstractmethod
@@ -201,9 +201,9 @@ class LocalPlace(Place):
         return os.stat(self.path).st_mtime
 
     def make_folder(self) -> None:
-        if not self.path.is_dir():
-            self.path.mkdir(parents=True, exist_ok=True)
-            sync_folder(self.path.parent)
+        for path in reversed([path for path in (self.path, *self.path.parents) if not path.is_dir()]):
+            path.mkdir(exist_ok=True)
+            sync_folder(path.parent)
 
     def write_whole(self, data: bytes | memoryview | pa.Buffer, *, may_replace: bool = False) -> None:
         temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
@@ -222,10 +222,15 @@ class LocalPlace(Place):
         sync_folder(self.path.parent)
 
     def create(self, data: bytes) -> None:
-        with open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            self.path.unlink()
+            raise
 
     def touch(self) -> None:
         os.utime(self.path)

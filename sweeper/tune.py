@@ -14,7 +14,6 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -27,6 +26,7 @@ from sweeper.errors import SweeperError
 from sweeper.records import Event, Kind, Reason, Status
 from sweeper.search.study import Search
 from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.storage import Place
 from sweeper.store import Ledger
 from sweeper.training import checkpoint
 from sweeper.training.trial import Assignment, Worker, failure
@@ -50,7 +50,7 @@ class Context:
     num_classes: int
     training: TrainingSpec
     resources: ResourcesSpec
-    checkpoints: Path
+    checkpoints: Place
 
 
 class TrialActor(tune.Trainable):  # type: ignore[misc]
@@ -106,7 +106,7 @@ class Session:
         self,
         search: Search,
         ledger: Ledger,
-        checkpoints: Path,
+        checkpoints: Place,
         most_live: int,
         watch: Callable[[Event | None], None],
         constants: Mapping[str, str | None],

@@ -16,17 +16,17 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.datasets import Split
-from sweeper.errors import KnobError
+from sweeper.errors import KnobError, StorageError
 from sweeper.records import Reason
 from sweeper.space import Value
 from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.storage import Place, explain
 from sweeper.streams import generator, seed_of
 from sweeper.training import checkpoint, devices
 from sweeper.training.checkpoint import Checkpoint
@@ -81,7 +81,7 @@ class Worker:
         num_classes: int,
         training: TrainingSpec,
         resources: ResourcesSpec,
-        checkpoints: Path,
+        checkpoints: Place,
     ):
         started = time.perf_counter()
         self._device = devices.configure(training, resources)
@@ -106,6 +106,7 @@ class Worker:
         self._import_s: float | None = time.perf_counter() - started
         self._build_s: float | None = None
         self._failure: dict[str, Any] | None = None
+        self._fault = ""
         self._idle_since = time.perf_counter()
 
     def start(self, assignment: Assignment) -> None:
@@ -117,8 +118,11 @@ class Worker:
         self._rows: list[dict[str, Any]] = []
         self._told = 0
         self._failure = None
+        self._fault = ""
         try:
             self._prepare()
+        except StorageError as error:
+            self._fault = str(error)
         except Exception as error:
             self._failure = failure(error)
         self._build_s = time.perf_counter() - started
@@ -129,8 +133,10 @@ class Worker:
 
         Returns:
             ``{"rows": [...]}`` with one epoch, or first those found in a checkpoint; ``{"failure": ...}`` of the trial; or
-            ``{"fault": text}`` when the disk takes no checkpoint.
+            ``{"fault": text}`` when the disk takes no checkpoint, or an object store gives none.
         """
+        if self._fault:
+            return {"fault": self._fault}
         if self._failure is not None:
             return {"failure": self._failure}
         found = [row for row in self._rows if row["epoch"] > max(self._assignment.known_epochs, self._told)]
@@ -141,7 +147,7 @@ class Worker:
         try:
             row = self._train_epoch(len(self._rows) + 1)
         except OSError as error:
-            return {"fault": f"{self._folder} cannot be written: {error}"}
+            return {"fault": explain(error, self._folder)}
         except Exception as error:
             self._failure = failure(error)
             return {"failure": self._failure}
@@ -151,7 +157,7 @@ class Worker:
         return {"rows": [row]}
 
     @property
-    def _folder(self) -> Path:
+    def _folder(self) -> Place:
         return self._checkpoints / self._assignment.trial
 
     def _prepare(self) -> None:

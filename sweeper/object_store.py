@@ -233,10 +233,14 @@ def _in_words(text: str, where: ObjectPlace, endpoint: str | None) -> str:
         return f"{where}: there is no bucket '{where.bucket}' {at}. Create it, or name another one."
     if re.search(_PERMISSIONS, text):
         has_key = bool(os.environ.get("AWS_ACCESS_KEY_ID"))
-        key = "the key in AWS_ACCESS_KEY_ID" if has_key else "AWS_ACCESS_KEY_ID is not set; what ~/.aws or this machine's role gives"
+        key = (
+            "the key in AWS_ACCESS_KEY_ID"
+            if has_key
+            else "AWS_ACCESS_KEY_ID is not set; what ~/.aws or this machine's role gives"
+        )
         return (
-            f"{where}: access was refused {at}. Tried: {key}. Give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of somebody who may "
-            "list the bucket, and read, write and delete below this address."
+            f"{where}: access was refused {at}. Tried: {key}. Give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of somebody who "
+            "may list the bucket, and read, write and delete below this address."
         )
     if "status 301" in text or "AuthorizationHeaderMalformed" in text:
         return f"{where}: the bucket is in another region than the one asked {at}. Set AWS_DEFAULT_REGION to the bucket's."

@@ -18,7 +18,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweeper import catalog, nodes, store, stored, tables
 from sweeper.datasets import Dataset
@@ -29,6 +29,9 @@ from sweeper.search.repetition import Repetition
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec
 from sweeper.storage import Place, Where
+
+if TYPE_CHECKING:
+    from sweeper.training.trial import TrialWorker
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,7 @@ def launch(
     watch: Callable[[Search, Event | None], None] = lambda search, event: None,
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
     repeats_decayed: bool = False,
+    worker: Callable[..., TrialWorker] | None = None,
     **cluster_options: Any,
 ) -> Outcome:
     """Run a study until its budget is spent or a signal ends it.
@@ -72,6 +76,7 @@ def launch(
         watch: Called with the search and every event once it is applied, and with None before Ray starts and about every second.
         repeat: Gives the trials to repeat, beyond what the study's ledger asks for already; see `sweeper.search.repetition`.
         repeats_decayed: When the study gets more epochs: whether completed trials whose learning rate decays are trained anew.
+        worker: Makes what runs the trials in each worker process; None for `sweeper.training.trial.Worker`, which trains them.
         cluster_options: Arguments of the function of the cluster kind, for example ``num_cpus`` of `cluster.local`.
 
     Returns:
@@ -105,7 +110,7 @@ def launch(
         if not is_private:
             nodes.check_results(results, spec.resources)
         constants = {"study_id": spec.study_id, "commit": _commit(), "dataset": _describe(spec, dataset)}
-        trainable = _trainable(spec, dataset, folder)
+        trainable = _trainable(spec, dataset, folder, worker)
         del dataset  # the only copy of the arrays on this machine is now the one in the object store
         if not study.exists:
             study.create(spec.to_yaml())
@@ -140,10 +145,11 @@ def load_dataset(spec: StudySpec) -> Dataset:
     return dataset
 
 
-def _trainable(spec: StudySpec, dataset: Dataset, folder: Place) -> Any:
+def _trainable(spec: StudySpec, dataset: Dataset, folder: Place, worker: Callable[..., TrialWorker] | None) -> Any:
     """What Tune runs on a worker; the data are in the object store, where each node holds them once."""
     from ray import tune
 
+    from sweeper.training.trial import Worker
     from sweeper.tune import Context, TrialActor
 
     context = Context(
@@ -153,6 +159,7 @@ def _trainable(spec: StudySpec, dataset: Dataset, folder: Place) -> Any:
         training=spec.training,
         resources=spec.resources,
         checkpoints=(folder / "checkpoints").resolve(),
+        worker=worker or Worker,
     )
     resources = {"cpu": spec.resources.cpus_per_trial, "gpu": spec.resources.gpus_per_trial}
     return tune.with_resources(tune.with_parameters(TrialActor, context=context), resources)

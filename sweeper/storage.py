@@ -296,8 +296,8 @@ def explain(error: OSError, where: Place) -> str:
         return f"{where} is not writable ({error.strerror}). Change its permissions, or choose another folder with --results."
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         path = Path(str(where))
-        files = [path for path in (path, *path.parents) if os.path.lexists(path) and not os.path.isdir(path)]
-        return f"{where} cannot be used as a folder: {(files or [where])[0]} is a file. Move it, or choose another folder."
+        files = [str(one) for one in (path, *path.parents) if os.path.lexists(one) and not os.path.isdir(one)]
+        return f"{where} cannot be used as a folder: {(files or [str(where)])[0]} is a file. Move it, or choose another folder."
     return f"{where} cannot be written: {error.strerror or error}. Check the disk or the mount, then run the command again."
 
 

@@ -29,7 +29,7 @@ from sweeper.spec import ResourcesSpec, TrainingSpec
 from sweeper.storage import Place
 from sweeper.store import Ledger
 from sweeper.training import checkpoint
-from sweeper.training.trial import Assignment, Worker, failure
+from sweeper.training.trial import Assignment, TrialWorker, failure
 
 HANG_FACTOR = 20.0
 """A worker is taken for hung when it is silent for this many times its trial's slowest epoch so far ..."""
@@ -43,7 +43,10 @@ COMPACT_AFTER = 1000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Context:
-    """What every worker needs and is the same for all trials; it travels once per node through the object store."""
+    """What every worker needs and is the same for all trials; it travels once per node through the object store.
+
+    ``worker`` makes the one that runs the trials, from the other fields.
+    """
 
     train: Split
     validation: Split
@@ -51,6 +54,7 @@ class Context:
     training: TrainingSpec
     resources: ResourcesSpec
     checkpoints: Place
+    worker: Callable[..., TrialWorker]
 
 
 class TrialActor(tune.Trainable):  # type: ignore[misc]
@@ -59,10 +63,11 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], context: Context | None = None) -> None:
         """Load the framework and prepare the first trial."""
         assert context is not None
-        self._worker: Worker | None = None
+        self._worker: TrialWorker | None = None
         self._fault = ""
+        needed = {field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name != "worker"}
         try:
-            self._worker = Worker(**{field.name: getattr(context, field.name) for field in dataclasses.fields(context)})
+            self._worker = context.worker(**needed)
         except Exception as error:
             self._fault = f"on {socket.gethostname()}: {failure(error)['detail']}"
         self.reset_config(config)

@@ -16,7 +16,7 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,21 @@ class Assignment:
     seed: int
     max_epochs: int
     known_epochs: int
+
+
+class TrialWorker(Protocol):
+    """What a worker process runs: one attempt after another, each an epoch at a time.
+
+    `Worker`, which trains, is the one in use. Another one, given to `sweeper.runner.launch`, drives the same machinery without
+    training. It is made once in every worker process, with the fields of `sweeper.tune.Context` by name, and may raise then: no
+    trial could run on it. The two methods never raise for what happens inside a trial.
+    """
+
+    def start(self, assignment: Assignment) -> None:
+        """Prepare an attempt, from the newest checkpoint if there is one; what went before is over."""
+
+    def step(self) -> dict[str, Any]:
+        """The next news of the attempt: ``rows``, a ``failure`` or a ``fault``, as `Worker.step` gives them."""
 
 
 class Worker:

@@ -46,6 +46,9 @@ SETTLE_S = 1.0
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PERMISSIONS = "ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN_ID|EXPIRED|status 40[13]"
 
+_VANISHED = r"AWS Error (NO_SUCH_KEY|RESOURCE_NOT_FOUND|.*status 404).* during GetObject"
+"""Deleted between the two requests of which reading consists."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ObjectPlace(Place):
@@ -185,6 +188,8 @@ class ObjectPlace(Place):
         except (FileNotFoundError, StorageError):
             raise
         except OSError as error:
+            if re.search(_VANISHED, str(error)):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self)) from error
             raise StorageError(_in_words(str(error), self, endpoint)) from error
 
 

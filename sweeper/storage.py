@@ -201,7 +201,7 @@ class LocalPlace(Place):
         return os.stat(self.path).st_mtime
 
     def make_folder(self) -> None:
-        for path in reversed([path for path in (self.path, *self.path.parents) if not path.is_dir()]):
+        for path in reversed([path for path in (self.path, *self.path.parents) if not path.exists()]):
             path.mkdir(exist_ok=True)
             sync_folder(path.parent)
 

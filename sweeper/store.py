@@ -36,7 +36,7 @@ import pyarrow as pa
 
 from sweeper import parts
 from sweeper.errors import InputError, LedgerError, ResultsFolderError, StudyLockedError, SweeperError
-from sweeper.lock import Lock, Owner, live_owner
+from sweeper.lock import Claim, Lock, Owner, live_owner
 from sweeper.records import Event, Kind
 from sweeper.storage import Place, Where, explain, explain_reading, place
 
@@ -223,6 +223,11 @@ class Ledger:
             lock.release()
             raise
         return ledger
+
+    @property
+    def claim(self) -> Claim:
+        """What the workers of this driver ask whether it still holds the study."""
+        return Claim(folder=self._store.folder.resolve(), token=self._lock.owner.token)
 
     @property
     def num_buffered(self) -> int:

@@ -31,7 +31,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/search": ("optuna numpy scipy", "search spec grid space records errors streams"),
     "sweeper/training": (
         "keras tensorflow jax torch numpy",
-        "training spec space catalog datasets records errors streams storage",
+        "training spec space catalog datasets records errors streams storage lock",
     ),
     "sweeper/datasets": ("numpy PIL sklearn keras", "datasets catalog records errors"),
     "sweeper/storage.py": ("", "errors object_store"),
@@ -40,16 +40,21 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/parts.py": ("pyarrow", "records errors storage"),
     "sweeper/store.py": ("pyarrow", "records errors storage lock parts"),
     "sweeper/tables.py": ("pyarrow", "records errors storage"),
-    "sweeper/tune.py": ("ray", "search storage store spec records errors training datasets"),
+    "sweeper/requests.py": ("pydantic", "spec storage"),
+    "sweeper/keeper.py": ("", "search storage records training"),
+    "sweeper/tune.py": ("ray", "keeper lock search storage store spec records errors training datasets"),
     "sweeper/nodes.py": ("ray", "spec errors storage"),
     "sweeper/stored.py": ("", "catalog spec search store records errors"),
-    "sweeper/runner.py": ("ray", "nodes stored search storage store tables spec records errors training datasets catalog tune"),
+    "sweeper/runner.py": (
+        "ray",
+        "keeper nodes requests stored search storage store tables spec records errors training datasets catalog tune",
+    ),
     "sweeper/analysis": ("numpy pandas scipy", "analysis records errors"),
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis records errors storage"),
     "sweeper/cli": (
         "click rich",
-        "cli errors catalog space spec spec_faults schema records search storage store stored tables runner training analysis "
-        "plots",
+        "cli errors catalog space spec spec_faults schema records requests search store stored storage tables runner training "
+        "analysis plots",
     ),
     "architectures": ("keras", "catalog errors architectures._blocks"),
     "search_spaces": ("", "space search_spaces._common"),

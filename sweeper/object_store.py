@@ -20,6 +20,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -39,12 +40,16 @@ ATTEMPTS = 3
 """... and a request that fails for a reason that may pass is sent this often: a dead store is an error within a minute."""
 
 REQUESTS_AT_ONCE = 16
+RANGE_BYTES = 2**16
+"""Least that is read of an object at once where only parts of it are read."""
 
 SETTLE_S = 1.0
 """Longer than a PUT of some hundred bytes takes, from the look that came before it."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_PERMISSIONS = "ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN_ID|EXPIRED|status 40[13]"
+_PERMISSIONS = (
+    "ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN_ID|EXPIRED|ExpiredToken|status 40[13]"
+)
 
 _VANISHED = r"AWS Error (NO_SUCH_KEY|RESOURCE_NOT_FOUND|.*status 404).* during GetObject"
 """Deleted between the two requests of which reading consists."""
@@ -121,9 +126,7 @@ class ObjectPlace(Place):
             return data
 
     def open(self) -> BinaryIO:
-        with self._store() as store:
-            file: BinaryIO = store.open_input_file(self._path)
-            return file
+        return io.BufferedReader(_Ranges(self), RANGE_BYTES)
 
     def modified(self) -> float:
         with self._store() as store:
@@ -191,6 +194,33 @@ class ObjectPlace(Place):
             if re.search(_VANISHED, str(error)):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self)) from error
             raise StorageError(_in_words(str(error), self, endpoint)) from error
+
+
+class _Ranges(io.RawIOBase):
+    """An object of which ranges are read, each by a request of its own."""
+
+    def __init__(self, where: ObjectPlace):
+        self._where = where
+        with where._store() as store:
+            self._file = store.open_input_file(where._path)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        with self._where._store():
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _endpoint() -> str | None:

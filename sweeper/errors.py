@@ -12,6 +12,7 @@
     │   └── ResultsFolderError   a results folder that cannot be used
     │       └── StorageError     an object store that did not do what was asked; an OSError too
     ├── LedgerError              a ledger that cannot be read or written
+    │   └── DamagedPartError     a part of it that holds no readable rows any more
     ├── CheckpointError          a checkpoint that cannot be read
     └── StudyLockedError         another driver is at work on this study         exit code 2
 
@@ -98,6 +99,10 @@ class StorageError(ResultsFolderError, OSError):
 
 class LedgerError(SweeperError):
     """The ledger cannot be read or written."""
+
+
+class DamagedPartError(LedgerError):
+    """A part of the ledger holds no readable rows any more."""
 
 
 class CheckpointError(SweeperError):

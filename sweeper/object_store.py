@@ -47,9 +47,7 @@ SETTLE_S = 1.0
 """Longer than a PUT of some hundred bytes takes, from the look that came before it."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_PERMISSIONS = (
-    "ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN_ID|EXPIRED|ExpiredToken|status 40[13]"
-)
+_PERMISSIONS = "ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN_ID|ExpiredToken|status 40[13]"
 
 _VANISHED = r"AWS Error (NO_SUCH_KEY|RESOURCE_NOT_FOUND|.*status 404).* during GetObject"
 """Deleted between the two requests of which reading consists."""
@@ -154,6 +152,11 @@ class ObjectPlace(Place):
     def hold(self, wait_s: float) -> Iterator[float]:
         self.write_whole(b"", may_replace=True)
         yield self.modified()
+
+    def move(self, target: Place) -> None:
+        assert isinstance(target, ObjectPlace), "a file stays in its storage"
+        with self._store() as store:
+            store.move(self._path, target._path)
 
     def remove(self) -> None:
         with contextlib.suppress(FileNotFoundError), self._store() as store:

@@ -127,6 +127,10 @@ class Place(abc.ABC):
         """
 
     @abc.abstractmethod
+    def move(self, target: Place) -> None:
+        """Give a file another name in the same storage. Raises as `read_bytes` and `write_whole` do."""
+
+    @abc.abstractmethod
     def remove(self) -> None:
         """Delete a file or an empty folder; that it is gone already is no error. Raises `OSError`."""
 
@@ -245,6 +249,9 @@ class LocalPlace(Place):
                 time.sleep(0.02)
             os.utime(self.path)
             yield os.fstat(file.fileno()).st_mtime
+
+    def move(self, target: Place) -> None:
+        os.replace(self.path, str(target))
 
     def remove(self) -> None:
         try:

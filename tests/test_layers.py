@@ -49,12 +49,17 @@ TABLE: dict[str, tuple[str, str]] = {
         "ray",
         "keeper nodes requests stored search storage store tables spec records errors training datasets catalog tune",
     ),
+    "sweeper/retrain.py": ("", "records errors training"),
     "sweeper/analysis": ("numpy pandas scipy", "analysis records errors"),
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis records errors storage"),
+    "sweeper/audit": (
+        "pyarrow",
+        "audit parts storage records errors search spec store stored tables training.checkpoint",
+    ),
     "sweeper/cli": (
         "click rich",
-        "cli errors catalog space spec spec_faults schema records requests search store stored storage tables runner training "
-        "analysis plots",
+        "cli audit errors catalog space spec spec_faults schema records requests search store stored storage tables runner "
+        "retrain training analysis plots",
     ),
     "architectures": ("keras", "catalog errors architectures._blocks"),
     "search_spaces": ("", "space search_spaces._common"),

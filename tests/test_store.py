@@ -60,6 +60,10 @@ def notes(study: StudyStore) -> list[str | None]:
     return [event.detail for event in study.read() if event.kind is Kind.ATTEMPT_ENDED]
 
 
+def without_compactions(study: StudyStore) -> list[Event]:
+    return [event for event in study.read() if event.kind is not Kind.COMPACTED]
+
+
 def names(study: StudyStore) -> list[str]:
     return sorted(study.ledger_folder.names())
 
@@ -194,6 +198,8 @@ def test_events_survive(tmp_path_factory: pytest.TempPathFactory, batches: list[
             ledger.compact()
     started, *read = study.read()
     assert started.kind is Kind.DRIVER_STARTED
+    if is_compacted and any(batches):
+        assert read.pop().kind is Kind.COMPACTED
     assert len(read) == len(appended)
     for before, after, event in zip((event for batch in batches for event in batch), read, appended, strict=True):
         assert same(after, event)
@@ -244,9 +250,9 @@ def test_driver_started_keeps_its_details_and_the_fence(study: StudyStore) -> No
         pass
     started = [event for event in study.read() if event.kind is Kind.DRIVER_STARTED]
     assert [json.loads(event.detail or "") for event in started] == [
-        {"host": "h", "fence": {}},
-        {"fence": {"1": 1}},
-        {"host": "i", "fence": {"1": 1, "2": 2}},
+        {"host": "h", "schema": records.SCHEMA_VERSION, "fence": {}},
+        {"schema": records.SCHEMA_VERSION, "fence": {"1": 1}},
+        {"host": "i", "schema": records.SCHEMA_VERSION, "fence": {"1": 1, "2": 2}},
     ]
     assert started[0].study_id == "abc"
 
@@ -717,57 +723,48 @@ def test_compaction_keeps_every_row_and_counts_on(study: StudyStore) -> None:
         assert ledger.compact() == 9
         assert ledger.compact() == 0
         assert names(study) == ["000003-000000002.parquet"]
-        assert study.read() == before
+        *read, compacted = study.read()
+        assert read == before
+        assert (compacted.kind, compacted.detail, compacted.key) == (Kind.COMPACTED, '{"parts": 9}', (3, 2, 0))
         ledger.append(note("after"))
         assert ledger.compact() == 2
         assert names(study) == ["000003-000000004.parquet"]
     with study.drive() as ledger:
         assert ledger.generation == 4
         started = study.read()[-1]
-    assert json.loads(started.detail or "")["fence"] == {"1": 4, "2": 4, "3": 3}
-    assert [event.key for event in study.read()] == [*(event.key for event in before), (3, 3, 0), (4, 1, 0)]
-
-
-def may_crash(function: Callable[..., Any], calls: list[Any], step: int) -> Callable[..., Any]:
-    """The same function, which does nothing but crash once `calls` are as many as `step`."""
-
-    def call(*arguments: Any, **keywords: Any) -> Any:
-        calls.append(function)
-        if len(calls) > step:
-            raise Crash
-        return function(*arguments, **keywords)
-
-    return call
+    assert json.loads(started.detail or "")["fence"] == {"1": 4, "2": 4, "3": 4}
+    after = [(3, number, 0) for number in (2, 3, 4)]
+    assert [event.key for event in study.read()] == [*(event.key for event in before), *after, (4, 1, 0)]
 
 
 @pytest.mark.parametrize("step", range(8))
 def test_compaction_interrupted_anywhere(local_study: StudyStore, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Steps: fsync, link, removal of the temporary name, fsync of the folder, removal of each of four parts."""
-    calls: list[Any] = []
-    check_interrupted_compaction(
-        local_study,
-        monkeypatch,
-        [(os, "fsync"), (os, "link"), (Path, "unlink")],
-        lambda function: may_crash(function, calls, step),
-    )
+    patched = [(os, "fsync"), (os, "link"), (Path, "unlink")]
+    check_interrupted_compaction(local_study, monkeypatch, patched, step, is_merged=step >= 2)
 
 
 @pytest.mark.parametrize("step", range(5))
 def test_compaction_interrupted_between_files(study: StudyStore, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Steps: writing the merged part, removal of each of four parts."""
-    calls: list[Any] = []
     kind = type(study.folder)
-    check_interrupted_compaction(
-        study, monkeypatch, [(kind, "write_whole"), (kind, "remove")], lambda function: may_crash(function, calls, step)
-    )
+    check_interrupted_compaction(study, monkeypatch, [(kind, "write_whole"), (kind, "remove")], step, is_merged=step >= 1)
 
 
 def check_interrupted_compaction(
-    study: StudyStore,
-    monkeypatch: pytest.MonkeyPatch,
-    patched: list[tuple[Any, str]],
-    crashing: Callable[[Callable[..., Any]], Callable[..., Any]],
+    study: StudyStore, monkeypatch: pytest.MonkeyPatch, patched: list[tuple[Any, str]], step: int, *, is_merged: bool
 ) -> None:
+    calls: list[Any] = []
+
+    def may_crash(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            calls.append(function)
+            if len(calls) > step:
+                raise Crash
+            return function(*arguments, **keywords)
+
+        return call
+
     with study.drive() as ledger:
         for number in range(3):
             ledger.append(note(number))
@@ -775,16 +772,18 @@ def check_interrupted_compaction(
         before = study.read()
         with monkeypatch.context() as patch:
             for owner, name in patched:
-                patch.setattr(owner, name, crashing(getattr(owner, name)))
+                patch.setattr(owner, name, may_crash(getattr(owner, name)))
             with pytest.raises(Crash):
                 ledger.compact()
-        assert study.read() == before
+        assert without_compactions(study) == before
     with study.drive() as ledger:
-        after = study.read()
+        after = without_compactions(study)
         assert after[:-1] == before
         ledger.compact()
-        assert study.read() == after
+        assert without_compactions(study) == after
         assert len(names(study)) == 1
+    sequences = [{event.sequence for event in study.read() if event.generation == generation} for generation in (1, 2)]
+    assert sequences == [set(range(1, 6 if is_merged else 5)), {1, 2}]
 
 
 def test_a_reader_beside_a_driver_that_writes_and_compacts(study: StudyStore) -> None:

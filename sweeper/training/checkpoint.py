@@ -10,6 +10,7 @@ whose driver has died writes nothing that its successor does not expect. No pick
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -27,7 +28,7 @@ from sweeper.storage import Place, Where, place
 KEPT = 2
 """Newest checkpoints kept while a trial runs: the last one, and the one before in case the last is damaged."""
 
-_NAME = re.compile(r"attempt-[0-9]+/epoch-[0-9]+\.npz")
+_NAME = re.compile(r"attempt-([0-9]+)/epoch-([0-9]+)\.npz")
 
 Arrays = list[NDArray[Any]]
 
@@ -49,6 +50,25 @@ class Checkpoint:
     rows: tuple[dict[str, Any], ...]
     model: Arrays
     optimizer: Arrays
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A file among a study's checkpoints.
+
+    Args:
+        path: Where it lies.
+        trial: The trial whose folder it is in.
+        attempt: The attempt that wrote it; None for what a killed worker left half written.
+        epoch: Epochs trained; None likewise.
+        size: Bytes.
+    """
+
+    path: Place
+    trial: str
+    attempt: int | None
+    epoch: int | None
+    size: int
 
 
 def path_of(folder: Where, attempt: int, epoch: int) -> Place:
@@ -125,8 +145,52 @@ def stored(folder: Where) -> list[Place]:
     return sorted((folder / name for name in folder.tree() if _NAME.fullmatch(name)), key=_key, reverse=True)
 
 
+def listing(checkpoints: Where) -> list[Listed]:
+    """Every file in a study's folder of checkpoints, in order; safe while workers write.
+
+    Args:
+        checkpoints: The study's; it need not exist.
+    """
+    checkpoints = place(checkpoints)
+    found = []
+    for name, size in sorted(checkpoints.tree().items()):
+        trial, _, rest = name.partition("/")
+        if rest.count("/") != 1:
+            continue
+        named = _NAME.fullmatch(rest)
+        attempt, epoch = map(int, named.groups()) if named else (None, None)
+        found.append(Listed(path=checkpoints / name, trial=trial, attempt=attempt, epoch=epoch, size=size))
+    return found
+
+
+def problem(path: Where) -> str | None:
+    """Why a checkpoint cannot be read whole; None when it can, or has gone meanwhile.
+
+    Raises:
+        StorageError: The object store did not answer, which says nothing about the checkpoint.
+    """
+    try:
+        data = place(path).read_bytes()
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            return f"{damaged} in it is damaged"
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            state = json.loads(arrays["state"].tobytes())
+        return None if {"epoch", "attempt", "rows"} <= state.keys() else "its state is incomplete"
+    except FileNotFoundError:
+        return None
+    except StorageError:
+        raise
+    except Exception as error:  # whatever a library makes of bytes that are no archive any more
+        return f"{type(error).__name__}: {error}"
+
+
 def remove(folder: Where, keep_newest: bool) -> None:
-    """Remove a trial's checkpoints, all or all but the newest, and what killed workers left half written."""
+    """Remove a trial's checkpoints, all or all but the newest, and what killed workers left half written.
+
+    What cannot be removed stays: that is no reason to end a sweep.
+    """
     folder = place(folder)
     if not keep_newest:
         folder.remove_tree()
@@ -134,7 +198,8 @@ def remove(folder: Where, keep_newest: bool) -> None:
     kept = stored(folder)[:1]
     for name in folder.tree():
         if folder / name not in kept:
-            (folder / name).remove()
+            with contextlib.suppress(OSError):
+                (folder / name).remove()
 
 
 def snapshot(variables: Sequence[Any]) -> Arrays:

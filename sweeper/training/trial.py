@@ -84,6 +84,8 @@ class TrialWorker(Protocol):
 class Worker:
     """What a worker process keeps from trial to trial: data, framework, compiled programs.
 
+    `device` names what it computes on, `versions` is the column of that name.
+
     Args:
         train: Training split.
         validation: Validation split.
@@ -108,7 +110,7 @@ class Worker:
         claim: Claim | None = None,
     ):
         started = time.perf_counter()
-        self._device = devices.configure(training, resources)
+        self.device = devices.configure(training, resources)
         from sweeper.training.program import Programs, Task
 
         self._train, self._validation, self._checkpoints = train, validation, checkpoints
@@ -127,7 +129,7 @@ class Worker:
                 num_validation=len(validation),
             )
         )
-        self._versions = json.dumps(_versions(training.backend))
+        self.versions = json.dumps(_versions(training.backend))
         self._import_s: float | None = time.perf_counter() - started
         self._build_s: float | None = None
         self._end: dict[str, Any] | None = None
@@ -244,10 +246,10 @@ class Worker:
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "parameters": self._program.parameters,
             "macs": self._program.macs,
-            "device": self._device,
+            "device": self.device,
             "worker": f"{socket.gethostname()}:{os.getpid()}",
             "is_program_reused": self._is_reused,
-            "versions": self._versions,
+            "versions": self.versions,
         }
         self._import_s = self._build_s = None
         self._wait_s = 0.0

@@ -24,7 +24,7 @@ from tests.buckets import environment
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 FIXED = {
-    "num_blocks": 1, "width": 8, "convolutions_per_block": 1, "dense_units": 16, "batch_size": 32, "attention": "none",
+    "num_blocks": 2, "width": 16, "convolutions_per_block": 1, "dense_units": 64, "batch_size": 32, "attention": "none",
     "head": "flatten", "kernel_size": 3, "batch_norm": True, "dropout": 0.0, "dense_dropout": 0.1, "optimizer": "adam",
     "label_smoothing": 0.0,
 }  # fmt: skip
@@ -108,3 +108,36 @@ def test_a_study_in_a_bucket_is_interrupted_and_resumed(bucket: ObjectPlace, s3_
     assert figures == [f"{study.folder}/figures/pareto_parameters_val_accuracy.{ending}" for ending in ("png", "svg")]
     assert (study.folder / "figures" / "pareto_parameters_val_accuracy.png").read_bytes().startswith(b"\x89PNG")
     run("audit", str(study.folder))
+
+
+NODES = """
+import os, sys
+import ray
+from sweeper import nodes
+from sweeper.errors import ResultsFolderError
+from sweeper.spec import ResourcesSpec
+
+results, address = sys.argv[1:]
+os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9" if "WRONG" in os.environ else address
+ray.init(address="local", num_cpus=1, logging_level="ERROR", log_to_driver=False)
+os.environ["AWS_ENDPOINT_URL"] = address
+try:
+    nodes.check_results(results, ResourcesSpec())
+    print("every node can write")
+except ResultsFolderError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("is_wrong", [False, True])
+def test_every_node_is_asked_whether_it_can_write_to_the_bucket(bucket: ObjectPlace, s3_address: str, is_wrong: bool) -> None:
+    variables = os.environ | environment(s3_address) | ({"WRONG": "1"} if is_wrong else {})
+    command = [sys.executable, "-c", NODES, str(bucket / "results"), s3_address]
+    output = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=True).stdout
+    if is_wrong:
+        assert "it cannot write to the results folder" in output
+        assert "no answer at http://127.0.0.1:9" in output
+        assert "AWS_ENDPOINT_URL, as they are set here" in output
+    else:
+        assert output.strip().endswith("every node can write")
+    assert bucket.tree() == {}, "nothing is left behind"

@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,6 +24,9 @@ os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
 )
+
+if TYPE_CHECKING:
+    from sweeper.object_store import ObjectPlace
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -88,6 +92,27 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def ray_ready(ray_session: None) -> None:
     """The shared Ray."""
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    """The address of an S3 endpoint on loopback, one for all tests that need one."""
+    from tests import buckets
+
+    with buckets.endpoint() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> ObjectPlace:
+    """An empty bucket, with the environment that gives access to it, and locks that are taken at once."""
+    from sweeper.object_store import ObjectPlace
+    from tests import buckets
+
+    for name, value in buckets.environment(s3_address).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ObjectPlace, "settle_s", 0.01)
+    return buckets.new_bucket(s3_address)
 
 
 @pytest.fixture

@@ -49,8 +49,8 @@ SETTLE_S = 1.0
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PERMISSIONS = "ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN_ID|ExpiredToken|status 40[13]"
 
-_VANISHED = r"AWS Error (NO_SUCH_KEY|RESOURCE_NOT_FOUND|.*status 404).* during GetObject"
-"""Deleted between the two requests of which reading consists."""
+_VANISHED = r"AWS Error (NO_SUCH_KEY|RESOURCE_NOT_FOUND|.*status 404).* during (Get|Copy)Object"
+"""Deleted between the two requests of which reading consists, or before it was to be moved."""
 
 
 @dataclasses.dataclass(frozen=True)

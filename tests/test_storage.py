@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweeper import lock, object_store, parts, requests, store, tables
+from sweeper.audit import given_up
 from sweeper.errors import LedgerError, ResultsFolderError, StorageError, StudyLockedError
 from sweeper.object_store import ObjectPlace
 from sweeper.records import Event, Kind, Status
@@ -438,14 +439,39 @@ def test_checkpoints(root: Place) -> None:
     assert folder.names() == []
 
 
+@pytest.mark.parametrize("request_that_fails", ["tree", "read_bytes"])
 def test_a_store_out_of_reach_is_not_taken_for_a_trial_without_checkpoint(
-    bucket: ObjectPlace, monkeypatch: pytest.MonkeyPatch
+    bucket: ObjectPlace, monkeypatch: pytest.MonkeyPatch, request_that_fails: str
 ) -> None:
     checkpoint.write(bucket / "cnn-00000", stored(1))
 
     def out_of_reach(*_: Any) -> Any:
-        raise OSError("AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7, Could not connect")
+        raise StorageError("no answer")
 
-    monkeypatch.setattr(object_store, "_connect", out_of_reach)
+    monkeypatch.setattr(ObjectPlace, request_that_fails, out_of_reach)
     with pytest.raises(StorageError, match="no answer"):
         checkpoint.newest(bucket / "cnn-00000")
+
+
+def test_a_store_out_of_reach_is_no_damage_to_repair(bucket: ObjectPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = checkpoint.path_of(bucket / "cnn-00000", 1, 1)
+    checkpoint.write(bucket / "cnn-00000", stored(1))
+    assert checkpoint.problem(path) is None
+
+    def out_of_reach(*_: Any) -> Any:
+        raise StorageError("no answer")
+
+    monkeypatch.setattr(ObjectPlace, "read_bytes", out_of_reach)
+    with pytest.raises(StorageError, match="no answer"):
+        checkpoint.problem(path)
+    with pytest.raises(StorageError, match="no answer"):
+        given_up.read(bucket)
+
+
+def test_damaged_files_are_set_aside(root: Place) -> None:
+    for _ in range(2):
+        (root / "ledger").make_folder()
+        (root / "ledger" / "part").write_whole(b"damaged")
+        parts.set_aside(root, [root / "ledger" / "part", root / "ledger" / "gone"])
+    assert sorted((root / "damaged").names()) == ["part", "part.2"]
+    assert (root / "ledger").names() == []

@@ -164,7 +164,7 @@ def remove(folder: Path, names: Iterable[str]) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete from a folder of a study what dead drivers left half written; for the holder of the lock. Raises as `remove` does."""
+    """Delete from a study's folder what dead drivers left half written; for the holder of the lock. Raises as `remove` does."""
     remove(folder, (path.name for path in folder.glob(".*.tmp")))
 
 

@@ -110,6 +110,16 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert not study.folder.exists()
 
 
+def test_folders_are_durable_before_anything_is_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was synced vanishes with its folder when the power fails before the folder's own name is on the disk."""
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "sync_folder", synced.append)
+    files.make_folder(tmp_path / "results" / "study" / "ledger")
+    assert synced == [tmp_path, tmp_path / "results", tmp_path / "results" / "study"]
+    files.make_folder(tmp_path / "results" / "study" / "ledger")
+    assert len(synced) == 3
+
+
 def test_create_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     with pytest.raises(ResultsFolderError, match="results is a file"):
@@ -303,6 +313,20 @@ def test_crash_before_the_rename_leaves_nothing_visible(
     with study.drive():
         assert not any(name.endswith(".tmp") for name in names(study))
     assert notes(study) == ["acknowledged"]
+
+
+def test_holding_a_study_keeps_drivers_away_and_cleans_up(study: StudyStore) -> None:
+    write_owner(study, lock.STALE_S + 10)
+    (study.folder / "tables").mkdir()
+    left = [study.folder / folder / ".part.1.tmp" for folder in (".", "ledger", "tables")]
+    for path in left:
+        path.touch()
+    with study.hold():
+        assert not any(path.exists() for path in left)
+        with pytest.raises(StudyLockedError), study.drive():
+            pass
+    assert study.owner is None and not (study.folder / "owner.json").exists()
+    assert study.read() == [], "no driver began"
 
 
 def test_full_disk_keeps_the_rows_for_another_try(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -579,6 +603,16 @@ def test_torn_owner_file(study: StudyStore, text: str) -> None:
     with pytest.raises(StudyLockedError, match="just written its lock"), study.drive():
         pass
     os.utime(path, (0, 0))
+    with study.drive():
+        pass
+
+
+def test_a_full_disk_leaves_no_half_written_owner(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would keep everybody out until it is stale, when there is space again long before."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing(errno.ENOSPC))
+        with pytest.raises(ResultsFolderError, match="is full"), study.drive():
+            pass
     with study.drive():
         pass
 

@@ -34,6 +34,9 @@ from sweeper.store import StudyStore
 
 MUST_BE_ZERO = ("lost", "repeated", "unreadable", "redone_beyond", "differing", "left_over", "unexplained")
 
+SUDDEN = ("kill", "short", "power", "enospc", "edquot", "eio")
+"""Faults that a study may meet one after the other."""
+
 FINISHED, REFUSED, BROKEN = 0, 10, 70
 """How a driver's process ends, when it is not killed."""
 
@@ -210,7 +213,9 @@ def _strike(setup: Setup, reference: Reference, figures: Figures, plan: Plan) ->
 
 def random_kills(setup: Setup, num_kills: int, *, seed: int, by_clock: bool) -> Figures:
     """Kills at random instants, or at a random call, each study until it is finished."""
-    figures = Figures(mode=f"random {'instant' if by_clock else 'call'}, {setup.num_workers} at once, {setup.spec.search.sampler}")
+    figures = Figures(
+        mode=f"random {'instant' if by_clock else 'call'}, {setup.num_workers} at once, {setup.spec.search.sampler}"
+    )
     chance, started = random.Random(seed), time.perf_counter()
     reference = undisturbed(setup, "kill")
     while figures.kills < num_kills and not figures.unreadable:
@@ -220,7 +225,8 @@ def random_kills(setup: Setup, num_kills: int, *, seed: int, by_clock: bool) -> 
                 if by_clock:
                     siege.cycle(Plan(), after_s=chance.uniform(0, 0.7 * reference.seconds))
                 else:
-                    siege.cycle(Plan(at=chance.randrange(1, len(reference.calls) // 2)))
+                    at = chance.randrange(1, len(reference.calls) // 2)
+                    siege.cycle(Plan(mode=chance.choice(SUDDEN), at=at, seed=at))
             siege.end()
     figures.seconds = time.perf_counter() - started
     return figures
@@ -252,7 +258,8 @@ class Siege:
         self._num_cycles += 1
         code, text, was_killed = _start(self._setup.job(self._folder, plan, self._seed + self._num_cycles), after_s)
         if plan.at:
-            self._befell = f"{plan.mode} at call {plan.at}: {self._reference.calls[plan.at - 1]}"
+            call = self._reference.calls[plan.at - 1] if self._num_cycles == 1 else "of a later start"
+            self._befell = f"{plan.mode} at call {plan.at}, {call}"
         where = f"start {self._num_cycles} after {self._befell}"
         self._is_torn |= was_killed and plan.mode == "torn"
         if plan.mode in ("torn", "eio on reading"):  # a checkpoint that cannot be read costs its epoch too
@@ -320,8 +327,9 @@ class Siege:
             if found.get(key) != row:
                 self._figures.fault("lost", f"{where}: row {key} is {'gone' if key not in found else 'another'}")
         keys = collections.Counter((event.trial, event.attempt, event.epoch) for event in self.events if event.kind is Kind.EPOCH)
-        for key in [key for key, count in keys.items() if count > 1] + list(range(len(self.events) - len(found))):
-            self._figures.fault("repeated", f"{where}: {key}")
+        repeated = [str(key) for key, count in keys.items() if count > 1]
+        for row in repeated + ["a key of the ledger"] * (len(self.events) - len(found)):
+            self._figures.fault("repeated", f"{where}: {row}")
 
     def _acknowledged(self) -> dict[str, str]:
         lines = _lines(self._folder / "acknowledged")
@@ -349,7 +357,10 @@ class Siege:
         else:
             different = [name for name in ("suggested", "metrics") if not _agree(outcome[name], self._reference.outcome[name])]
         if different:
-            self._figures.fault("differing", f"{', '.join(different)} after {self._num_cycles} starts, {self._befell}{self._first_difference(outcome)}")
+            self._figures.fault(
+                "differing",
+                f"{', '.join(different)} after {self._num_cycles} starts, {self._befell}{self._first_difference(outcome)}",
+            )
         stored = pq.read_table(self._store.folder / "tables" / "trials.parquet")
         if repr(stored.to_pylist()) != repr(tables.tables(self.events)[0].to_pylist()):
             self._figures.fault("differing", "the table of trials is not that of the ledger")
@@ -416,7 +427,9 @@ def _be_driver(job: Job, words: Path) -> None:
     try:
         words.unlink(missing_ok=True)
         gate: Gate = drive(job)
-        (job.folder / "calls").write_text("\n".join(f"{kind} {os.path.relpath(path, job.results.parent)}" for kind, path in gate.calls))
+        (job.folder / "calls").write_text(
+            "\n".join(f"{kind} {os.path.relpath(path, job.results.parent)}" for kind, path in gate.calls)
+        )
         code = FINISHED
     except SweeperError as error:
         code, text = REFUSED, str(error)

@@ -1,8 +1,8 @@
 """A driver without Ray and Keras: `sweeper.runner.launch` as it is, with stand-ins for Tune, for the cluster and for the network.
 
-What is real: the order in which a study is created, locked, read, folded, continued and compacted; the adapters and their session;
-the worker with its checkpoints; ledger, lock and tables. What a network would learn is a chain of hashes, so it follows from
-configuration, seed and everything a checkpoint must carry, and from nothing else.
+What is real: the order in which a study is created, locked, read, folded, continued and compacted; the adapters and their
+session; the worker with its checkpoints; ledger, lock and tables. What a network would learn is a chain of hashes, so it
+follows from configuration, seed and everything a checkpoint must carry, and from nothing else.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 import sweeper.tune
-from sweeper import lock, runner, store
+from sweeper import lock, nodes, runner, store
 from sweeper.datasets import Split
 from sweeper.errors import KnobError
 from sweeper.spec import StudySpec
@@ -96,7 +96,7 @@ def drive(job: Job) -> Gate:
     replace(tune, Tuner=lambda trainable, **configs: Tuner(trainable, gate, notes, job, **configs))
     replace(runner, load_dataset=lambda spec: DATASET, _ray=_ray, _trainable=lambda spec, dataset, folder: folder / "checkpoints")
     replace(runner, _commit=lambda: None, _versions=dict)
-    replace(runner.nodes, slots=lambda resources: job.num_workers)
+    replace(nodes, slots=lambda resources: job.num_workers)
     replace(lock, HEARTBEAT_S=0.01)
     notes.watch_commits()
     Disk(str(job.results.parent), gate).install()
@@ -123,7 +123,7 @@ class Notes:
             if rows:
                 self._note(self._acknowledged, *[f"{':'.join(map(str, row.key))} {digest(row)}" for row in rows])
 
-        store.Ledger.commit = watched  # type: ignore[method-assign]
+        replace(store.Ledger, commit=watched)
 
     def trained(self, trial: str, attempt: int, epoch: int) -> None:
         """Note that an epoch is about to be trained."""
@@ -196,7 +196,7 @@ class Tuner:
         if not worker.is_about_to_train:
             return False
         lost = self._searcher._session.search.trials[worker.trial].lost
-        return worker.fate == "dies once" and lost == 0 or worker.fate == "dies always" and len(worker._rows) > 0
+        return (worker.fate == "dies once" and lost == 0) or (worker.fate == "dies always" and len(worker._rows) > 0)
 
 
 class StubWorker(Worker):
@@ -213,6 +213,7 @@ class StubWorker(Worker):
         self._idle_since = time.perf_counter()
 
     def start(self, assignment: Assignment) -> None:
+        """As `Worker.start`; the trial's number says what becomes of it."""
         self.trial = assignment.trial
         self.fate = FATES[assignment.arm][int(self.trial.removeprefix(f"{assignment.arm}-")) % 4]
         self.num_calls_to_live = int(assignment.seed) % 7
@@ -235,6 +236,7 @@ class StubPrograms:
     fate = ""
 
     def prepare(self, architecture: str, configuration: Mapping[str, Any], *, init_seed: int, augmentation_seed: int) -> Any:
+        """A model, and that it is no used one."""
         if self.fate == "infeasible":
             raise KnobError("this configuration cannot be built")
         model = StubModel(f"{architecture} {json.dumps(configuration)} {augmentation_seed}", init_seed, self.fate)
@@ -250,6 +252,7 @@ class StubModel:
         self.optimizer = types.SimpleNamespace(variables=[np.zeros(1, np.int64)], learning_rate=0.0)
 
     def fit(self, inputs: Any, *_: Any, **__: Any) -> Any:
+        """An epoch, as far as the worker looks at it."""
         count = self.optimizer.variables[0]
         count += 1
         if self._fate == "raises" and count[0] >= 2:
@@ -264,6 +267,7 @@ class StubModel:
         return types.SimpleNamespace(history={"accuracy": [float(numbers[1])], "cross_entropy": [loss], "loss": [loss]})
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """What follows from the weights."""
         return {"cross_entropy": float(self.variables[1][0, 0]), "accuracy": float(self.variables[1][1, 2])}
 
 

@@ -23,16 +23,18 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from faults import ERRORS, Gate, Plan
-from stub import Job, digest, drive
+from stub import KEEP_BEST, Job, digest, drive
 
 from sweeper import tables
+from sweeper.audit.findings import Found
+from sweeper.audit.whole import audit
 from sweeper.errors import SweeperError
 from sweeper.records import METRICS, Event, Kind
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec
 from sweeper.store import StudyStore
 
-MUST_BE_ZERO = ("lost", "repeated", "unreadable", "redone_beyond", "differing", "left_over", "unexplained")
+MUST_BE_ZERO = ("lost", "repeated", "unreadable", "redone_beyond", "differing", "left_over", "unexplained", "audited")
 
 SUDDEN = ("kill", "short", "power", "enospc", "edquot", "eio")
 """Faults that a study may meet one after the other."""
@@ -71,6 +73,7 @@ class Figures:
         differing: Studies that ended otherwise than the undisturbed one.
         left_over: Files nobody needs any more.
         unexplained: Drivers that ended with a traceback, or with a message that does not name what is wrong.
+        audited: What `sweeper.audit` found, after a kill faults alone, in the end notes too.
         by_hand: Files that had to be moved out of the way, as the message asked.
         waits: Times a lock opened only after `STALE` seconds.
         seconds: How long all that took.
@@ -89,6 +92,7 @@ class Figures:
     differing: int = 0
     left_over: int = 0
     unexplained: int = 0
+    audited: int = 0
     by_hand: int = 0
     waits: int = 0
     seconds: float = 0.0
@@ -291,6 +295,9 @@ class Siege:
             self.cycle(Plan())
         for name in self._leftovers():
             self._figures.fault("left_over", f"{name} after {self._befell}")
+        for finding in audit(self._store).findings:
+            if not (self._is_torn and finding.kind is Found.LOST):
+                self._figures.fault("audited", f"{finding} after {self._befell}")
 
     def _refused(self, plan: Plan, where: str, text: str) -> None:
         """A message for the user: it names the disk, or is about a file the fault has torn."""
@@ -326,6 +333,9 @@ class Siege:
         for key, row in self._acknowledged().items():
             if found.get(key) != row:
                 self._figures.fault("lost", f"{where}: row {key} is {'gone' if key not in found else 'another'}")
+        for finding in [] if self._is_torn else audit(self._store).findings:
+            if finding.kind.is_fault:
+                self._figures.fault("audited", f"{where}: {finding}")
         keys = collections.Counter((event.trial, event.attempt, event.epoch) for event in self.events if event.kind is Kind.EPOCH)
         repeated = [str(key) for key, count in keys.items() if count > 1]
         for row in repeated + ["a key of the ledger"] * (len(self.events) - len(found)):
@@ -382,6 +392,8 @@ class Siege:
             for trial, count in kept.items()
             if trial not in search.trials or search.trials[trial].status != "completed" or count > 1
         ]
+        kept_by_arm = collections.Counter(trial.rpartition("-")[0] for trial in kept)
+        useless += [f"{count} trials of {arm} with checkpoints" for arm, count in kept_by_arm.items() if count > KEEP_BEST]
         return useless + [name for name in files if not any(fnmatch.fnmatch(name, pattern) for pattern in EXPECTED)]
 
 

@@ -64,9 +64,9 @@ def checkpoint_removed_before_the_commit() -> None:
     record = sweeper.tune.Session.record
 
     def hasty(session: sweeper.tune.Session, event: Any) -> Any:
-        if event.status is not None and event.status.is_final:
-            checkpoint.remove(session.checkpoints / event.trial, keep_newest=False)
-        return record(session, event)
+        recorded = record(session, event)
+        session.keeper.clean()
+        return recorded
 
     replace(sweeper.tune.Session, record=hasty)
 
@@ -137,7 +137,7 @@ def leftovers_stay() -> None:
 
 def a_finished_study_is_left_as_it_is() -> None:
     """Whatever its last driver did not come to do."""
-    replace(runner, _tidy=lambda study, spec: tables.write_tables(study.folder, study.read()))
+    replace(runner, _tidy=lambda study, spec, keep_best: tables.write_tables(study.folder, study.read()))
 
 
 def training_starts_anew() -> None:

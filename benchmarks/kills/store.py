@@ -36,7 +36,7 @@ COLUMNS = {
     "mode": "fault", "kills": "kills and errors", "studies": "studies", "acknowledged": "acknowledged rows", "lost": "lost",
     "repeated": "repeated", "unreadable": "unreadable", "redone": "epochs redone", "most_redone": "most per interruption",
     "redone_beyond": "beyond the checkpoint", "differing": "other results", "left_over": "left over",
-    "unexplained": "unexplained", "by_hand": "mended by hand", "waits": "waited for a lock", "seconds": "seconds",
+    "unexplained": "unexplained", "audited": "found by audit", "by_hand": "mended by hand", "waits": "waited for a lock", "seconds": "seconds",
 }  # fmt: skip
 
 RANDOM = (
@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1000, help="kills at random, over all kinds of studies")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--every", type=int, default=1, help="let faults strike at every N-th call only, which one first is by seed"
+        "--every", type=int, default=1, help="let faults strike at every N-th call only, from one by seed; 0: at none"
     )
     parser.add_argument("--small", action="store_true", help="small studies, and one fault for each call")
     parser.add_argument("--plants", action="store_true", help="put faults into the driver, to see that they are found")
@@ -78,9 +78,9 @@ def main() -> int:
 
 def strike(options: argparse.Namespace) -> Iterator[Figures]:
     """The figures of each kind of fault."""
-    if options.small:
+    if options.every and options.small:
         yield any_of(setup("random", trials=4, max_epochs=3), MODES, step=options.every, seed=options.seed)
-    else:
+    elif options.every:
         yield from (every_call(setup("random"), mode, step=options.every, seed=options.seed) for mode in MODES)
     size = {"trials": 6, "max_epochs": 4} if options.small else {"trials": 24, "max_epochs": 6}
     for number, (sampler, num_workers, is_serial, by_clock) in enumerate(RANDOM):

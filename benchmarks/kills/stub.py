@@ -33,12 +33,14 @@ import sweeper.tune
 from sweeper import lock, nodes, runner, store
 from sweeper.datasets import Split
 from sweeper.errors import KnobError
+from sweeper.lock import Claim
 from sweeper.spec import StudySpec
 from sweeper.training import checkpoint
 from sweeper.training.trial import Assignment, Worker
 
 COMMIT_AFTER_ROWS = 3
 COMPACT_AFTER = 6
+KEEP_BEST = 2
 
 FATES = {"cnn": ("", "", "diverges", ""), "vit": ("dies once", "raises", "infeasible", "dies always")}
 """What becomes of a trial, by its arm and number; those without a fate are completed or stopped early."""
@@ -93,15 +95,15 @@ def drive(job: Job) -> Gate:
     replace(store, COMMIT_AFTER_ROWS=COMMIT_AFTER_ROWS, COMMIT_AFTER_S=math.inf)
     replace(sweeper.tune, COMPACT_AFTER=COMPACT_AFTER)
     replace(checkpoint, snapshot=lambda variables: [value.copy() for value in variables], assign=_assign)
-    replace(tune, Tuner=lambda trainable, **configs: Tuner(trainable, gate, notes, job, **configs))
-    replace(runner, load_dataset=lambda spec: DATASET, _ray=_ray, _trainable=lambda spec, dataset, folder: folder / "checkpoints")
+    replace(tune, Tuner=lambda context, **configs: Tuner(context, gate, notes, job, **configs))
+    replace(runner, load_dataset=lambda spec: DATASET, _ray=_ray, _trainable=lambda spec, dataset, worker, **context: context)
     replace(runner, _commit=lambda: None, _versions=dict)
     replace(nodes, slots=lambda resources: job.num_workers)
     replace(lock, HEARTBEAT_S=0.01)
     notes.watch_commits()
     Disk(str(job.results.parent), gate).install()
     job.plant()
-    runner.launch(job.spec, job.results, max_concurrent=job.max_concurrent)
+    runner.launch(job.spec, job.results, max_concurrent=job.max_concurrent, keep_best=KEEP_BEST)
     return gate
 
 
@@ -145,8 +147,8 @@ def digest(value: object) -> str:
 class Tuner:
     """Runs trials as Ray Tune does: hooks in the same order, one event at a time, workers that may die."""
 
-    def __init__(self, checkpoints: Path, gate: Gate, notes: Notes, job: Job, *, tune_config: Any, run_config: Any):
-        self._new_worker = lambda: StubWorker(checkpoints, notes)
+    def __init__(self, context: dict[str, Any], gate: Gate, notes: Notes, job: Job, *, tune_config: Any, run_config: Any):
+        self._new_worker = lambda: StubWorker(notes, **context)
         self._gate = gate
         self._searcher, self._scheduler = tune_config.search_alg, tune_config.scheduler
         self._callbacks = run_config.callbacks
@@ -202,14 +204,14 @@ class Tuner:
 class StubWorker(Worker):
     """A worker as it is, but for the framework and its programs."""
 
-    def __init__(self, checkpoints: Path, notes: Notes):
-        self._checkpoints, self._notes = checkpoints, notes
+    def __init__(self, notes: Notes, *, checkpoints: Path, checkpoint_every_s: float, claim: Claim):
+        self._checkpoints, self._checkpoint_every_s, self._claim, self._notes = checkpoints, checkpoint_every_s, claim, notes
         self._train, self._validation = DATASET.train, DATASET.validation
         self._train_targets = self._validation_targets = np.zeros((len(DATASET.train), 2), np.float32)
         self._programs: Any = StubPrograms()
-        self._device, self._versions = "none", "{}"
+        self.device, self.versions = "none", "{}"
         self._import_s = self._build_s = None
-        self._failure: dict[str, Any] | None = None
+        self._end: dict[str, Any] | None = None
         self._idle_since = time.perf_counter()
 
     def start(self, assignment: Assignment) -> None:

@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ from sweeper.files import make_folder, write_whole
 
 KEPT = 2
 """Newest checkpoints kept while a trial runs: the last one, and the one before in case the last is damaged."""
+
+_NAME = re.compile(r"attempt-([0-9]+)/epoch-([0-9]+)\.npz")
 
 Arrays = list[NDArray[Any]]
 
@@ -49,6 +52,25 @@ class Checkpoint:
     rows: tuple[dict[str, Any], ...]
     model: Arrays
     optimizer: Arrays
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A file among a study's checkpoints.
+
+    Args:
+        path: Where it lies.
+        trial: The trial whose folder it is in.
+        attempt: The attempt that wrote it; None for what a killed worker left half written.
+        epoch: Epochs trained; None likewise.
+        size: Bytes.
+    """
+
+    path: Path
+    trial: str
+    attempt: int | None
+    epoch: int | None
+    size: int
 
 
 def path_of(folder: Path, attempt: int, epoch: int) -> Path:
@@ -116,6 +138,42 @@ def read(path: Path) -> Checkpoint:
 def stored(folder: Path) -> list[Path]:
     """Checkpoints of a trial, newest first: of the latest attempt, since it passed over what of older ones is damaged."""
     return sorted((path for path in folder.glob("attempt-*/epoch-*.npz") if path.is_file()), key=_key, reverse=True)
+
+
+def listing(checkpoints: Path) -> list[Listed]:
+    """Every file in a study's folder of checkpoints, in order; safe while workers write.
+
+    Args:
+        checkpoints: The study's; it need not exist.
+    """
+    found = []
+    for path in sorted(checkpoints.glob("*/*/*")):
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        if path.is_dir():
+            continue
+        named = _NAME.fullmatch(f"{path.parent.name}/{path.name}")
+        attempt, epoch = map(int, named.groups()) if named else (None, None)
+        found.append(Listed(path=path, trial=path.parent.parent.name, attempt=attempt, epoch=epoch, size=size))
+    return found
+
+
+def problem(path: Path) -> str | None:
+    """Why a checkpoint cannot be read whole; None when it can, or has gone meanwhile."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            return f"{damaged} in it is damaged"
+        with np.load(path, allow_pickle=False) as arrays:
+            state = json.loads(arrays["state"].tobytes())
+        return None if {"epoch", "attempt", "rows"} <= state.keys() else "its state is incomplete"
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # whatever a library makes of bytes that are no archive any more
+        return f"{type(error).__name__}: {error}"
 
 
 def remove(folder: Path, keep_newest: bool) -> None:

@@ -310,7 +310,7 @@ class Siege:
             if str(self._folder) not in text or not any(word in text for word in ("disk", "full", "mount")):
                 self._figures.fault("unexplained", f"{where}: {text}")
         elif self._is_torn and (torn := [path for path in self._store.folder.rglob("*") if path.is_file() and str(path) in text]):
-            self._figures.fault("by_hand", f"{where}: {text}")
+            self._figures.by_hand += 1
             torn[0].unlink()
         else:
             self._figures.fault("unexplained", f"{where}: {text}")

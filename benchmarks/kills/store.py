@@ -33,11 +33,24 @@ from plants import PLANTS
 MODES = (*KILLS, *ERRORS)
 
 COLUMNS = {
-    "mode": "fault", "kills": "kills and errors", "studies": "studies", "acknowledged": "acknowledged rows", "lost": "lost",
-    "repeated": "repeated", "unreadable": "unreadable", "redone": "epochs redone", "most_redone": "most per interruption",
-    "redone_beyond": "beyond the checkpoint", "differing": "other results", "left_over": "left over",
-    "unexplained": "unexplained", "audited": "found by audit", "by_hand": "mended by hand", "waits": "waited for a lock", "seconds": "seconds",
-}  # fmt: skip
+    "mode": "fault",
+    "kills": "kills and errors",
+    "studies": "studies",
+    "acknowledged": "acknowledged rows",
+    "lost": "lost",
+    "repeated": "repeated",
+    "unreadable": "unreadable",
+    "redone": "epochs redone",
+    "most_redone": "most per interruption",
+    "redone_beyond": "beyond the checkpoint",
+    "differing": "other results",
+    "left_over": "left over",
+    "unexplained": "unexplained",
+    "audited": "found by audit",
+    "by_hand": "mended by hand",
+    "waits": "waited for a lock",
+    "seconds": "seconds",
+}
 
 RANDOM = (
     # sampler, workers, is serial, by clock

@@ -115,12 +115,14 @@ class Setup:
 
     Args:
         spec: The study.
+        grown: The study it is extended to when it is finished; None for no extension.
         num_workers: Trials at once.
         is_serial: Whether a trial is suggested only when the one before it has ended, so that no order is left to chance.
         plant: Breaks something in the driver; nothing by default.
     """
 
     spec: StudySpec
+    grown: StudySpec | None = None
     num_workers: int = 1
     is_serial: bool = True
     plant: Callable[[], None] = _nothing
@@ -130,6 +132,7 @@ class Setup:
         return Job(
             folder=folder,
             spec=self.spec,
+            grown=self.grown,
             num_workers=self.num_workers,
             max_concurrent=1 if self.is_serial else None,
             plan=plan,
@@ -217,9 +220,8 @@ def _strike(setup: Setup, reference: Reference, figures: Figures, plan: Plan) ->
 
 def random_kills(setup: Setup, num_kills: int, *, seed: int, by_clock: bool) -> Figures:
     """Kills at random instants, or at a random call, each study until it is finished."""
-    figures = Figures(
-        mode=f"random {'instant' if by_clock else 'call'}, {setup.num_workers} at once, {setup.spec.search.sampler}"
-    )
+    what = f"{setup.num_workers} at once, {setup.spec.search.sampler}{', extended' if setup.grown else ''}"
+    figures = Figures(mode=f"random {'instant' if by_clock else 'call'}, {what}")
     chance, started = random.Random(seed), time.perf_counter()
     reference = undisturbed(setup, "kill")
     while figures.kills < num_kills and not figures.unreadable:

@@ -53,12 +53,13 @@ COLUMNS = {
 }
 
 RANDOM = (
-    # sampler, workers, is serial, by clock
-    ("random", 1, True, True),
-    ("tpe", 1, True, True),
-    ("tpe", 1, True, False),
-    ("random", 2, False, True),
-    ("random", 2, False, False),
+    # sampler, workers, is serial, is extended, by clock
+    ("random", 1, True, False, True),
+    ("random", 1, True, True, False),
+    ("tpe", 1, True, False, True),
+    ("tpe", 1, True, True, False),
+    ("random", 2, False, False, True),
+    ("random", 2, False, True, False),
 )
 
 
@@ -96,9 +97,12 @@ def strike(options: argparse.Namespace) -> Iterator[Figures]:
     elif options.every:
         yield from (every_call(setup("random"), mode, step=options.every, seed=options.seed) for mode in MODES)
     size = {"trials": 6, "max_epochs": 4} if options.small else {"trials": 24, "max_epochs": 6}
-    for number, (sampler, num_workers, is_serial, by_clock) in enumerate(RANDOM):
+    for number, (sampler, num_workers, is_serial, is_extended, by_clock) in enumerate(RANDOM):
         num_kills = options.kills // len(RANDOM) + (number < options.kills % len(RANDOM))
         chosen = setup(sampler, num_workers=num_workers, is_serial=is_serial, **size)
+        if is_extended:
+            grown = chosen.spec.budget.model_copy(update={"trials": chosen.spec.budget.trials + 4})
+            chosen = dataclasses.replace(chosen, grown=chosen.spec.model_copy(update={"budget": grown}))
         yield random_kills(chosen, num_kills, seed=options.seed + number, by_clock=by_clock)
 
 

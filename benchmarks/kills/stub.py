@@ -53,6 +53,7 @@ class Job:
     Args:
         folder: Holds the results, and beside them the harness's own notes.
         spec: The study.
+        grown: The study it is extended to when it is finished; None for no extension.
         num_workers: Trials that run at once.
         max_concurrent: As `sweeper.runner.launch` takes it.
         plan: What befalls it.
@@ -62,6 +63,7 @@ class Job:
 
     folder: Path
     spec: StudySpec
+    grown: StudySpec | None
     num_workers: int
     max_concurrent: int | None
     plan: Plan
@@ -103,7 +105,11 @@ def drive(job: Job) -> Gate:
     notes.watch_commits()
     Disk(str(job.results.parent), gate).install()
     job.plant()
-    runner.launch(job.spec, job.results, max_concurrent=job.max_concurrent, keep_best=KEEP_BEST)
+    for spec in (job.spec, job.grown or job.spec):
+        outcome = runner.launch(spec, job.results, max_concurrent=job.max_concurrent, keep_best=KEEP_BEST)
+        assert outcome.search.is_finished
+        if job.grown is None:
+            break
     return gate
 
 

@@ -683,6 +683,30 @@ def test_a_lock_lost_while_a_part_was_written_is_not_acknowledged(study: StudySt
     ledger.close()
 
 
+def test_rows_stored_while_the_lock_could_not_be_read_are_not_stored_again(
+    study: StudyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with study.drive() as ledger:
+        ledger.append(note("a"))
+        check, calls = lock.Lock.check, iter([True, False])
+
+        def flaky(held: lock.Lock) -> None:
+            if not next(calls, True):
+                raise LedgerError("the owner file cannot be read")
+            check(held)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(lock.Lock, "check", flaky)
+            with pytest.raises(LedgerError):
+                ledger.commit()
+        assert ledger.num_buffered == 1, "nobody may act on it yet"
+        ledger.append(note("b"))
+        ledger.commit()
+        assert ledger.num_buffered == 0
+    keys = [(event.detail, event.key) for event in study.read() if event.kind is Kind.ATTEMPT_ENDED]
+    assert keys == [("a", (1, 2, 0)), ("b", (1, 3, 0))]
+
+
 def test_heartbeat(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
     path = study.folder / "owner.json"

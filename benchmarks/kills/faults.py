@@ -104,7 +104,7 @@ class Gate:
             self._is_full = self.plan.mode == "enospc"
             code = ERRORS[self.plan.mode]
             raise OSError(code, os.strerror(code), path)
-        if self.plan.mode in ("short", "torn"):
+        if self.plan.mode in ("short", "torn") and self.plan.fits(kind):
             half()
         if self.plan.mode == "power":
             self.power()

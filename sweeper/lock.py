@@ -56,6 +56,30 @@ class Owner:
     machine: str
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a worker knows of the lock its driver holds.
+
+    Args:
+        folder: The study's folder.
+        token: The driver's.
+    """
+
+    folder: Path
+    token: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the driver still holds the study, or cannot be told to have lost it: the disk may be slow or out of reach."""
+        try:
+            owner = _read(self.folder / "owner.json")
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return owner is None or owner.token == self.token
+
+
 class Lock:
     """The lock of one study, held from `acquire` to `release`."""
 

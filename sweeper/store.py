@@ -44,7 +44,7 @@ import pyarrow as pa
 from sweeper import parts
 from sweeper.errors import InputError, LedgerError, ResultsFolderError, StudyLockedError, SweeperError
 from sweeper.files import explain, sync_folder, write_whole
-from sweeper.lock import Lock, Owner, live_owner
+from sweeper.lock import Claim, Lock, Owner, live_owner
 from sweeper.records import SCHEMA_VERSION, Event, Kind
 
 COMMIT_AFTER_S = 1.0
@@ -245,6 +245,11 @@ class Ledger:
             lock.release()
             raise
         return ledger
+
+    @property
+    def claim(self) -> Claim:
+        """What the workers of this driver ask whether it still holds the study."""
+        return Claim(folder=self._store.folder.resolve(), token=self._lock.owner.token)
 
     @property
     def num_buffered(self) -> int:

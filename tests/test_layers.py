@@ -29,17 +29,25 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/schema.py": ("", "spec spec_faults catalog records"),
     "sweeper/records.py": ("pyarrow", ""),
     "sweeper/search": ("optuna numpy scipy", "search spec grid space records errors streams"),
-    "sweeper/training": ("keras tensorflow jax torch numpy", "training spec space catalog datasets records errors streams files"),
+    "sweeper/training": (
+        "keras tensorflow jax torch numpy",
+        "training spec space catalog datasets records errors streams files lock",
+    ),
     "sweeper/datasets": ("numpy PIL sklearn keras", "datasets catalog records errors"),
     "sweeper/files.py": ("", ""),
     "sweeper/lock.py": ("", "errors"),
     "sweeper/parts.py": ("pyarrow", "records errors files"),
     "sweeper/store.py": ("pyarrow", "records errors files lock parts"),
     "sweeper/tables.py": ("pyarrow", "records errors files"),
-    "sweeper/tune.py": ("ray", "search store spec records errors training datasets"),
+    "sweeper/requests.py": ("pydantic", "spec files"),
+    "sweeper/keeper.py": ("", "search records training"),
+    "sweeper/tune.py": ("ray", "keeper lock search store spec records errors training datasets"),
     "sweeper/nodes.py": ("ray", "spec errors files"),
     "sweeper/stored.py": ("", "catalog spec search store records errors"),
-    "sweeper/runner.py": ("ray", "nodes stored search store tables spec records errors training datasets catalog tune"),
+    "sweeper/runner.py": (
+        "ray",
+        "keeper nodes requests stored search store tables spec records errors training datasets catalog tune",
+    ),
     "sweeper/analysis": ("numpy pandas scipy", "analysis records errors"),
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis records errors"),
     "sweeper/audit": (
@@ -48,8 +56,8 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "sweeper/cli": (
         "click rich",
-        "cli audit errors catalog space spec spec_faults schema records search store stored tables runner training analysis "
-        "plots",
+        "cli audit errors catalog space spec spec_faults schema records requests search store stored files tables runner training "
+        "analysis plots",
     ),
     "architectures": ("keras", "catalog errors architectures._blocks"),
     "search_spaces": ("", "space search_spaces._common"),

@@ -37,6 +37,20 @@ cluster_options = (
     click.option(
         "--address", help="attach: HOST:PORT of the running cluster's head; default: RAY_ADDRESS, or the one on this machine."
     ),
+    click.option(
+        "--keep-checkpoints",
+        "keep_best",
+        type=click.IntRange(min=0),
+        default=3,
+        show_default=True,
+        help="Completed trials of each arm that keep their last checkpoint.",
+    ),
+    click.option(
+        "--checkpoint-minutes",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        help="Least time between two checkpoints of a trial; default: one after every epoch.",
+    ),
     click.option("--quiet", is_flag=True, help="No progress, only the closing table."),
 )
 
@@ -228,6 +242,8 @@ def run(
     *,
     cluster: str,
     max_concurrent: int | None,
+    keep_best: int,
+    checkpoint_minutes: float,
     quiet: bool,
     repeat_decayed: bool = False,
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
@@ -243,6 +259,8 @@ def run(
         as_json: Print the facts instead of sentences.
         cluster: Kind of cluster.
         max_concurrent: Most trials at once; None for as many as fit.
+        keep_best: As for `sweeper.runner.launch`.
+        checkpoint_minutes: Least time between two checkpoints of a trial.
         quiet: No progress.
         repeat_decayed: As `repeats_decayed` of `sweeper.runner.launch`.
         repeat: As for `sweeper.runner.launch`.
@@ -259,6 +277,8 @@ def run(
     opening = opening or _opening(study, results, repeat_decayed)
     if opening:
         click.echo(opening, err=True)
+        if not closing and _hand_over(study, results, repeat_decayed):
+            return
     started = time.monotonic()
     with progress(study.name, quiet) as watch:
         outcome = runner.launch(
@@ -269,6 +289,8 @@ def run(
             watch=watch,
             repeat=repeat,
             repeats_decayed=repeat_decayed,
+            keep_best=keep_best,
+            checkpoint_every_s=60 * checkpoint_minutes,
             **given,
         )
     stored = StudyStore(outcome.folder)
@@ -297,6 +319,28 @@ def _opening(study: StudySpec, results: Path, repeat_decayed: bool) -> str:
     search = Search(first_spec(stored)).fold(stored.read())
     added = extension_to(search, study, stored, repeats_decayed=repeat_decayed)
     return "" if added is None else extension.words(search.spec, added)
+
+
+def _hand_over(study: StudySpec, results: Path, repeat_decayed: bool) -> bool:
+    """Whether the driver that is at work on the study, if there is one, took over its extension."""
+    from sweeper import requests
+    from sweeper.errors import ResultsFolderError
+    from sweeper.files import explain
+    from sweeper.store import StudyStore, study_folder
+
+    stored = StudyStore(study_folder(results, study.name))
+    if (owner := stored.owner) is None:
+        return False
+    try:
+        request = requests.post(stored.folder, study, repeats_decayed=repeat_decayed)
+    except OSError as error:
+        raise ResultsFolderError(explain(error, stored.folder)) from error
+    while request.exists():
+        if stored.owner is None:
+            return False  # it ended meanwhile, and whoever drives next takes the request
+        time.sleep(0.2)
+    click.echo(f"the driver at work, process {owner.pid} on {owner.host}, goes on with it", err=True)
+    return True
 
 
 def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool, is_interrupted: bool) -> None:

@@ -56,8 +56,8 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "sweeper/cli": (
         "click rich",
-        "cli audit errors catalog space spec spec_faults schema records requests search store stored files tables runner training "
-        "analysis plots",
+        "cli audit errors catalog space spec spec_faults schema records requests search store stored files tables runner "
+        "training analysis plots",
     ),
     "architectures": ("keras", "catalog errors architectures._blocks"),
     "search_spaces": ("", "space search_spaces._common"),

@@ -120,10 +120,14 @@ class Lock:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             except FileExistsError:
                 raise StudyLockedError(_held(folder, _read(path), 0.0)) from None
-            with open(descriptor, "w", encoding="utf-8") as file:
-                json.dump(dataclasses.asdict(owner), file)
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                with open(descriptor, "w", encoding="utf-8") as file:
+                    json.dump(dataclasses.asdict(owner), file)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                path.unlink()  # half an owner would keep everybody out until it is stale
+                raise
         return cls(folder, owner)
 
     def check(self) -> None:

@@ -201,7 +201,7 @@ def set_aside(folder: Path, paths: Iterable[Path]) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete from a ledger's folder what dead drivers left half written; for the holder of the lock. Raises as `remove` does."""
+    """Delete from a folder what dead drivers left half written; for the holder of the lock. Raises as `remove` does."""
     remove(folder, (path.name for path in folder.glob(".*.tmp")))
 
 

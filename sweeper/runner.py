@@ -103,8 +103,7 @@ def launch(
         search = Search(spec).fold(study.read())
         grown = stored.extension_to(search, wanted, study, repeats_decayed=repeats_decayed)
         if grown is None and search.is_finished and not repeat(search):
-            # Once more: a driver killed after its last commit left the tables as they were before it.
-            tables.write_tables(folder, study.read())
+            _tidy(study, spec, keep_best)
             return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
     from sweeper.tune import Session
 
@@ -116,7 +115,7 @@ def launch(
         slots = nodes.slots(spec.resources)
         if not is_private:
             nodes.check_results(Path(results), spec.resources)
-        constants = {"study_id": spec.study_id, "commit": _commit(), "dataset": _describe(spec, dataset)}
+        constants = constants_of(spec, dataset)
         if not study.exists:
             study.create(spec.to_yaml())
         detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": _versions()}
@@ -159,6 +158,14 @@ def launch(
     return Outcome(folder=folder, was_finished=False, is_interrupted=not search.is_finished, search=search)
 
 
+def _tidy(study: store.StudyStore, spec: StudySpec, keep_best: int) -> None:
+    """What a driver does last, once more: one that was killed after its last commit did none of it."""
+    with contextlib.suppress(StudyLockedError), study.hold():
+        events = study.read()
+        CheckpointKeeper(study.folder / "checkpoints", Search(spec).fold(events), keep_best).clean()
+        tables.write_tables(study.folder, events)
+
+
 def load_dataset(spec: StudySpec) -> Dataset:
     """The study's dataset; the test split is not read.
 
@@ -168,6 +175,11 @@ def load_dataset(spec: StudySpec) -> Dataset:
     dataset = catalog.load("dataset", spec.dataset.name)(**spec.dataset.options)
     assert isinstance(dataset, Dataset)
     return dataset
+
+
+def constants_of(spec: StudySpec, dataset: Dataset) -> dict[str, str | None]:
+    """Columns that are the same in every event of a run: which study, which code, which data."""
+    return {"study_id": spec.study_id, "commit": _commit(), "dataset": _describe(spec, dataset)}
 
 
 def _extend(session: Session, study: store.StudyStore, wanted: StudySpec, *, repeats_decayed: bool) -> None:

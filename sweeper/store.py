@@ -43,7 +43,7 @@ import pyarrow as pa
 
 from sweeper import parts
 from sweeper.errors import InputError, LedgerError, ResultsFolderError, StudyLockedError, SweeperError
-from sweeper.files import explain, sync_folder, write_whole
+from sweeper.files import explain, make_folder, write_whole
 from sweeper.lock import Claim, Lock, Owner, live_owner
 from sweeper.records import SCHEMA_VERSION, Event, Kind
 
@@ -116,8 +116,7 @@ class StudyStore:
         """
         path = self.folder / "study.yaml"
         try:
-            self.ledger_folder.mkdir(parents=True, exist_ok=True)
-            sync_folder(self.folder.parent)
+            make_folder(self.ledger_folder)
             write_whole(path, study_yaml.encode())
         except OSError as error:
             if isinstance(error, FileExistsError) and self.exists:
@@ -173,18 +172,17 @@ class StudyStore:
             ledger.close()
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """The study's lock without its ledger, so that no driver begins while it is repaired.
+    def hold(self) -> Iterator[None]:
+        """Keep drivers away for the length of a block, without being one, and remove what dead ones left half written.
 
         Raises:
             ResultsFolderError: The folder cannot be written.
             StudyLockedError: A driver is at work.
+            LedgerError: What is left half written cannot be removed.
         """
+        lock = self._lock()
         try:
-            lock = Lock.acquire(self.folder)
-        except OSError as error:
-            raise ResultsFolderError(explain(error, self.folder)) from error
-        try:
+            self._remove_leftovers()
             yield
         finally:
             lock.release()
@@ -199,6 +197,16 @@ class StudyStore:
         if not self.exists and not self.ledger_folder.is_dir():
             raise ResultsFolderError(self._nothing_here())
         return parts.to_events(parts.unfenced(parts.merge(parts.read_all(self.ledger_folder).values())), self.ledger_folder)
+
+    def _lock(self) -> Lock:
+        try:
+            return Lock.acquire(self.folder)
+        except OSError as error:
+            raise ResultsFolderError(explain(error, self.folder)) from error
+
+    def _remove_leftovers(self) -> None:
+        for folder in (self.folder, self.ledger_folder, self.folder / "tables"):
+            parts.remove_leftovers(folder)
 
     def _nothing_here(self) -> str:
         return f"there is no study in {self.folder}. Start one with: sweeper launch STUDY.yaml"
@@ -228,12 +236,12 @@ class Ledger:
         """Take the lock, begin the next generation and commit its `driver_started` event; see `StudyStore.drive`."""
         assert not {"fence", "schema"} & detail.keys(), "these are the ledger's own"
         try:
-            store.ledger_folder.mkdir(exist_ok=True)
-            lock = Lock.acquire(store.folder)
+            make_folder(store.ledger_folder)
         except OSError as error:
             raise ResultsFolderError(explain(error, store.folder)) from error
+        lock = store._lock()
         try:
-            parts.remove_leftovers(store.ledger_folder)
+            store._remove_leftovers()
             tables = parts.read_all(store.ledger_folder, columns=("generation", "sequence"))
             fence = parts.last_sequences(tables.values())
             ledger = cls(store, lock, max([0, *map(parts.generation_of, tables), *fence]) + 1)

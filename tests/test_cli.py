@@ -50,6 +50,7 @@ COMMANDS = [
     "pareto",
     "plot",
     "resume",
+    "retrain",
     "schema",
     "status",
 ]

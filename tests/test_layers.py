@@ -48,6 +48,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "ray",
         "keeper nodes requests stored search store tables spec records errors training datasets catalog tune",
     ),
+    "sweeper/retrain.py": ("", "records errors training"),
     "sweeper/analysis": ("numpy pandas scipy", "analysis records errors"),
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis records errors"),
     "sweeper/audit": (
@@ -57,7 +58,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/cli": (
         "click rich",
         "cli audit errors catalog space spec spec_faults schema records requests search store stored files tables runner "
-        "training analysis plots",
+        "retrain training analysis plots",
     ),
     "architectures": ("keras", "catalog errors architectures._blocks"),
     "search_spaces": ("", "space search_spaces._common"),

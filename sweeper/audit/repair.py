@@ -27,7 +27,7 @@ def repair(study: StudyStore) -> tuple[list[str], Audit]:
         SweeperError: The folder cannot be written.
     """
     done = []
-    with study.held():
+    with study.hold():
         findings = examine(gather(study, is_held=True)).findings
         moved = [path for finding in findings if finding.kind in MOVED for path in finding.files]
         parts.set_aside(study.folder, moved)

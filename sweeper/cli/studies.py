@@ -301,7 +301,9 @@ def run(
     elif as_json:
         print_json(facts)
     else:
-        _print_closing(stored, facts, outcome.was_finished, outcome.is_interrupted)
+        _print_closing(
+            stored, facts, outcome.was_finished, outcome.is_interrupted, "" if cluster == "local" else f" --cluster {cluster}"
+        )
     if outcome.is_interrupted:
         sys.exit(130)
 
@@ -343,7 +345,7 @@ def _hand_over(study: StudySpec, results: Path, repeat_decayed: bool) -> bool:
     return True
 
 
-def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool, is_interrupted: bool) -> None:
+def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool, is_interrupted: bool, where: str) -> None:
     from sweeper.analysis.summary import arms_table
     from sweeper.cli._shared import counted, table
 
@@ -352,10 +354,10 @@ def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool
     if was_finished:
         click.echo(f"study '{facts['study']}' is finished already: {counts}; {spent}")
     elif is_interrupted:
-        click.echo(f"interrupted, everything is saved: {counts}. Go on with: sweeper resume {stored.folder}")
+        click.echo(f"interrupted, everything is saved: {counts}. Go on with: sweeper resume {stored.folder}{where}")
     else:
         click.echo(f"study '{facts['study']}' finished in {facts['seconds']:.0f} s: {counts}; {spent}")
-    _print_repetitions(facts)
+    _print_further(facts)
     if facts["epochs"]:
         frame = arms_table(results_of(stored))
         table("", list(frame.columns), frame.astype(object).to_numpy().tolist())
@@ -387,6 +389,7 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
     from sweeper.records import Kind, Stage, Status
     from sweeper.search import repetition
     from sweeper.stored import current_spec, first_spec
+    from sweeper.training import checkpoint
 
     events = stored.read()
     study = current_spec(stored, events)
@@ -400,6 +403,7 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
     repetitions = {status.value: sum(trial["status"] == status for trial in repeated) for status in Status}
     repetitions["pending"] += sum(planned.stage is not Stage.SEARCH for planned in to_come)
     owner = stored.owner
+    kept = checkpoint.listing(stored.folder / "checkpoints")
     counts = {status.value: sum(trial["status"] == status for trial in trials) for status in Status}
     goal, column = study.goals[0]
     done = [trial for trial in trials if trial["status"] == Status.COMPLETED and trial[column] is not None]
@@ -425,6 +429,7 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
         "repetitions": repetitions,
         "arms": arms,
         "epochs": epoch_table["stage"].to_pylist().count(Stage.SEARCH),
+        "checkpoints": {"files": len(kept), "trials": len({one.trial for one in kept}), "bytes": sum(one.size for one in kept)},
         "objective": f"{goal} {column}",
         "best": None
         if best is None
@@ -445,10 +450,15 @@ def _print_status(facts: dict[str, Any]) -> None:
         value = best[facts["objective"].split()[1]]
         size = "" if best["parameters"] is None else f", {best['parameters']:,} parameters"
         click.echo(f"best so far: {best['trial']} with {value:.4f} at epoch {best['epoch']}{size}")
-    _print_repetitions(facts)
+    _print_further(facts)
 
 
-def _print_repetitions(facts: dict[str, Any]) -> None:
+def _print_further(facts: dict[str, Any]) -> None:
+    from sweeper.cli._shared import counted
+
+    kept = facts["checkpoints"]
+    if kept["files"]:
+        click.echo(f"checkpoints of {counted(kept['trials'], 'trial')}: {kept['bytes'] / 1e6:,.1f} MB on disk")
     if any(facts["repetitions"].values()):
         counts = ", ".join(f"{count} {status}" for status, count in facts["repetitions"].items() if count)
         click.echo(f"repetitions with other seeds: {counts}; sweeper ablate shows them")

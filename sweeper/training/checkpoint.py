@@ -10,6 +10,7 @@ whose driver has died writes nothing that its successor does not expect. No pick
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.errors import CheckpointError
-from sweeper.files import write_whole
+from sweeper.files import make_folder, write_whole
 
 KEPT = 2
 """Newest checkpoints kept while a trial runs: the last one, and the one before in case the last is damaged."""
@@ -84,7 +85,7 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
         OSError: The disk did not take it; nothing is left of it.
     """
     path = path_of(folder, checkpoint.attempt, checkpoint.epoch)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     state = json.dumps({"epoch": checkpoint.epoch, "attempt": checkpoint.attempt, "rows": checkpoint.rows})
     arrays = {"state": np.frombuffer(state.encode(), np.uint8)}
     arrays |= {f"model_{index:05d}": array for index, array in enumerate(checkpoint.model)}
@@ -176,14 +177,18 @@ def problem(path: Path) -> str | None:
 
 
 def remove(folder: Path, keep_newest: bool) -> None:
-    """Remove a trial's checkpoints, all or all but the newest, and what killed workers left half written."""
+    """Remove a trial's checkpoints, all or all but the newest, and what killed workers left half written.
+
+    What cannot be removed stays: that is no reason to end a sweep.
+    """
     if not keep_newest:
         shutil.rmtree(folder, ignore_errors=True)
         return
     kept = stored(folder)[:1]
     for found in folder.glob("attempt-*/*"):
         if found not in kept:
-            found.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                found.unlink()
 
 
 def snapshot(variables: Sequence[Any]) -> Arrays:

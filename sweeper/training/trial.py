@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from sweeper.datasets import Split
 from sweeper.errors import KnobError
+from sweeper.files import explain
 from sweeper.lock import Claim
 from sweeper.records import Reason
 from sweeper.space import Value
@@ -84,6 +85,8 @@ class TrialWorker(Protocol):
 class Worker:
     """What a worker process keeps from trial to trial: data, framework, compiled programs.
 
+    `device` names what it computes on, `versions` is the column of that name.
+
     Args:
         train: Training split.
         validation: Validation split.
@@ -108,7 +111,7 @@ class Worker:
         claim: Claim | None = None,
     ):
         started = time.perf_counter()
-        self._device = devices.configure(training, resources)
+        self.device = devices.configure(training, resources)
         from sweeper.training.program import Programs, Task
 
         self._train, self._validation, self._checkpoints = train, validation, checkpoints
@@ -127,7 +130,7 @@ class Worker:
                 num_validation=len(validation),
             )
         )
-        self._versions = json.dumps(_versions(training.backend))
+        self.versions = json.dumps(_versions(training.backend))
         self._import_s: float | None = time.perf_counter() - started
         self._build_s: float | None = None
         self._end: dict[str, Any] | None = None
@@ -167,7 +170,7 @@ class Worker:
         try:
             row = self._train_epoch(len(self._rows) + 1)
         except OSError as error:
-            self._end = {"fault": f"{self._folder} cannot be written: {error}"}
+            self._end = {"fault": explain(error, self._folder)}
         except _SupersededError:
             self._end = {"fault": f"another driver has taken over the study of {self._folder}"}
         except Exception as error:
@@ -242,10 +245,10 @@ class Worker:
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "parameters": self._program.parameters,
             "macs": self._program.macs,
-            "device": self._device,
+            "device": self.device,
             "worker": f"{socket.gethostname()}:{os.getpid()}",
             "is_program_reused": self._is_reused,
-            "versions": self._versions,
+            "versions": self.versions,
         }
         self._import_s = self._build_s = None
         self._wait_s = 0.0

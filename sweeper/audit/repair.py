@@ -6,8 +6,10 @@ from sweeper import parts, tables
 from sweeper.audit import given_up
 from sweeper.audit.findings import Audit, Found
 from sweeper.audit.whole import examine, gather
-from sweeper.errors import LedgerError
+from sweeper.errors import LedgerError, ResultsFolderError
+from sweeper.files import explain
 from sweeper.store import StudyStore
+from sweeper.training import checkpoint
 
 MOVED = (Found.UNREADABLE, Found.LOST)
 REMOVED = (Found.TORN, Found.ORPHANED, Found.USELESS, Found.LEFTOVER)
@@ -24,7 +26,7 @@ def repair(study: StudyStore) -> tuple[list[str], Audit]:
 
     Raises:
         StudyLockedError: A driver is at work.
-        SweeperError: The folder cannot be written.
+        SweeperError: Something in it cannot be written or removed.
     """
     done = []
     with study.hold():
@@ -34,7 +36,10 @@ def repair(study: StudyStore) -> tuple[list[str], Audit]:
         done += [f"moved {path} to {study.folder / 'damaged'}" for path in moved]
         removed = [path for finding in findings if finding.kind in REMOVED for path in finding.files]
         for path in removed:
-            path.unlink(missing_ok=True)
+            try:
+                checkpoint.discard(path)
+            except OSError as error:
+                raise ResultsFolderError(explain(error, path)) from error
         done += [f"removed {path}" for path in removed]
         lost = [one for one in examine(gather(study, is_held=True)).findings if one.commits is not None]
         if lost:

@@ -191,6 +191,18 @@ def remove(folder: Path, keep_newest: bool) -> None:
                 found.unlink()
 
 
+def discard(path: Path) -> None:
+    """Remove one file of a listing, and the folders it leaves empty.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    path.unlink(missing_ok=True)
+    for folder in (path.parent, path.parent.parent):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
 def snapshot(variables: Sequence[Any]) -> Arrays:
     """The values of Keras variables as numpy arrays of their own."""
     from keras import ops

@@ -413,18 +413,19 @@ def test_repeated_and_differing_epochs(study: StudyStore) -> None:
         ("stopped", "rung", "stopped", "nan"),
         ("completed", "max_epochs", "failed", "nan"),
         ("completed", "max_epochs", "completed", "rung"),
+        ("running", None, "running", "rung"),
     ],
 )
 def test_a_decision_changed_by_hand(study: StudyStore, status: str, reason: str, new_status: str, new_reason: str | None) -> None:
-    path = part(study, lambda table: status in table.column("status").to_pylist())
+    path = part(study, lambda table: (status, "epoch") in {(row["status"], row["kind"]) for row in table.to_pylist()})
     rows = pq.read_table(path).to_pylist()
-    row = next(row for row in rows if row["status"] == status and row["reason"] == reason)
+    row = next(row for row in rows if row["kind"] == "epoch" and (row["status"], row["reason"]) == (status, reason))
     row.update(status=new_status, reason=new_reason)
     path.unlink()
     parts.write(path, pa.Table.from_pylist(rows, records.schema()))
     misjudged = [finding for finding in audit(study).findings if finding.kind is Found.MISJUDGED]
     assert misjudged[0].where == f"trial {row['trial']}, attempt {row['attempt']}, epoch {row['epoch']}"
-    assert misjudged[0].what.endswith(f"follows {status} ({reason})")
+    assert misjudged[0].what.endswith(f"follows {status}" + (f" ({reason})" if reason else ""))
 
 
 def test_a_metric_changed_by_hand_contradicts_the_decisions_after_it(study: StudyStore) -> None:

@@ -416,7 +416,9 @@ def test_repeated_and_differing_epochs(study: StudyStore) -> None:
         ("running", None, "running", "rung"),
     ],
 )
-def test_a_decision_changed_by_hand(study: StudyStore, status: str, reason: str, new_status: str, new_reason: str | None) -> None:
+def test_a_decision_changed_by_hand(
+    study: StudyStore, status: str, reason: str | None, new_status: str, new_reason: str | None
+) -> None:
     path = part(study, lambda table: (status, "epoch") in {(row["status"], row["kind"]) for row in table.to_pylist()})
     rows = pq.read_table(path).to_pylist()
     row = next(row for row in rows if row["kind"] == "epoch" and (row["status"], row["reason"]) == (status, reason))

@@ -430,6 +430,14 @@ def test_a_decision_changed_by_hand(
     assert misjudged[0].what.endswith(f"follows {status}" + (f" ({reason})" if reason else ""))
 
 
+def test_a_trial_that_ends_twice_is_told_twice(study: StudyStore) -> None:
+    trial = trials_that_are(study, Status.COMPLETED)[0]
+    last = max(event.attempt or 0 for event in study.read() if event.trial == trial)
+    add(study, Event(kind=Kind.ATTEMPT_ENDED, trial=trial, attempt=last, status=Status.FAILED, reason=Reason.EXCEPTION))
+    (finding,) = audit(study).faults
+    assert (finding.kind, finding.what) == (Found.UNTOLD, "it is failed, and samplers know of it 2 times")
+
+
 def test_a_metric_changed_by_hand_contradicts_the_decisions_after_it(study: StudyStore) -> None:
     stopped = next(event for event in study.read() if event.status is Status.STOPPED)
     path = part(study, lambda table: stopped.key in zip(*(table.column(name).to_pylist() for name in parts._KEY), strict=True))

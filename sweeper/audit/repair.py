@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from sweeper import parts, tables
 from sweeper.audit import given_up
 from sweeper.audit.findings import Audit, Finding, Found
 from sweeper.audit.whole import examine, gather
 from sweeper.errors import ResultsFolderError
-from sweeper.files import explain
+from sweeper.storage import Place, explain
 from sweeper.store import StudyStore
-from sweeper.training import checkpoint
 
 MOVED = (Found.UNREADABLE, Found.LOST)
 BROKEN = (Found.TORN, Found.LEFTOVER)
@@ -44,7 +42,7 @@ def repair(study: StudyStore) -> tuple[list[str], Audit]:
         removed = _files(findings, (*BROKEN, *NEEDLESS) if is_whole else BROKEN)
         for path in removed:
             try:
-                checkpoint.discard(path)
+                path.remove()
             except OSError as error:
                 raise ResultsFolderError(explain(error, path)) from error
             done.append(f"removed {path}")
@@ -57,5 +55,5 @@ def repair(study: StudyStore) -> tuple[list[str], Audit]:
         return done, examine(gather(study, is_held=True))
 
 
-def _files(findings: Iterable[Finding], kinds: Iterable[Found]) -> list[Path]:
+def _files(findings: Iterable[Finding], kinds: Iterable[Found]) -> list[Place]:
     return [path for finding in findings if finding.kind in kinds for path in finding.files]

@@ -102,7 +102,19 @@ class LedgerError(SweeperError):
 
 
 class DamagedPartError(LedgerError):
-    """A part of the ledger holds no readable rows any more."""
+    """A part of the ledger holds no readable rows any more.
+
+    Args:
+        path: The part.
+        why: What was found instead.
+    """
+
+    def __init__(self, path: object, why: str):
+        self.why = why
+        super().__init__(
+            f"{path} is not a readable part of a ledger ({why}). Restore it from a copy; or move it out of the folder, as "
+            "sweeper audit --repair does, to go on without its rows: trials it speaks of may then be trained again."
+        )
 
 
 class CheckpointError(SweeperError):

@@ -110,11 +110,7 @@ def read(path: Place, schema: pa.Schema) -> pa.Table:
         ]
         return pa.table(columns, schema=schema)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DamagedPartError(
-            f"{path} is not a readable part of a ledger ({len(data)} bytes; {' '.join(str(error).split())[:200]}). "
-            "Restore it from a copy; or move it out of the folder, as sweeper audit --repair does, to go on without its rows: "
-            "trials it speaks of may then be trained again."
-        ) from error
+        raise DamagedPartError(path, f"{len(data)} bytes; {' '.join(str(error).split())[:200]}") from error
 
 
 def read_all(

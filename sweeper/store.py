@@ -229,6 +229,7 @@ class Ledger:
         self._sequence = 1
         self._buffer: list[Event] = []
         self._buffered_since = 0.0
+        self._num_unconfirmed = 0
         self._is_closed = False
         self._is_in_doubt = False
 
@@ -263,7 +264,7 @@ class Ledger:
     @property
     def num_buffered(self) -> int:
         """Rows that were appended and not committed yet."""
-        return len(self._buffer)
+        return len(self._buffer) + self._num_unconfirmed
 
     def append(self, event: Event) -> Event:
         """The event as it will be stored: with its time, unless it has one, and its key. It is durable after the next commit.
@@ -290,7 +291,8 @@ class Ledger:
         assert not self._is_closed, "commit after close"
         if self._buffer:
             self._publish(parts.from_events(self._buffer))
-            self._buffer.clear()
+        elif self._num_unconfirmed:
+            self._confirm()
 
     def commit_if_due(self, now: float | None = None) -> bool:
         """Whether a commit was due and done: the oldest buffered row is `COMMIT_AFTER_S` old, or there are `COMMIT_AFTER_ROWS`.
@@ -354,8 +356,16 @@ class Ledger:
         except OSError as error:
             self._is_in_doubt = _may_exist(path)
             raise LedgerError(explain(error, path)) from error
+        # From here on the rows are stored under this number, and must not be stored under another one, whatever the check says.
         self._sequence += 1
+        self._num_unconfirmed += len(self._buffer)
+        self._buffer.clear()
+        self._confirm()
+
+    def _confirm(self) -> None:
+        """What is stored counts: the lock was ours all the time."""
         self._lock.check()
+        self._num_unconfirmed = 0
 
 
 def _may_exist(path: Place) -> bool:

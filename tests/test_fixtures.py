@@ -33,9 +33,9 @@ def test_there_is_a_fixture_of_every_schema() -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_ledger_of_this_schema_is_read_by_value(version: int) -> None:
     study = StudyStore(fixture(version))
-    written = {pq.read_schema(path).metadata[b"sweeper_schema"] for path in study.ledger_folder.glob("*.parquet")}
+    written = {pq.read_schema(path).metadata[b"sweeper_schema"] for path in (fixture(version) / "ledger").iterdir()}
     assert written == {str(version).encode()}
-    expected = json.loads((study.folder / "expected.json").read_text())
+    expected = json.loads((fixture(version) / "expected.json").read_text())
     read = facts(study)
     for name in ("events", "trials", "epochs", "fold"):
         assert repr(read[name]) == repr(expected[name]), name  # in which NaN is NaN

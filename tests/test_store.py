@@ -145,6 +145,16 @@ def test_nothing_there(results: Place) -> None:
     assert not study.folder.exists()
 
 
+def test_folders_are_durable_before_anything_is_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was synced vanishes with its folder when the power fails before the folder's own name is on the disk."""
+    synced: list[Path] = []
+    monkeypatch.setattr(storage, "sync_folder", synced.append)
+    place(tmp_path / "results" / "study" / "ledger").make_folder()
+    assert synced == [tmp_path, tmp_path / "results", tmp_path / "results" / "study"]
+    place(tmp_path / "results" / "study" / "ledger").make_folder()
+    assert len(synced) == 3
+
+
 def test_create_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     with pytest.raises(ResultsFolderError, match="results is a file"):
@@ -340,6 +350,21 @@ def test_crash_before_the_rename_leaves_nothing_visible(
     with local_study.drive():
         assert not any(name.endswith(".tmp") for name in names(local_study))
     assert notes(local_study) == ["acknowledged"]
+
+
+def test_holding_a_study_keeps_drivers_away_and_cleans_up(local_study: StudyStore) -> None:
+    write_owner(local_study, lock.STALE_S + 10)
+    folder = Path(local_study.folder)
+    (folder / "tables").mkdir()
+    left = [folder / name / ".part.1.tmp" for name in (".", "ledger", "tables")]
+    for path in left:
+        path.touch()
+    with local_study.hold():
+        assert not any(path.exists() for path in left)
+        with pytest.raises(StudyLockedError), local_study.drive():
+            pass
+    assert local_study.owner is None and not (local_study.folder / "owner.json").exists()
+    assert local_study.read() == [], "no driver began"
 
 
 def test_full_disk_keeps_the_rows_for_another_try(local_study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -622,6 +647,16 @@ def test_torn_owner_file(study: StudyStore, text: str) -> None:
         pass
 
 
+def test_a_full_disk_leaves_no_half_written_owner(local_study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would keep everybody out until it is stale, when there is space again long before."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing(errno.ENOSPC))
+        with pytest.raises(ResultsFolderError, match="is full"), local_study.drive():
+            pass
+    with local_study.drive():
+        pass
+
+
 def test_only_one_of_many_takes_over(local_study: StudyStore) -> None:
     write_owner(local_study, lock.STALE_S + 10)
     barrier = threading.Barrier(8)
@@ -680,6 +715,30 @@ def test_a_lock_lost_while_a_part_was_written_is_not_acknowledged(study: StudySt
     with pytest.raises(StudyLockedError, match="taken over"):
         ledger.commit()
     ledger.close()
+
+
+def test_rows_stored_while_the_lock_could_not_be_read_are_not_stored_again(
+    study: StudyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with study.drive() as ledger:
+        ledger.append(note("a"))
+        check, calls = lock.Lock.check, iter([True, False])
+
+        def flaky(held: lock.Lock) -> None:
+            if not next(calls, True):
+                raise LedgerError("the owner file cannot be read")
+            check(held)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(lock.Lock, "check", flaky)
+            with pytest.raises(LedgerError):
+                ledger.commit()
+        assert ledger.num_buffered == 1, "nobody may act on it yet"
+        ledger.append(note("b"))
+        ledger.commit()
+        assert ledger.num_buffered == 0
+    keys = [(event.detail, event.key) for event in study.read() if event.kind is Kind.ATTEMPT_ENDED]
+    assert keys == [("a", (1, 2, 0)), ("b", (1, 3, 0))]
 
 
 def test_heartbeat(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:

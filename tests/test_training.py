@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -244,8 +245,23 @@ def test_a_disk_that_takes_no_checkpoint_is_no_failure_of_the_trial(
     worker = make()
     worker.start(assignment("cnn"))
     monkeypatch.setattr(np, "savez", full)
-    assert "is full" in worker.step()["fault"]
+    assert "cannot be written: the disk or your quota is full" in worker.step()["fault"]
     assert not list((tmp_path / "checkpoints" / "t").glob("attempt-1/.*")), "what is half written does not keep the disk full"
+
+
+def test_a_checkpoint_that_cannot_be_removed_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for epoch in (1, 2):
+        checkpoint.write(tmp_path, checkpoint.Checkpoint(epoch=epoch, attempt=1, rows=(), model=[], optimizer=[]))
+
+    def broken(*arguments: Any, **options: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", broken)
+        checkpoint.remove(tmp_path, keep_newest=True)
+    assert len(checkpoint.stored(tmp_path)) == 2
+    checkpoint.remove(tmp_path, keep_newest=True)
+    assert [path.name for path in checkpoint.stored(tmp_path)] == ["epoch-00002.npz"]
 
 
 def test_checkpoints_by_time_leave_out_all_but_the_last_epoch(make: Any, tmp_path: Path) -> None:

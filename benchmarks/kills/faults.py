@@ -3,8 +3,8 @@
 The gate knows nothing of files. A caller names its call, says how to do it and, where that is possible, how to do half of it. So
 calls to another kind of storage can go through the same gate.
 
-``power`` is a loss of power as POSIX allows it: what was written and not yet synced may be there, or in part, or not at all; names
-that were made, replaced or removed in a folder not yet synced may be there in their old or their new form, each for itself.
+``power`` is a loss of power as POSIX allows it: what was written and not yet synced may be there, or in part, or not at all;
+names that were made, replaced or removed in a folder not yet synced may be there as before or as after, each for itself.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 KILLS = ("kill", "short", "torn", "power")
-"""The process is killed before the call (which is after the one before it), when half of a write is done, when a name shows half of
-a file, or with the power."""
+"""The process is killed before the call (which is after the one before it), when half of a write is done, when a name shows half
+of a file, or with the power."""
 
 ERRORS = {"enospc": errno.ENOSPC, "edquot": errno.EDQUOT, "eio": errno.EIO, "eio on reading": errno.EIO}
 """The call fails; a full disk stays full as long as the process lives."""
@@ -104,7 +104,7 @@ class Gate:
             self._is_full = self.plan.mode == "enospc"
             code = ERRORS[self.plan.mode]
             raise OSError(code, os.strerror(code), path)
-        if self.plan.mode in ("short", "torn"):
+        if self.plan.mode in ("short", "torn") and self.plan.fits(kind):
             half()
         if self.plan.mode == "power":
             self.power()
@@ -151,7 +151,7 @@ class Disk:
             self._os[name] = getattr(os, name)
             setattr(os, name, getattr(self, name.replace("rename", "replace").replace("remove", "unlink")))
         self._open_file = builtins.open
-        builtins.open = io.open = self.open_file  # type: ignore[assignment]
+        builtins.open = io.open = self.open_file
 
     def open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         """As `os.open`."""
@@ -164,7 +164,9 @@ class Disk:
             return do()
         return self._opened(full, do)
 
-    def open_file(self, file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None, *rest: Any, **more: Any) -> Any:
+    def open_file(
+        self, file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None, *rest: Any, **more: Any
+    ) -> Any:
         """As `open`."""
         full = self._path_of_descriptor(file) if isinstance(file, int) else self._path(file, None)
         if not self._is_ours(full):
@@ -172,7 +174,9 @@ class Disk:
         if not set(mode) & set("wxa+"):
             return self._gate.call(READ, full, lambda: self._open_file(file, mode, buffering, encoding, *rest, **more))
         plain = mode.replace("b", "").replace("t", "")
-        raw = _Raw(self, full, file, plain) if isinstance(file, int) else self._opened(full, lambda: _Raw(self, full, file, plain))
+        raw = (
+            _Raw(self, full, file, plain) if isinstance(file, int) else self._opened(full, lambda: _Raw(self, full, file, plain))
+        )
         stream = io.BufferedWriter(raw)
         return stream if "b" in mode else io.TextIOWrapper(stream, encoding or "utf-8")
 
@@ -182,7 +186,7 @@ class Disk:
             self._unsynced.setdefault(path, object())
         return self._gate.call("write", path, lambda: do(data), lambda: do(data[: len(data) // 2]))
 
-    def fsync(self, descriptor: int) -> None:
+    def fsync(self, descriptor: int) -> Any:
         """As `os.fsync`."""
         path = self._path_of_descriptor(descriptor)
         if not self._is_ours(path):
@@ -197,7 +201,7 @@ class Disk:
 
         return self._gate.call("fsync", path, do)
 
-    def link(self, source: Any, target: Any, **more: Any) -> None:
+    def link(self, source: Any, target: Any, **more: Any) -> Any:
         """As `os.link`."""
 
         def do() -> None:
@@ -211,7 +215,7 @@ class Disk:
             return do()
         return self._gate.call("link", path, do, lambda: self._tear(source_path, path))
 
-    def replace(self, source: Any, target: Any, **more: Any) -> None:
+    def replace(self, source: Any, target: Any, **more: Any) -> Any:
         """As `os.replace`."""
 
         def do() -> None:
@@ -226,7 +230,7 @@ class Disk:
             return do()
         return self._gate.call("replace", path, do, lambda: self._tear(source_path, path))
 
-    def unlink(self, path: Any, *, dir_fd: int | None = None) -> None:
+    def unlink(self, path: Any, *, dir_fd: int | None = None) -> Any:
         """As `os.unlink`."""
 
         def do() -> None:
@@ -237,7 +241,7 @@ class Disk:
         full = self._path(path, dir_fd)
         return self._gate.call("unlink", full, do) if self._is_ours(full) else self._os["unlink"](path, dir_fd=dir_fd)
 
-    def mkdir(self, path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+    def mkdir(self, path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> Any:
         """As `os.mkdir`."""
 
         def do() -> None:
@@ -247,7 +251,7 @@ class Disk:
         full = self._path(path, dir_fd)
         return self._gate.call("mkdir", full, do) if self._is_ours(full) else self._os["mkdir"](path, mode, dir_fd=dir_fd)
 
-    def rmdir(self, path: Any, *, dir_fd: int | None = None) -> None:
+    def rmdir(self, path: Any, *, dir_fd: int | None = None) -> Any:
         """As `os.rmdir`."""
 
         def do() -> None:
@@ -257,7 +261,7 @@ class Disk:
         full = self._path(path, dir_fd)
         return self._gate.call("rmdir", full, do) if self._is_ours(full) else self._os["rmdir"](path, dir_fd=dir_fd)
 
-    def utime(self, path: Any, *rest: Any, **more: Any) -> None:
+    def utime(self, path: Any, *rest: Any, **more: Any) -> Any:
         """As `os.utime`."""
         full = self._path(path, None)
         if not self._is_ours(full):
@@ -299,7 +303,7 @@ class Disk:
         """Each thing not synced is there or not; for one seed in two, nothing of it is."""
         chance = random.Random(self._gate.plan.seed)
         loses_all = chance.random() < 0.5
-        self._gate.call = lambda kind, path, do, half=None: do()  # type: ignore[method-assign, misc, assignment]
+        self._gate.call = lambda kind, path, do, half=None: do()  # type: ignore[method-assign]
         for path in self._unsynced:
             with contextlib.suppress(OSError):
                 os.truncate(path, 0 if loses_all else chance.randint(0, os.path.getsize(path)))

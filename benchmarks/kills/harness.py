@@ -23,16 +23,21 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from faults import ERRORS, Gate, Plan
-from stub import Job, digest, drive
+from stub import KEEP_BEST, Job, digest, drive
 
 from sweeper import tables
+from sweeper.audit.findings import Found
+from sweeper.audit.whole import audit
 from sweeper.errors import SweeperError
 from sweeper.records import METRICS, Event, Kind
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec
 from sweeper.store import StudyStore
 
-MUST_BE_ZERO = ("lost", "repeated", "unreadable", "redone_beyond", "differing", "left_over", "unexplained")
+MUST_BE_ZERO = ("lost", "repeated", "unreadable", "redone_beyond", "differing", "left_over", "unexplained", "audited")
+
+SUDDEN = ("kill", "short", "power", "enospc", "edquot", "eio")
+"""Faults that a study may meet one after the other."""
 
 FINISHED, REFUSED, BROKEN = 0, 10, 70
 """How a driver's process ends, when it is not killed."""
@@ -68,6 +73,7 @@ class Figures:
         differing: Studies that ended otherwise than the undisturbed one.
         left_over: Files nobody needs any more.
         unexplained: Drivers that ended with a traceback, or with a message that does not name what is wrong.
+        audited: What `sweeper.audit` found, after a kill faults alone, in the end notes too.
         by_hand: Files that had to be moved out of the way, as the message asked.
         waits: Times a lock opened only after `STALE` seconds.
         seconds: How long all that took.
@@ -86,6 +92,7 @@ class Figures:
     differing: int = 0
     left_over: int = 0
     unexplained: int = 0
+    audited: int = 0
     by_hand: int = 0
     waits: int = 0
     seconds: float = 0.0
@@ -108,12 +115,14 @@ class Setup:
 
     Args:
         spec: The study.
+        grown: The study it is extended to when it is finished; None for no extension.
         num_workers: Trials at once.
         is_serial: Whether a trial is suggested only when the one before it has ended, so that no order is left to chance.
         plant: Breaks something in the driver; nothing by default.
     """
 
     spec: StudySpec
+    grown: StudySpec | None = None
     num_workers: int = 1
     is_serial: bool = True
     plant: Callable[[], None] = _nothing
@@ -123,6 +132,7 @@ class Setup:
         return Job(
             folder=folder,
             spec=self.spec,
+            grown=self.grown,
             num_workers=self.num_workers,
             max_concurrent=1 if self.is_serial else None,
             plan=plan,
@@ -210,7 +220,8 @@ def _strike(setup: Setup, reference: Reference, figures: Figures, plan: Plan) ->
 
 def random_kills(setup: Setup, num_kills: int, *, seed: int, by_clock: bool) -> Figures:
     """Kills at random instants, or at a random call, each study until it is finished."""
-    figures = Figures(mode=f"random {'instant' if by_clock else 'call'}, {setup.num_workers} at once, {setup.spec.search.sampler}")
+    what = f"{setup.num_workers} at once, {setup.spec.search.sampler}{', extended' if setup.grown else ''}"
+    figures = Figures(mode=f"random {'instant' if by_clock else 'call'}, {what}")
     chance, started = random.Random(seed), time.perf_counter()
     reference = undisturbed(setup, "kill")
     while figures.kills < num_kills and not figures.unreadable:
@@ -220,7 +231,8 @@ def random_kills(setup: Setup, num_kills: int, *, seed: int, by_clock: bool) -> 
                 if by_clock:
                     siege.cycle(Plan(), after_s=chance.uniform(0, 0.7 * reference.seconds))
                 else:
-                    siege.cycle(Plan(at=chance.randrange(1, len(reference.calls) // 2)))
+                    at = chance.randrange(1, len(reference.calls) // 2)
+                    siege.cycle(Plan(mode=chance.choice(SUDDEN), at=at, seed=at))
             siege.end()
     figures.seconds = time.perf_counter() - started
     return figures
@@ -252,7 +264,8 @@ class Siege:
         self._num_cycles += 1
         code, text, was_killed = _start(self._setup.job(self._folder, plan, self._seed + self._num_cycles), after_s)
         if plan.at:
-            self._befell = f"{plan.mode} at call {plan.at}: {self._reference.calls[plan.at - 1]}"
+            call = self._reference.calls[plan.at - 1] if self._num_cycles == 1 else "of a later start"
+            self._befell = f"{plan.mode} at call {plan.at}, {call}"
         where = f"start {self._num_cycles} after {self._befell}"
         self._is_torn |= was_killed and plan.mode == "torn"
         if plan.mode in ("torn", "eio on reading"):  # a checkpoint that cannot be read costs its epoch too
@@ -284,10 +297,14 @@ class Siege:
             self.cycle(Plan())
         for name in self._leftovers():
             self._figures.fault("left_over", f"{name} after {self._befell}")
+        for finding in audit(self._store).findings:
+            if not (self._is_torn and finding.kind is Found.LOST):
+                self._figures.fault("audited", f"{finding} after {self._befell}")
 
     def _refused(self, plan: Plan, where: str, text: str) -> None:
         """A message for the user: it names the disk, or is about a file the fault has torn."""
-        owner = Path(self._store.folder) / "owner.json"
+        folder = Path(self._store.folder)
+        owner = folder / "owner.json"
         if "has just written its lock" in text and owner.exists():
             os.utime(owner, (time.time() - STALE,) * 2)
             self._figures.waits += 1
@@ -295,8 +312,8 @@ class Siege:
             self._figures.kills += 1
             if str(self._folder) not in text or not any(word in text for word in ("disk", "full", "mount")):
                 self._figures.fault("unexplained", f"{where}: {text}")
-        elif self._is_torn and (torn := [path for path in Path(self._store.folder).rglob("*") if path.is_file() and str(path) in text]):
-            self._figures.fault("by_hand", f"{where}: {text}")
+        elif self._is_torn and (torn := [path for path in folder.rglob("*") if path.is_file() and str(path) in text]):
+            self._figures.by_hand += 1
             torn[0].unlink()
         else:
             self._figures.fault("unexplained", f"{where}: {text}")
@@ -319,9 +336,13 @@ class Siege:
         for key, row in self._acknowledged().items():
             if found.get(key) != row:
                 self._figures.fault("lost", f"{where}: row {key} is {'gone' if key not in found else 'another'}")
+        for finding in [] if self._is_torn else audit(self._store).findings:
+            if finding.kind.is_fault:
+                self._figures.fault("audited", f"{where}: {finding}")
         keys = collections.Counter((event.trial, event.attempt, event.epoch) for event in self.events if event.kind is Kind.EPOCH)
-        for key in [key for key, count in keys.items() if count > 1] + list(range(len(self.events) - len(found))):
-            self._figures.fault("repeated", f"{where}: {key}")
+        repeated = [str(key) for key, count in keys.items() if count > 1]
+        for row in repeated + ["a key of the ledger"] * (len(self.events) - len(found)):
+            self._figures.fault("repeated", f"{where}: {row}")
 
     def _acknowledged(self) -> dict[str, str]:
         lines = _lines(self._folder / "acknowledged")
@@ -349,8 +370,11 @@ class Siege:
         else:
             different = [name for name in ("suggested", "metrics") if not _agree(outcome[name], self._reference.outcome[name])]
         if different:
-            self._figures.fault("differing", f"{', '.join(different)} after {self._num_cycles} starts, {self._befell}{self._first_difference(outcome)}")
-        stored = pq.read_table(self._store.folder / "tables" / "trials.parquet")
+            self._figures.fault(
+                "differing",
+                f"{', '.join(different)} after {self._num_cycles} starts, {self._befell}{self._first_difference(outcome)}",
+            )
+        stored = pq.read_table(Path(self._store.folder) / "tables" / "trials.parquet")
         if repr(stored.to_pylist()) != repr(tables.tables(self.events)[0].to_pylist()):
             self._figures.fault("differing", "the table of trials is not that of the ledger")
 
@@ -364,13 +388,16 @@ class Siege:
 
     def _leftovers(self) -> list[str]:
         search = Search(self._setup.spec).fold(self.events)
-        files = [path.relative_to(Path(self._store.folder)).as_posix() for path in Path(self._store.folder).rglob("*") if path.is_file()]
+        folder = Path(self._store.folder)
+        files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
         kept = collections.Counter(name.split("/")[1] for name in files if name.startswith("checkpoints/"))
         useless = [
             f"{count} checkpoints of {trial}"
             for trial, count in kept.items()
             if trial not in search.trials or search.trials[trial].status != "completed" or count > 1
         ]
+        kept_by_arm = collections.Counter(trial.rpartition("-")[0] for trial in kept)
+        useless += [f"{count} trials of {arm} with checkpoints" for arm, count in kept_by_arm.items() if count > KEEP_BEST]
         return useless + [name for name in files if not any(fnmatch.fnmatch(name, pattern) for pattern in EXPECTED)]
 
 
@@ -416,7 +443,9 @@ def _be_driver(job: Job, words: Path) -> None:
     try:
         words.unlink(missing_ok=True)
         gate: Gate = drive(job)
-        (job.folder / "calls").write_text("\n".join(f"{kind} {os.path.relpath(path, job.results.parent)}" for kind, path in gate.calls))
+        (job.folder / "calls").write_text(
+            "\n".join(f"{kind} {os.path.relpath(path, job.results.parent)}" for kind, path in gate.calls)
+        )
         code = FINISHED
     except SweeperError as error:
         code, text = REFUSED, str(error)

@@ -11,7 +11,7 @@ from typing import Any
 from stub import replace
 
 import sweeper.tune
-from sweeper import parts, storage, store
+from sweeper import parts, runner, storage, store, tables
 from sweeper.search.study import Search
 from sweeper.training import checkpoint
 
@@ -63,9 +63,9 @@ def checkpoint_removed_before_the_commit() -> None:
     record = sweeper.tune.Session.record
 
     def hasty(session: sweeper.tune.Session, event: Any) -> Any:
-        if event.status is not None and event.status.is_final:
-            checkpoint.remove(session.checkpoints / event.trial, keep_newest=False)
-        return record(session, event)
+        recorded = record(session, event)
+        session.keeper.clean()
+        return recorded
 
     replace(sweeper.tune.Session, record=hasty)
 
@@ -134,6 +134,11 @@ def leftovers_stay() -> None:
     replace(parts, remove_leftovers=lambda folder: None)
 
 
+def a_finished_study_is_left_as_it_is() -> None:
+    """Whatever its last driver did not come to do."""
+    replace(runner, _tidy=lambda study, spec, keep_best: tables.write_tables(study.folder, study.read()))
+
+
 def training_starts_anew() -> None:
     """A trial that comes again does not look for its checkpoint."""
     replace(checkpoint, newest=lambda folder: None)
@@ -170,6 +175,9 @@ PLANTS = {
         Plant(install=a_full_disk_is_passed_over, mode="enospc", where=f"write {LEDGER}", figure="lost"),
         Plant(install=errors_name_nothing, mode="eio", where=f"write {LEDGER}", figure="unexplained"),
         Plant(install=leftovers_stay, mode="kill", where=f"link {LEDGER}", figure="left_over"),
+        Plant(
+            install=a_finished_study_is_left_as_it_is, mode="kill", where="unlink results/siege/owner.json", figure="left_over"
+        ),
         Plant(install=training_starts_anew, mode="kill", where=f"unlink {CHECKPOINTS}", figure="redone_beyond"),
         Plant(install=optimizer_is_forgotten, mode="kill", where=f"unlink {CHECKPOINTS}", figure="differing"),
         Plant(install=suggestions_depend_on_the_process, mode="kill", figure="differing"),

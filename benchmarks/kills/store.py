@@ -2,9 +2,11 @@
 
     python benchmarks/kills/store.py --kills 1000 --seed 0 [--json FILE]
 
-Neither Ray nor Keras runs: `stub` says what stands in for them, `faults` what befalls a driver, `harness` what is checked. First every
-fault strikes at every call of a whole run, one study each; then drivers are killed at random, `--kills` times in all. Prints a table,
-and ends with 1 if a figure that must be 0 is not.
+Neither Ray nor Keras runs: `stub` says what stands in for them, `faults` what befalls a driver, `harness` what is checked.
+First every fault strikes at every call of a whole run, one study each; then drivers are killed at random, `--kills` times in
+all. Prints a table, and ends with 1 if a figure that must be 0 is not. ``mended by hand`` need not be: where a file system shows
+the name of a file before its content, although that was synced, a part of the ledger cannot be read, and the message asks for it
+to be moved away.
 
     python benchmarks/kills/store.py --plants
 
@@ -25,25 +27,39 @@ from pathlib import Path
 
 import stub
 from faults import ERRORS, KILLS
-from harness import Figures, Setup, every_call, random_kills, any_of
+from harness import Figures, Setup, any_of, every_call, random_kills
 from plants import PLANTS
 
 MODES = (*KILLS, *ERRORS)
 
 COLUMNS = {
-    "mode": "fault", "kills": "kills and errors", "studies": "studies", "acknowledged": "acknowledged rows", "lost": "lost",
-    "repeated": "repeated", "unreadable": "unreadable", "redone": "epochs redone", "most_redone": "most per interruption",
-    "redone_beyond": "beyond the checkpoint", "differing": "other results", "left_over": "left over", "unexplained": "unexplained",
-    "by_hand": "mended by hand", "waits": "waited for a lock", "seconds": "seconds",
-}  # fmt: skip
+    "mode": "fault",
+    "kills": "kills and errors",
+    "studies": "studies",
+    "acknowledged": "acknowledged rows",
+    "lost": "lost",
+    "repeated": "repeated",
+    "unreadable": "unreadable",
+    "redone": "epochs redone",
+    "most_redone": "most per interruption",
+    "redone_beyond": "beyond the checkpoint",
+    "differing": "other results",
+    "left_over": "left over",
+    "unexplained": "unexplained",
+    "audited": "found by audit",
+    "by_hand": "mended by hand",
+    "waits": "waited for a lock",
+    "seconds": "seconds",
+}
 
 RANDOM = (
-    # sampler, workers, is serial, by clock
-    ("random", 1, True, True),
-    ("tpe", 1, True, True),
-    ("tpe", 1, True, False),
-    ("random", 2, False, True),
-    ("random", 2, False, False),
+    # sampler, workers, is serial, is extended, by clock
+    ("random", 1, True, False, True),
+    ("random", 1, True, True, False),
+    ("tpe", 1, True, False, True),
+    ("tpe", 1, True, True, False),
+    ("random", 2, False, False, True),
+    ("random", 2, False, True, False),
 )
 
 
@@ -52,7 +68,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--kills", type=int, default=1000, help="kills at random, over all kinds of studies")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--every", type=int, default=1, help="let faults strike at every N-th call only, which one first is by seed")
+    parser.add_argument(
+        "--every", type=int, default=1, help="let faults strike at every N-th call only, from one by seed; 0: at none"
+    )
     parser.add_argument("--small", action="store_true", help="small studies, and one fault for each call")
     parser.add_argument("--plants", action="store_true", help="put faults into the driver, to see that they are found")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
@@ -74,14 +92,17 @@ def main() -> int:
 
 def strike(options: argparse.Namespace) -> Iterator[Figures]:
     """The figures of each kind of fault."""
-    if options.small:
+    if options.every and options.small:
         yield any_of(setup("random", trials=4, max_epochs=3), MODES, step=options.every, seed=options.seed)
-    else:
+    elif options.every:
         yield from (every_call(setup("random"), mode, step=options.every, seed=options.seed) for mode in MODES)
     size = {"trials": 6, "max_epochs": 4} if options.small else {"trials": 24, "max_epochs": 6}
-    for number, (sampler, num_workers, is_serial, by_clock) in enumerate(RANDOM):
+    for number, (sampler, num_workers, is_serial, is_extended, by_clock) in enumerate(RANDOM):
         num_kills = options.kills // len(RANDOM) + (number < options.kills % len(RANDOM))
         chosen = setup(sampler, num_workers=num_workers, is_serial=is_serial, **size)
+        if is_extended:
+            grown = chosen.spec.budget.model_copy(update={"trials": chosen.spec.budget.trials + 4})
+            chosen = dataclasses.replace(chosen, grown=chosen.spec.model_copy(update={"budget": grown}))
         yield random_kills(chosen, num_kills, seed=options.seed + number, by_clock=by_clock)
 
 

@@ -1,8 +1,8 @@
 """A driver without Ray and Keras: `sweeper.runner.launch` as it is, with stand-ins for Tune, for the cluster and for the network.
 
-What is real: the order in which a study is created, locked, read, folded, continued and compacted; the adapters and their session;
-the worker with its checkpoints; ledger, lock and tables. What a network would learn is a chain of hashes, so it follows from
-configuration, seed and everything a checkpoint must carry, and from nothing else.
+What is real: the order in which a study is created, locked, read, folded, continued and compacted; the adapters and their
+session; the worker with its checkpoints; ledger, lock and tables. What a network would learn is a chain of hashes, so it
+follows from configuration, seed and everything a checkpoint must carry, and from nothing else.
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 import sweeper.tune
-from sweeper import lock, runner, store
+from sweeper import lock, nodes, runner, store
 from sweeper.datasets import Split
 from sweeper.errors import KnobError
+from sweeper.lock import Claim
 from sweeper.spec import StudySpec
 from sweeper.training import checkpoint
 from sweeper.training.trial import Assignment, Worker
 
 COMMIT_AFTER_ROWS = 3
 COMPACT_AFTER = 6
+KEEP_BEST = 2
 
 FATES = {"cnn": ("", "", "diverges", ""), "vit": ("dies once", "raises", "infeasible", "dies always")}
 """What becomes of a trial, by its arm and number; those without a fate are completed or stopped early."""
@@ -51,6 +53,7 @@ class Job:
     Args:
         folder: Holds the results, and beside them the harness's own notes.
         spec: The study.
+        grown: The study it is extended to when it is finished; None for no extension.
         num_workers: Trials that run at once.
         max_concurrent: As `sweeper.runner.launch` takes it.
         plan: What befalls it.
@@ -60,6 +63,7 @@ class Job:
 
     folder: Path
     spec: StudySpec
+    grown: StudySpec | None
     num_workers: int
     max_concurrent: int | None
     plan: Plan
@@ -93,15 +97,19 @@ def drive(job: Job) -> Gate:
     replace(store, COMMIT_AFTER_ROWS=COMMIT_AFTER_ROWS, COMMIT_AFTER_S=math.inf)
     replace(sweeper.tune, COMPACT_AFTER=COMPACT_AFTER)
     replace(checkpoint, snapshot=lambda variables: [value.copy() for value in variables], assign=_assign)
-    replace(tune, Tuner=lambda trainable, **configs: Tuner(trainable, gate, notes, job, **configs))
-    replace(runner, load_dataset=lambda spec: DATASET, _ray=_ray, _trainable=lambda spec, dataset, folder: folder / "checkpoints")
+    replace(tune, Tuner=lambda context, **configs: Tuner(context, gate, notes, job, **configs))
+    replace(runner, load_dataset=lambda spec: DATASET, _ray=_ray, _trainable=lambda spec, dataset, worker, **context: context)
     replace(runner, _commit=lambda: None, _versions=dict)
-    replace(runner.nodes, slots=lambda resources: job.num_workers)
+    replace(nodes, slots=lambda resources: job.num_workers)
     replace(lock, HEARTBEAT_S=0.01)
     notes.watch_commits()
     Disk(str(job.results.parent), gate).install()
     job.plant()
-    runner.launch(job.spec, job.results, max_concurrent=job.max_concurrent)
+    for spec in (job.spec, job.grown or job.spec):
+        outcome = runner.launch(spec, job.results, max_concurrent=job.max_concurrent, keep_best=KEEP_BEST)
+        assert outcome.search.is_finished
+        if job.grown is None:
+            break
     return gate
 
 
@@ -123,7 +131,7 @@ class Notes:
             if rows:
                 self._note(self._acknowledged, *[f"{':'.join(map(str, row.key))} {digest(row)}" for row in rows])
 
-        store.Ledger.commit = watched  # type: ignore[method-assign]
+        replace(store.Ledger, commit=watched)
 
     def trained(self, trial: str, attempt: int, epoch: int) -> None:
         """Note that an epoch is about to be trained."""
@@ -145,8 +153,8 @@ def digest(value: object) -> str:
 class Tuner:
     """Runs trials as Ray Tune does: hooks in the same order, one event at a time, workers that may die."""
 
-    def __init__(self, checkpoints: Path, gate: Gate, notes: Notes, job: Job, *, tune_config: Any, run_config: Any):
-        self._new_worker = lambda: StubWorker(checkpoints, notes)
+    def __init__(self, context: dict[str, Any], gate: Gate, notes: Notes, job: Job, *, tune_config: Any, run_config: Any):
+        self._new_worker = lambda: StubWorker(notes, **context)
         self._gate = gate
         self._searcher, self._scheduler = tune_config.search_alg, tune_config.scheduler
         self._callbacks = run_config.callbacks
@@ -196,23 +204,24 @@ class Tuner:
         if not worker.is_about_to_train:
             return False
         lost = self._searcher._session.search.trials[worker.trial].lost
-        return worker.fate == "dies once" and lost == 0 or worker.fate == "dies always" and len(worker._rows) > 0
+        return (worker.fate == "dies once" and lost == 0) or (worker.fate == "dies always" and len(worker._rows) > 0)
 
 
 class StubWorker(Worker):
     """A worker as it is, but for the framework and its programs."""
 
-    def __init__(self, checkpoints: Path, notes: Notes):
-        self._checkpoints, self._notes = checkpoints, notes
+    def __init__(self, notes: Notes, *, checkpoints: Path, checkpoint_every_s: float, claim: Claim):
+        self._checkpoints, self._checkpoint_every_s, self._claim, self._notes = checkpoints, checkpoint_every_s, claim, notes
         self._train, self._validation = DATASET.train, DATASET.validation
         self._train_targets = self._validation_targets = np.zeros((len(DATASET.train), 2), np.float32)
         self._programs: Any = StubPrograms()
-        self._device, self._versions = "none", "{}"
+        self.device, self.versions = "none", "{}"
         self._import_s = self._build_s = None
-        self._failure: dict[str, Any] | None = None
+        self._end: dict[str, Any] | None = None
         self._idle_since = time.perf_counter()
 
     def start(self, assignment: Assignment) -> None:
+        """As `Worker.start`; the trial's number says what becomes of it."""
         self.trial = assignment.trial
         self.fate = FATES[assignment.arm][int(self.trial.removeprefix(f"{assignment.arm}-")) % 4]
         self.num_calls_to_live = int(assignment.seed) % 7
@@ -235,6 +244,7 @@ class StubPrograms:
     fate = ""
 
     def prepare(self, architecture: str, configuration: Mapping[str, Any], *, init_seed: int, augmentation_seed: int) -> Any:
+        """A model, and that it is no used one."""
         if self.fate == "infeasible":
             raise KnobError("this configuration cannot be built")
         model = StubModel(f"{architecture} {json.dumps(configuration)} {augmentation_seed}", init_seed, self.fate)
@@ -250,6 +260,7 @@ class StubModel:
         self.optimizer = types.SimpleNamespace(variables=[np.zeros(1, np.int64)], learning_rate=0.0)
 
     def fit(self, inputs: Any, *_: Any, **__: Any) -> Any:
+        """An epoch, as far as the worker looks at it."""
         count = self.optimizer.variables[0]
         count += 1
         if self._fate == "raises" and count[0] >= 2:
@@ -264,6 +275,7 @@ class StubModel:
         return types.SimpleNamespace(history={"accuracy": [float(numbers[1])], "cross_entropy": [loss], "loss": [loss]})
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """What follows from the weights."""
         return {"cross_entropy": float(self.variables[1][0, 0]), "accuracy": float(self.variables[1][1, 2])}
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sweeper import parts, tables
 from sweeper.audit import given_up
-from sweeper.audit.findings import Audit, Found
+from sweeper.audit.findings import Audit, Finding, Found
 from sweeper.audit.whole import examine, gather
-from sweeper.errors import LedgerError
+from sweeper.errors import ResultsFolderError
+from sweeper.storage import Place, explain
 from sweeper.store import StudyStore
 
 MOVED = (Found.UNREADABLE, Found.LOST)
-REMOVED = (Found.TORN, Found.ORPHANED, Found.USELESS, Found.LEFTOVER)
+BROKEN = (Found.TORN, Found.LEFTOVER)
+NEEDLESS = (Found.ORPHANED, Found.USELESS)
 
 
 def repair(study: StudyStore) -> tuple[list[str], Audit]:
@@ -24,27 +28,32 @@ def repair(study: StudyStore) -> tuple[list[str], Audit]:
 
     Raises:
         StudyLockedError: A driver is at work.
-        SweeperError: The folder cannot be written.
+        SweeperError: Something in it cannot be written or removed.
     """
     done = []
     with study.hold():
-        findings = examine(gather(study, is_held=True)).findings
-        moved = [path for finding in findings if finding.kind in MOVED for path in finding.files]
+        first = examine(gather(study, is_held=True)).findings
+        moved = _files(first, MOVED)
         parts.set_aside(study.folder, moved)
         done += [f"moved {path} to {study.folder / 'damaged'}" for path in moved]
-        removed = [path for finding in findings if finding.kind in REMOVED for path in finding.files]
+        findings = examine(gather(study, is_held=True)).findings
+        # What cannot be read and is no damage, as a part of a newer version, may speak of what looks lost or orphaned without it.
+        is_whole = not any(finding.kind is Found.UNREADABLE for finding in findings)
+        removed = _files(findings, (*BROKEN, *NEEDLESS) if is_whole else BROKEN)
         for path in removed:
-            path.remove()
-        done += [f"removed {path}" for path in removed]
-        lost = [one for one in examine(gather(study, is_held=True)).findings if one.commits is not None]
-        if lost:
-            given_up.add(study.folder, [one.commits for one in lost if one.commits is not None])
-            done += [f"took note that lost is: {one.where}" for one in lost]
-        if moved or any(finding.kind is Found.STALE for finding in findings):
             try:
-                tables.write_tables(study.folder, study.read())
-                done.append(f"wrote {study.folder / 'tables'} anew")
-            except LedgerError as error:
-                done.append(f"did not write {study.folder / 'tables'}: {error}")
-        after = examine(gather(study, is_held=True))
-    return done, after
+                path.remove()
+            except OSError as error:
+                raise ResultsFolderError(explain(error, path)) from error
+            done.append(f"removed {path}")
+        lost = [finding for finding in findings if finding.commits is not None] if is_whole else []
+        if lost:
+            given_up.add(study.folder, [finding.commits for finding in lost if finding.commits is not None])
+            done += [f"took note that lost is: {finding.where}" for finding in lost]
+        if is_whole and any(finding.kind is Found.STALE for finding in findings):
+            done += [f"wrote {path}" for path in tables.write_tables(study.folder, study.read())]
+        return done, examine(gather(study, is_held=True))
+
+
+def _files(findings: Iterable[Finding], kinds: Iterable[Found]) -> list[Place]:
+    return [path for finding in findings if finding.kind in kinds for path in finding.files]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sweeper import parts, tables
@@ -120,15 +121,14 @@ def examine(material: Material) -> Audit:
     )
 
 
-def _unreadable(material: Material) -> list[Finding]:
-    findings = []
+def _unreadable(material: Material) -> Iterable[Finding]:
     for name, error in material.unreadable.items():
         path = material.study.ledger_folder / name
-        is_damaged = isinstance(error, DamagedPartError)
-        repair = "restore it from a copy; --repair moves it to damaged/" if is_damaged else ""
-        files = (path,) if is_damaged else ()
-        findings.append(Finding(kind=Found.UNREADABLE, where=str(path), what=str(error), repair=repair, files=files))
-    return findings
+        if isinstance(error, DamagedPartError):
+            what, repair = f"not a readable part ({error.why})", "restore it from a copy; --repair moves it to damaged/"
+            yield Finding(kind=Found.UNREADABLE, where=str(path), what=what, repair=repair, files=(path,))
+        else:
+            yield Finding(kind=Found.UNREADABLE, where=str(path), what=str(error).removeprefix(f"{path} "))
 
 
 def _decisions(study: StudyStore, events: tuple[Event, ...], findings: list[Finding]) -> list[Finding]:

@@ -63,7 +63,12 @@ def make_folder(folder: Path) -> None:
     Raises:
         OSError: It could not be made.
     """
-    for path in reversed([path for path in (folder, *folder.parents) if not path.is_dir()]):
+    missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
+    if missing:
+        # Whoever made the folder they come into may have died before its own name was durable.
+        with contextlib.suppress(OSError):
+            sync_folder(missing[-1].parent.parent)
+    for path in reversed(missing):
         path.mkdir(exist_ok=True)
         sync_folder(path.parent)
 

@@ -104,11 +104,18 @@ def stock(rows: int, folder: Path) -> tuple[int, float]:
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    tune.Tuner(
+    results = tune.Tuner(
         tune.with_resources(Idle, {"cpu": 1}),
         tune_config=tune.TuneConfig(num_samples=rows // EPOCHS, reuse_actors=True),
-        run_config=tune.RunConfig(storage_path=str(folder), stop={"training_iteration": EPOCHS}, callbacks=[Clock()], verbose=0),
+        run_config=tune.RunConfig(
+            storage_path=str(folder),
+            stop={"training_iteration": EPOCHS},
+            callbacks=[Clock()],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
     ).fit()
+    assert results.num_errors == 0
     ray.shutdown()
     return len(times), times[-1] - times[0]
 
@@ -139,7 +146,9 @@ def ours(rows: int, folder: Path) -> tuple[int, float]:
 
 def measure(kind: str, rows: int) -> dict[str, float]:
     """One measurement in a process of its own."""
-    environment = os.environ | ({"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"} if kind == "bare" else {})
+    environment = (
+        os.environ | {"RAY_AIR_NEW_OUTPUT": "0"} | ({"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"} if kind == "bare" else {})
+    )
     command = [sys.executable, __file__, "--one", kind, "--rows", str(STORE_ROWS if kind == "store" else rows)]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     found: dict[str, float] = json.loads(run.stdout.splitlines()[-1])

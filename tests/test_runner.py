@@ -288,6 +288,7 @@ class TestOnOneRay:
 
 def test_checkpoints_a_killed_driver_left_are_removed(data: Path, tmp_path: Path) -> None:
     """It was killed between the commit that made them useless and their removal."""
+    from sweeper.keeper import CheckpointKeeper
     from sweeper.tune import Session
 
     search = Search(study(data))
@@ -301,7 +302,8 @@ def test_checkpoints_a_killed_driver_left_are_removed(data: Path, tmp_path: Path
     store = StudyStore(tmp_path / "tiny")
     store.create(study(data).to_yaml())
     with store.drive() as ledger:
-        Session(search, ledger, tmp_path / "checkpoints", 2, lambda event: None, {}).suggest("any")
+        keeper = CheckpointKeeper(tmp_path / "checkpoints", search)
+        Session(search, ledger, keeper, 2, lambda event: None, {}).suggest("any")
     assert not left.exists()
 
 

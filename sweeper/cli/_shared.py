@@ -173,16 +173,21 @@ def read_settings(settings: tuple[str, ...], known: Mapping[str, Parameter], kin
     return given
 
 
+def check_backend(backend: str) -> None:
+    """Raise `InputError` unless a backend of Keras is installed."""
+    import importlib.util
+
+    if importlib.util.find_spec(backend) is None:
+        raise InputError(f"the backend {backend} is not installed here. Install it, or name another one in training.backend.")
+
+
 def prepare_keras(backend: str = "tensorflow") -> None:
     """Prepare this process for importing Keras: its backend, few messages, no file in the user's home, no GPU.
 
     Raises:
         InputError: The backend is not installed.
     """
-    import importlib.util
-
-    if importlib.util.find_spec(backend) is None:
-        raise InputError(f"the backend {backend} is not installed here. Install it, or name another one in training.backend.")
+    check_backend(backend)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), f"sweeper-keras-{os.getuid()}"))
     os.environ["KERAS_BACKEND"] = backend

@@ -223,7 +223,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sweeper-resume-") as folder:
         for trials in arguments.trials:
             store = generate(study(trials), Path(folder), trials)
-            rows, parts = len(store.read()), len(list((store.folder / "ledger").glob("*.parquet")))
+            rows, parts = len(store.read()), len(list((Path(folder) / f"resume-{trials}" / "ledger").glob("*.parquet")))
             spent = measure(Path(folder), trials)
             values = " | ".join(f"{column.value(spent):.2f}" for column in COLUMNS)
             print(f"| {trials:,} | {rows:,} | {parts:,} | {values} |", flush=True)

@@ -11,6 +11,7 @@
     │   ├── NoDataError          a study that holds nothing (yet) of what is to be shown
     │   └── ResultsFolderError   a results folder that cannot be used
     ├── LedgerError              a ledger that cannot be read or written
+    │   └── DamagedPartError     a part of it that holds no readable rows any more
     ├── CheckpointError          a checkpoint that cannot be read
     └── StudyLockedError         another driver is at work on this study         exit code 2
 
@@ -90,6 +91,10 @@ class ResultsFolderError(InputError):
 
 class LedgerError(SweeperError):
     """The ledger cannot be read or written."""
+
+
+class DamagedPartError(LedgerError):
+    """A part of the ledger holds no readable rows any more."""
 
 
 class CheckpointError(SweeperError):

@@ -57,6 +57,17 @@ def _place(temporary: Path, path: Path) -> None:
         os.replace(temporary, path)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing, so that what is put there does not vanish with them.
+
+    Raises:
+        OSError: It could not be made.
+    """
+    for path in reversed([path for path in (folder, *folder.parents) if not path.is_dir()]):
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)

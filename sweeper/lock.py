@@ -56,6 +56,30 @@ class Owner:
     machine: str
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a worker knows of the lock its driver holds.
+
+    Args:
+        folder: The study's folder.
+        token: The driver's.
+    """
+
+    folder: Path
+    token: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the driver still holds the study, or cannot be told to have lost it: the disk may be slow or out of reach."""
+        try:
+            owner = _read(self.folder / "owner.json")
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return owner is None or owner.token == self.token
+
+
 class Lock:
     """The lock of one study, held from `acquire` to `release`."""
 
@@ -96,10 +120,14 @@ class Lock:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             except FileExistsError:
                 raise StudyLockedError(_held(folder, _read(path), 0.0)) from None
-            with open(descriptor, "w", encoding="utf-8") as file:
-                json.dump(dataclasses.asdict(owner), file)
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                with open(descriptor, "w", encoding="utf-8") as file:
+                    json.dump(dataclasses.asdict(owner), file)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                path.unlink()  # half an owner would keep everybody out until it is stale
+                raise
         return cls(folder, owner)
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""The nodes of a running Ray: how many trials fit on each, and whether each sees the results folder."""
+"""The nodes of a running Ray: how many trials fit on each, whether each sees the results folder, whether our own is alive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from sweeper.errors import InputError, ResultsFolderError
+from sweeper.errors import InputError, ResultsFolderError, SweeperError
 from sweeper.files import explain
 from sweeper.spec import ResourcesSpec
 
@@ -37,6 +37,26 @@ def slots(resources: ResourcesSpec) -> int:
         )
         raise InputError(f"no trial fits: the study asks for {wanted}, {there}. Lower resources in the study file, or give more.")
     return count
+
+
+def check_own() -> None:
+    """Check that the processes of a Ray that this driver started, if it started one, are there.
+
+    When one of them has died Ray goes on for some ten seconds, and then ends the driver without a word.
+
+    Raises:
+        SweeperError: One is gone.
+    """
+    import ray
+
+    node = getattr(ray._private.worker, "_global_node", None)
+    for kind in ("raylet", "gcs_server"):
+        for started in getattr(node, "all_processes", {}).get(kind, ()):
+            if started.process.poll() is not None:
+                raise SweeperError(
+                    f"Ray's {kind} on this machine died (status {started.process.returncode}): perhaps the kernel killed it when "
+                    "memory ran out. Everything so far is saved; launch again to go on."
+                )
 
 
 def check_results(results: Path, resources: ResourcesSpec) -> None:

@@ -6,13 +6,14 @@ all `write`, which never replaces, `names`, `read` and `remove`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
 import os
 import re
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sweeper import records
-from sweeper.errors import LedgerError
+from sweeper.errors import DamagedPartError, LedgerError
 from sweeper.files import explain, write_whole
 from sweeper.records import Event, Kind, Reason, Stage, Status
 
@@ -86,7 +87,8 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
 
     Raises:
         FileNotFoundError: There is no such part.
-        LedgerError: It is damaged, or was written by a newer version.
+        DamagedPartError: It holds no readable rows any more.
+        LedgerError: It cannot be read, or was written by a newer version.
     """
     try:
         data = path.read_bytes()
@@ -112,14 +114,16 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
         ]
         return pa.table(columns, schema=schema)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise LedgerError(
+        raise DamagedPartError(
             f"{path} is not a readable part of a ledger ({len(data)} bytes; {' '.join(str(error).split())[:200]}). "
-            "Restore it from a copy; or move it out of the folder to go on without its rows: trials it speaks of may then "
-            "be trained again."
+            "Restore it from a copy; or move it out of the folder, as sweeper audit --repair does, to go on without its rows: "
+            "trials it speaks of may then be trained again."
         ) from error
 
 
-def read_all(folder: Path, columns: Sequence[str] = _COLUMNS) -> dict[str, pa.Table]:
+def read_all(
+    folder: Path, columns: Sequence[str] = _COLUMNS, unreadable: dict[str, LedgerError] | None = None
+) -> dict[str, pa.Table]:
     """Every part's table by its name, among them perhaps some that were merged into another meanwhile.
 
     A listing made while a compaction removes parts may miss both an old part and the merged one. So it is repeated until it
@@ -128,6 +132,7 @@ def read_all(folder: Path, columns: Sequence[str] = _COLUMNS) -> dict[str, pa.Ta
     Args:
         folder: The ledger's folder.
         columns: What to read of each.
+        unreadable: Where to put the errors of parts that cannot be read, by name; None raises the first one.
 
     Raises:
         LedgerError: A part is damaged, or was written by a newer version.
@@ -143,10 +148,17 @@ def read_all(folder: Path, columns: Sequence[str] = _COLUMNS) -> dict[str, pa.Ta
                 tables[name] = read(path, schema)
             except FileNotFoundError:
                 if os.path.islink(path):
-                    raise LedgerError(f"{path} is a link to nowhere. Restore what it leads to.") from None
+                    error = LedgerError(f"{path} is a link to nowhere. Restore what it leads to.")
+                    if unreadable is None:
+                        raise error from None
+                    unreadable[name] = error
                 # Merged and removed meanwhile; a network folder may list it for some seconds more.
                 time.sleep(0.01)
-        fresh = [name for name in names(folder) if name not in tables]
+            except LedgerError as error:
+                if unreadable is None:
+                    raise
+                unreadable[name] = error
+        fresh = [name for name in names(folder) if name not in tables and name not in (unreadable or ())]
     return tables
 
 
@@ -163,8 +175,37 @@ def remove(folder: Path, names: Iterable[str]) -> None:
         raise LedgerError(explain(error, folder)) from error
 
 
+def size(path: Path) -> int:
+    """Bytes of a part, 0 when it has gone meanwhile."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def set_aside(folder: Path, paths: Iterable[Path]) -> None:
+    """Move files of a study into its folder ``damaged``, where nothing reads them; one of the same name there stays.
+
+    Args:
+        folder: The study's folder.
+        paths: Files in it; those that are gone are no error.
+
+    Raises:
+        LedgerError: The folder cannot be written.
+    """
+    aside = folder / "damaged"
+    try:
+        for path in paths:
+            aside.mkdir(exist_ok=True)
+            targets = (aside / (path.name if number == 1 else f"{path.name}.{number}") for number in itertools.count(1))
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path, next(target for target in targets if not os.path.lexists(target)))
+    except OSError as error:
+        raise LedgerError(explain(error, aside)) from error
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Delete from a ledger's folder what dead drivers left half written; for the holder of the lock. Raises as `remove` does."""
+    """Delete from a folder what dead drivers left half written; for the holder of the lock. Raises as `remove` does."""
     remove(folder, (path.name for path in folder.glob(".*.tmp")))
 
 
@@ -210,8 +251,8 @@ def last_sequences(tables: Collection[pa.Table]) -> dict[int, int]:
     return dict(zip(rows.column("generation").to_pylist(), rows.column("sequence_max").to_pylist(), strict=True))
 
 
-def unfenced(table: pa.Table) -> pa.Table:
-    """The rows that no newer generation fences off.
+def limits_of(table: pa.Table) -> dict[int, int]:
+    """The last sequence that counts of every generation but the newest: the lowest fence that a newer one set, 0 for none.
 
     Args:
         table: All rows, in order of their keys.
@@ -233,11 +274,24 @@ def unfenced(table: pa.Table) -> pa.Table:
                 f"the driver_started event of generation {start['generation']} has no readable fence: {start['detail']!r}. "
                 "Restore the ledger from a copy."
             ) from error
-        for generation in generations:
+        for generation in {*generations, *fence}:
             if generation < start["generation"]:
                 last = fence.get(generation, 0)
                 limits[generation] = min(limits.get(generation, last), last)
-    for generation, last in limits.items():
+    return limits
+
+
+def unfenced(table: pa.Table, limits: Mapping[int, int] | None = None) -> pa.Table:
+    """The rows that no newer generation fences off.
+
+    Args:
+        table: All rows, in order of their keys.
+        limits: By `limits_of`; None computes them.
+
+    Raises:
+        LedgerError: A `driver_started` event has no readable fence.
+    """
+    for generation, last in (limits_of(table) if limits is None else limits).items():
         is_late = pc.and_(pc.equal(table.column("generation"), generation), pc.greater(table.column("sequence"), last))
         if pc.any(is_late).as_py():
             table = table.filter(pc.invert(is_late))

@@ -11,8 +11,11 @@ import dataclasses
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 1
-"""Written into every ledger part and table. A reader knows its own version and all older ones."""
+SCHEMA_VERSION = 2
+"""Written into every ledger part and table, and said by every `driver_started` event. A reader knows its own and all older ones.
+
+2: a compaction leaves an event of its own, so that the sequences of a generation have no holes.
+"""
 
 
 class Kind(StrEnum):
@@ -32,6 +35,8 @@ class Kind(StrEnum):
     """One epoch was trained and validated; `status` and `reason` are the trial's after this row."""
     ATTEMPT_ENDED = "attempt_ended"
     """An attempt ended without an epoch row: failed or interrupted; `status` and `reason` are the trial's after it."""
+    COMPACTED = "compacted"
+    """Parts of the ledger were merged; nothing happened in the study. `detail`: how many, see `sweeper.store`."""
 
 
 class Status(StrEnum):

@@ -16,18 +16,23 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sweeper import catalog, nodes, store, stored, tables
+from sweeper import catalog, nodes, requests, store, stored, tables
 from sweeper.datasets import Dataset
 from sweeper.errors import InputError, StudyLockedError, SweeperError
+from sweeper.keeper import KEEP_BEST, CheckpointKeeper
 from sweeper.records import Event, Kind
 from sweeper.search import extension, repetition
 from sweeper.search.repetition import Repetition
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec
+
+if TYPE_CHECKING:
+    from sweeper.training.trial import TrialWorker
+    from sweeper.tune import Session
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,9 @@ def launch(
     watch: Callable[[Search, Event | None], None] = lambda search, event: None,
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
     repeats_decayed: bool = False,
+    keep_best: int = KEEP_BEST,
+    checkpoint_every_s: float = 0.0,
+    worker: Callable[..., TrialWorker] | None = None,
     **cluster_options: Any,
 ) -> Outcome:
     """Run a study until its budget is spent or a signal ends it.
@@ -71,6 +79,9 @@ def launch(
         watch: Called with the search and every event once it is applied, and with None before Ray starts and about every second.
         repeat: Gives the trials to repeat, beyond what the study's ledger asks for already; see `sweeper.search.repetition`.
         repeats_decayed: When the study gets more epochs: whether completed trials whose learning rate decays are trained anew.
+        keep_best: Completed trials of each arm that keep their last checkpoint; see `sweeper.keeper`.
+        checkpoint_every_s: Least time between two checkpoints of a trial, in seconds; 0 for one after every epoch.
+        worker: Makes what runs the trials in each worker process; None for `sweeper.training.trial.Worker`, which trains them.
         cluster_options: Arguments of the function of the cluster kind, for example ``num_cpus`` of `cluster.local`.
 
     Returns:
@@ -92,9 +103,10 @@ def launch(
         search = Search(spec).fold(study.read())
         grown = stored.extension_to(search, wanted, study, repeats_decayed=repeats_decayed)
         if grown is None and search.is_finished and not repeat(search):
-            # Once more: a driver killed after its last commit left the tables as they were before it.
-            tables.write_tables(folder, study.read())
+            _tidy(study, spec, keep_best)
             return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
+    from sweeper.tune import Session
+
     dataset = load_dataset(spec)
     search = Search(spec)
     watch(search, None)
@@ -104,28 +116,54 @@ def launch(
         if not is_private:
             nodes.check_results(Path(results), spec.resources)
         constants = constants_of(spec, dataset)
-        trainable = _trainable(spec, dataset, folder)
-        del dataset  # the only copy of the arrays on this machine is now the one in the object store
         if not study.exists:
             study.create(spec.to_yaml())
         detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": _versions()}
         with study.drive(detail, study_id=spec.study_id) as ledger:
             events = study.read()
             search.fold(events)
+
+            def beat(event: Event | None) -> None:
+                if event is None:
+                    nodes.check_own()
+                    _take_requests(session, study)
+                watch(search, event)
+
+            # One more than run at once, so that a worker that becomes free finds its next trial waiting; where fewer are to run
+            # than fit, nothing but this number keeps Tune from starting the waiting one as well.
+            most_live = min(slots + 1, max_concurrent or slots + 1)
+            session = Session(
+                search, ledger, CheckpointKeeper(folder / "checkpoints", search, keep_best), most_live, beat, constants
+            )
             if not any(event.kind is Kind.CREATED for event in events):
-                ledger.append(Event(kind=Kind.CREATED, study_id=spec.study_id, detail=spec.canonical()))
-            grown = stored.extension_to(search, wanted, study, repeats_decayed=repeats_decayed)
-            asked = [] if grown is None else extension.events(search, grown)
+                session.record(Event(kind=Kind.CREATED, detail=spec.canonical()))
+            _extend(session, study, wanted, repeats_decayed=repeats_decayed)
             if repetitions := repeat(search):
-                asked.append(repetition.event(repetitions))
-            for event in asked:
-                search.apply(event)
-                ledger.append(event.replace(study_id=spec.study_id))
-            ledger.commit()
-            is_interrupted = _run(spec, search, ledger, trainable, constants, folder, slots, max_concurrent, watch)
+                session.record(repetition.event(repetitions))
+            session.commit()
+            trainable = _trainable(
+                spec,
+                dataset,
+                worker,
+                checkpoints=(folder / "checkpoints").resolve(),
+                checkpoint_every_s=checkpoint_every_s,
+                claim=ledger.claim,
+            )
+            del dataset  # the only copy of the arrays on this machine is now the one in the object store
+            _run(spec.name, session, trainable, slots)
+            while session.is_exhausted and _take_requests(session, study):
+                _run(spec.name, session, trainable, slots)
             ledger.compact(min_parts=64)
             tables.write_tables(folder, study.read())
-    return Outcome(folder=folder, was_finished=False, is_interrupted=is_interrupted, search=search)
+    return Outcome(folder=folder, was_finished=False, is_interrupted=not search.is_finished, search=search)
+
+
+def _tidy(study: store.StudyStore, spec: StudySpec, keep_best: int) -> None:
+    """What a driver does last, once more: one that was killed after its last commit did none of it."""
+    with contextlib.suppress(StudyLockedError), study.hold():
+        events = study.read()
+        CheckpointKeeper(study.folder / "checkpoints", Search(spec).fold(events), keep_best).clean()
+        tables.write_tables(study.folder, events)
 
 
 def load_dataset(spec: StudySpec) -> Dataset:
@@ -144,44 +182,50 @@ def constants_of(spec: StudySpec, dataset: Dataset) -> dict[str, str | None]:
     return {"study_id": spec.study_id, "commit": _commit(), "dataset": _describe(spec, dataset)}
 
 
-def _trainable(spec: StudySpec, dataset: Dataset, folder: Path) -> Any:
+def _extend(session: Session, study: store.StudyStore, wanted: StudySpec, *, repeats_decayed: bool) -> None:
+    """Record what must be added to the study so that it is the one asked for."""
+    grown = stored.extension_to(session.search, wanted, study, repeats_decayed=repeats_decayed)
+    for event in [] if grown is None else extension.events(session.search, grown):
+        session.record(event)
+
+
+def _take_requests(session: Session, study: store.StudyStore) -> bool:
+    """Whether others asked for extensions; what the study has already, or cannot become, is passed over."""
+    taken = [*requests.waiting(study.folder)]
+    for path, wanted, repeats_decayed in taken:
+        with contextlib.suppress(InputError):
+            _extend(session, study, wanted, repeats_decayed=repeats_decayed)
+        session.commit()
+        path.unlink(missing_ok=True)
+    return bool(taken)
+
+
+def _trainable(spec: StudySpec, dataset: Dataset, worker: Callable[..., TrialWorker] | None, **context: Any) -> Any:
     """What Tune runs on a worker; the data are in the object store, where each node holds them once."""
     from ray import tune
 
+    from sweeper.training.trial import Worker
     from sweeper.tune import Context, TrialActor
 
-    context = Context(
+    made = Context(
         train=dataset.train,
         validation=dataset.validation,
         num_classes=dataset.num_classes,
         training=spec.training,
         resources=spec.resources,
-        checkpoints=(folder / "checkpoints").resolve(),
+        worker=worker or Worker,
+        **context,
     )
     resources = {"cpu": spec.resources.cpus_per_trial, "gpu": spec.resources.gpus_per_trial}
-    return tune.with_resources(tune.with_parameters(TrialActor, context=context), resources)
+    return tune.with_resources(tune.with_parameters(TrialActor, context=made), resources)
 
 
-def _run(
-    spec: StudySpec,
-    search: Search,
-    ledger: store.Ledger,
-    trainable: Any,
-    constants: Mapping[str, str | None],
-    folder: Path,
-    slots: int,
-    max_concurrent: int | None,
-    watch: Callable[[Search, Event | None], None],
-) -> bool:
-    """Drive the study on a running Ray, where `slots` trials fit at once; whether a signal ended it."""
+def _run(name: str, session: Session, trainable: Any, slots: int) -> None:
+    """Drive a study on a running Ray, where `slots` trials fit at once, until nothing is left to do or a signal comes."""
     from ray import tune
 
-    from sweeper.tune import CallbackAdapter, SchedulerAdapter, SearcherAdapter, Session
+    from sweeper.tune import CallbackAdapter, SchedulerAdapter, SearcherAdapter
 
-    # One more than run at once, so that a worker that becomes free finds its next trial waiting; where fewer are to run than
-    # fit, nothing but this number keeps Tune from starting the waiting one as well.
-    most_live = min(slots + 1, max_concurrent or slots + 1)
-    session = Session(search, ledger, folder / "checkpoints", most_live, lambda event: watch(search, event), constants)
     with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as storage, _tune_environment(slots), _terminate() as was_signalled:
         tuner = tune.Tuner(
             trainable,
@@ -189,7 +233,7 @@ def _run(
                 search_alg=SearcherAdapter(session), scheduler=SchedulerAdapter(session), num_samples=-1, reuse_actors=True
             ),
             run_config=tune.RunConfig(
-                name=spec.name,
+                name=name,
                 storage_path=storage,
                 callbacks=[CallbackAdapter(session)],
                 failure_config=tune.FailureConfig(max_failures=0),
@@ -209,7 +253,6 @@ def _run(
         finally:
             if not isinstance(session.error, StudyLockedError):
                 session.interrupt()
-    return not search.is_finished
 
 
 @contextlib.contextmanager
@@ -233,7 +276,7 @@ def _ray(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterator[boo
         try:
             try:
                 ray.init(**arguments)
-            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            except Exception as error:  # Ray raises bare ones too, when a process of its own dies as it starts
                 raise SweeperError(f"--cluster {cluster}: Ray cannot be used: {error}") from error
             yield arguments["address"] == "local"
         finally:

@@ -12,15 +12,20 @@
 position. Together they are the key of a row. Reading sorts by key and removes repeats.
 
 **Fence.** The first commit of a generation is its `driver_started` event. Its `detail` is a JSON object; `fence` in it maps
-each older generation to the last sequence seen of it. A row of an older generation above the fence of a newer one was
-written late, by a driver that had lost its lock, and is ignored. A commit checks the lock before and after it puts its part
-in place, so a commit that returned lies below every later fence.
+each older generation to the last sequence seen of it, and `schema` is the version this driver writes. A row of an older
+generation above the fence of a newer one was written late, by a driver that had lost its lock, and is ignored. A commit checks
+the lock before and after it puts its part in place, so a commit that returned lies below every later fence.
 
 **Compaction** takes the driver's next sequence number as the name of the merged part, exactly as a commit does, while the
-rows in it keep their own keys. So its name cannot collide with any part before or after it, the next generation can be told
-as before, and parts are still never changed. The old parts are deleted once the merged one is durable; until then rows are
-there twice, which reading removes. Fences are computed from rows, not from names, so a number spent on a compaction fences
-nothing.
+rows in it keep their own keys. Under the new number stands one row more, an event that says how many parts were merged. So
+the name cannot collide with any part before or after it, parts are still never changed, and the fence of a generation is the
+last number it took, for rows or for a compaction. The old parts are deleted once the merged one is durable; until then rows are
+there twice, which reading removes.
+
+**No holes.** Generations count from 1, the sequences of a generation from 1 to the fence, the positions of a commit from 0; a
+number is taken only once its part is durable, and each has a row. So whatever is lost leaves a hole or a fence that speaks of
+what is not there, but for the last commits of a generation when they are gone before the next one begins. Before schema 2 a
+compaction left a hole of its own; see `sweeper.audit`.
 """
 
 from __future__ import annotations
@@ -38,9 +43,9 @@ import pyarrow as pa
 
 from sweeper import parts
 from sweeper.errors import InputError, LedgerError, ResultsFolderError, StudyLockedError, SweeperError
-from sweeper.files import explain, sync_folder, write_whole
-from sweeper.lock import Lock, Owner, live_owner
-from sweeper.records import Event, Kind
+from sweeper.files import explain, make_folder, write_whole
+from sweeper.lock import Claim, Lock, Owner, live_owner
+from sweeper.records import SCHEMA_VERSION, Event, Kind
 
 COMMIT_AFTER_S = 1.0
 """Group commit: longest time a row waits in the buffer."""
@@ -111,8 +116,7 @@ class StudyStore:
         """
         path = self.folder / "study.yaml"
         try:
-            self.ledger_folder.mkdir(parents=True, exist_ok=True)
-            sync_folder(self.folder.parent)
+            make_folder(self.ledger_folder)
             write_whole(path, study_yaml.encode())
         except OSError as error:
             if isinstance(error, FileExistsError) and self.exists:
@@ -167,6 +171,22 @@ class StudyStore:
         finally:
             ledger.close()
 
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep drivers away for the length of a block, without being one, and remove what dead ones left half written.
+
+        Raises:
+            ResultsFolderError: The folder cannot be written.
+            StudyLockedError: A driver is at work.
+            LedgerError: What is left half written cannot be removed.
+        """
+        lock = self._lock()
+        try:
+            self._remove_leftovers()
+            yield
+        finally:
+            lock.release()
+
     def read(self) -> list[Event]:
         """Every event that counts, in order of its key; safe while a driver writes and compacts.
 
@@ -177,6 +197,16 @@ class StudyStore:
         if not self.exists and not self.ledger_folder.is_dir():
             raise ResultsFolderError(self._nothing_here())
         return parts.to_events(parts.unfenced(parts.merge(parts.read_all(self.ledger_folder).values())), self.ledger_folder)
+
+    def _lock(self) -> Lock:
+        try:
+            return Lock.acquire(self.folder)
+        except OSError as error:
+            raise ResultsFolderError(explain(error, self.folder)) from error
+
+    def _remove_leftovers(self) -> None:
+        for folder in (self.folder, self.ledger_folder, self.folder / "tables"):
+            parts.remove_leftovers(folder)
 
     def _nothing_here(self) -> str:
         return f"there is no study in {self.folder}. Start one with: sweeper launch STUDY.yaml"
@@ -204,24 +234,30 @@ class Ledger:
     @classmethod
     def open(cls, store: StudyStore, detail: Mapping[str, Any], study_id: str | None) -> Ledger:
         """Take the lock, begin the next generation and commit its `driver_started` event; see `StudyStore.drive`."""
-        assert "fence" not in detail, "the fence is the ledger's own"
+        assert not {"fence", "schema"} & detail.keys(), "these are the ledger's own"
         try:
-            store.ledger_folder.mkdir(exist_ok=True)
-            lock = Lock.acquire(store.folder)
+            make_folder(store.ledger_folder)
         except OSError as error:
             raise ResultsFolderError(explain(error, store.folder)) from error
+        lock = store._lock()
         try:
-            parts.remove_leftovers(store.ledger_folder)
+            store._remove_leftovers()
             tables = parts.read_all(store.ledger_folder, columns=("generation", "sequence"))
             fence = parts.last_sequences(tables.values())
             ledger = cls(store, lock, max([0, *map(parts.generation_of, tables), *fence]) + 1)
-            text = json.dumps({**detail, "fence": {str(generation): last for generation, last in sorted(fence.items())}})
+            own = {"schema": SCHEMA_VERSION, "fence": {str(generation): last for generation, last in sorted(fence.items())}}
+            text = json.dumps({**detail, **own})
             ledger.append(Event(kind=Kind.DRIVER_STARTED, study_id=study_id, detail=text))
             ledger.commit()
         except BaseException:
             lock.release()
             raise
         return ledger
+
+    @property
+    def claim(self) -> Claim:
+        """What the workers of this driver ask whether it still holds the study."""
+        return Claim(folder=self._store.folder.resolve(), token=self._lock.owner.token)
 
     @property
     def num_buffered(self) -> int:
@@ -237,12 +273,7 @@ class Ledger:
         assert not self._is_closed, "append after close"
         if not self._buffer:
             self._buffered_since = time.monotonic()
-        stamped = event.replace(
-            time=time.time() if event.time is None else event.time,
-            generation=self.generation,
-            sequence=self._sequence,
-            position=len(self._buffer),
-        )
+        stamped = self._stamped(event)
         self._buffer.append(stamped)
         return stamped
 
@@ -285,7 +316,8 @@ class Ledger:
         if len(parts.names(folder)) < max(min_parts, 2):
             return 0
         tables = parts.read_all(folder)
-        self._publish(parts.merge(tables.values()))
+        compacted = self._stamped(Event(kind=Kind.COMPACTED, detail=json.dumps({"parts": len(tables)})))
+        self._publish(parts.merge([*tables.values(), parts.from_events([compacted])]))
         parts.remove(folder, sorted(tables))
         return len(tables)
 
@@ -294,6 +326,14 @@ class Ledger:
         if not self._is_closed:
             self._is_closed = True
             self._lock.release()
+
+    def _stamped(self, event: Event) -> Event:
+        return event.replace(
+            time=time.time() if event.time is None else event.time,
+            generation=self.generation,
+            sequence=self._sequence,
+            position=len(self._buffer),
+        )
 
     def _publish(self, table: pa.Table) -> None:
         path = self._store.ledger_folder / parts.name_of(self.generation, self._sequence)

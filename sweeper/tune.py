@@ -24,12 +24,13 @@ from ray.tune.search import Searcher
 
 from sweeper.datasets import Split
 from sweeper.errors import SweeperError
+from sweeper.keeper import CheckpointKeeper
+from sweeper.lock import Claim
 from sweeper.records import Event, Kind, Reason, Status
 from sweeper.search.study import Search
 from sweeper.spec import ResourcesSpec, TrainingSpec
 from sweeper.store import Ledger
-from sweeper.training import checkpoint
-from sweeper.training.trial import Assignment, Worker, failure
+from sweeper.training.trial import Assignment, TrialWorker, failure
 
 HANG_FACTOR = 20.0
 """A worker is taken for hung when it is silent for this many times its trial's slowest epoch so far ..."""
@@ -43,7 +44,10 @@ COMPACT_AFTER = 1000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Context:
-    """What every worker needs and is the same for all trials; it travels once per node through the object store."""
+    """What every worker needs and is the same for all trials; it travels once per node through the object store.
+
+    ``worker`` makes the one that runs the trials, from the other fields.
+    """
 
     train: Split
     validation: Split
@@ -51,6 +55,9 @@ class Context:
     training: TrainingSpec
     resources: ResourcesSpec
     checkpoints: Path
+    checkpoint_every_s: float
+    claim: Claim
+    worker: Callable[..., TrialWorker]
 
 
 class TrialActor(tune.Trainable):  # type: ignore[misc]
@@ -59,10 +66,11 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], context: Context | None = None) -> None:
         """Load the framework and prepare the first trial."""
         assert context is not None
-        self._worker: Worker | None = None
+        self._worker: TrialWorker | None = None
         self._fault = ""
+        needed = {field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name != "worker"}
         try:
-            self._worker = Worker(**{field.name: getattr(context, field.name) for field in dataclasses.fields(context)})
+            self._worker = context.worker(**needed)
         except Exception as error:
             self._fault = f"on {socket.gethostname()}: {failure(error)['detail']}"
         self.reset_config(config)
@@ -96,7 +104,7 @@ class Session:
     Args:
         search: The state machine.
         ledger: Open for writing.
-        checkpoints: Folder of the study's checkpoints.
+        keeper: Removes the study's checkpoints that are no longer needed.
         most_live: Trials that Tune may have at once, running or waiting for a worker.
         watch: Called with every event once it is applied, and with None about every second.
         constants: Columns that are the same in every event.
@@ -106,23 +114,21 @@ class Session:
         self,
         search: Search,
         ledger: Ledger,
-        checkpoints: Path,
+        keeper: CheckpointKeeper,
         most_live: int,
         watch: Callable[[Event | None], None],
         constants: Mapping[str, str | None],
     ):
         self.search = search
         self.ledger = ledger
-        self.checkpoints = checkpoints
+        self.keeper = keeper
         self.most_live = most_live
         self.watch = watch
         self.constants = constants
         self.live: dict[str, _Live] = {}
         self.error: BaseException | None = None
-        # Those of trials that ended before: a driver killed after its last commit may not have removed them.
-        self._useless = [
-            (trial.trial, trial.status is Status.COMPLETED) for trial in search.trials.values() if trial.status.is_final
-        ]
+        self.is_exhausted = False
+        """Whether Tune has been told that there is nothing left to do, which it never asks again."""
         self._commits = 0
         self._last_tick = 0.0
 
@@ -144,7 +150,7 @@ class Session:
         self.search.apply(event)
         stored = self.ledger.append(event.replace(**self.constants))
         if event.status is not None and event.status.is_final and event.trial:
-            self._useless.append((event.trial, event.status is Status.COMPLETED))
+            self.keeper.ends(event.trial)
         self.watch(stored)
         return stored
 
@@ -156,20 +162,20 @@ class Session:
             self.ledger.commit()
             self._commits += 1
         if self.ledger.num_buffered == 0:
-            for trial, is_complete in self._useless:
-                checkpoint.remove(self.checkpoints / trial, keep_newest=is_complete)
-            self._useless.clear()
+            self.keeper.clean()
 
     def suggest(self, tune_id: str) -> dict[str, Any] | str | None:
         """The next attempt as a Tune configuration; see `ray.tune.search.Searcher.suggest`."""
         if len(self.live) >= self.most_live:
             return None
         event = self.search.propose()
+        self.is_exhausted = event is None and not self.live
         if event is None:
             return None if self.live else str(Searcher.FINISHED)
         self.record(event)
         self.commit()
         trial = self.search.trials[event.trial or ""]
+        self.keeper.begins(trial.trial)
         self.live[tune_id] = _Live(trial=trial.trial, attempt=trial.attempt, last_news=time.monotonic())
         assignment = Assignment(
             trial=trial.trial,

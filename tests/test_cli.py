@@ -39,6 +39,7 @@ stopping: {rule: asha, grace_epochs: 1, reduction_factor: 3}
 
 COMMANDS = [
     "ablate",
+    "audit",
     "benchmark",
     "check",
     "describe",
@@ -125,8 +126,8 @@ def test_the_version_is_printed(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["lanch", "x"], "unknown command 'lanch'. Did you mean 'launch'? Allowed: ablate, benchmark, check"),
-        (["frobnicate"], "unknown command 'frobnicate'. Allowed: ablate, benchmark, check"),
+        (["lanch", "x"], "unknown command 'lanch'. Did you mean 'launch'? Allowed: ablate, audit, benchmark, check"),
+        (["frobnicate"], "unknown command 'frobnicate'. Allowed: ablate, audit, benchmark, check"),
         (["--frob"], "No such option"),
         (["status", "--jsn", "x"], "No such option"),
         (["status"], "Missing argument 'STUDY'"),

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections import Counter
 from importlib.util import find_spec
@@ -27,7 +26,7 @@ from sweeper.errors import DatasetError, InputError, ResultsFolderError, StudyLo
 from sweeper.records import Event, Kind, Reason, Stage, Status
 from sweeper.search import repetition
 from sweeper.search.study import Search
-from sweeper.spec import StudySpec, parse
+from sweeper.spec import StudySpec
 from sweeper.store import StudyStore
 from sweeper.tables import tables
 
@@ -276,6 +275,7 @@ class TestOnOneRay:
 
 def test_checkpoints_a_killed_driver_left_are_removed(data: Path, tmp_path: Path) -> None:
     """It was killed between the commit that made them useless and their removal."""
+    from sweeper.keeper import CheckpointKeeper
     from sweeper.tune import Session
 
     search = Search(study(data))
@@ -289,7 +289,8 @@ def test_checkpoints_a_killed_driver_left_are_removed(data: Path, tmp_path: Path
     store = StudyStore(tmp_path / "tiny")
     store.create(study(data).to_yaml())
     with store.drive() as ledger:
-        Session(search, ledger, tmp_path / "checkpoints", 2, lambda event: None, {}).suggest("any")
+        keeper = CheckpointKeeper(tmp_path / "checkpoints", search)
+        Session(search, ledger, keeper, 2, lambda event: None, {}).suggest("any")
     assert not left.exists()
 
 
@@ -345,59 +346,3 @@ def start(file: Path, results: Path, **settings: str) -> subprocess.Popen[str]:
         name: value for name, value in os.environ.items() if name not in ("KERAS_HOME", "KERAS_BACKEND", "RAY_ADDRESS")
     }
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment | settings)
-
-
-def wait_for_epochs(process: subprocess.Popen[str], folder: Path, count: int) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if (folder / "ledger").is_dir() and sum(event.kind is Kind.EPOCH for event in StudyStore(folder).read()) >= count:
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"no {count} epochs after two minutes: {process.communicate(timeout=30)[0]}")
-
-
-@pytest.mark.slow
-def test_signals_and_sigkill_lose_nothing(data: Path, tmp_path: Path) -> None:
-    """SIGTERM, then SIGKILL, then to the end, with the command a user would give again."""
-    spec = study(data, trials=6, epochs=40)
-    file = tmp_path / "tiny.yaml"
-    content = yaml.safe_load(spec.to_yaml())
-    for knob in ("num_blocks", "width", "convolutions_per_block", "dense_units"):
-        del content["arms"]["cnn"]["fixed"][knob]
-    content["arms"]["cnn"]["fixed"] |= {"num_blocks": 2, "width": 16, "convolutions_per_block": 1, "dense_units": 64}
-    file.write_text(yaml.safe_dump(content))
-    spec = parse(file.read_text())
-    folder = tmp_path / "tiny"
-
-    process = start(file, tmp_path)
-    wait_for_epochs(process, folder, 10)
-    process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=60)[0]
-    assert process.returncode == 130, output
-    assert "Traceback" not in output
-    assert "sweeper resume" in output
-    after_term = Search(spec).fold(StudyStore(folder).read())
-    assert Status.RUNNING not in {trial.status for trial in after_term.trials.values()}
-    assert Status.INTERRUPTED in {trial.status for trial in after_term.trials.values()}
-    known = sum(trial.epoch for trial in after_term.trials.values())
-
-    process = start(file, tmp_path)
-    wait_for_epochs(process, folder, known + 60)
-    process.kill()
-    process.communicate(timeout=60)
-    after_kill = Search(spec).fold(StudyStore(folder).read())
-
-    process = start(file, tmp_path)
-    output = process.communicate(timeout=240)[0]
-    assert process.returncode == 0, output
-    assert "Traceback" not in output
-    check_whole(folder, spec)
-    trials, epochs = rows_of(folder)
-    finished_before = {name for name, trial in after_kill.trials.items() if trial.status.is_final}
-    last_generation = max(event.generation or 0 for event in StudyStore(folder).read())
-    repeated = {
-        event.trial for event in StudyStore(folder).read() if event.generation == last_generation and event.kind is Kind.SUGGESTED
-    } & finished_before
-    assert not repeated, "finished trials are not run again"
-    assert any(trial["attempt"] > 1 for trial in trials), "interrupted ones go on as another attempt"
-    assert len(epochs) == 6 * 40

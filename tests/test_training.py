@@ -17,6 +17,7 @@ from sweeper.errors import KnobError
 from sweeper.records import METRICS
 from sweeper.space import TRAINING
 from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.store import StudyStore
 from sweeper.training import checkpoint, devices
 from sweeper.training.checkpoint import Checkpoint
 from sweeper.training.recipe import Recipe
@@ -42,7 +43,7 @@ def make(splits: tuple[Split, Split], tmp_path: Path, monkeypatch: pytest.Monkey
     """Makes workers that share a folder of checkpoints."""
     monkeypatch.setattr(devices, "configure", lambda training, resources: "cpu")
 
-    def worker() -> Worker:
+    def worker(**options: Any) -> Worker:
         return Worker(
             train=splits[0],
             validation=splits[1],
@@ -50,6 +51,7 @@ def make(splits: tuple[Split, Split], tmp_path: Path, monkeypatch: pytest.Monkey
             training=TrainingSpec(),
             resources=ResourcesSpec(),
             checkpoints=tmp_path / "checkpoints",
+            **options,
         )
 
     return worker
@@ -244,6 +246,30 @@ def test_a_disk_that_takes_no_checkpoint_is_no_failure_of_the_trial(
     monkeypatch.setattr(np, "savez", full)
     assert "No space left" in worker.step()["fault"]
     assert not list((tmp_path / "checkpoints" / "t").glob("attempt-1/.*")), "what is half written does not keep the disk full"
+
+
+def test_checkpoints_by_time_leave_out_all_but_the_last_epoch(make: Any, tmp_path: Path) -> None:
+    rows = train(make(checkpoint_every_s=3600.0), assignment("cnn"), epochs=EPOCHS - 1)
+    assert [row["checkpoint_s"] for row in rows] == [None] * (EPOCHS - 1)
+    assert checkpoint.stored(tmp_path / "checkpoints" / "t") == []
+    whole = train(make(checkpoint_every_s=3600.0), assignment("cnn", attempt=2, known=EPOCHS - 1))
+    assert [row["epoch"] for row in whole] == [*range(1, EPOCHS + 1)], "what no checkpoint holds is trained again"
+    assert metrics(whole)[: EPOCHS - 1] == metrics(rows)
+    assert [path.stem for path in checkpoint.stored(tmp_path / "checkpoints" / "t")] == [f"epoch-{EPOCHS:05d}"]
+
+
+def test_a_worker_whose_driver_lost_the_study_writes_nothing_more(make: Any, tmp_path: Path) -> None:
+    study = StudyStore(tmp_path / "study")
+    study.create("{}")
+    with study.drive() as ledger:
+        worker = make(claim=ledger.claim)
+        train(worker, assignment("cnn"), epochs=1)
+    assert "another driver" in worker.step()["fault"], "its driver is gone"
+    with study.drive() as ledger:
+        assert "another driver" in worker.step()["fault"], "and another one is at work"
+        train(make(claim=ledger.claim), assignment("cnn", attempt=2, known=1), epochs=1)
+    found = [str(path.relative_to(tmp_path / "checkpoints" / "t")) for path in checkpoint.stored(tmp_path / "checkpoints" / "t")]
+    assert found == ["attempt-2/epoch-00002.npz", "attempt-1/epoch-00001.npz"]
 
 
 def test_a_first_attempt_knows_no_checkpoints(make: Any, tmp_path: Path) -> None:

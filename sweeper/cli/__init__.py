@@ -12,7 +12,7 @@ import sys
 import click
 
 from sweeper import __version__
-from sweeper.cli import ablation, answers, contenders, data, retrain, speed, studies
+from sweeper.cli import ablation, answers, audit, contenders, data, retrain, speed, studies
 from sweeper.errors import SweeperError, did_you_mean
 
 
@@ -48,6 +48,7 @@ for command in (
     studies.resume,
     studies.status,
     studies.export,
+    audit.audit,
     ablation.ablate,
     retrain.retrain,
     answers.pareto,

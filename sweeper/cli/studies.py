@@ -37,6 +37,20 @@ cluster_options = (
     click.option(
         "--address", help="attach: HOST:PORT of the running cluster's head; default: RAY_ADDRESS, or the one on this machine."
     ),
+    click.option(
+        "--keep-checkpoints",
+        "keep_best",
+        type=click.IntRange(min=0),
+        default=3,
+        show_default=True,
+        help="Completed trials of each arm that keep their last checkpoint.",
+    ),
+    click.option(
+        "--checkpoint-minutes",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        help="Least time between two checkpoints of a trial; default: one after every epoch.",
+    ),
     click.option("--quiet", is_flag=True, help="No progress, only the closing table."),
 )
 
@@ -228,6 +242,8 @@ def run(
     *,
     cluster: str,
     max_concurrent: int | None,
+    keep_best: int,
+    checkpoint_minutes: float,
     quiet: bool,
     repeat_decayed: bool = False,
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
@@ -243,6 +259,8 @@ def run(
         as_json: Print the facts instead of sentences.
         cluster: Kind of cluster.
         max_concurrent: Most trials at once; None for as many as fit.
+        keep_best: As for `sweeper.runner.launch`.
+        checkpoint_minutes: Least time between two checkpoints of a trial.
         quiet: No progress.
         repeat_decayed: As `repeats_decayed` of `sweeper.runner.launch`.
         repeat: As for `sweeper.runner.launch`.
@@ -259,6 +277,8 @@ def run(
     opening = opening or _opening(study, results, repeat_decayed)
     if opening:
         click.echo(opening, err=True)
+        if not closing and _hand_over(study, results, repeat_decayed):
+            return
     started = time.monotonic()
     with progress(study.name, quiet) as watch:
         outcome = runner.launch(
@@ -269,6 +289,8 @@ def run(
             watch=watch,
             repeat=repeat,
             repeats_decayed=repeat_decayed,
+            keep_best=keep_best,
+            checkpoint_every_s=60 * checkpoint_minutes,
             **given,
         )
     stored = StudyStore(outcome.folder)
@@ -279,7 +301,9 @@ def run(
     elif as_json:
         print_json(facts)
     else:
-        _print_closing(stored, facts, outcome.was_finished, outcome.is_interrupted)
+        _print_closing(
+            stored, facts, outcome.was_finished, outcome.is_interrupted, "" if cluster == "local" else f" --cluster {cluster}"
+        )
     if outcome.is_interrupted:
         sys.exit(130)
 
@@ -299,7 +323,29 @@ def _opening(study: StudySpec, results: Path, repeat_decayed: bool) -> str:
     return "" if added is None else extension.words(search.spec, added)
 
 
-def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool, is_interrupted: bool) -> None:
+def _hand_over(study: StudySpec, results: Path, repeat_decayed: bool) -> bool:
+    """Whether the driver that is at work on the study, if there is one, took over its extension."""
+    from sweeper import requests
+    from sweeper.errors import ResultsFolderError
+    from sweeper.files import explain
+    from sweeper.store import StudyStore, study_folder
+
+    stored = StudyStore(study_folder(results, study.name))
+    if (owner := stored.owner) is None:
+        return False
+    try:
+        request = requests.post(stored.folder, study, repeats_decayed=repeat_decayed)
+    except OSError as error:
+        raise ResultsFolderError(explain(error, stored.folder)) from error
+    while request.exists():
+        if stored.owner is None:
+            return False  # it ended meanwhile, and whoever drives next takes the request
+        time.sleep(0.2)
+    click.echo(f"the driver at work, process {owner.pid} on {owner.host}, goes on with it", err=True)
+    return True
+
+
+def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool, is_interrupted: bool, where: str) -> None:
     from sweeper.analysis.summary import arms_table
     from sweeper.cli._shared import counted, table
 
@@ -308,10 +354,10 @@ def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool
     if was_finished:
         click.echo(f"study '{facts['study']}' is finished already: {counts}; {spent}")
     elif is_interrupted:
-        click.echo(f"interrupted, everything is saved: {counts}. Go on with: sweeper resume {stored.folder}")
+        click.echo(f"interrupted, everything is saved: {counts}. Go on with: sweeper resume {stored.folder}{where}")
     else:
         click.echo(f"study '{facts['study']}' finished in {facts['seconds']:.0f} s: {counts}; {spent}")
-    _print_repetitions(facts)
+    _print_further(facts)
     if facts["epochs"]:
         frame = arms_table(results_of(stored))
         table("", list(frame.columns), frame.astype(object).to_numpy().tolist())
@@ -343,6 +389,7 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
     from sweeper.records import Kind, Stage, Status
     from sweeper.search import repetition
     from sweeper.stored import current_spec, first_spec
+    from sweeper.training import checkpoint
 
     events = stored.read()
     study = current_spec(stored, events)
@@ -356,6 +403,7 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
     repetitions = {status.value: sum(trial["status"] == status for trial in repeated) for status in Status}
     repetitions["pending"] += sum(planned.stage is not Stage.SEARCH for planned in to_come)
     owner = stored.owner
+    kept = checkpoint.listing(stored.folder / "checkpoints")
     counts = {status.value: sum(trial["status"] == status for trial in trials) for status in Status}
     goal, column = study.goals[0]
     done = [trial for trial in trials if trial["status"] == Status.COMPLETED and trial[column] is not None]
@@ -381,6 +429,7 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
         "repetitions": repetitions,
         "arms": arms,
         "epochs": epoch_table["stage"].to_pylist().count(Stage.SEARCH),
+        "checkpoints": {"files": len(kept), "trials": len({one.trial for one in kept}), "bytes": sum(one.size for one in kept)},
         "objective": f"{goal} {column}",
         "best": None
         if best is None
@@ -401,10 +450,15 @@ def _print_status(facts: dict[str, Any]) -> None:
         value = best[facts["objective"].split()[1]]
         size = "" if best["parameters"] is None else f", {best['parameters']:,} parameters"
         click.echo(f"best so far: {best['trial']} with {value:.4f} at epoch {best['epoch']}{size}")
-    _print_repetitions(facts)
+    _print_further(facts)
 
 
-def _print_repetitions(facts: dict[str, Any]) -> None:
+def _print_further(facts: dict[str, Any]) -> None:
+    from sweeper.cli._shared import counted
+
+    kept = facts["checkpoints"]
+    if kept["files"]:
+        click.echo(f"checkpoints of {counted(kept['trials'], 'trial')}: {kept['bytes'] / 1e6:,.1f} MB on disk")
     if any(facts["repetitions"].values()):
         counts = ", ".join(f"{count} {status}" for status, count in facts["repetitions"].items() if count)
         click.echo(f"repetitions with other seeds: {counts}; sweeper ablate shows them")

@@ -10,9 +10,11 @@ whose driver has died writes nothing that its successor does not expect. No pick
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -23,10 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.errors import CheckpointError
-from sweeper.files import write_whole
+from sweeper.files import make_folder, write_whole
 
 KEPT = 2
 """Newest checkpoints kept while a trial runs: the last one, and the one before in case the last is damaged."""
+
+_NAME = re.compile(r"attempt-([0-9]+)/epoch-([0-9]+)\.npz")
 
 Arrays = list[NDArray[Any]]
 
@@ -50,6 +54,25 @@ class Checkpoint:
     optimizer: Arrays
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A file among a study's checkpoints.
+
+    Args:
+        path: Where it lies.
+        trial: The trial whose folder it is in.
+        attempt: The attempt that wrote it; None for what a killed worker left half written.
+        epoch: Epochs trained; None likewise.
+        size: Bytes.
+    """
+
+    path: Path
+    trial: str
+    attempt: int | None
+    epoch: int | None
+    size: int
+
+
 def path_of(folder: Path, attempt: int, epoch: int) -> Path:
     """Where the checkpoint of an epoch lies; `folder` is the trial's."""
     return folder / f"attempt-{attempt}" / f"epoch-{epoch:05d}.npz"
@@ -62,7 +85,7 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
         OSError: The disk did not take it; nothing is left of it.
     """
     path = path_of(folder, checkpoint.attempt, checkpoint.epoch)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     state = json.dumps({"epoch": checkpoint.epoch, "attempt": checkpoint.attempt, "rows": checkpoint.rows})
     arrays = {"state": np.frombuffer(state.encode(), np.uint8)}
     arrays |= {f"model_{index:05d}": array for index, array in enumerate(checkpoint.model)}
@@ -117,15 +140,55 @@ def stored(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("attempt-*/epoch-*.npz") if path.is_file()), key=_key, reverse=True)
 
 
+def listing(checkpoints: Path) -> list[Listed]:
+    """Every file in a study's folder of checkpoints, in order; safe while workers write.
+
+    Args:
+        checkpoints: The study's; it need not exist.
+    """
+    found = []
+    for path in sorted(checkpoints.glob("*/*/*")):
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        if path.is_dir():
+            continue
+        named = _NAME.fullmatch(f"{path.parent.name}/{path.name}")
+        attempt, epoch = map(int, named.groups()) if named else (None, None)
+        found.append(Listed(path=path, trial=path.parent.parent.name, attempt=attempt, epoch=epoch, size=size))
+    return found
+
+
+def problem(path: Path) -> str | None:
+    """Why a checkpoint cannot be read whole; None when it can, or has gone meanwhile."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            return f"{damaged} in it is damaged"
+        with np.load(path, allow_pickle=False) as arrays:
+            state = json.loads(arrays["state"].tobytes())
+        return None if {"epoch", "attempt", "rows"} <= state.keys() else "its state is incomplete"
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # whatever a library makes of bytes that are no archive any more
+        return f"{type(error).__name__}: {error}"
+
+
 def remove(folder: Path, keep_newest: bool) -> None:
-    """Remove a trial's checkpoints, all or all but the newest, and what killed workers left half written."""
+    """Remove a trial's checkpoints, all or all but the newest, and what killed workers left half written.
+
+    What cannot be removed stays: that is no reason to end a sweep.
+    """
     if not keep_newest:
         shutil.rmtree(folder, ignore_errors=True)
         return
     kept = stored(folder)[:1]
     for found in folder.glob("attempt-*/*"):
         if found not in kept:
-            found.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                found.unlink()
 
 
 def snapshot(variables: Sequence[Any]) -> Arrays:

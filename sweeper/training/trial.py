@@ -17,13 +17,15 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.datasets import Split
 from sweeper.errors import KnobError
+from sweeper.files import explain
+from sweeper.lock import Claim
 from sweeper.records import Reason
 from sweeper.space import Value
 from sweeper.spec import ResourcesSpec, TrainingSpec
@@ -61,6 +63,25 @@ class Assignment:
     known_epochs: int
 
 
+class _SupersededError(Exception):
+    """This worker's driver has lost the study, and whoever has it now trains these trials."""
+
+
+class TrialWorker(Protocol):
+    """What a worker process runs: one attempt after another, each an epoch at a time.
+
+    `Worker`, which trains, is the one in use. Another one, given to `sweeper.runner.launch`, drives the same machinery without
+    training. It is made once in every worker process, with the fields of `sweeper.tune.Context` by name, and may raise then: no
+    trial could run on it. The two methods never raise for what happens inside a trial.
+    """
+
+    def start(self, assignment: Assignment) -> None:
+        """Prepare an attempt, from the newest checkpoint if there is one; what went before is over."""
+
+    def step(self) -> dict[str, Any]:
+        """The next news of the attempt: ``rows``, a ``failure`` or a ``fault``, as `Worker.step` gives them."""
+
+
 class Worker:
     """What a worker process keeps from trial to trial: data, framework, compiled programs.
 
@@ -73,6 +94,8 @@ class Worker:
         training: Backend, precision, determinism.
         resources: CPUs and part of a GPU.
         checkpoints: Folder of the study's checkpoints.
+        checkpoint_every_s: Least time between two checkpoints, in seconds; 0 for one after every epoch. The last epoch has one.
+        claim: Says whether the driver still holds the study; None where there is no driver.
     """
 
     def __init__(
@@ -84,12 +107,15 @@ class Worker:
         training: TrainingSpec,
         resources: ResourcesSpec,
         checkpoints: Path,
+        checkpoint_every_s: float = 0.0,
+        claim: Claim | None = None,
     ):
         started = time.perf_counter()
         self.device = devices.configure(training, resources)
         from sweeper.training.program import Programs, Task
 
         self._train, self._validation, self._checkpoints = train, validation, checkpoints
+        self._checkpoint_every_s, self._claim = checkpoint_every_s, claim
         self._train_targets = _one_hot(train.labels, num_classes)
         self._validation_targets = _one_hot(validation.labels, num_classes)
         mean, deviation = channel_statistics(train.images)
@@ -107,7 +133,7 @@ class Worker:
         self.versions = json.dumps(_versions(training.backend))
         self._import_s: float | None = time.perf_counter() - started
         self._build_s: float | None = None
-        self._failure: dict[str, Any] | None = None
+        self._end: dict[str, Any] | None = None
         self._idle_since = time.perf_counter()
 
     def start(self, assignment: Assignment) -> None:
@@ -118,11 +144,12 @@ class Worker:
         self._recipe = Recipe.of(assignment.configuration)
         self._rows: list[dict[str, Any]] = []
         self._told = 0
-        self._failure = None
+        self._end = None
+        self._checkpointed = started
         try:
             self._prepare()
         except Exception as error:
-            self._failure = failure(error)
+            self._end = {"failure": failure(error)}
         self._build_s = time.perf_counter() - started
         self._idle_since = time.perf_counter()
 
@@ -131,10 +158,10 @@ class Worker:
 
         Returns:
             ``{"rows": [...]}`` with one epoch, or first those found in a checkpoint; ``{"failure": ...}`` of the trial; or
-            ``{"fault": text}`` when the disk takes no checkpoint.
+            ``{"fault": text}`` when the disk takes no checkpoint, or the driver has lost the study.
         """
-        if self._failure is not None:
-            return {"failure": self._failure}
+        if self._end is not None:
+            return self._end
         found = [row for row in self._rows if row["epoch"] > max(self._assignment.known_epochs, self._told)]
         if found:
             self._told = found[-1]["epoch"]
@@ -143,12 +170,15 @@ class Worker:
         try:
             row = self._train_epoch(len(self._rows) + 1)
         except OSError as error:
-            return {"fault": f"{self._folder} cannot be written: {error}"}
+            self._end = {"fault": explain(error, self._folder)}
+        except _SupersededError:
+            self._end = {"fault": f"another driver has taken over the study of {self._folder}"}
         except Exception as error:
-            self._failure = failure(error)
-            return {"failure": self._failure}
+            self._end = {"failure": failure(error)}
         finally:
             self._idle_since = time.perf_counter()
+        if self._end is not None:
+            return self._end
         self._told = row["epoch"]
         return {"rows": [row]}
 
@@ -223,18 +253,27 @@ class Worker:
         self._import_s = self._build_s = None
         self._wait_s = 0.0
         self._rows.append(row)
+        if epoch < assignment.max_epochs and evaluated - self._checkpointed < self._checkpoint_every_s:
+            return row
+        if self._claim is not None and not self._claim.holds:
+            raise _SupersededError
+        self._write_checkpoint(epoch)
+        self._checkpointed = time.perf_counter()
+        row["checkpoint_s"] = self._checkpointed - evaluated
+        return row
+
+    def _write_checkpoint(self, epoch: int) -> None:
+        model = self._program.model
         checkpoint.write(
             self._folder,
             Checkpoint(
                 epoch=epoch,
-                attempt=assignment.attempt,
+                attempt=self._assignment.attempt,
                 rows=tuple(self._rows),
                 model=checkpoint.snapshot(model.variables),
                 optimizer=checkpoint.snapshot(model.optimizer.variables),
             ),
         )
-        row["checkpoint_s"] = time.perf_counter() - evaluated
-        return row
 
 
 @contextlib.contextmanager

@@ -1,0 +1,178 @@
+"""Faults planted in the driver, each of which the harness must find: otherwise a clean table would prove nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stub import replace
+
+import sweeper.tune
+from sweeper import files, parts, store
+from sweeper.search.study import Search
+from sweeper.training import checkpoint
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plant:
+    """A driver with a fault.
+
+    Args:
+        install: Puts it in.
+        mode: What befalls the driver to bring it out.
+        where: Part of the name of the calls at which it does; those are the ones near the fault.
+        figure: Where it must show.
+    """
+
+    install: Callable[[], None]
+    mode: str
+    where: str = ""
+    figure: str
+
+
+def commit_before_the_part_is_there() -> None:
+    """A part is written when the next one is due."""
+    waiting: list[Any] = []
+    publish = store.Ledger._publish
+
+    def late(ledger: store.Ledger, table: Any) -> None:
+        waiting.append(table)
+        if len(waiting) > 1:
+            publish(ledger, parts.merge([part.replace_schema_metadata(None) for part in waiting]))
+            waiting.clear()
+
+    replace(store.Ledger, _publish=late)
+
+
+def nothing_is_synced() -> None:
+    """Written, but not durable."""
+    replace(os, fsync=lambda descriptor: None)
+
+
+def folders_are_not_synced() -> None:
+    """The folders of a study are made, but not durable."""
+    for module in (store, checkpoint):
+        replace(module, make_folder=lambda folder: folder.mkdir(parents=True, exist_ok=True))
+
+
+def checkpoint_removed_before_the_commit() -> None:
+    """As soon as a trial ends its checkpoints go."""
+    record = sweeper.tune.Session.record
+
+    def hasty(session: sweeper.tune.Session, event: Any) -> Any:
+        if event.status is not None and event.status.is_final:
+            checkpoint.remove(session.checkpoints / event.trial, keep_newest=False)
+        return record(session, event)
+
+    replace(sweeper.tune.Session, record=hasty)
+
+
+def old_parts_removed_before_the_merged_one_is_there() -> None:
+    """A compaction in the wrong order."""
+
+    def hasty(ledger: store.Ledger, min_parts: int = 2) -> int:
+        ledger.commit()
+        folder = ledger._store.ledger_folder
+        tables = parts.read_all(folder)
+        parts.remove(folder, sorted(tables))
+        ledger._publish(parts.merge(tables.values()))
+        return len(tables)
+
+    replace(store.Ledger, compact=hasty)
+
+
+def compaction_gives_rows_new_keys() -> None:
+    """Whoever reads before the old parts are gone has every row twice."""
+
+    def renumbering(ledger: store.Ledger, min_parts: int = 2) -> int:
+        ledger.commit()
+        folder = ledger._store.ledger_folder
+        tables = parts.read_all(folder)
+        events = parts.to_events(parts.merge(tables.values()), folder)
+        renumbered = [event.replace(sequence=ledger._sequence, position=place) for place, event in enumerate(events)]
+        ledger._publish(parts.from_events(renumbered))
+        parts.remove(folder, sorted(tables))
+        return len(tables)
+
+    replace(store.Ledger, compact=renumbering)
+
+
+def parts_grow_in_place() -> None:
+    """A file has its name before it has its content."""
+
+    def write(path: Path, data: Any, *, may_replace: bool = False) -> None:
+        with open(path, "wb" if may_replace else "xb") as file:
+            file.write(data)
+            os.fsync(file.fileno())
+        files.sync_folder(path.parent)
+
+    replace(parts, write_whole=write)
+
+
+def a_full_disk_is_passed_over() -> None:
+    """What the disk does not take is forgotten."""
+    write = parts.write
+
+    def brave(path: Path, table: Any) -> None:
+        with contextlib.suppress(OSError):
+            write(path, table)
+
+    replace(parts, write=brave)
+
+
+def errors_name_nothing() -> None:
+    """A message that helps nobody."""
+    for module in (store, parts):
+        replace(module, explain=lambda error, where: "something went wrong")
+
+
+def leftovers_stay() -> None:
+    """Half written files of dead drivers are left where they are."""
+    replace(parts, remove_leftovers=lambda folder: None)
+
+
+def training_starts_anew() -> None:
+    """A trial that comes again does not look for its checkpoint."""
+    replace(checkpoint, newest=lambda folder: None)
+
+
+def optimizer_is_forgotten() -> None:
+    """A checkpoint brings back the weights alone."""
+    assign = checkpoint.assign
+    replace(checkpoint, assign=lambda variables, values: None if len(values) == 1 else assign(variables, values))
+
+
+def suggestions_depend_on_the_process() -> None:
+    """A driver that comes again asks for other configurations."""
+    configuration = Search._configuration
+
+    def other(search: Search, arm: str, number: int) -> Any:
+        return {**configuration(search, arm, number), "learning_rate": 1e-3 + os.getpid() * 1e-9}
+
+    replace(Search, _configuration=other)
+
+
+LEDGER, CHECKPOINTS = "results/siege/ledger/", "results/siege/checkpoints/"
+
+PLANTS = {
+    plant.install.__name__: plant
+    for plant in (
+        Plant(install=commit_before_the_part_is_there, mode="kill", figure="lost"),
+        Plant(install=nothing_is_synced, mode="power", where=f"link {LEDGER}", figure="lost"),
+        Plant(install=folders_are_not_synced, mode="power", where=f"link {LEDGER}", figure="lost"),
+        Plant(install=checkpoint_removed_before_the_commit, mode="kill", where="rmdir", figure="redone_beyond"),
+        Plant(install=old_parts_removed_before_the_merged_one_is_there, mode="kill", where=f"unlink {LEDGER}0", figure="lost"),
+        Plant(install=compaction_gives_rows_new_keys, mode="kill", where=f"unlink {LEDGER}0", figure="repeated"),
+        Plant(install=parts_grow_in_place, mode="short", where=f"write {LEDGER}", figure="unreadable"),
+        Plant(install=a_full_disk_is_passed_over, mode="enospc", where=f"write {LEDGER}", figure="lost"),
+        Plant(install=errors_name_nothing, mode="eio", where=f"write {LEDGER}", figure="unexplained"),
+        Plant(install=leftovers_stay, mode="kill", where=f"link {LEDGER}", figure="left_over"),
+        Plant(install=training_starts_anew, mode="kill", where=f"unlink {CHECKPOINTS}", figure="redone_beyond"),
+        Plant(install=optimizer_is_forgotten, mode="kill", where=f"unlink {CHECKPOINTS}", figure="differing"),
+        Plant(install=suggestions_depend_on_the_process, mode="kill", figure="differing"),
+    )
+}

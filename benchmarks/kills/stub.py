@@ -1,0 +1,291 @@
+"""A driver without Ray and Keras: `sweeper.runner.launch` as it is, with stand-ins for Tune, for the cluster and for the network.
+
+What is real: the order in which a study is created, locked, read, folded, continued and compacted; the adapters and their session;
+the worker with its checkpoints; ledger, lock and tables. What a network would learn is a chain of hashes, so it follows from
+configuration, seed and everything a checkpoint must carry, and from nothing else.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+import os
+import random
+import time
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna  # noqa: F401  # here, so that no forked driver spends its time on it
+from faults import Disk, Gate, Plan, WorkerDied
+from ray import tune
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+import sweeper.tune
+from sweeper import lock, runner, store
+from sweeper.datasets import Split
+from sweeper.errors import KnobError
+from sweeper.spec import StudySpec
+from sweeper.training import checkpoint
+from sweeper.training.trial import Assignment, Worker
+
+COMMIT_AFTER_ROWS = 3
+COMPACT_AFTER = 6
+
+FATES = {"cnn": ("", "", "diverges", ""), "vit": ("dies once", "raises", "infeasible", "dies always")}
+"""What becomes of a trial, by its arm and number; those without a fate are completed or stopped early."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """One start of a driver.
+
+    Args:
+        folder: Holds the results, and beside them the harness's own notes.
+        spec: The study.
+        num_workers: Trials that run at once.
+        max_concurrent: As `sweeper.runner.launch` takes it.
+        plan: What befalls it.
+        seed: The order in which workers report.
+        plant: Breaks something first, to see whether that is found.
+    """
+
+    folder: Path
+    spec: StudySpec
+    num_workers: int
+    max_concurrent: int | None
+    plan: Plan
+    seed: int
+    plant: Callable[[], None]
+
+    @property
+    def results(self) -> Path:
+        """The results folder; what is in `disk` is what the driver under test may touch."""
+        return self.folder / "disk" / "results"
+
+
+def study(name: str, *, sampler: str, trials: int, max_epochs: int) -> StudySpec:
+    """A study of two arms that stops early; `trials` is even."""
+    return StudySpec.model_validate(
+        {
+            "name": name,
+            "dataset": {"name": "digits"},
+            "arms": {"cnn": {"architecture": "cnn", "space": "cnn"}, "vit": {"architecture": "vit", "space": "vit"}},
+            "budget": {"trials": trials, "max_epochs": max_epochs},
+            "search": {"sampler": sampler, "seed": 0},
+            "stopping": {"rule": "asha", "grace_epochs": 1, "reduction_factor": 2},
+        }
+    )
+
+
+def drive(job: Job) -> Gate:
+    """Run the driver in this process, which is good for nothing else afterwards; the gate, with every call it saw."""
+    gate = Gate(job.plan)
+    notes = Notes(job.folder)
+    replace(store, COMMIT_AFTER_ROWS=COMMIT_AFTER_ROWS, COMMIT_AFTER_S=math.inf)
+    replace(sweeper.tune, COMPACT_AFTER=COMPACT_AFTER)
+    replace(checkpoint, snapshot=lambda variables: [value.copy() for value in variables], assign=_assign)
+    replace(tune, Tuner=lambda trainable, **configs: Tuner(trainable, gate, notes, job, **configs))
+    replace(runner, load_dataset=lambda spec: DATASET, _ray=_ray, _trainable=lambda spec, dataset, folder: folder / "checkpoints")
+    replace(runner, _commit=lambda: None, _versions=dict)
+    replace(runner.nodes, slots=lambda resources: job.num_workers)
+    replace(lock, HEARTBEAT_S=0.01)
+    notes.watch_commits()
+    Disk(str(job.results.parent), gate).install()
+    job.plant()
+    runner.launch(job.spec, job.results, max_concurrent=job.max_concurrent)
+    return gate
+
+
+class Notes:
+    """The harness's own record, outside the study: which rows were acknowledged, which epochs trained."""
+
+    def __init__(self, folder: Path):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._acknowledged = os.open(folder / "acknowledged", flags, 0o644)
+        self._trained = os.open(folder / "trained", flags, 0o644)
+
+    def watch_commits(self) -> None:
+        """Note every row once the commit that took it has returned."""
+        commit = store.Ledger.commit
+
+        def watched(ledger: store.Ledger) -> None:
+            rows = list(ledger._buffer)
+            commit(ledger)
+            if rows:
+                self._note(self._acknowledged, *[f"{':'.join(map(str, row.key))} {digest(row)}" for row in rows])
+
+        store.Ledger.commit = watched  # type: ignore[method-assign]
+
+    def trained(self, trial: str, attempt: int, epoch: int) -> None:
+        """Note that an epoch is about to be trained."""
+        self._note(self._trained, f"{os.getpid()} {trial} {attempt} {epoch}")
+
+    def _note(self, descriptor: int, *lines: str) -> None:
+        os.write(descriptor, "".join(f"{line}\n" for line in lines).encode())
+        os.fsync(descriptor)
+
+
+def digest(value: object) -> str:
+    """The same for what looks the same, NaN included."""
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:24]
+
+
+# ------------------------------------------------------------------------------------------------------------ stand-ins
+
+
+class Tuner:
+    """Runs trials as Ray Tune does: hooks in the same order, one event at a time, workers that may die."""
+
+    def __init__(self, checkpoints: Path, gate: Gate, notes: Notes, job: Job, *, tune_config: Any, run_config: Any):
+        self._new_worker = lambda: StubWorker(checkpoints, notes)
+        self._gate = gate
+        self._searcher, self._scheduler = tune_config.search_alg, tune_config.scheduler
+        self._callbacks = run_config.callbacks
+        self._idle = [self._new_worker() for _ in range(job.num_workers)]
+        self._chance = random.Random(job.seed)
+
+    def fit(self) -> None:
+        """Until the searcher has nothing more and every trial has ended."""
+        names, waiting = itertools.count(), collections.deque[tuple[str, Assignment]]()
+        running: dict[str, StubWorker] = {}
+        is_over = False
+        while True:
+            while not is_over:
+                answer = self._searcher.suggest(name := f"{next(names):05d}")
+                is_over = answer == Searcher.FINISHED
+                if answer is None or is_over:
+                    break
+                waiting.append((name, Assignment(**json.loads(answer["assignment"]))))
+            while waiting and self._idle:
+                name, assignment = waiting.popleft()
+                running[name] = self._idle.pop()
+                running[name].start(assignment)
+            if not running:
+                assert is_over and not waiting
+                return
+            name = self._chance.choice(list(running))
+            self._step(name, running)
+            for number, callback in enumerate(self._callbacks):
+                callback.on_step_end(number, [])
+
+    def _step(self, name: str, running: dict[str, StubWorker]) -> None:
+        worker, trial = running[name], types.SimpleNamespace(trial_id=name, pickled_error_file=None)
+        try:
+            with self._gate.dying(worker.num_calls_to_live) if self._is_doomed(worker) else contextlib.nullcontext():
+                news = worker.step()
+        except WorkerDied:
+            self._scheduler.on_trial_error(None, trial)
+            self._idle.append(self._new_worker())
+        else:
+            if self._scheduler.on_trial_result(None, trial, {"news": json.dumps(news)}) == TrialScheduler.CONTINUE:
+                return
+            self._idle.append(worker)
+        del running[name]
+        self._searcher.on_trial_complete(name)
+
+    def _is_doomed(self, worker: StubWorker) -> bool:
+        if not worker.is_about_to_train:
+            return False
+        lost = self._searcher._session.search.trials[worker.trial].lost
+        return worker.fate == "dies once" and lost == 0 or worker.fate == "dies always" and len(worker._rows) > 0
+
+
+class StubWorker(Worker):
+    """A worker as it is, but for the framework and its programs."""
+
+    def __init__(self, checkpoints: Path, notes: Notes):
+        self._checkpoints, self._notes = checkpoints, notes
+        self._train, self._validation = DATASET.train, DATASET.validation
+        self._train_targets = self._validation_targets = np.zeros((len(DATASET.train), 2), np.float32)
+        self._programs: Any = StubPrograms()
+        self._device, self._versions = "none", "{}"
+        self._import_s = self._build_s = None
+        self._failure: dict[str, Any] | None = None
+        self._idle_since = time.perf_counter()
+
+    def start(self, assignment: Assignment) -> None:
+        self.trial = assignment.trial
+        self.fate = FATES[assignment.arm][int(self.trial.removeprefix(f"{assignment.arm}-")) % 4]
+        self.num_calls_to_live = int(assignment.seed) % 7
+        self._programs.fate = self.fate
+        super().start(assignment)
+
+    @property
+    def is_about_to_train(self) -> bool:
+        """Whether everything a checkpoint held has been told."""
+        return len(self._rows) <= max(self._assignment.known_epochs, self._told)
+
+    def _train_epoch(self, epoch: int) -> dict[str, Any]:
+        self._notes.trained(self.trial, self._assignment.attempt, epoch)
+        return super()._train_epoch(epoch)
+
+
+class StubPrograms:
+    """Gives models without a framework."""
+
+    fate = ""
+
+    def prepare(self, architecture: str, configuration: Mapping[str, Any], *, init_seed: int, augmentation_seed: int) -> Any:
+        if self.fate == "infeasible":
+            raise KnobError("this configuration cannot be built")
+        model = StubModel(f"{architecture} {json.dumps(configuration)} {augmentation_seed}", init_seed, self.fate)
+        return types.SimpleNamespace(model=model, parameters=1000, macs=10), False
+
+
+class StubModel:
+    """Learns nothing, but depends on everything: its state before, data and their order, the learning rate."""
+
+    def __init__(self, identity: str, seed: int, fate: str):
+        self._identity, self._fate = identity, fate
+        self.variables = [np.array([seed % 2**31, 0.0]), np.zeros((2, 3), np.float32)]
+        self.optimizer = types.SimpleNamespace(variables=[np.zeros(1, np.int64)], learning_rate=0.0)
+
+    def fit(self, inputs: Any, *_: Any, **__: Any) -> Any:
+        count = self.optimizer.variables[0]
+        count += 1
+        if self._fate == "raises" and count[0] >= 2:
+            raise RuntimeError("a layer that does not work in the second epoch")
+        seen = hashlib.sha256(self._identity.encode())
+        for part in (*self.variables, count, *inputs, np.array(self.optimizer.learning_rate)):
+            seen.update(part.tobytes())
+        numbers = np.frombuffer(seen.digest(), np.uint32) / 2.0**32
+        self.variables[0][:] = numbers[:2]
+        self.variables[1][:] = numbers[2:8].reshape(2, 3)
+        loss = math.nan if self._fate == "diverges" and count[0] >= 2 else float(numbers[0])
+        return types.SimpleNamespace(history={"accuracy": [float(numbers[1])], "cross_entropy": [loss], "loss": [loss]})
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        return {"cross_entropy": float(self.variables[1][0, 0]), "accuracy": float(self.variables[1][1, 2])}
+
+
+DATASET: Any = types.SimpleNamespace(
+    train=Split(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), np.zeros(8, np.int64)),
+    validation=Split(np.zeros((8, 1, 1, 1), np.uint8), np.zeros(8, np.int64)),
+)
+
+
+@contextlib.contextmanager
+def _ray(*_: Any) -> Iterator[bool]:
+    yield True
+
+
+def _assign(variables: list[Any], values: list[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        assert variable.shape == value.shape
+        variable[...] = value
+
+
+def replace(module: Any, **names: Any) -> None:
+    """Set attributes that must be there already."""
+    for name, value in names.items():
+        assert hasattr(module, name), f"{module.__name__} has no {name} any more: what stands in for it must follow"
+        setattr(module, name, value)

@@ -1,0 +1,55 @@
+"""Which commits a repair found lost: ``damaged/lost.json`` in the study's folder.
+
+What they held is done again, but their places in the ledger stay empty for ever. A repair takes note of them, so that an audit
+can tell them from a new loss.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from sweeper.errors import ResultsFolderError
+from sweeper.files import explain, write_whole
+
+Commits = Mapping[int, frozenset[int]]
+"""Sequences by generation."""
+
+
+def read(folder: Path) -> Commits:
+    """The commits taken note of; none where there is no such note, or none that can be read.
+
+    Args:
+        folder: The study's.
+    """
+    try:
+        noted = json.loads(_path(folder).read_text(encoding="utf-8"))
+        return {int(generation): frozenset(map(int, sequences)) for generation, sequences in noted.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def add(folder: Path, commits: Iterable[tuple[int, int, int]]) -> None:
+    """Take note of lost commits, beside those noted before.
+
+    Args:
+        folder: The study's.
+        commits: Generation, first and last sequence of each run.
+
+    Raises:
+        ResultsFolderError: The folder cannot be written.
+    """
+    noted = {generation: set(sequences) for generation, sequences in read(folder).items()}
+    for generation, first, last in commits:
+        noted.setdefault(generation, set()).update(range(first, last + 1))
+    text = json.dumps({str(generation): sorted(noted[generation]) for generation in sorted(noted)})
+    try:
+        _path(folder).parent.mkdir(exist_ok=True)
+        write_whole(_path(folder), text.encode(), may_replace=True)
+    except OSError as error:
+        raise ResultsFolderError(explain(error, _path(folder))) from error
+
+
+def _path(folder: Path) -> Path:
+    return folder / "damaged" / "lost.json"

@@ -1,0 +1,72 @@
+"""Makes ``tests/fixtures/ledger-v<n>/``, the study that proves that ledgers of schema version n are still read.
+
+Run it once, with the code that has just got a new `SCHEMA_VERSION`: ``python -m tests.make_ledger_fixture``. What is there stays.
+Three drivers: the first is interrupted by a signal, the second is killed, merges parts and sees a failure, a divergence and early
+stops, the third ends the search and repeats a trial with another seed, the fourth extends the study (since schema 2).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from sweeper.records import SCHEMA_VERSION, Reason
+from sweeper.search import extension, repetition
+from sweeper.spec import parse
+from sweeper.store import StudyStore
+from sweeper.stored import extended
+from sweeper.tables import write_tables
+from tests.driverless import curve, driven, facts
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+STUDY = """\
+name: {name}
+dataset: {{name: digits}}
+arms: {{cnn: {{}}, resnet: {{}}}}
+budget: {{trials: 8, max_epochs: 4}}
+search: {{sampler: random}}
+stopping: {{rule: asha, grace_epochs: 1, reduction_factor: 2}}
+"""
+
+
+def values(trial: str, epoch: int) -> float:
+    """One trial diverges."""
+    return math.nan if (trial, epoch) == ("resnet-00002", 2) else curve(trial, epoch)
+
+
+def make(folder: Path) -> None:
+    """Make the study in a folder that is not there."""
+    study = StudyStore(folder)
+    with driven(study, parse(STUDY.format(name=folder.name)), values, commit_every=20) as clock:
+        clock.run(len(clock.log) + 9)
+        clock.interrupt()
+        clock.ledger.commit()  # type: ignore[union-attr]
+    with driven(study, None, values, commit_every=20, compact_every=16) as clock:
+        trial = clock.search.propose()
+        assert trial is not None and trial.trial is not None
+        clock.record(trial)
+        clock.end(trial.trial, Reason.EXCEPTION)
+        clock.run(len(clock.log) + 14)
+    with driven(study, None, values, commit_every=20) as clock:
+        clock.run()
+        clock.record(repetition.event(repetition.plan(clock.search, ["cnn-00000"], 1)))
+        clock.run()
+        clock.ledger.commit()  # type: ignore[union-attr]
+    with driven(study, None, values, commit_every=20) as clock:
+        grown = extension.plan(clock.search, extended(clock.search.spec, trials=9, max_epochs=5))
+        assert grown is not None
+        for event in extension.events(clock.search, grown):
+            clock.record(event)
+        clock.run()
+        clock.ledger.compact()  # type: ignore[union-attr]
+    write_tables(folder, study.read())
+    (folder / "owner.guard").unlink()
+    (folder / "expected.json").write_text(json.dumps(facts(study), separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    target = FIXTURES / f"ledger-v{SCHEMA_VERSION}"
+    assert not target.exists(), f"{target} is there already, and what was released stays as it is"
+    make(target)

@@ -1,0 +1,74 @@
+"""Every schema a ledger ever had is read: a study made with each, by value."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from sweeper.records import SCHEMA_VERSION, Kind
+from sweeper.store import StudyStore
+from sweeper.tables import tables
+from tests.driverless import drive, facts
+from tests.make_ledger_fixture import FIXTURES
+
+VERSIONS = range(1, SCHEMA_VERSION + 1)
+
+
+def fixture(version: int) -> Path:
+    return FIXTURES / f"ledger-v{version}"
+
+
+def test_there_is_a_fixture_of_every_schema() -> None:
+    assert sorted(path.name for path in FIXTURES.glob("ledger-v*")) == sorted(fixture(version).name for version in VERSIONS), (
+        "SCHEMA_VERSION has no fixture yet: commit the result of python -m tests.make_ledger_fixture"
+    )
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_ledger_of_this_schema_is_read_by_value(version: int) -> None:
+    study = StudyStore(fixture(version))
+    written = {pq.read_schema(path).metadata[b"sweeper_schema"] for path in study.ledger_folder.glob("*.parquet")}
+    assert written == {str(version).encode()}
+    expected = json.loads((study.folder / "expected.json").read_text())
+    read = facts(study)
+    for name in ("events", "trials", "epochs", "fold"):
+        assert repr(read[name]) == repr(expected[name]), name  # in which NaN is NaN
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_a_fixture_holds(version: int) -> None:
+    is_extended = version > 1
+    events = StudyStore(fixture(version)).read()
+    trials, epochs = tables(events)
+    rows = {row["trial"]: row for row in trials.to_pylist()}
+    counts: Counter[Any] = Counter((row["status"], row["reason"]) for row in rows.values())
+    assert counts == {
+        ("completed", "max_epochs"): 3 + is_extended,
+        ("stopped", "rung"): 4,
+        ("failed", "exception"): 1,
+        ("failed", "nan"): 1,
+    }
+    assert epochs.num_rows == 3 + 4 + 1 + 4 + 1 + 2 + 1 + 1 + 4 + 5 * is_extended
+    assert rows["cnn-00000"]["val_accuracy"] == 0.656
+    assert rows["resnet-00001"]["attempt"] == 1
+    assert rows["resnet-00003"]["attempt"] == 2
+    assert rows["cnn-00000-s1"]["stage"] == "ablation"
+    kinds = Counter(event.kind for event in events)
+    assert (kinds[Kind.DRIVER_STARTED], kinds[Kind.PLANNED], kinds[Kind.SUGGESTED]) == (3 + is_extended, 1, 12 + is_extended)
+    assert (kinds[Kind.COMPACTED], kinds[Kind.EXTENDED]) == ((3, 1) if is_extended else (0, 0))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_study_of_this_schema_goes_on(version: int, tmp_path: Path) -> None:
+    study = StudyStore(Path(shutil.copytree(fixture(version), tmp_path / f"ledger-v{version}")))
+    before = study.read()
+    assert drive(study).is_finished
+    after = study.read()
+    assert repr(after[: len(before)]) == repr(before)
+    assert [event.kind for event in after[len(before) :]] == [Kind.DRIVER_STARTED]

@@ -1,7 +1,7 @@
 """Trains trials in a process of its own: ``python -m tests.continuation JOB.json``, for `tests/test_continuation.py`.
 
-A job names an .npz of images, a folder for checkpoints, tasks, and a file for the answer: for each trial its rows, or why it failed.
-Each task has a worker of its own, so that every program is built and compiled anew.
+A job names an .npz of images, a folder for checkpoints, tasks, and a file for the answer: for each trial its rows, or why it
+failed. Each task has a worker of its own, so that every program is built and compiled anew.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@
     │   ├── DatasetError         data that is missing, unreadable or inconsistent
     │   ├── NoDataError          a study that holds nothing (yet) of what is to be shown
     │   └── ResultsFolderError   a results folder that cannot be used
+    │       └── StorageError     an object store that did not do what was asked; an OSError too
     ├── LedgerError              a ledger that cannot be read or written
     │   └── DamagedPartError     a part of it that holds no readable rows any more
     ├── CheckpointError          a checkpoint that cannot be read
@@ -87,6 +88,13 @@ class NoDataError(InputError):
 
 class ResultsFolderError(InputError):
     """The results folder cannot be used as asked."""
+
+
+class StorageError(ResultsFolderError, OSError):
+    """An object store did not do what was asked of it.
+
+    An `OSError` too, as where a disk fails: what handles the one handles the other.
+    """
 
 
 class LedgerError(SweeperError):

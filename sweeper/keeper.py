@@ -6,11 +6,9 @@ completed the best of each arm keep their last one: to predict with, and to trai
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from sweeper.records import Stage, Status
 from sweeper.search.study import Search
+from sweeper.storage import Where, place
 from sweeper.training import checkpoint
 
 KEEP_BEST = 3
@@ -26,11 +24,11 @@ class CheckpointKeeper:
         keep_best: Completed trials of each arm, and of each stage, that keep their last checkpoint.
     """
 
-    def __init__(self, folder: Path, search: Search, keep_best: int = KEEP_BEST):
-        self._folder = folder
+    def __init__(self, folder: Where, search: Search, keep_best: int = KEEP_BEST):
+        self._folder = place(folder)
         self._search = search
         self._keep_best = keep_best
-        self._stored = set(os.listdir(folder)) if folder.is_dir() else set()
+        self._stored = set(self._folder.names())
         # A driver killed after its last commit may not have removed those of trials that ended before.
         self._ended = [trial for trial in self._stored if trial in search.trials]
 

@@ -3,12 +3,19 @@
 ::
 
     <study>/owner.json    who drives the study: host, process, since when, a random token; modified with each heartbeat
-    <study>/owner.guard   empty; flocked for the instant in which the owner file is judged, taken over or removed
+    <study>/owner.guard   empty; held for the instant in which the owner file is judged, taken over or removed
 
 A lock is stale when its process is dead on this very machine, or when its heartbeat is older than `STALE_S`. Taking a
 study over from a driver that was only asleep is harmless: the sleeper finds a foreign token before and after each commit
 and stops, and the ledger's fence hides what it still managed to write. On a file system without flock two simultaneous
 takeovers of one stale lock are possible; the loser stops at its next commit.
+
+**On an object store the lock is best effort**: nothing there can be written under a condition, and nothing held. A driver looks,
+writes its owner file, waits a second and looks whether it is still its own. Two that start at the same moment are told apart by
+that, unless one of them took longer than that second between its look and its write. Then both work, until the one whose owner
+file was replaced finds that out before or after its next commit, and stops. What it had committed by then stays and counts; what
+it writes later does not. Two that opened the ledger at the very same time may both have begun the same generation, and the first
+part of the one that stopped may then stand in place of the other's. So do not start the same study twice at once.
 """
 
 from __future__ import annotations
@@ -26,6 +33,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sweeper.errors import LedgerError, StudyLockedError
+from sweeper.storage import Place, explain_reading
 
 HEARTBEAT_S = 5.0
 """Time between two signs of life of a driver."""
@@ -65,7 +73,7 @@ class Claim:
         token: The driver's.
     """
 
-    folder: Path
+    folder: Place
     token: str
 
     @property
@@ -83,7 +91,7 @@ class Claim:
 class Lock:
     """The lock of one study, held from `acquire` to `release`."""
 
-    def __init__(self, folder: Path, owner: Owner):
+    def __init__(self, folder: Place, owner: Owner):
         self.folder = folder
         self.owner = owner
         self._is_over = threading.Event()
@@ -91,7 +99,7 @@ class Lock:
         self._heart.start()
 
     @classmethod
-    def acquire(cls, folder: Path) -> Lock:
+    def acquire(cls, folder: Place) -> Lock:
         """The lock of the study in `folder`, taken over if its last owner is dead.
 
         Args:
@@ -111,23 +119,20 @@ class Lock:
         )
         with _guard(folder) as now:
             with contextlib.suppress(FileNotFoundError):
-                age = now - path.stat().st_mtime
+                age = now - path.modified()
                 other = _read(path)
                 if not _is_stale(other, age):
                     raise StudyLockedError(_held(folder, other, age))
-                path.unlink()
+                path.remove()
             try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+                path.create(json.dumps(dataclasses.asdict(owner)).encode())
             except FileExistsError:
                 raise StudyLockedError(_held(folder, _read(path), 0.0)) from None
-            try:
-                with open(descriptor, "w", encoding="utf-8") as file:
-                    json.dump(dataclasses.asdict(owner), file)
-                    file.flush()
-                    os.fsync(file.fileno())
-            except OSError:
-                path.unlink()  # half an owner would keep everybody out until it is stale
-                raise
+            if path.settle_s:
+                time.sleep(path.settle_s)
+                other = _read(path) if path.is_file() else None
+                if other != owner:
+                    raise StudyLockedError(_held(folder, other, 0.0))
         return cls(folder, owner)
 
     def check(self) -> None:
@@ -146,7 +151,7 @@ class Lock:
                 f"Start it again with: sweeper resume {self.folder}"
             ) from None
         except OSError as error:
-            raise LedgerError(f"{path} cannot be read: {error.strerror or error}. Check the disk or the mount.") from error
+            raise LedgerError(explain_reading(error, path)) from error
         if other is None or other.token != self.owner.token:
             who = "another driver" if other is None else f"process {other.pid} on {other.host}, since {other.started}"
             raise StudyLockedError(
@@ -164,7 +169,7 @@ class Lock:
         with contextlib.suppress(OSError), _guard(self.folder):
             other = _read(path)
             if other is not None and other.token == self.owner.token:
-                path.unlink()
+                path.remove()
 
     def _beat(self) -> None:
         path = self.folder / "owner.json"
@@ -173,14 +178,14 @@ class Lock:
             with contextlib.suppress(OSError):
                 other = _read(path)
                 if other is not None and other.token == self.owner.token:
-                    os.utime(path)
+                    path.touch()
 
 
-def live_owner(folder: Path) -> Owner | None:
+def live_owner(folder: Place) -> Owner | None:
     """Who drives the study in `folder` now; None when nobody does."""
     path = folder / "owner.json"
     try:
-        age = time.time() - path.stat().st_mtime
+        age = time.time() - path.modified()
         owner = _read(path)
     except OSError:
         return None
@@ -188,36 +193,19 @@ def live_owner(folder: Path) -> Owner | None:
 
 
 @contextlib.contextmanager
-def _guard(folder: Path) -> Iterator[float]:
-    """Hold the guard file; gives the time by the clock of the file system, which is the clock of the heartbeats."""
-    with open(folder / "owner.guard", "ab") as file:
-        deadline = time.monotonic() + GUARD_S
-        while not _flock(file.fileno()):
-            if time.monotonic() > deadline:
-                raise StudyLockedError(
-                    f"another driver has been opening the study in {folder} for more than {GUARD_S:.0f} s. Try again later."
-                )
-            time.sleep(0.02)
-        os.utime(folder / "owner.guard")
-        yield os.fstat(file.fileno()).st_mtime
+def _guard(folder: Place) -> Iterator[float]:
+    """Hold the guard file; gives the time by the clock of the storage, which is the clock of the heartbeats."""
+    with contextlib.ExitStack() as stack:
+        try:
+            now = stack.enter_context((folder / "owner.guard").hold(GUARD_S))
+        except TimeoutError:
+            raise StudyLockedError(
+                f"another driver has been opening the study in {folder} for more than {GUARD_S:.0f} s. Try again later."
+            ) from None
+        yield now
 
 
-def _flock(descriptor: int) -> bool:
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        # No flock on this file system: the exclusive creation of the owner file is all there is.
-        return True
-    return True
-
-
-def _read(path: Path) -> Owner | None:
+def _read(path: Place) -> Owner | None:
     """The owner file's content; None when it is not one (a driver died while it wrote it)."""
     text = path.read_bytes()
     try:
@@ -257,7 +245,7 @@ def _machine() -> str:
         return socket.gethostname()
 
 
-def _held(folder: Path, owner: Owner | None, age: float) -> str:
+def _held(folder: Place, owner: Owner | None, age: float) -> str:
     if owner is None:
         who = "a driver that has just written its lock"
         stop = ""

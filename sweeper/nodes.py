@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 
 from sweeper.errors import InputError, ResultsFolderError, SweeperError
-from sweeper.files import explain
 from sweeper.spec import ResourcesSpec
+from sweeper.storage import LocalPlace, Place, Where, explain, place
 
 ANSWER_TIMEOUT_S = 120.0
 """Longest time for the nodes to look for the results folder; a node that was idle first unpacks our code and starts Python."""
@@ -59,7 +57,7 @@ def check_own() -> None:
                 )
 
 
-def check_results(results: Path, resources: ResourcesSpec) -> None:
+def check_results(results: Where, resources: ResourcesSpec) -> None:
     """Check that every node on which a trial fits sees the results folder and may write to it.
 
     A folder is made there, every node writes a file to it, and it is removed again.
@@ -71,41 +69,49 @@ def check_results(results: Path, resources: ResourcesSpec) -> None:
     Raises:
         ResultsFolderError: A node does not, or this machine itself does not; nothing is left behind.
     """
-    results = results.resolve()
-    was_there = results.is_dir()
+    results = place(results).resolve()
+    was_there = results.exists()
     marker = results / f".nodes-{uuid.uuid4().hex[:12]}"
     try:
-        results.mkdir(parents=True, exist_ok=True)
-        marker.mkdir()
+        marker.make_folder()
     except OSError as error:
         raise ResultsFolderError(explain(error, results)) from error
     faults = ["nothing was asked"]
     try:
         faults = _faults(marker, [node for node in _alive() if _slots(node["Resources"], resources)])
     finally:
-        shutil.rmtree(marker, ignore_errors=True)
+        marker.remove_tree()
         if faults and not was_there:
             with contextlib.suppress(OSError):
-                results.rmdir()
+                results.remove()
     if faults:
+        if isinstance(results, LocalPlace):
+            needed = (
+                "it must lie on a file system that all nodes mount at this path, and be writable there. Give such a folder with "
+                "--results."
+            )
+        else:
+            needed = (
+                "every node must be started with what gives access to it in its environment: AWS_ACCESS_KEY_ID, "
+                "AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL, as they are set here."
+            )
         raise ResultsFolderError(
             "not every node of the cluster can work for this study; nothing was started:\n"
             + "\n".join(f"  - {fault}" for fault in faults)
-            + f"\nWorkers write checkpoints to {results}: it must lie on a file system that all nodes mount at this path, and be "
-            "writable there. Give such a folder with --results. Every node needs the Python packages this machine has."
+            + f"\nWorkers write checkpoints to {results}: {needed} Every node needs the Python packages this machine has."
         )
 
 
-def leave_answer(marker: str, node: str) -> str:
+def leave_answer(marker: Place, node: str) -> str:
     """Write a file to the marker folder; runs on a node and gives why it could not, or ``""``."""
     try:
-        (Path(marker) / node).write_text(socket.gethostname(), encoding="utf-8")
+        (marker / node).write_whole(socket.gethostname().encode())
     except OSError as error:
         return f"it cannot write to the results folder: {error.strerror or error}"
     return ""
 
 
-def _faults(marker: Path, nodes: list[dict[str, Any]]) -> list[str]:
+def _faults(marker: Place, nodes: list[dict[str, Any]]) -> list[str]:
     """One sentence for every node that could not leave an answer this machine sees."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -114,7 +120,7 @@ def _faults(marker: Path, nodes: list[dict[str, Any]]) -> list[str]:
     asked = []
     for node in nodes:
         here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked.append(task.options(scheduling_strategy=here).remote(str(marker), node["NodeID"]))
+        asked.append(task.options(scheduling_strategy=here).remote(marker, node["NodeID"]))
     until = time.monotonic() + ANSWER_TIMEOUT_S
     faults = []
     for node, answer in zip(nodes, asked, strict=True):

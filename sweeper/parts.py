@@ -10,11 +10,9 @@ import contextlib
 import dataclasses
 import itertools
 import json
-import os
 import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,8 +21,8 @@ import pyarrow.parquet as pq
 
 from sweeper import records
 from sweeper.errors import DamagedPartError, LedgerError
-from sweeper.files import explain, write_whole
 from sweeper.records import Event, Kind, Reason, Stage, Status
+from sweeper.storage import Place, explain, explain_reading
 
 _NAME = re.compile(r"[0-9]{6,}-[0-9]{9,}\.parquet")
 _KEY = ("generation", "sequence", "position")
@@ -47,7 +45,7 @@ def generation_of(name: str) -> int:
     return int(name.partition("-")[0])
 
 
-def write(path: Path, table: pa.Table) -> None:
+def write(path: Place, table: pa.Table) -> None:
     """Make a part appear complete and durable, or not at all; never in the place of another one.
 
     Args:
@@ -61,24 +59,22 @@ def write(path: Path, table: pa.Table) -> None:
     data = pa.BufferOutputStream()
     compression = "zstd" if table.num_rows > _ZSTD_ABOVE_ROWS else "snappy"
     pq.write_table(table, data, compression=compression, write_page_checksum=True)
-    write_whole(path, data.getvalue())
+    path.write_whole(data.getvalue())
 
 
-def names(folder: Path) -> list[str]:
+def names(folder: Place) -> list[str]:
     """The names of all parts in a ledger's folder, sorted.
 
     Raises:
         LedgerError: The folder cannot be read.
     """
     try:
-        return sorted(name for name in os.listdir(folder) if _NAME.fullmatch(name))
-    except FileNotFoundError:
-        return []
+        return sorted(name for name in folder.names() if _NAME.fullmatch(name))
     except OSError as error:
-        raise LedgerError(f"{folder} cannot be read: {error.strerror or error}.") from error
+        raise LedgerError(explain_reading(error, folder)) from error
 
 
-def read(path: Path, schema: pa.Schema) -> pa.Table:
+def read(path: Place, schema: pa.Schema) -> pa.Table:
     """Some columns of one part; those it lacks, because it is older, are empty.
 
     Args:
@@ -95,7 +91,7 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise LedgerError(f"{path} cannot be read: {error.strerror or error}. Check its permissions and the disk.") from error
+        raise LedgerError(explain_reading(error, path)) from error
     try:
         with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
             version = int((file.schema_arrow.metadata or {}).get(b"sweeper_schema", b"missing"))
@@ -122,7 +118,7 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 def read_all(
-    folder: Path, columns: Sequence[str] = _COLUMNS, unreadable: dict[str, LedgerError] | None = None
+    folder: Place, columns: Sequence[str] = _COLUMNS, unreadable: dict[str, LedgerError] | None = None
 ) -> dict[str, pa.Table]:
     """Every part's table by its name, among them perhaps some that were merged into another meanwhile.
 
@@ -140,50 +136,38 @@ def read_all(
     full = records.schema()
     schema = pa.schema([full.field(column) for column in columns])
     tables: dict[str, pa.Table] = {}
+
+    def try_to_read(name: str) -> None:
+        try:
+            tables[name] = read(folder / name, schema)
+        except FileNotFoundError:
+            # Merged and removed meanwhile; a network folder may list it for some seconds more.
+            time.sleep(0.01)
+        except LedgerError as error:
+            if unreadable is None:
+                raise
+            unreadable[name] = error
+
     fresh = names(folder) or names(folder)
     while fresh:
-        for name in fresh:
-            path = folder / name
-            try:
-                tables[name] = read(path, schema)
-            except FileNotFoundError:
-                if os.path.islink(path):
-                    error = LedgerError(f"{path} is a link to nowhere. Restore what it leads to.")
-                    if unreadable is None:
-                        raise error from None
-                    unreadable[name] = error
-                # Merged and removed meanwhile; a network folder may list it for some seconds more.
-                time.sleep(0.01)
-            except LedgerError as error:
-                if unreadable is None:
-                    raise
-                unreadable[name] = error
+        list(folder.map(try_to_read, fresh))
         fresh = [name for name in names(folder) if name not in tables and name not in (unreadable or ())]
     return tables
 
 
-def remove(folder: Path, names: Iterable[str]) -> None:
-    """Delete files of a ledger's folder, one after the other; those that are gone already are no error.
+def remove(folder: Place, names: Iterable[str]) -> None:
+    """Delete files of a ledger's folder; those that are gone already are no error.
 
     Raises:
         LedgerError: The folder cannot be written.
     """
     try:
-        for name in names:
-            (folder / name).unlink(missing_ok=True)
+        list(folder.map(lambda name: (folder / name).remove(), names))
     except OSError as error:
         raise LedgerError(explain(error, folder)) from error
 
 
-def size(path: Path) -> int:
-    """Bytes of a part, 0 when it has gone meanwhile."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def set_aside(folder: Path, paths: Iterable[Path]) -> None:
+def set_aside(folder: Place, paths: Iterable[Place]) -> None:
     """Move files of a study into its folder ``damaged``, where nothing reads them; one of the same name there stays.
 
     Args:
@@ -196,17 +180,21 @@ def set_aside(folder: Path, paths: Iterable[Path]) -> None:
     aside = folder / "damaged"
     try:
         for path in paths:
-            aside.mkdir(exist_ok=True)
+            aside.make_folder()
             targets = (aside / (path.name if number == 1 else f"{path.name}.{number}") for number in itertools.count(1))
             with contextlib.suppress(FileNotFoundError):
-                os.replace(path, next(target for target in targets if not os.path.lexists(target)))
+                path.move(next(target for target in targets if not target.exists()))
     except OSError as error:
         raise LedgerError(explain(error, aside)) from error
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Place) -> None:
     """Delete from a folder what dead drivers left half written; for the holder of the lock. Raises as `remove` does."""
-    remove(folder, (path.name for path in folder.glob(".*.tmp")))
+    try:
+        left = [name for name in folder.names() if name.startswith(".") and name.endswith(".tmp")]
+    except OSError as error:
+        raise LedgerError(explain_reading(error, folder)) from error
+    remove(folder, left)
 
 
 # Rows
@@ -298,7 +286,7 @@ def unfenced(table: pa.Table, limits: Mapping[int, int] | None = None) -> pa.Tab
     return table
 
 
-def to_events(table: pa.Table, where: Path) -> list[Event]:
+def to_events(table: pa.Table, where: Place) -> list[Event]:
     """The events that rows hold.
 
     Args:
@@ -319,7 +307,7 @@ def to_events(table: pa.Table, where: Path) -> list[Event]:
     return events
 
 
-def _values(column: pa.ChunkedArray, name: str, where: Path) -> Iterable[Any]:
+def _values(column: pa.ChunkedArray, name: str, where: Place) -> Iterable[Any]:
     if column.null_count == len(column):
         return itertools.repeat(None, len(column))
     if pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):

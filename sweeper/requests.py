@@ -14,15 +14,14 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 from pydantic import ValidationError
 
-from sweeper.files import write_whole
 from sweeper.spec import StudySpec
+from sweeper.storage import Place
 
 
-def post(folder: Path, wanted: StudySpec, *, repeats_decayed: bool) -> Path:
+def post(folder: Place, wanted: StudySpec, *, repeats_decayed: bool) -> Place:
     """The file of a new request that a study become another one; the driver removes it when it has taken it.
 
     Args:
@@ -34,18 +33,19 @@ def post(folder: Path, wanted: StudySpec, *, repeats_decayed: bool) -> Path:
         OSError: The folder cannot be written.
     """
     path = folder / "requests" / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.json"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.make_folder()
     text = json.dumps({"study": wanted.model_dump(mode="json"), "repeats_decayed": repeats_decayed})
-    write_whole(path, text.encode())
+    path.write_whole(text.encode())
     return path
 
 
-def waiting(folder: Path) -> Iterator[tuple[Path, StudySpec, bool]]:
+def waiting(folder: Place) -> Iterator[tuple[Place, StudySpec, bool]]:
     """The requests not taken yet, the oldest first: file, study asked for, whether decayed trials are trained anew.
 
     What cannot be read is no request of ours, and is left where it is.
     """
-    for path in sorted(folder.glob("requests/*.json")):
+    requests = folder / "requests"
+    for path in [requests / name for name in sorted(requests.names()) if name.endswith(".json")]:
         try:
             asked = json.loads(path.read_bytes())
             yield path, StudySpec.model_validate(asked["study"]), bool(asked["repeats_decayed"])

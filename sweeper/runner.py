@@ -29,6 +29,7 @@ from sweeper.search import extension, repetition
 from sweeper.search.repetition import Repetition
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec
+from sweeper.storage import Place, Where
 
 if TYPE_CHECKING:
     from sweeper.training.trial import TrialWorker
@@ -46,7 +47,7 @@ class Outcome:
         search: The state of the study.
     """
 
-    folder: Path
+    folder: Place
     was_finished: bool
     is_interrupted: bool
     search: Search
@@ -54,7 +55,7 @@ class Outcome:
 
 def launch(
     spec: StudySpec,
-    results: Path | str = "results",
+    results: Where = "results",
     *,
     cluster: str = "local",
     max_concurrent: int | None = None,
@@ -73,7 +74,7 @@ def launch(
 
     Args:
         spec: The study.
-        results: Folder of all studies.
+        results: Folder of all studies, or ``s3://BUCKET/PREFIX``.
         cluster: Kind of cluster, a name in the catalog.
         max_concurrent: Most trials at once; None for as many as the resources allow.
         watch: Called with the search and every event once it is applied, and with None before Ray starts and about every second.
@@ -95,7 +96,7 @@ def launch(
     catalog.check("cluster", cluster)
     if importlib.util.find_spec(spec.training.backend) is None:
         raise InputError(f"training.backend: {spec.training.backend} is not installed here. Install it, or name another backend.")
-    folder = store.study_folder(Path(results), spec.name)
+    folder = store.study_folder(results, spec.name)
     study = store.StudyStore(folder)
     wanted = spec
     if study.exists:
@@ -114,7 +115,7 @@ def launch(
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
         slots = nodes.slots(spec.resources)
         if not is_private:
-            nodes.check_results(Path(results), spec.resources)
+            nodes.check_results(results, spec.resources)
         constants = constants_of(spec, dataset)
         if not study.exists:
             study.create(spec.to_yaml())
@@ -196,7 +197,7 @@ def _take_requests(session: Session, study: store.StudyStore) -> bool:
         with contextlib.suppress(InputError):
             _extend(session, study, wanted, repeats_decayed=repeats_decayed)
         session.commit()
-        path.unlink(missing_ok=True)
+        path.remove()
     return bool(taken)
 
 

@@ -32,20 +32,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from sweeper import parts
 from sweeper.errors import InputError, LedgerError, ResultsFolderError, StudyLockedError, SweeperError
-from sweeper.files import explain, make_folder, write_whole
 from sweeper.lock import Claim, Lock, Owner, live_owner
 from sweeper.records import SCHEMA_VERSION, Event, Kind
+from sweeper.storage import Place, Where, explain, explain_reading, place
 
 COMMIT_AFTER_S = 1.0
 """Group commit: longest time a row waits in the buffer."""
@@ -56,7 +54,7 @@ COMMIT_AFTER_ROWS = 1000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-def study_folder(results: Path, name: str) -> Path:
+def study_folder(results: Where, name: str) -> Place:
     """The folder of the study `name` under `results`; it need not exist.
 
     Args:
@@ -72,6 +70,7 @@ def study_folder(results: Path, name: str) -> Path:
             f"study name {name!r} cannot be used. Allowed: 1 to 64 letters, digits, '_', '.' and '-', "
             "beginning with a letter or digit."
         )
+    results = place(results)
     folder = results / name
     try:
         is_inside = folder.resolve().parent == results.resolve()
@@ -88,17 +87,17 @@ class StudyStore:
     """What is stored of one study.
 
     Args:
-        folder: The study's folder; it need not exist before `create`.
+        folder: The study's folder, or ``s3://BUCKET/PREFIX``; it need not exist before `create`.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = Path(folder)
+    def __init__(self, folder: Where):
+        self.folder = place(folder)
         self.ledger_folder = self.folder / "ledger"
 
     @property
     def exists(self) -> bool:
-        """Whether a study was created here."""
-        return os.path.isfile(self.folder / "study.yaml")
+        """Whether a study was created here. Raises `StorageError` where an object store cannot tell."""
+        return (self.folder / "study.yaml").is_file()
 
     @property
     def owner(self) -> Owner | None:
@@ -114,10 +113,9 @@ class StudyStore:
         Raises:
             ResultsFolderError: The folder cannot be made or written, or holds a study already.
         """
-        path = self.folder / "study.yaml"
         try:
-            make_folder(self.ledger_folder)
-            write_whole(path, study_yaml.encode())
+            self.ledger_folder.make_folder()
+            (self.folder / "study.yaml").write_whole(study_yaml.encode())
         except OSError as error:
             if isinstance(error, FileExistsError) and self.exists:
                 raise ResultsFolderError(
@@ -134,10 +132,13 @@ class StudyStore:
         """
         if not self.exists:
             raise ResultsFolderError(self._nothing_here())
+        path = self.folder / "study.yaml"
         try:
-            return (self.folder / "study.yaml").read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ResultsFolderError(f"{self.folder / 'study.yaml'} cannot be read: {error}.") from error
+            return path.read_bytes().decode()
+        except OSError as error:
+            raise ResultsFolderError(explain_reading(error, path)) from error
+        except UnicodeDecodeError as error:
+            raise ResultsFolderError(f"{path} cannot be read: {error}.") from error
 
     @contextlib.contextmanager
     def drive(self, detail: Mapping[str, Any] | None = None, *, study_id: str | None = None) -> Iterator[Ledger]:
@@ -194,7 +195,7 @@ class StudyStore:
             ResultsFolderError: There is no study here.
             LedgerError: A part is damaged, or was written by a newer version.
         """
-        if not self.exists and not self.ledger_folder.is_dir():
+        if not self.exists and not self.ledger_folder.exists():
             raise ResultsFolderError(self._nothing_here())
         return parts.to_events(parts.unfenced(parts.merge(parts.read_all(self.ledger_folder).values())), self.ledger_folder)
 
@@ -236,7 +237,7 @@ class Ledger:
         """Take the lock, begin the next generation and commit its `driver_started` event; see `StudyStore.drive`."""
         assert not {"fence", "schema"} & detail.keys(), "these are the ledger's own"
         try:
-            make_folder(store.ledger_folder)
+            store.ledger_folder.make_folder()
         except OSError as error:
             raise ResultsFolderError(explain(error, store.folder)) from error
         lock = store._lock()
@@ -339,7 +340,7 @@ class Ledger:
         path = self._store.ledger_folder / parts.name_of(self.generation, self._sequence)
         if self._is_in_doubt:
             raise LedgerError(
-                f"whether {path} was saved is unknown, because the disk reported an error. Check the disk, then: "
+                f"whether {path} was saved is unknown, because the storage reported an error. Check it, then: "
                 f"sweeper resume {self._store.folder}"
             )
         self._lock.check()
@@ -351,7 +352,14 @@ class Ledger:
                 f"sweeper resume {self._store.folder}"
             ) from None
         except OSError as error:
-            self._is_in_doubt = os.path.exists(path)
+            self._is_in_doubt = _may_exist(path)
             raise LedgerError(explain(error, path)) from error
         self._sequence += 1
         self._lock.check()
+
+
+def _may_exist(path: Place) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True

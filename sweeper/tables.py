@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -19,8 +18,8 @@ import pyarrow.parquet as pq
 
 from sweeper import records
 from sweeper.errors import InputError, ResultsFolderError, did_you_mean
-from sweeper.files import explain, write_whole
 from sweeper.records import BEST_COLUMNS, EPOCH_COLUMNS, METRICS, TRIAL_COLUMNS, Event, Kind, Status
+from sweeper.storage import Place, Where, explain, place
 
 FORMATS = ("csv", "parquet")
 """What `export` can write."""
@@ -85,7 +84,7 @@ def tables(events: Iterable[Event]) -> tuple[pa.Table, pa.Table]:
     )
 
 
-def write_tables(folder: Path, events: Iterable[Event]) -> tuple[Path, Path]:
+def write_tables(folder: Where, events: Iterable[Event]) -> tuple[Place, Place]:
     """The paths of ``tables/trials.parquet`` and ``tables/epochs.parquet``, written anew, each one whole.
 
     Args:
@@ -95,17 +94,17 @@ def write_tables(folder: Path, events: Iterable[Event]) -> tuple[Path, Path]:
     Raises:
         ResultsFolderError: The folder cannot be written.
     """
-    return export(events, folder / "tables", "parquet")
+    return export(events, place(folder) / "tables", "parquet")
 
 
-def export(events: Iterable[Event], out: Path, to: str) -> tuple[Path, Path]:
+def export(events: Iterable[Event], out: Where, to: str) -> tuple[Place, Place]:
     """The paths of the tables of trials and epochs, written to a folder as ``trials`` and ``epochs`` with the format's ending.
 
     In CSV an empty field means "does not apply" and ``nan`` is NaN.
 
     Args:
         events: See `tables`.
-        out: Folder, made when it is missing; older files of these names are replaced.
+        out: Folder or ``s3://BUCKET/PREFIX``, made when it is missing; older files of these names are replaced.
         to: One of `FORMATS`.
 
     Raises:
@@ -114,17 +113,18 @@ def export(events: Iterable[Event], out: Path, to: str) -> tuple[Path, Path]:
     """
     if to not in FORMATS:
         raise InputError(f"unknown format '{to}'.{did_you_mean(to, FORMATS)} Allowed: {', '.join(FORMATS)}.")
+    out = place(out)
     trials, epochs = tables(events)
     paths = (out / f"trials.{to}", out / f"epochs.{to}")
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        out.make_folder()
         for path, table in zip(paths, (trials, epochs), strict=True):
             data = pa.BufferOutputStream()
             if to == "csv":
                 pyarrow.csv.write_csv(table, data)
             else:
                 pq.write_table(table, data, compression="zstd")
-            write_whole(path, data.getvalue(), may_replace=True)
+            path.write_whole(data.getvalue(), may_replace=True)
     except OSError as error:
         raise ResultsFolderError(explain(error, out)) from error
     return paths

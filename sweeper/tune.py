@@ -14,7 +14,6 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -29,6 +28,7 @@ from sweeper.lock import Claim
 from sweeper.records import Event, Kind, Reason, Status
 from sweeper.search.study import Search
 from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.storage import Place
 from sweeper.store import Ledger
 from sweeper.training.trial import Assignment, TrialWorker, failure
 
@@ -54,7 +54,7 @@ class Context:
     num_classes: int
     training: TrainingSpec
     resources: ResourcesSpec
-    checkpoints: Path
+    checkpoints: Place
     checkpoint_every_s: float
     claim: Claim
     worker: Callable[..., TrialWorker]

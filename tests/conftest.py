@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +24,9 @@ os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
 )
+
+if TYPE_CHECKING:
+    from sweeper.object_store import ObjectPlace
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -59,6 +64,55 @@ def ray_session() -> Iterator[None]:
     ray.init(**ray_arguments(spec, "local", {"num_cpus": 2, "num_gpus": 2}, _KERAS_HOME))
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An .npz of a few digits whose test images are damaged: reading them raises."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.round(digits.images * 255 / 16).astype(np.uint8)[..., None]
+    labels = digits.target.astype(np.int64)
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    whole = {
+        "x_train": images[:120], "y_train": labels[:120], "x_validation": images[120:180], "y_validation": labels[120:180],
+        "x_test": images[180:240], "y_test": labels[180:240],
+    }  # fmt: skip
+    np.savez(path, **whole)
+    with zipfile.ZipFile(path) as archive:
+        offset = archive.getinfo("x_test.npy").header_offset
+    damaged = bytearray(path.read_bytes())
+    damaged[offset + 500] ^= 255
+    path.write_bytes(bytes(damaged))
+    return path
+
+
+@pytest.fixture
+def ray_ready(ray_session: None) -> None:
+    """The shared Ray."""
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    """The address of an S3 endpoint on loopback, one for all tests that need one."""
+    from tests import buckets
+
+    with buckets.endpoint() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> ObjectPlace:
+    """An empty bucket, with the environment that gives access to it, and locks that are taken at once."""
+    from sweeper.object_store import ObjectPlace
+    from tests import buckets
+
+    for name, value in buckets.environment(s3_address).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ObjectPlace, "settle_s", 0.01)
+    return buckets.new_bucket(s3_address)
 
 
 @pytest.fixture

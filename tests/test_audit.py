@@ -26,6 +26,7 @@ from sweeper.errors import LedgerError, StudyLockedError
 from sweeper.records import Event, Kind, Reason, Status
 from sweeper.search.study import Search
 from sweeper.spec import StudySpec, parse
+from sweeper.storage import place
 from sweeper.store import StudyStore
 from sweeper.training import checkpoint
 from tests.conftest import Run
@@ -53,7 +54,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     drive(study, num_events=14, compact_every=12)
     drive(study, commit_every=4)
     tables.write_tables(study.folder, study.read())
-    return study.folder
+    return Path(study.folder)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def found(study: StudyStore) -> dict[Found, int]:
 
 def part(study: StudyStore, condition: Callable[[pa.Table], bool]) -> Path:
     """The first part of which this holds."""
-    return next(path for path in sorted(study.ledger_folder.iterdir()) if condition(pq.read_table(path)))
+    return next(path for path in sorted(Path(study.ledger_folder).iterdir()) if condition(pq.read_table(path)))
 
 
 def change(path: Path, column: str, old: Any, new: Any, where: Callable[[dict[str, Any]], bool] = lambda row: True) -> None:
@@ -77,7 +78,7 @@ def change(path: Path, column: str, old: Any, new: Any, where: Callable[[dict[st
     row = next(row for row in rows if row[column] == old and where(row))
     row[column] = new
     path.unlink()
-    parts.write(path, pa.Table.from_pylist(rows, records.schema()))
+    parts.write(place(path), pa.Table.from_pylist(rows, records.schema()))
 
 
 def add(study: StudyStore, *events: Event) -> None:
@@ -88,11 +89,11 @@ def add(study: StudyStore, *events: Event) -> None:
 
 
 def trained(study: StudyStore, trial: str, attempt: int, *epochs: int) -> list[Path]:
-    folder = study.folder / "checkpoints" / trial
+    folder = Path(study.folder) / "checkpoints" / trial
     arrays = [np.arange(200.0)]
     for epoch in epochs:
         checkpoint.write(folder, checkpoint.Checkpoint(epoch=epoch, attempt=attempt, rows=(), model=arrays, optimizer=arrays))
-    return [checkpoint.path_of(folder, attempt, epoch) for epoch in epochs]
+    return [Path(checkpoint.path_of(folder, attempt, epoch)) for epoch in epochs]
 
 
 def trials_that_are(study: StudyStore, status: Status) -> list[str]:
@@ -171,10 +172,10 @@ def test_a_compaction_interrupted_anywhere_loses_nothing(study: StudyStore, monk
 def test_what_a_dead_driver_wrote_late_is_counted_and_no_fault(study: StudyStore) -> None:
     dead = store.Ledger.open(study, {}, None)
     late = [dead.append(Event(kind=Kind.EPOCH, trial="cnn-00000", attempt=1, epoch=9, status=Status.RUNNING)) for _ in range(3)]
-    path = study.ledger_folder / parts.name_of(*late[0].key[:2])
-    os.unlink(study.folder / "owner.json")  # as a successor on another machine does, after a minute without a sign of life
+    path = Path(study.ledger_folder) / parts.name_of(*late[0].key[:2])
+    os.unlink(Path(study.folder) / "owner.json")  # as a successor on another machine does, after a minute without a sign of life
     drive(study)
-    parts.write(path, parts.from_events(late))
+    parts.write(place(path), parts.from_events(late))
     dead.close()
     audited = audit(study)
     assert (audited.findings, audited.late) == ((), 3)
@@ -217,7 +218,7 @@ def test_beside_a_driver_that_writes_and_compacts(tmp_path: Path, monkeypatch: p
 
 
 def test_a_lost_commit_leaves_a_hole(study: StudyStore) -> None:
-    path = study.ledger_folder / "000003-000000002.parquet"
+    path = Path(study.ledger_folder) / "000003-000000002.parquet"
     num_events = audit(study).events
     num_rows = len(pq.read_table(path))
     path.unlink()
@@ -236,7 +237,7 @@ def test_a_lost_merged_part_loses_whole_generations(study: StudyStore) -> None:
 
 
 def test_a_fence_that_speaks_of_what_is_not_there(study: StudyStore) -> None:
-    second = [path for path in sorted(study.ledger_folder.iterdir()) if path.name.startswith("000002")]
+    second = [path for path in sorted(Path(study.ledger_folder).iterdir()) if path.name.startswith("000002")]
     second[-1].unlink()
     finding = next(finding for finding in audit(study).findings if finding.kind is Found.LOST)
     assert finding.where.startswith("generation 2, commit")
@@ -247,13 +248,13 @@ def test_a_fence_that_speaks_of_what_is_not_there(study: StudyStore) -> None:
 
 
 def test_the_last_part_is_missed_where_the_tables_know_of_it(study: StudyStore) -> None:
-    last = sorted(study.ledger_folder.iterdir())[-1]
+    last = sorted(Path(study.ledger_folder).iterdir())[-1]
     assert pc.any(pc.equal(pq.read_table(last).column("kind"), "epoch")).as_py()
     last.unlink()
     finding = next(finding for finding in audit(study).findings if finding.kind is Found.LOST)
     assert finding.where.endswith("epochs.parquet")
-    (study.folder / "tables" / "epochs.parquet").unlink()
-    (study.folder / "tables" / "trials.parquet").unlink()
+    (Path(study.folder) / "tables" / "epochs.parquet").unlink()
+    (Path(study.folder) / "tables" / "trials.parquet").unlink()
     assert audit(study).faults == (), "nothing that is left knows of it, as the README says"
 
 
@@ -261,7 +262,7 @@ def test_a_row_cut_out_of_a_commit(study: StudyStore) -> None:
     path = part(study, lambda table: set(table.column("generation").to_pylist()) == {3} and len(table) > 1)
     table = pq.read_table(path)
     path.unlink()
-    parts.write(path, table.slice(1))
+    parts.write(place(path), table.slice(1))
     finding = next(finding for finding in audit(study).findings if finding.kind is Found.LOST)
     assert finding.where.startswith("generation 3, commit")
     assert finding.what == f"1 of its {len(table)} rows are not there"
@@ -269,11 +270,11 @@ def test_a_row_cut_out_of_a_commit(study: StudyStore) -> None:
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "link"])
 def test_an_unreadable_part_is_named_with_its_fault(study: StudyStore, damage: str) -> None:
-    path = study.ledger_folder / "000003-000000002.parquet"
+    path = Path(study.ledger_folder) / "000003-000000002.parquet"
     data = bytearray(path.read_bytes())
     if damage == "link":
         path.unlink()
-        path.symlink_to(study.folder / "absent")
+        path.symlink_to(Path(study.folder) / "absent")
     else:
         data[len(data) // 8] ^= 4
         path.write_bytes({"torn": data[:-50], "flipped": data, "empty": b""}[damage])
@@ -293,7 +294,7 @@ def test_a_part_of_a_newer_version_is_not_moved_away(study: StudyStore, monkeypa
     (finding,) = [finding for finding in audit(study).findings if finding.kind is Found.UNREADABLE]
     assert "Upgrade sweeper" in finding.what
     repair(study)
-    assert not (study.folder / "damaged").exists()
+    assert not (Path(study.folder) / "damaged").exists()
     assert audit(study).number(Found.UNREADABLE) == 1
 
 
@@ -307,7 +308,7 @@ def test_a_word_this_version_does_not_know(study: StudyStore, column: str) -> No
 
 
 def test_a_fence_that_cannot_be_read(study: StudyStore) -> None:
-    path = study.ledger_folder / "000003-000000001.parquet"
+    path = Path(study.ledger_folder) / "000003-000000001.parquet"
     change(path, "kind", "driver_started", "driver_started")
     assert found(study) == {}
     detail = pq.read_table(path).column("detail").to_pylist()[0]
@@ -390,7 +391,7 @@ def test_a_decision_changed_by_hand(study: StudyStore, status: str, reason: str,
     row = next(row for row in rows if row["status"] == status and row["reason"] == reason)
     row.update(status=new_status, reason=new_reason)
     path.unlink()
-    parts.write(path, pa.Table.from_pylist(rows, records.schema()))
+    parts.write(place(path), pa.Table.from_pylist(rows, records.schema()))
     misjudged = [finding for finding in audit(study).findings if finding.kind is Found.MISJUDGED]
     assert misjudged[0].where == f"trial {row['trial']}, attempt {row['attempt']}, epoch {row['epoch']}"
     assert misjudged[0].what.endswith(f"follows {status} ({reason})")
@@ -416,13 +417,13 @@ def test_a_failure_after_a_death_is_judged_by_the_rules_of_its_time(study: Study
     path = part(new, lambda table: "node_lost" in table.column("reason").to_pylist())
     change(path, "status", "interrupted", "failed", lambda row: row["reason"] == "node_lost")
     assert found(new)[Found.MISJUDGED] == 1
-    start = new.ledger_folder / "000001-000000001.parquet"
+    start = Path(new.ledger_folder) / "000001-000000001.parquet"
     change(start, "detail", pq.read_table(start).column("detail").to_pylist()[0], json.dumps({"fence": {}}))
     assert Found.MISJUDGED not in found(new), "under schema 1 the third lost node was a failure"
 
 
 def test_without_its_file_a_study_is_audited_as_far_as_possible(study: StudyStore) -> None:
-    (study.folder / "study.yaml").write_text("name: made\n")
+    (Path(study.folder) / "study.yaml").write_text("name: made\n")
     audited = audit(study)
     assert audited.faults == ()
     (finding,) = audited.findings
@@ -477,14 +478,14 @@ def test_checkpoints_nobody_needs(study: StudyStore) -> None:
     done, after = repair(study)
     assert after.faults == ()
     assert sum(line.startswith("removed ") for line in done) == 5
-    assert [path for path in (study.folder / "checkpoints").rglob("*") if path.is_file()] == [newest]
+    assert [path for path in (Path(study.folder) / "checkpoints").rglob("*") if path.is_file()] == [newest]
 
 
 # Tables
 
 
 def test_tables_that_are_not_what_the_ledger_gives(study: StudyStore) -> None:
-    path = study.folder / "tables" / "trials.parquet"
+    path = Path(study.folder) / "tables" / "trials.parquet"
     table = pq.read_table(path)
     for content in (table.slice(1), table.drop_columns("seed")):
         pq.write_table(content, path)
@@ -513,14 +514,14 @@ def test_what_is_lost_is_done_again(tmp_path: Path, which: str) -> None:
         "first": names[0], "suggestion": suggestion, "middle": first_generation[6],
         "end of a generation": first_generation[-1], "last": names[-1],
     }[which]  # fmt: skip
-    path = study.ledger_folder / name
+    path = Path(study.ledger_folder) / name
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(LedgerError):
         study.read()
     assert audit(study).number(Found.UNREADABLE) == 1
     _, after = repair(study)
     assert after.number(Found.UNREADABLE) == 0
-    assert (study.folder / "damaged" / name).is_file()
+    assert (Path(study.folder) / "damaged" / name).is_file()
     assert bool(after.number(Found.GIVEN_UP)) == (which != "last")
     assert drive(study).is_finished
     trials, epochs = tables.tables(study.read())
@@ -531,18 +532,18 @@ def test_what_is_lost_is_done_again(tmp_path: Path, which: str) -> None:
 
 
 def test_nothing_that_is_moved_away_takes_the_place_of_another(study: StudyStore) -> None:
-    path = study.ledger_folder / "000003-000000002.parquet"
+    path = Path(study.ledger_folder) / "000003-000000002.parquet"
     for content in (b"one", b"two"):
         path.write_bytes(content)
         repair(study)
-    assert sorted(one.name for one in (study.folder / "damaged").glob("00*")) == [path.name, f"{path.name}.2"]
+    assert sorted(one.name for one in (Path(study.folder) / "damaged").glob("00*")) == [path.name, f"{path.name}.2"]
 
 
 def test_tables_that_hold_lost_rows_are_kept(study: StudyStore) -> None:
-    sorted(study.ledger_folder.iterdir())[-1].unlink()
-    before = (study.folder / "tables" / "epochs.parquet").read_bytes()
+    sorted(Path(study.ledger_folder).iterdir())[-1].unlink()
+    before = (Path(study.folder) / "tables" / "epochs.parquet").read_bytes()
     repair(study)
-    assert (study.folder / "damaged" / "epochs.parquet").read_bytes() == before
+    assert (Path(study.folder) / "damaged" / "epochs.parquet").read_bytes() == before
 
 
 def test_no_repair_while_a_driver_works(study: StudyStore) -> None:
@@ -556,11 +557,11 @@ def test_no_repair_while_a_driver_works(study: StudyStore) -> None:
 
 
 def test_the_command_on_a_whole_study(study: StudyStore, run: Run) -> None:
-    code, out, err = run("audit", study.folder)
+    code, out, err = run("audit", Path(study.folder))
     assert (code, err) == (0, "")
     assert "suggested  finished" in out
     assert out.endswith("nothing lost, nothing repeated, everything readable\n")
-    code, out, _ = run("audit", "made", "--results", study.folder.parent, "--json")
+    code, out, _ = run("audit", "made", "--results", Path(study.folder).parent, "--json")
     facts = json.loads(out)
     assert code == 0
     assert {name: facts[name] for name in ("suggested", "finished", "interrupted", "lost", "repeated", "unreadable")} == {
@@ -572,34 +573,34 @@ def test_the_command_on_a_whole_study(study: StudyStore, run: Run) -> None:
 def test_the_command_on_an_interrupted_study(tmp_path: Path, run: Run) -> None:
     study = StudyStore(tmp_path / "made")
     drive(study, spec(), num_events=9)
-    code, out, _ = run("audit", study.folder, "--json")
+    code, out, _ = run("audit", Path(study.folder), "--json")
     facts = json.loads(out)
     assert code == 0
     assert facts["interrupted"] == facts["suggested"] - facts["finished"] > 0
-    code, out, _ = run("audit", study.folder, "--repair")
+    code, out, _ = run("audit", Path(study.folder), "--repair")
     assert code == 0
-    assert f"wrote {study.folder / 'tables'} anew" in out
-    assert "note" not in run("audit", study.folder)[1]
+    assert f"wrote {Path(study.folder) / 'tables'} anew" in out
+    assert "note" not in run("audit", Path(study.folder))[1]
 
 
 def test_the_command_on_a_damaged_study(study: StudyStore, run: Run) -> None:
-    path = study.ledger_folder / "000003-000000002.parquet"
+    path = Path(study.ledger_folder) / "000003-000000002.parquet"
     (torn,) = trained(study, trials_that_are(study, Status.COMPLETED)[0], 1, 4)
     path.write_bytes(path.read_bytes()[:-9])
     torn.write_bytes(b"")
-    code, out, err = run("audit", study.folder)
+    code, out, err = run("audit", Path(study.folder))
     assert (code, err) == (1, "")
     assert f"unreadable: {path}: " in out
     assert "lost: generation 3, commit 2: " in out
     assert "(restore it from a copy; --repair moves it to damaged/)" in out
     assert out.splitlines()[-1].endswith("something is wrong with this study")
     assert path.exists(), "without --repair nothing is changed"
-    code, out, _ = run("audit", study.folder, "--json")
+    code, out, _ = run("audit", Path(study.folder), "--json")
     facts = json.loads(out)
     assert (code, facts["unreadable"], facts["torn"], facts["is_clean"]) == (1, 1, 1, False)
     assert facts["lost"] > 0
     assert {"kind", "where", "what", "repair"} <= facts["findings"][0].keys()
-    code, out, _ = run("audit", study.folder, "--repair", "--json")
+    code, out, _ = run("audit", Path(study.folder), "--repair", "--json")
     facts = json.loads(out)
     assert (facts["unreadable"], facts["torn"]) == (0, 0)
     assert facts["given_up"] > 0
@@ -607,7 +608,7 @@ def test_the_command_on_a_damaged_study(study: StudyStore, run: Run) -> None:
     assert not path.exists()
     assert not torn.exists()
     drive(study)
-    code, out, _ = run("audit", study.folder)
+    code, out, _ = run("audit", Path(study.folder))
     assert code == 0
     assert "note, given_up: generation 3, commit 2: " in out
     assert out.endswith("nothing lost, but for what a repair took note of, nothing repeated, everything readable\n")
@@ -615,17 +616,17 @@ def test_the_command_on_a_damaged_study(study: StudyStore, run: Run) -> None:
 
 def test_the_command_mends_what_can_be_mended(study: StudyStore, run: Run) -> None:
     trained(study, "cnn-00042", 1, 1)
-    assert run("audit", study.folder)[0] == 1
-    code, out, _ = run("audit", study.folder, "--repair")
+    assert run("audit", Path(study.folder))[0] == 1
+    code, out, _ = run("audit", Path(study.folder), "--repair")
     assert code == 0
     assert out.splitlines()[0].startswith("removed ")
-    assert run("audit", study.folder)[0] == 0
+    assert run("audit", Path(study.folder))[0] == 0
 
 
 def test_what_the_command_refuses(study: StudyStore, run: Run) -> None:
     assert run("audit", "absent")[0] == 2
     with study.drive():
-        code, _, err = run("audit", study.folder, "--repair")
+        code, _, err = run("audit", Path(study.folder), "--repair")
         assert code == 2
         assert "is locked by" in err
-        assert run("audit", study.folder)[0] == 0
+        assert run("audit", Path(study.folder))[0] == 0

@@ -30,7 +30,7 @@ from sweeper.records import Status
 from sweeper.search.study import Search
 from sweeper.spec import ResourcesSpec, parse
 from sweeper.store import StudyStore
-from tests.test_runner import wait_for_epochs
+from tests.tiny_study import wait_for_epochs
 
 STUDY = """
 name: tiny

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import matplotlib
 import numpy as np
@@ -311,7 +311,7 @@ def test_saving_twice_gives_the_same_files(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         paths = _style.save(drawn("pareto", synthetic.build()), tmp_path / folder / "figures", "pareto")
         assert [path.name for path in paths] == ["pareto.png", "pareto.svg"]
-        assert sorted(path.name for path in paths[0].parent.iterdir()) == ["pareto.png", "pareto.svg"]
+        assert sorted(paths[0].parent.names()) == ["pareto.png", "pareto.svg"]
         contents.append([path.read_bytes() for path in paths])
     assert contents[0] == contents[1]
     assert b"<dc:date>" not in contents[0][1]
@@ -320,8 +320,8 @@ def test_saving_twice_gives_the_same_files(tmp_path: Path) -> None:
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pareto.png").write_text("old")
 
-    def fail(self: Figure, path: Path, **_: Any) -> None:
-        Path(path).write_text("half")
+    def fail(self: Figure, file: BinaryIO, **_: Any) -> None:
+        file.write(b"half")
         raise OSError("disk full")
 
     figure = drawn("pareto", synthetic.build())

@@ -155,7 +155,7 @@ def stored(kept: Path, tmp_path: Path) -> StudyStore:
 def tamper(stored: StudyStore, change: Callable[[Event], Event]) -> None:
     """Write the ledger anew with some events changed."""
     events = [event for event in stored.read() if event.kind is not Kind.DRIVER_STARTED]
-    shutil.rmtree(stored.ledger_folder)
+    stored.ledger_folder.remove_tree()
     with stored.drive() as ledger:
         for event in events:
             ledger.append(change(event))
@@ -180,14 +180,14 @@ def files(folder: Path) -> Mapping[Path, bytes]:
 
 
 def test_a_trial_of_two_attempts_is_identical_to_one_uninterrupted_training(stored: StudyStore, tmp_path: Path) -> None:
-    before = files(stored.folder)
+    before = files(Path(stored.folder))
     seen: list[int] = []
     comparison = once_more(stored, tmp_path, watch=lambda epoch: seen.append(epoch.epoch))
     assert [epoch.attempt for epoch in comparison.epochs] == [1, 1, 2, 2]
     assert seen == [1, 2, 3, 4]
     assert comparison.is_identical
     assert set(comparison.largest_difference.values()) == {0.0}
-    assert files(stored.folder) == before, "nothing of the study is written"
+    assert files(Path(stored.folder)) == before, "nothing of the study is written"
 
 
 @pytest.mark.parametrize("column", ["val_loss", "train_loss", "train_accuracy", "val_accuracy", "learning_rate"])
@@ -347,7 +347,7 @@ def test_the_command_on_changed_data_says_so_and_compares_anyway(
     kept: Path, stored: StudyStore, tmp_path: Path, run: Run
 ) -> None:
     write_data(tmp_path / "less.npz", num_train=64)
-    path = stored.folder / "study.yaml"
+    path = Path(stored.folder) / "study.yaml"
     path.write_text(path.read_text().replace(str(kept / "data.npz"), str(tmp_path / "less.npz")))
     code, out, err = run("retrain", "tiny", "cnn-00000", "--epochs", 1)
     assert code == 1
@@ -365,7 +365,7 @@ def test_the_command_on_an_unknown_trial(trial: str, said: str, stored: StudySto
 
 
 def test_the_command_without_the_data(kept: Path, stored: StudyStore, run: Run) -> None:
-    path = stored.folder / "study.yaml"
+    path = Path(stored.folder) / "study.yaml"
     path.write_text(path.read_text().replace("data.npz", "gone.npz"))
     code, _, err = run("retrain", "tiny", "cnn-00000")
     assert code == 2

@@ -10,96 +10,23 @@ import shutil
 import signal
 import subprocess
 import sys
-import zipfile
-from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from sweeper import runner
+from sweeper import requests, runner
 from sweeper.errors import DatasetError, InputError, ResultsFolderError, StudyLockedError, SweeperError
 from sweeper.records import Event, Kind, Reason, Stage, Status
 from sweeper.search import repetition
 from sweeper.search.study import Search
-from sweeper.spec import StudySpec
 from sweeper.store import StudyStore
-from sweeper.tables import tables
+from tests.tiny_study import check_whole, rows_of, study
 
 pytestmark = pytest.mark.ray
-
-TINY = {
-    "num_blocks": 1, "width": 2, "convolutions_per_block": 1, "dense_units": 4, "batch_size": 32, "attention": "none",
-    "head": "flatten", "kernel_size": 3, "batch_norm": True, "dropout": 0.0, "dense_dropout": 0.1, "optimizer": "adam",
-    "label_smoothing": 0.0,
-}  # fmt: skip
-"""One structure: what is left to search (learning rate and schedule) needs no other program."""
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An .npz of a few digits whose test images are damaged: reading them raises."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = np.round(digits.images * 255 / 16).astype(np.uint8)[..., None]
-    labels = digits.target.astype(np.int64)
-    path = tmp_path_factory.mktemp("data") / "digits.npz"
-    whole = {
-        "x_train": images[:120], "y_train": labels[:120], "x_validation": images[120:180], "y_validation": labels[120:180],
-        "x_test": images[180:240], "y_test": labels[180:240],
-    }  # fmt: skip
-    np.savez(path, **whole)
-    with zipfile.ZipFile(path) as archive:
-        offset = archive.getinfo("x_test.npy").header_offset
-    damaged = bytearray(path.read_bytes())
-    damaged[offset + 500] ^= 255
-    path.write_bytes(bytes(damaged))
-    return path
-
-
-def study(
-    data: Path, name: str = "tiny", trials: int = 4, epochs: int = 3, fixed: dict[str, Any] | None = None, **parts: Any
-) -> StudySpec:
-    """A study of tiny networks; not checked against the search space, so that faults can be provoked."""
-    return StudySpec.model_validate(
-        {
-            "name": name,
-            "dataset": {"name": "arrays", "path": str(data)},
-            "arms": {"cnn": {"architecture": "cnn", "space": "cnn", "fixed": {**TINY, **(fixed or {})}}},
-            "budget": {"trials": trials, "max_epochs": epochs},
-            "search": {"sampler": "random"},
-            "stopping": {"rule": "none"},
-            **parts,
-        }
-    )
-
-
-def rows_of(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    trials, epochs = tables(StudyStore(folder).read())
-    return trials.to_pylist(), epochs.to_pylist()
-
-
-def check_whole(folder: Path, spec: StudySpec) -> None:
-    """Every trial has its epochs from 1 without gap or repeat, in the tables and in the ledger."""
-    trials, epochs = rows_of(folder)
-    assert len(trials) == spec.budget.trials
-    for trial in trials:
-        own = [row["epoch"] for row in epochs if row["trial"] == trial["trial"]]
-        assert own == list(range(1, len(own) + 1))
-        if trial["status"] == Status.COMPLETED:
-            assert len(own) == spec.budget.max_epochs
-    keys = Counter((event.trial, event.attempt, event.epoch) for event in StudyStore(folder).read() if event.kind is Kind.EPOCH)
-    assert max(keys.values()) == 1
-
-
-@pytest.fixture
-def ray_ready(ray_session: None) -> None:
-    """The shared Ray."""
 
 
 @pytest.mark.usefixtures("ray_ready")
@@ -129,10 +56,10 @@ class TestOnOneRay:
         assert sum(row["import_s"] is not None for row in epochs) <= 2, "a worker loads the framework once"
         assert any(row["is_program_reused"] for row in epochs), "one structure is compiled once per worker"
         events = StudyStore(outcome.folder).read()
-        assert len(seen) == sum(event.kind in (Kind.SUGGESTED, Kind.EPOCH, Kind.ATTEMPT_ENDED) for event in events)
+        assert len(seen) == sum(event.kind is not Kind.DRIVER_STARTED for event in events)
         folded = Search(spec).fold(events)
         assert folded.trials == outcome.search.trials
-        kept = {path.name for path in (outcome.folder / "checkpoints").iterdir()}
+        kept = set((outcome.folder / "checkpoints").names())
         assert kept == {trial["trial"] for trial in trials if trial["status"] == Status.COMPLETED}
         assert (outcome.folder / "tables" / "trials.parquet").is_file()
         with pytest.raises(DatasetError):  # the search read everything but this
@@ -143,9 +70,42 @@ class TestOnOneRay:
         assert again.was_finished
         assert pq.read_table(outcome.folder / "tables" / "trials.parquet").num_rows == 5, "what a killed driver left is mended"
         assert len(StudyStore(outcome.folder).read()) == len(events)
-        changed = spec.model_copy(update={"budget": spec.budget.model_copy(update={"max_epochs": 9})})
-        with pytest.raises(InputError, match=r"budget\.max_epochs: 4 -> 9"):
-            runner.launch(changed, tmp_path)
+        with pytest.raises(InputError, match=r"search\.sampler: random -> tpe"):
+            runner.launch(
+                study(data, trials=5, epochs=4, search={"sampler": "tpe"}, stopping=spec.stopping.model_dump()), tmp_path
+            )
+
+    def test_a_finished_study_is_extended_and_its_trials_go_on_from_where_they_were(self, data: Path, tmp_path: Path) -> None:
+        fixed = {"schedule": "constant"}
+        spec = study(data, trials=2, epochs=2, fixed=fixed)
+        runner.launch(spec, tmp_path)
+        outcome = runner.launch(study(data, trials=3, epochs=4, fixed=fixed), tmp_path)
+        whole = runner.launch(study(data, "whole", trials=3, epochs=4, fixed=fixed), tmp_path)
+        assert outcome.search.is_finished
+        rows = [rows_of(run.folder)[1] for run in (outcome, whole)]
+        metrics = [[(row["trial"], row["epoch"], row["val_loss"], row["train_loss"]) for row in table] for table in rows]
+        assert metrics[0] == metrics[1], "bit for bit what it had been, asked for all at once"
+        attempts = [row["attempt"] for row in rows[0] if row["trial"] == "cnn-00001"]
+        assert attempts == [1, 1, 2, 2]
+        assert runner.launch(spec, tmp_path).was_finished, "the file it began with says so too"
+
+    def test_a_running_study_takes_an_extension(self, data: Path, tmp_path: Path) -> None:
+        spec = study(data, trials=2, epochs=3)
+        posted: list[Path] = []
+
+        def watch(search: Search, event: Event | None) -> None:
+            if event and event.kind is Kind.EPOCH and not posted:
+                wanted = study(data, trials=4, epochs=3)
+                posted.append(requests.post(tmp_path / "tiny", wanted, repeats_decayed=False))
+                posted.append(requests.post(tmp_path / "tiny", study(data, trials=1, epochs=3), repeats_decayed=False))
+
+        outcome = runner.launch(spec, tmp_path, watch=watch)
+        assert len(posted) == 2
+        assert not any(path.exists() for path in posted), "what a study cannot become is dropped"
+        assert outcome.search.spec.budget.trials == 4
+        check_whole(outcome.folder, outcome.search.spec)
+        trials, _ = rows_of(outcome.folder)
+        assert [trial["status"] for trial in trials] == [Status.COMPLETED] * 4
 
     def test_trials_are_repeated_with_paired_seeds_and_launching_again_repeats_nothing(self, data: Path, tmp_path: Path) -> None:
         spec = study(data, trials=2, epochs=2)
@@ -308,7 +268,7 @@ def test_the_board_is_drawn_a_few_times_a_second_whatever_happens(data: Path, mo
     monkeypatch.setattr(progress, "console", lambda to_stderr: Console(file=io.StringIO(), force_terminal=True))
     monkeypatch.setattr(progress._Board, "draw", draw)
     spec = study(data)
-    with progress.progress(spec, quiet=False) as watch:
+    with progress.progress(spec.name, quiet=False) as watch:
         search = Search(spec)
         for _ in range(100):
             watch(search, Event(kind=Kind.EPOCH))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import io
 import json
 import math
 import os
@@ -22,14 +23,30 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies
 
-from sweeper import files, lock, parts, records, store, tables
+from sweeper import lock, parts, records, storage, store, tables
 from sweeper.errors import InputError, LedgerError, ResultsFolderError, StudyLockedError
 from sweeper.records import Event, Kind, Reason, Stage, Status
+from sweeper.storage import LocalPlace, Place, place
 from sweeper.store import StudyStore, study_folder
+from tests.buckets import set_modified
+
+
+@pytest.fixture(params=["local", "s3"])
+def results(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A results folder of each kind of storage."""
+    return place(tmp_path) if request.param == "local" else request.getfixturevalue("bucket") / "results"
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> StudyStore:
+def study(results: Place) -> StudyStore:
+    made = StudyStore(results / "study")
+    made.create("name: study\n")
+    return made
+
+
+@pytest.fixture
+def local_study(tmp_path: Path) -> StudyStore:
+    """For what only happens on a file system."""
     made = StudyStore(tmp_path / "study")
     made.create("name: study\n")
     return made
@@ -48,7 +65,20 @@ def without_compactions(study: StudyStore) -> list[Event]:
 
 
 def names(study: StudyStore) -> list[str]:
-    return sorted(path.name for path in (study.folder / "ledger").iterdir())
+    return sorted(study.ledger_folder.names())
+
+
+def table_of(path: Place) -> pa.Table:
+    return pq.read_table(io.BytesIO(path.read_bytes()))
+
+
+def put(path: Place, content: bytes | pa.Table) -> None:
+    """Write a file or a part as nothing of ours would."""
+    if isinstance(content, pa.Table):
+        data = io.BytesIO()
+        pq.write_table(content, data)
+        content = data.getvalue()
+    path.write_whole(content, may_replace=True)
 
 
 def same(left: Event, right: Event) -> bool:
@@ -68,7 +98,7 @@ def failing(code: int) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("name", ["a", "fer2013", "A.b-c_d", "0" * 64])
 def test_study_folder(tmp_path: Path, name: str) -> None:
-    assert study_folder(tmp_path, name) == tmp_path / name
+    assert study_folder(tmp_path, name) == place(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../a", "a/b", "/etc", "-a", ".a", "a\n", "ä", "a b", "0" * 65, "a\0"])
@@ -90,24 +120,25 @@ def test_study_folder_refuses_links_that_lead_out(tmp_path: Path) -> None:
 def test_study_folder_below_a_linked_results_folder(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "results").symlink_to(tmp_path / "real")
-    assert study_folder(tmp_path / "results", "a") == tmp_path / "results" / "a"
+    assert study_folder(tmp_path / "results", "a") == place(tmp_path / "results" / "a")
 
 
-def test_create(tmp_path: Path) -> None:
-    study = StudyStore(tmp_path / "results" / "study")
+def test_create(results: Place) -> None:
+    study = StudyStore(results / "new" / "study")
     assert not study.exists
     study.create("name: süß\n")
     assert study.exists
     assert study.study_yaml() == "name: süß\n"
     assert study.read() == []
-    assert sorted(os.listdir(study.folder)) == ["ledger", "study.yaml"]
+    is_local = isinstance(results, LocalPlace)
+    assert sorted(study.folder.names()) == (["ledger", "study.yaml"] if is_local else ["study.yaml"])
     with pytest.raises(ResultsFolderError, match="holds a study already"):
         study.create("name: other\n")
     assert study.study_yaml() == "name: süß\n"
 
 
-def test_nothing_there(tmp_path: Path) -> None:
-    study = StudyStore(tmp_path / "study")
+def test_nothing_there(results: Place) -> None:
+    study = StudyStore(results / "study")
     for act in (study.read, study.study_yaml, study.drive().__enter__):
         with pytest.raises(ResultsFolderError, match=r"there is no study in .*study"):
             act()
@@ -131,9 +162,9 @@ def test_create_explains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: 
     assert not study.exists
 
 
-def test_drive_explains_a_folder_it_cannot_write(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drive_explains_a_folder_it_cannot_write(local_study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "open", failing(errno.EACCES))
-    with pytest.raises(ResultsFolderError, match="not writable"), study.drive():
+    with pytest.raises(ResultsFolderError, match="not writable"), local_study.drive():
         pass
 
 
@@ -247,9 +278,9 @@ def test_rows_before_an_exception_are_saved(study: StudyStore) -> None:
     assert study.owner is None
 
 
-def test_exception_tells_of_rows_that_were_not_saved(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exception_tells_of_rows_that_were_not_saved(local_study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def work() -> None:
-        with study.drive() as ledger:
+        with local_study.drive() as ledger:
             ledger.append(note("lost"))
             monkeypatch.setattr(os, "fsync", failing(errno.ENOSPC))
             raise ZeroDivisionError
@@ -291,9 +322,9 @@ def crash(*_: Any, **__: Any) -> Any:
 
 @pytest.mark.parametrize("has_links", [True, False])
 def test_crash_before_the_rename_leaves_nothing_visible(
-    study: StudyStore, monkeypatch: pytest.MonkeyPatch, has_links: bool
+    local_study: StudyStore, monkeypatch: pytest.MonkeyPatch, has_links: bool
 ) -> None:
-    dead = store.Ledger.open(study, {}, None)
+    dead = store.Ledger.open(local_study, {}, None)
     dead.append(note("acknowledged"))
     dead.commit()
     dead.append(note("lost"))
@@ -304,49 +335,51 @@ def test_crash_before_the_rename_leaves_nothing_visible(
         with pytest.raises(Crash):
             dead.commit()
     dead.close()
-    assert any(name.endswith(".tmp") for name in names(study))
-    assert notes(study) == ["acknowledged"]
-    with study.drive():
-        assert not any(name.endswith(".tmp") for name in names(study))
-    assert notes(study) == ["acknowledged"]
+    assert any(name.endswith(".tmp") for name in names(local_study))
+    assert notes(local_study) == ["acknowledged"]
+    with local_study.drive():
+        assert not any(name.endswith(".tmp") for name in names(local_study))
+    assert notes(local_study) == ["acknowledged"]
 
 
-def test_full_disk_keeps_the_rows_for_another_try(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    with study.drive() as ledger:
+def test_full_disk_keeps_the_rows_for_another_try(local_study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    with local_study.drive() as ledger:
         ledger.append(note("a"))
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", failing(errno.ENOSPC))
             with pytest.raises(LedgerError, match=r"000001-000000002\.parquet cannot be written: .* full"):
                 ledger.commit()
-        assert len(names(study)) == 1
+        assert len(names(local_study)) == 1
         ledger.append(note("b"))
-    assert notes(study) == ["a", "b"]
+    assert notes(local_study) == ["a", "b"]
 
 
-def test_a_commit_in_doubt_ends_the_ledger(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = store.Ledger.open(study, {}, None)
+def test_a_commit_in_doubt_ends_the_ledger(local_study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = store.Ledger.open(local_study, {}, None)
     ledger.append(note("a"))
     with monkeypatch.context() as patch:
-        patch.setattr(files, "sync_folder", failing(errno.EIO))
+        patch.setattr(storage, "sync_folder", failing(errno.EIO))
         with pytest.raises(LedgerError, match="cannot be written"):
             ledger.commit()
     with pytest.raises(LedgerError, match="unknown"):
         ledger.commit()
     ledger.close()
-    with study.drive():
-        assert notes(study) == ["a"]
+    with local_study.drive():
+        assert notes(local_study) == ["a"]
 
 
-def test_without_hard_links_a_part_is_never_replaced(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "link", failing(errno.EPERM))
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_part_is_never_replaced(study: StudyStore, monkeypatch: pytest.MonkeyPatch, has_links: bool) -> None:
+    if not has_links:
+        monkeypatch.setattr(os, "link", failing(errno.EPERM))
     with study.drive() as ledger:
         ledger.append(note("a"))
-        path = study.folder / "ledger" / "000001-000000002.parquet"
-        path.write_bytes(b"of somebody else")
+        path = study.ledger_folder / "000001-000000002.parquet"
+        put(path, b"of somebody else")
         with pytest.raises(StudyLockedError, match="another driver wrote"):
             ledger.commit()
         assert path.read_bytes() == b"of somebody else"
-        path.unlink()
+        path.remove()
     assert notes(study) == ["a"]
 
 
@@ -357,7 +390,7 @@ def test_other_files_are_ignored(study: StudyStore) -> None:
     with study.drive() as ledger:
         ledger.append(note("a"))
     for name in (".000001-000000003.parquet.0.tmp", "000001-000000003.parquet~", ".nfs0001", "notes.txt"):
-        (study.folder / "ledger" / name).write_text("x")
+        put(study.ledger_folder / name, b"x")
     assert notes(study) == ["a"]
 
 
@@ -368,10 +401,10 @@ def test_damaged_part(study: StudyStore, damage: str) -> None:
     path = study.folder / "ledger" / "000001-000000002.parquet"
     data = bytearray(path.read_bytes())
     if damage == "foreign":
-        pq.write_table(pa.table({"a": [1]}), path)
+        put(path, pa.table({"a": [1]}))
     else:
         data[20] ^= 255
-        path.write_bytes({"empty": b"", "torn": data[:-100], "flipped": data, "text": b"hello " * 100}[damage])
+        put(path, bytes({"empty": b"", "torn": data[:-100], "flipped": data, "text": b"hello " * 100}[damage]))
     with pytest.raises(LedgerError, match=r"000001-000000002\.parquet .*Restore it"):
         study.read()
     if damage != "flipped":  # A driver starts on the keys alone; reading finds the rest.
@@ -386,7 +419,7 @@ def test_a_flipped_bit_in_stored_text_is_found(study: StudyStore) -> None:
     path = study.folder / "ledger" / "000001-000000002.parquet"
     data = bytearray(path.read_bytes())
     data[data.index(b"567 ")] ^= 1
-    path.write_bytes(data)
+    put(path, bytes(data))
     with pytest.raises(LedgerError, match="Restore it"):
         study.read()
 
@@ -404,8 +437,7 @@ def test_older_schema_lacks_columns(study: StudyStore) -> None:
     with study.drive() as ledger:
         ledger.append(note("a").replace(device="cpu", val_loss=math.nan))
     path = study.folder / "ledger" / "000001-000000002.parquet"
-    table = pq.read_table(path).drop_columns(["device", "macs"])
-    pq.write_table(table.replace_schema_metadata({"sweeper_schema": "0"}), path)
+    put(path, table_of(path).drop_columns(["device", "macs"]).replace_schema_metadata({"sweeper_schema": "0"}))
     event = study.read()[1]
     assert event.detail == "a"
     assert event.device is None
@@ -424,10 +456,10 @@ def test_unknown_word(study: StudyStore) -> None:
         study.read()
 
 
-def test_link_to_nowhere(study: StudyStore) -> None:
-    (study.folder / "ledger" / "000001-000000001.parquet").symlink_to("nowhere")
+def test_link_to_nowhere(local_study: StudyStore) -> None:
+    Path(local_study.ledger_folder / "000001-000000001.parquet").symlink_to("nowhere")  # type: ignore[arg-type]
     with pytest.raises(LedgerError, match="link to nowhere"):
-        study.read()
+        local_study.read()
 
 
 def test_a_torn_listing_loses_nothing(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -451,7 +483,7 @@ def test_late_writes_of_a_dead_driver_are_ignored(study: StudyStore, monkeypatch
     with study.drive() as dead:
         dead.append(note("in time"))
         dead.commit()
-        os.unlink(study.folder / "owner.json")
+        (study.folder / "owner.json").remove()
         with study.drive() as alive:
             alive.append(note("alive"))
             alive.commit()
@@ -475,11 +507,11 @@ def test_a_generation_the_fence_does_not_know_is_late(study: StudyStore) -> None
     with study.drive() as ledger:
         ledger.append(note("a"))
     for name in names(study):
-        table = pq.read_table(study.folder / "ledger" / name)
+        table = table_of(study.ledger_folder / name)
         late = table.set_column(table.schema.get_field_index("generation"), "generation", pa.array([1] * len(table)))
         new = table.set_column(table.schema.get_field_index("generation"), "generation", pa.array([2] * len(table)))
-        pq.write_table(late, study.folder / "ledger" / name)
-        pq.write_table(new, study.folder / "ledger" / name.replace("000001-", "000002-"))
+        put(study.ledger_folder / name, late)
+        put(study.ledger_folder / name.replace("000001-", "000002-"), new)
     assert notes(study) == ["a"]
     assert [event.generation for event in study.read()] == [2, 2]
 
@@ -492,12 +524,13 @@ def test_the_next_generation_counts_rows_and_names(study: StudyStore) -> None:
     folder = study.folder / "ledger"
     merged = parts.merge(parts.read_all(study.ledger_folder).values())
     for name in names(study):
-        (folder / name).unlink()
-    pq.write_table(merged, folder / "000001-000000009.parquet")
+        (folder / name).remove()
+    put(folder / "000001-000000009.parquet", merged)
     with study.drive() as ledger:
         assert ledger.generation == 4
     for name in names(study):
-        (folder / name).rename(folder / name.replace("000004-", "000007-"))
+        put(folder / name.replace("000004-", "000007-"), (folder / name).read_bytes())
+        (folder / name).remove()
     with study.drive() as ledger:
         assert ledger.generation == 8
 
@@ -527,9 +560,9 @@ def test_two_drivers_are_refused(study: StudyStore) -> None:
 
 HOLD = """
 import sys, time
-from pathlib import Path
 from sweeper.lock import Lock
-Lock.acquire(Path(sys.argv[1]))
+from sweeper.storage import place
+Lock.acquire(place(sys.argv[1]))
 print("held", flush=True)
 time.sleep(600)
 """
@@ -564,8 +597,8 @@ def test_a_live_process_keeps_its_study_and_a_dead_one_does_not(study: StudyStor
 def write_owner(study: StudyStore, age: float, **changes: Any) -> None:
     content = {"host": "h", "pid": os.getpid(), "started": "2020", "token": "t", "machine": "elsewhere", **changes}
     path = study.folder / "owner.json"
-    path.write_text(json.dumps(content))
-    os.utime(path, (time.time() - age,) * 2)
+    put(path, json.dumps(content).encode())
+    set_modified(path, time.time() - age)
 
 
 def test_a_foreign_machine_counts_by_its_heartbeat(study: StudyStore) -> None:
@@ -581,23 +614,23 @@ def test_a_foreign_machine_counts_by_its_heartbeat(study: StudyStore) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"host": 1}', '{"pid": "x"}'])
 def test_torn_owner_file(study: StudyStore, text: str) -> None:
     path = study.folder / "owner.json"
-    path.write_text(text)
+    put(path, text.encode())
     with pytest.raises(StudyLockedError, match="just written its lock"), study.drive():
         pass
-    os.utime(path, (0, 0))
+    set_modified(path, 0)
     with study.drive():
         pass
 
 
-def test_only_one_of_many_takes_over(study: StudyStore) -> None:
-    write_owner(study, lock.STALE_S + 10)
+def test_only_one_of_many_takes_over(local_study: StudyStore) -> None:
+    write_owner(local_study, lock.STALE_S + 10)
     barrier = threading.Barrier(8)
     outcomes: list[lock.Lock | StudyLockedError] = []
 
     def take() -> None:
         barrier.wait()
         try:
-            outcomes.append(lock.Lock.acquire(study.folder))
+            outcomes.append(lock.Lock.acquire(local_study.folder))
         except StudyLockedError as error:
             outcomes.append(error)
 
@@ -615,7 +648,7 @@ def test_only_one_of_many_takes_over(study: StudyStore) -> None:
 
 def test_vanished_lock_refuses_the_commit(study: StudyStore) -> None:
     ledger = store.Ledger.open(study, {}, None)
-    (study.folder / "owner.json").unlink()
+    (study.folder / "owner.json").remove()
     ledger.append(note("a"))
     with pytest.raises(StudyLockedError, match="is gone"):
         ledger.commit()
@@ -631,13 +664,13 @@ def test_a_lock_taken_over_refuses_the_commit_and_is_not_released(study: StudySt
         ledger.commit()
     ledger.close()
     assert notes(study) == []
-    assert json.loads((study.folder / "owner.json").read_text())["token"] == "t"
+    assert json.loads((study.folder / "owner.json").read_bytes())["token"] == "t"
 
 
 def test_a_lock_lost_while_a_part_was_written_is_not_acknowledged(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     write = parts.write
 
-    def slow(path: Path, table: pa.Table) -> None:
+    def slow(path: Place, table: pa.Table) -> None:
         write_owner(study, 0)
         write(path, table)
 
@@ -653,25 +686,25 @@ def test_heartbeat(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
     path = study.folder / "owner.json"
     with study.drive() as ledger:
-        os.utime(path, (0, 0))
-        while path.stat().st_mtime == 0:
+        set_modified(path, 0)
+        while path.modified() == 0:
             time.sleep(0.01)
         assert ledger._lock._heart.is_alive()
     assert not ledger._lock._heart.is_alive()
 
 
-def test_without_flock(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_flock(local_study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
     monkeypatch.setattr(fcntl, "flock", failing(errno.ENOLCK))
-    write_owner(study, lock.STALE_S + 10)
-    with study.drive(), pytest.raises(StudyLockedError), study.drive():
+    write_owner(local_study, lock.STALE_S + 10)
+    with local_study.drive(), pytest.raises(StudyLockedError), local_study.drive():
         pass
 
 
-def test_a_guard_held_too_long(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guard_held_too_long(local_study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "GUARD_S", 0.0)
-    with lock._guard(study.folder), pytest.raises(StudyLockedError, match="Try again later"), study.drive():
+    with lock._guard(local_study.folder), pytest.raises(StudyLockedError, match="Try again later"), local_study.drive():
         pass
 
 
@@ -705,15 +738,28 @@ def test_compaction_keeps_every_row_and_counts_on(study: StudyStore) -> None:
 
 
 @pytest.mark.parametrize("step", range(8))
-def test_compaction_interrupted_anywhere(study: StudyStore, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+def test_compaction_interrupted_anywhere(local_study: StudyStore, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Steps: fsync, link, removal of the temporary name, fsync of the folder, removal of each of four parts."""
-    left = step
-    calls = []
+    patched = [(os, "fsync"), (os, "link"), (Path, "unlink")]
+    check_interrupted_compaction(local_study, monkeypatch, patched, step, is_merged=step >= 2)
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_compaction_interrupted_between_files(study: StudyStore, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Steps: writing the merged part, removal of each of four parts."""
+    kind = type(study.folder)
+    check_interrupted_compaction(study, monkeypatch, [(kind, "write_whole"), (kind, "remove")], step, is_merged=step >= 1)
+
+
+def check_interrupted_compaction(
+    study: StudyStore, monkeypatch: pytest.MonkeyPatch, patched: list[tuple[Any, str]], step: int, *, is_merged: bool
+) -> None:
+    calls: list[Any] = []
 
     def may_crash(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **keywords: Any) -> Any:
             calls.append(function)
-            if len(calls) > left:
+            if len(calls) > step:
                 raise Crash
             return function(*arguments, **keywords)
 
@@ -725,7 +771,7 @@ def test_compaction_interrupted_anywhere(study: StudyStore, monkeypatch: pytest.
             ledger.commit()
         before = study.read()
         with monkeypatch.context() as patch:
-            for owner, name in ((os, "fsync"), (os, "link"), (Path, "unlink")):
+            for owner, name in patched:
                 patch.setattr(owner, name, may_crash(getattr(owner, name)))
             with pytest.raises(Crash):
                 ledger.compact()
@@ -737,7 +783,7 @@ def test_compaction_interrupted_anywhere(study: StudyStore, monkeypatch: pytest.
         assert without_compactions(study) == after
         assert len(names(study)) == 1
     sequences = [{event.sequence for event in study.read() if event.generation == generation} for generation in (1, 2)]
-    assert sequences == [set(range(1, 5 if step < 2 else 6)), {1, 2}]
+    assert sequences == [set(range(1, 6 if is_merged else 5)), {1, 2}]
 
 
 def test_a_reader_beside_a_driver_that_writes_and_compacts(study: StudyStore) -> None:
@@ -752,10 +798,11 @@ def test_a_reader_beside_a_driver_that_writes_and_compacts(study: StudyStore) ->
         except BaseException as error:
             errors.append(error)
 
+    count = 120 if isinstance(study.folder, LocalPlace) else 30
     thread = threading.Thread(target=watch)
     with study.drive() as ledger:
         thread.start()
-        for number in range(120):
+        for number in range(count):
             ledger.append(note(number))
             ledger.commit()
             if number % 10 == 9:
@@ -766,7 +813,7 @@ def test_a_reader_beside_a_driver_that_writes_and_compacts(study: StudyStore) ->
     assert seen
     assert all(some == [str(number) for number in range(len(some))] for some in seen)
     assert [len(some) for some in seen] == sorted(len(some) for some in seen)
-    assert len(notes(study)) == 120
+    assert len(notes(study)) == count
 
 
 # Tables
@@ -876,7 +923,8 @@ def test_best_passes_over_nan_wherever_it_stands() -> None:
     assert (trial["best_val_accuracy"], trial["best_val_accuracy_epoch"]) == (None, None)
 
 
-def test_write_tables(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_tables(local_study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = local_study
     with study.drive() as ledger:
         ledger.append(suggested("a"))
         ledger.append(epoch("a", 1, val_loss=math.nan))
@@ -893,7 +941,7 @@ def test_write_tables(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(ResultsFolderError, match="full"):
         tables.write_tables(study.folder, [])
     assert [path.read_bytes() for path in paths] == before
-    assert sorted(os.listdir(study.folder / "tables")) == ["epochs.parquet", "trials.parquet"]
+    assert sorted((study.folder / "tables").names()) == ["epochs.parquet", "trials.parquet"]
 
 
 @pytest.mark.parametrize("to", tables.FORMATS)
@@ -907,7 +955,7 @@ def test_export(tmp_path: Path, to: str) -> None:
     if to == "parquet":
         assert math.isnan(row["val_loss"])
     else:
-        header, line = epochs.read_text().splitlines()
+        header, line = epochs.read_bytes().decode().splitlines()
         fields = dict(zip(header.replace('"', "").split(","), line.split(","), strict=True))
         assert (fields["val_loss"], fields["val_accuracy"], fields["trial"]) == ("nan", "", '"a"')
 

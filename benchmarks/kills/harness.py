@@ -287,7 +287,7 @@ class Siege:
 
     def _refused(self, plan: Plan, where: str, text: str) -> None:
         """A message for the user: it names the disk, or is about a file the fault has torn."""
-        owner = self._store.folder / "owner.json"
+        owner = Path(self._store.folder) / "owner.json"
         if "has just written its lock" in text and owner.exists():
             os.utime(owner, (time.time() - STALE,) * 2)
             self._figures.waits += 1
@@ -295,7 +295,7 @@ class Siege:
             self._figures.kills += 1
             if str(self._folder) not in text or not any(word in text for word in ("disk", "full", "mount")):
                 self._figures.fault("unexplained", f"{where}: {text}")
-        elif self._is_torn and (torn := [path for path in self._store.folder.rglob("*") if path.is_file() and str(path) in text]):
+        elif self._is_torn and (torn := [path for path in Path(self._store.folder).rglob("*") if path.is_file() and str(path) in text]):
             self._figures.fault("by_hand", f"{where}: {text}")
             torn[0].unlink()
         else:
@@ -364,7 +364,7 @@ class Siege:
 
     def _leftovers(self) -> list[str]:
         search = Search(self._setup.spec).fold(self.events)
-        files = [path.relative_to(self._store.folder).as_posix() for path in self._store.folder.rglob("*") if path.is_file()]
+        files = [path.relative_to(Path(self._store.folder)).as_posix() for path in Path(self._store.folder).rglob("*") if path.is_file()]
         kept = collections.Counter(name.split("/")[1] for name in files if name.startswith("checkpoints/"))
         useless = [
             f"{count} checkpoints of {trial}"

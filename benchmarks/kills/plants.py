@@ -6,13 +6,12 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from stub import replace
 
 import sweeper.tune
-from sweeper import files, parts, store
+from sweeper import parts, storage, store
 from sweeper.search.study import Search
 from sweeper.training import checkpoint
 
@@ -104,20 +103,20 @@ def compaction_gives_rows_new_keys() -> None:
 def parts_grow_in_place() -> None:
     """A file has its name before it has its content."""
 
-    def write(path: Path, data: Any, *, may_replace: bool = False) -> None:
-        with open(path, "wb" if may_replace else "xb") as file:
+    def write(place: storage.LocalPlace, data: Any, *, may_replace: bool = False) -> None:
+        with open(place, "wb" if may_replace else "xb") as file:
             file.write(data)
             os.fsync(file.fileno())
-        files.sync_folder(path.parent)
+        storage.sync_folder(place.path.parent)
 
-    replace(parts, write_whole=write)
+    replace(storage.LocalPlace, write_whole=write)
 
 
 def a_full_disk_is_passed_over() -> None:
     """What the disk does not take is forgotten."""
     write = parts.write
 
-    def brave(path: Path, table: Any) -> None:
+    def brave(path: storage.Place, table: Any) -> None:
         with contextlib.suppress(OSError):
             write(path, table)
 

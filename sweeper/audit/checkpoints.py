@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 
 from sweeper.audit.findings import Finding, Found
 from sweeper.audit.trials import History
 from sweeper.records import Status
+from sweeper.storage import Place
 from sweeper.training.checkpoint import Listed
 
 REMOVED = "--repair removes it"
@@ -17,7 +17,7 @@ def check(
     listing: Sequence[Listed],
     trials: Mapping[str, History],
     statuses: Mapping[str, Status],
-    problem: Callable[[Path], str | None],
+    problem: Callable[[Place], str | None],
 ) -> Iterable[Finding]:
     """What is wrong with the checkpoints of a study.
 

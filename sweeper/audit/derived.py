@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.audit.findings import Finding, Found
 from sweeper.audit.ledger import differs
+from sweeper.storage import Place
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,12 +16,12 @@ KEYS = {"trials": ("trial",), "epochs": ("trial", "epoch")}
 """The tables and what a row of each is about."""
 
 
-def path_of(folder: Path, name: str) -> Path:
+def path_of(folder: Place, name: str) -> Place:
     """Where a table lies; `folder` is the study's."""
     return folder / "tables" / f"{name}.parquet"
 
 
-def read(folder: Path) -> dict[str, pa.Table | str]:
+def read(folder: Place) -> dict[str, pa.Table | str]:
     """The tables that are there, by name, or why one cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -37,7 +37,7 @@ def read(folder: Path) -> dict[str, pa.Table | str]:
     return found
 
 
-def check(found: Mapping[str, pa.Table | str], expected: Mapping[str, pa.Table], folder: Path) -> Iterable[Finding]:
+def check(found: Mapping[str, pa.Table | str], expected: Mapping[str, pa.Table], folder: Place) -> Iterable[Finding]:
     """What differs between the tables and the ledger.
 
     Args:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
+
+from sweeper.storage import Place
 
 
 class Found(StrEnum):
@@ -66,7 +67,7 @@ class Finding:
     what: str
     repair: str = ""
     count: int = 1
-    files: tuple[Path, ...] = ()
+    files: tuple[Place, ...] = ()
     commits: tuple[int, int, int] | None = None
 
 

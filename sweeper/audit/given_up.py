@@ -8,29 +8,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
-from sweeper.errors import ResultsFolderError
-from sweeper.files import explain, write_whole
+from sweeper.errors import ResultsFolderError, StorageError
+from sweeper.storage import Place, explain
 
 Commits = Mapping[int, frozenset[int]]
 """Sequences by generation."""
 
 
-def read(folder: Path) -> Commits:
+def read(folder: Place) -> Commits:
     """The commits taken note of; none where there is no such note, or none that can be read.
 
     Args:
         folder: The study's.
     """
     try:
-        noted = json.loads(_path(folder).read_text(encoding="utf-8"))
+        noted = json.loads(_path(folder).read_bytes())
         return {int(generation): frozenset(map(int, sequences)) for generation, sequences in noted.items()}
+    except StorageError:
+        raise
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def add(folder: Path, commits: Iterable[tuple[int, int, int]]) -> None:
+def add(folder: Place, commits: Iterable[tuple[int, int, int]]) -> None:
     """Take note of lost commits, beside those noted before.
 
     Args:
@@ -45,11 +46,11 @@ def add(folder: Path, commits: Iterable[tuple[int, int, int]]) -> None:
         noted.setdefault(generation, set()).update(range(first, last + 1))
     text = json.dumps({str(generation): sorted(noted[generation]) for generation in sorted(noted)})
     try:
-        _path(folder).parent.mkdir(exist_ok=True)
-        write_whole(_path(folder), text.encode(), may_replace=True)
+        _path(folder).parent.make_folder()
+        _path(folder).write_whole(text.encode(), may_replace=True)
     except OSError as error:
         raise ResultsFolderError(explain(error, _path(folder))) from error
 
 
-def _path(folder: Path) -> Path:
+def _path(folder: Place) -> Place:
     return folder / "damaged" / "lost.json"

@@ -7,7 +7,6 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from sweeper.audit.findings import Finding, Found
 from sweeper.audit.given_up import Commits
 from sweeper.errors import LedgerError
 from sweeper.records import Event, Kind, Reason, Stage, Status
+from sweeper.storage import Place
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +49,7 @@ class _Start:
 
 
 def check(
-    tables: Mapping[str, pa.Table], folder: Path, unreadable: Iterable[str] = (), given_up: Commits = MappingProxyType({})
+    tables: Mapping[str, pa.Table], folder: Place, unreadable: Iterable[str] = (), given_up: Commits = MappingProxyType({})
 ) -> Ledger:
     """The events of a ledger and what is wrong with their keys.
 
@@ -203,7 +203,7 @@ def differs(one: pa.Table, other: pa.Table) -> pa.ChunkedArray:
     return is_different
 
 
-def _known(rows: pa.Table, folder: Path) -> tuple[pa.Table, list[Finding]]:
+def _known(rows: pa.Table, folder: Place) -> tuple[pa.Table, list[Finding]]:
     """The rows without words this version does not know."""
     import pyarrow as pa
     import pyarrow.compute as pc

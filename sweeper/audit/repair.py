@@ -34,7 +34,7 @@ def repair(study: StudyStore) -> tuple[list[str], Audit]:
         done += [f"moved {path} to {study.folder / 'damaged'}" for path in moved]
         removed = [path for finding in findings if finding.kind in REMOVED for path in finding.files]
         for path in removed:
-            path.unlink(missing_ok=True)
+            path.remove()
         done += [f"removed {path}" for path in removed]
         lost = [one for one in examine(gather(study, is_held=True)).findings if one.commits is not None]
         if lost:

@@ -103,6 +103,7 @@ def examine(material: Material) -> Audit:
     findings += checkpoints.check(material.listing, histories, statuses, checkpoint.problem)
     begun = [history for history in histories.values() if history.suggested]
     counts = Counter(statuses[history.trial] for history in begun)
+    sizes = study.ledger_folder.tree()
     return Audit(
         findings=tuple(sorted(findings, key=lambda finding: list(Found).index(finding.kind))),
         is_driven=material.is_driven,
@@ -114,7 +115,7 @@ def examine(material: Material) -> Audit:
         late=read.late,
         parts=len(material.parts) + len(material.unreadable),
         checkpoints=sum(file.attempt is not None for file in material.listing),
-        ledger_bytes=sum(parts.size(study.ledger_folder / name) for name in material.parts),
+        ledger_bytes=sum(sizes.get(name, 0) for name in material.parts),
         checkpoint_bytes=sum(file.size for file in material.listing),
     )
 

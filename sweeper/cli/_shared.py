@@ -9,7 +9,6 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,17 +21,31 @@ if TYPE_CHECKING:
     from sweeper.analysis.results import Results
     from sweeper.catalog import Parameter
     from sweeper.spec import StudySpec
+    from sweeper.storage import Place
     from sweeper.store import StudyStore
 
 UNBROKEN = 5000
 """Width of what is not a terminal: no line is broken there."""
 
+
+class _Folder(click.Path):
+    """A folder that need not exist, or ``s3://BUCKET/PREFIX``, as a `Place`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from sweeper.storage import LocalPlace, place
+
+        named = place(value)
+        if isinstance(named, LocalPlace):
+            super().convert(str(named), param, ctx)
+        return named
+
+
 results_option = click.option(
     "--results",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("results"),
+    type=_Folder(file_okay=False),
+    default="results",
     show_default=True,
-    help="Folder of all studies.",
+    help="Folder of all studies, or s3://BUCKET/PREFIX.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print facts as JSON.")
 study_argument = click.argument("study")
@@ -40,10 +53,10 @@ study_argument = click.argument("study")
 
 def out_option(meaning: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """``--out DIR`` with what is written there and where it goes otherwise."""
-    return click.option("--out", type=click.Path(file_okay=False, path_type=Path), help=meaning)
+    return click.option("--out", type=_Folder(file_okay=False), help=meaning)
 
 
-def find_study(results: Path, study: str) -> StudyStore:
+def find_study(results: Place, study: str) -> StudyStore:
     """The stored study: a folder that holds one, or a name under the results folder.
 
     Raises:
@@ -52,18 +65,18 @@ def find_study(results: Path, study: str) -> StudyStore:
     """
     from sweeper.store import StudyStore, study_folder
 
-    direct = StudyStore(Path(study))
+    direct = StudyStore(study)
     if study and direct.exists:
         return direct
-    existing = sorted(path.parent.name for path in results.glob("*/study.yaml"))
+    is_name = os.sep not in study and study not in (".", "..")
+    if is_name and (stored := StudyStore(study_folder(results, study))).exists:
+        return stored
+    existing = sorted(name for name in results.names() if (results / name / "study.yaml").is_file())
     listed = f"Studies in {results}: {', '.join(existing)}." if existing else f"There is no study in {results} yet."
     if study.endswith((".yaml", ".yml")):
         raise InputError(f"{study} is a study file. Give the name of a study that was launched, or its folder. {listed}")
-    if os.sep in study or study in (".", ".."):
+    if not is_name:
         raise InputError(f"{study} is not the folder of a study: it holds no study.yaml. {listed}")
-    stored = StudyStore(study_folder(results, study))
-    if stored.exists:
-        return stored
     if not existing:
         raise InputError(f"unknown study '{study}'. {listed} Start one with: sweeper launch STUDY.yaml")
     raise UnknownNameError("study", study, existing, where=results)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from sweeper.analysis.results import Results
     from sweeper.search.repetition import Repetition
     from sweeper.spec import ResourcesSpec
+    from sweeper.storage import Place
     from sweeper.store import StudyStore
 
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 @out_option(FIGURES)
 @json_option
 def ablate(
-    study: str, trials: tuple[str, ...], num_seeds: int, results: Path, out: Path | None, as_json: bool, **options: Any
+    study: str, trials: tuple[str, ...], num_seeds: int, results: Place, out: Place | None, as_json: bool, **options: Any
 ) -> None:
     """Train trials of STUDY again with the seeds 1 to N, the same for every arm, and say what a result owes to its seed.
 
@@ -127,14 +127,14 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _print_closing(stored: StudyStore, facts: dict[str, Any], figures: Path, as_json: bool) -> None:
+def _print_closing(stored: StudyStore, facts: dict[str, Any], figures: Place, as_json: bool) -> None:
     from sweeper.analysis.seeds import paired_differences, seeds_table
     from sweeper.cli._shared import table
     from sweeper.plots.seed_strip import seed_strip
 
     data = results_of(stored)
     seeds, pairs = seeds_table(data), paired_differences(data)
-    files: list[Path] = []
+    files: list[Place] = []
     if seeds["n"].any():
         files = save_figure(seed_strip(data), figures, "seed_strip")
     else:

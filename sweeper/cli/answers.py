@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,8 @@ from sweeper.cli._shared import find_study, json_option, out_option, print_json,
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from sweeper.storage import Place, Where
 
 FIGURES = "Where to write; default: figures/ in the study's folder."
 
@@ -24,7 +25,7 @@ FIGURES = "Where to write; default: figures/ in the study's folder."
 @click.option("-y", "y", default="val_accuracy", show_default=True, help="What a choice is worth: a column of the trials.")
 @out_option(FIGURES)
 @json_option
-def pareto(study: str, results: Path, x: str, y: str, out: Path | None, as_json: bool) -> None:
+def pareto(study: str, results: Place, x: str, y: str, out: Place | None, as_json: bool) -> None:
     """The trials of STUDY that no other trial beats in both X and Y: a figure (PNG and SVG) and a table."""
     from sweeper.cli._shared import table
     from sweeper.plots import pareto as plot
@@ -59,7 +60,7 @@ def pareto(study: str, results: Path, x: str, y: str, out: Path | None, as_json:
 @results_option
 @out_option(FIGURES)
 @json_option
-def plot(study: str, names: tuple[str, ...], results: Path, out: Path | None, as_json: bool) -> None:
+def plot(study: str, names: tuple[str, ...], results: Place, out: Place | None, as_json: bool) -> None:
     """Draw STUDY: those named, or all for which it has data; see `sweeper list plot`."""
     from sweeper import catalog
     from sweeper.errors import NoDataError
@@ -100,12 +101,14 @@ def _in_short(configuration: str) -> str:
     return " ".join(f"{name}={f'{value:.4g}' if isinstance(value, float) else shown(value)}" for name, value in knobs.items())
 
 
-def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+def save_figure(figure: Figure, folder: Where, name: str) -> list[Place]:
     """Write a figure as PNG and SVG; a folder that cannot be written is the user's to change."""
-    from sweeper.errors import ResultsFolderError
+    from sweeper.errors import ResultsFolderError, StorageError
     from sweeper.plots._style import save
 
     try:
         return save(figure, folder, name)
+    except StorageError:
+        raise
     except OSError as error:
         raise ResultsFolderError(f"{folder} cannot be written ({error.strerror}). Give another folder with --out.") from None

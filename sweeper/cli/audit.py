@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,7 @@ from sweeper.cli._shared import counted, find_study, json_option, print_json, re
 
 if TYPE_CHECKING:
     from sweeper.audit.findings import Audit, Finding
+    from sweeper.storage import Place
 
 MOST_LINES = 50
 """Findings of one kind that are printed."""
@@ -22,7 +22,7 @@ MOST_LINES = 50
 @results_option
 @click.option("--repair", is_flag=True, help="Move unreadable parts away, remove useless checkpoints, write the tables anew.")
 @json_option
-def audit(study: str, results: Path, repair: bool, as_json: bool) -> None:
+def audit(study: str, results: Place, repair: bool, as_json: bool) -> None:
     """Prove that STUDY lost nothing and repeated nothing, or say what is wrong; also while it runs.
 
     Nothing is changed without --repair, which no driver may be at work for; no row is ever deleted. Exit code 1 when anything is
@@ -73,7 +73,7 @@ def _counts(found: Audit) -> dict[str, int]:
     return {"suggested": found.suggested, "finished": finished, **found.by_status, "retried": found.retried}
 
 
-def _print(folder: Path, found: Audit) -> None:
+def _print(folder: Place, found: Audit) -> None:
     counts = _counts(found)
     table(f"{folder}: trials", list(counts), [list(counts.values())])
     stored = {

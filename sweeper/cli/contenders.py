@@ -14,6 +14,8 @@ from sweeper.cli._shared import json_option
 if TYPE_CHECKING:
     import keras
 
+    from sweeper.storage import Place
+
 
 @click.command("list", short_help="What can be swept: architectures, datasets, clusters, plots.")
 @click.argument("kind", required=False)
@@ -118,7 +120,7 @@ def describe(
 
 def _draw(
     model: keras.Model, architecture: str, arguments: Mapping[str, object], input_shape: tuple[int, int, int], file: Path
-) -> Path:
+) -> Place:
     """The file with the diagram of a model.
 
     Raises:

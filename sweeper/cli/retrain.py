@@ -9,7 +9,6 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from sweeper.datasets import Dataset
     from sweeper.retrain import Comparison, Epoch, Recorded
     from sweeper.spec import StudySpec
+    from sweeper.storage import Place
     from sweeper.training.trial import Worker
 
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--epochs", "most_epochs", type=click.IntRange(min=1), help="Train at most so many; default: all recorded.")
 @results_option
 @json_option
-def retrain(study: str, trial: str, most_epochs: int | None, results: Path, as_json: bool) -> None:
+def retrain(study: str, trial: str, most_epochs: int | None, results: Place, as_json: bool) -> None:
     """Train TRIAL of STUDY again, from its row alone, in this process, and compare every epoch with what was recorded.
 
     Exit code 0 when every epoch is identical bit for bit, 1 when one differs or the trial fails. Nothing in the study's folder is
@@ -74,6 +74,7 @@ def _worker(spec: StudySpec, record: Recorded) -> Iterator[tuple[Worker, dict[st
     from sweeper import runner
     from sweeper.cli._shared import check_backend, quiet
     from sweeper.errors import SweeperError
+    from sweeper.storage import place
     from sweeper.training.devices import environment
 
     check_backend(spec.training.backend)
@@ -88,13 +89,13 @@ def _worker(spec: StudySpec, record: Recorded) -> Iterator[tuple[Worker, dict[st
         _warn_of_other_data(record, constants)
         try:
             with quiet():
-                worker = _made(spec, dataset, Path(folder) / "checkpoints")
+                worker = _made(spec, dataset, place(folder) / "checkpoints")
         except Exception as error:
             raise SweeperError(f"the framework cannot be set up here as the study asks: {error}") from error
         yield worker, constants
 
 
-def _made(spec: StudySpec, dataset: Dataset, checkpoints: Path) -> Worker:
+def _made(spec: StudySpec, dataset: Dataset, checkpoints: Place) -> Worker:
     from sweeper.training.trial import Worker
 
     return Worker(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ from sweeper.cli._shared import json_option, out_option
 from sweeper.cli.contenders import input_shape_option, num_classes_option
 
 if TYPE_CHECKING:
+    from sweeper.storage import Place
     from sweeper.training.inference import Inference
 
 
@@ -28,7 +28,7 @@ def benchmark(
     input_shape: tuple[int, int, int],
     num_classes: int,
     runs: int,
-    out: Path | None,
+    out: Place | None,
     as_json: bool,
 ) -> None:
     """Time the forward pass of each ARCHITECTURE at its defaults, or at a published size: NAME:VARIANT, for example resnet:50."""

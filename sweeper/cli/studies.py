@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sweeper.search.repetition import Repetition
     from sweeper.search.study import Search
     from sweeper.spec import StudySpec
+    from sweeper.storage import Place
     from sweeper.store import StudyStore
 
 cluster_options = (
@@ -187,7 +188,7 @@ repeat_decayed_option = click.option(
 @results_option
 @with_cluster_options
 @json_option
-def launch(study_file: Path, results: Path, as_json: bool, **options: Any) -> None:
+def launch(study_file: Path, results: Place, as_json: bool, **options: Any) -> None:
     """Run the study in STUDY_FILE; a study that exists goes on where it was left.
 
     A file that asks for more trials, more epochs or more arms than the study has extends it; nothing else may have changed.
@@ -205,7 +206,7 @@ def launch(study_file: Path, results: Path, as_json: bool, **options: Any) -> No
 @results_option
 @with_cluster_options
 @json_option
-def resume(study: str, results: Path, as_json: bool, trials: int | None, max_epochs: int | None, **options: Any) -> None:
+def resume(study: str, results: Place, as_json: bool, trials: int | None, max_epochs: int | None, **options: Any) -> None:
     """Go on with STUDY, a name under the results folder or a folder; the same as launching its file again.
 
     With more epochs, trials whose learning rate is constant go on from their checkpoints, unless a rung would stop them where
@@ -220,7 +221,7 @@ def resume(study: str, results: Path, as_json: bool, trials: int | None, max_epo
     run(wanted, folder_of_studies(stored), as_json, **options)
 
 
-def folder_of_studies(stored: StudyStore) -> Path:
+def folder_of_studies(stored: StudyStore) -> Place:
     """The folder a stored study is launched in again.
 
     Raises:
@@ -237,7 +238,7 @@ def folder_of_studies(stored: StudyStore) -> Path:
 
 def run(
     study: StudySpec,
-    results: Path,
+    results: Place,
     as_json: bool,
     *,
     cluster: str,
@@ -308,7 +309,7 @@ def run(
         sys.exit(130)
 
 
-def _opening(study: StudySpec, results: Path, repeat_decayed: bool) -> str:
+def _opening(study: StudySpec, results: Place, repeat_decayed: bool) -> str:
     """What is about to be added to a stored study; nothing where nothing is."""
     from sweeper.search import extension
     from sweeper.search.study import Search
@@ -323,11 +324,11 @@ def _opening(study: StudySpec, results: Path, repeat_decayed: bool) -> str:
     return "" if added is None else extension.words(search.spec, added)
 
 
-def _hand_over(study: StudySpec, results: Path, repeat_decayed: bool) -> bool:
+def _hand_over(study: StudySpec, results: Place, repeat_decayed: bool) -> bool:
     """Whether the driver that is at work on the study, if there is one, took over its extension."""
     from sweeper import requests
     from sweeper.errors import ResultsFolderError
-    from sweeper.files import explain
+    from sweeper.storage import explain
     from sweeper.store import StudyStore, study_folder
 
     stored = StudyStore(study_folder(results, study.name))
@@ -368,7 +369,7 @@ def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool
 @results_option
 @click.option("--watch", is_flag=True, help="Look again every two seconds until the study ends.")
 @json_option
-def status(study: str, results: Path, watch: bool, as_json: bool) -> None:
+def status(study: str, results: Place, watch: bool, as_json: bool) -> None:
     """Where STUDY stands: trials by status, arms, epochs so far, the best trial; also while it runs."""
     stored = find_study(results, study)
     while True:
@@ -470,7 +471,7 @@ def _print_further(facts: dict[str, Any]) -> None:
 @click.option("--to", "file_format", default="csv", show_default=True, help="csv or parquet.")
 @out_option("Where to write; default: export/ in the study's folder.")
 @json_option
-def export(study: str, results: Path, file_format: str, out: Path | None, as_json: bool) -> None:
+def export(study: str, results: Place, file_format: str, out: Place | None, as_json: bool) -> None:
     """Write the trials and the epochs of STUDY as two files."""
     from sweeper import tables
 

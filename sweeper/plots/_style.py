@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
+import io
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -15,6 +14,8 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+
+from sweeper.storage import Place, Where, place
 
 DPI = 150
 METADATA: Mapping[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
@@ -142,21 +143,21 @@ def _balanced(text: str, width: int) -> str:
     return textwrap.fill(text, width)
 
 
-def save(picture: Figure, folder: Path | str, name: str) -> list[Path]:
+def save(picture: Figure, folder: Where, name: str) -> list[Place]:
     """Write a figure as PNG and as SVG; equal figures give equal files, and a reader never sees half a file.
 
     Args:
         picture: The figure.
-        folder: Where to; it is made when missing.
+        folder: Where to, a path or ``s3://BUCKET/PREFIX``; it is made when missing.
         name: Name of the files, without an ending.
 
     Returns:
         The two paths.
     """
-    return [save_as(picture, Path(folder) / f"{name}.{ending}") for ending in METADATA]
+    return [save_as(picture, place(folder) / f"{name}.{ending}") for ending in METADATA]
 
 
-def save_as(picture: Figure, path: Path) -> Path:
+def save_as(picture: Figure, path: Where) -> Place:
     """Write a figure into one file, as `save` does.
 
     Args:
@@ -166,13 +167,11 @@ def save_as(picture: Figure, path: Path) -> Path:
     Returns:
         The path.
     """
-    ending = path.suffix[1:].lower()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with applied():
-            picture.savefig(unfinished, format=ending, dpi=DPI, metadata=METADATA[ending])
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    path = place(path)
+    ending = path.name.rpartition(".")[2].lower()
+    drawn = io.BytesIO()
+    with applied():
+        picture.savefig(drawn, format=ending, dpi=DPI, metadata=METADATA[ending])
+    path.parent.make_folder()
+    path.write_whole(drawn.getbuffer(), may_replace=True)
     return path

@@ -15,17 +15,15 @@ import dataclasses
 import io
 import json
 import re
-import shutil
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.errors import CheckpointError
-from sweeper.files import make_folder, write_whole
+from sweeper.errors import CheckpointError, StorageError
+from sweeper.storage import Place, Where, place
 
 KEPT = 2
 """Newest checkpoints kept while a trial runs: the last one, and the one before in case the last is damaged."""
@@ -66,41 +64,45 @@ class Listed:
         size: Bytes.
     """
 
-    path: Path
+    path: Place
     trial: str
     attempt: int | None
     epoch: int | None
     size: int
 
 
-def path_of(folder: Path, attempt: int, epoch: int) -> Path:
+def path_of(folder: Where, attempt: int, epoch: int) -> Place:
     """Where the checkpoint of an epoch lies; `folder` is the trial's."""
-    return folder / f"attempt-{attempt}" / f"epoch-{epoch:05d}.npz"
+    return place(folder) / f"attempt-{attempt}" / f"epoch-{epoch:05d}.npz"
 
 
-def write(folder: Path, checkpoint: Checkpoint) -> None:
+def write(folder: Where, checkpoint: Checkpoint) -> None:
     """Write a checkpoint into a trial's folder, whole, then remove those before it but for the newest `KEPT`.
 
     Raises:
         OSError: The disk did not take it; nothing is left of it.
     """
     path = path_of(folder, checkpoint.attempt, checkpoint.epoch)
-    make_folder(path.parent)
+    path.parent.make_folder()
     state = json.dumps({"epoch": checkpoint.epoch, "attempt": checkpoint.attempt, "rows": checkpoint.rows})
     arrays = {"state": np.frombuffer(state.encode(), np.uint8)}
     arrays |= {f"model_{index:05d}": array for index, array in enumerate(checkpoint.model)}
     arrays |= {f"optimizer_{index:05d}": array for index, array in enumerate(checkpoint.optimizer)}
     stream = io.BytesIO()
     np.savez(stream, **arrays)  # type: ignore[arg-type]
-    write_whole(path, stream.getbuffer(), may_replace=True)
+    path.write_whole(stream.getbuffer(), may_replace=True)
     before = [old for old in stored(folder) if _key(old) < (checkpoint.attempt, checkpoint.epoch)]
     for old in before[KEPT - 1 :]:
-        old.unlink(missing_ok=True)
+        old.remove()
 
 
-def newest(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that can be read, damaged ones passed over; None when there is none."""
-    passed_over: set[Path] = set()
+def newest(folder: Where) -> Checkpoint | None:
+    """The newest checkpoint that can be read, damaged ones passed over; None when there is none.
+
+    Raises:
+        StorageError: The object store cannot tell.
+    """
+    passed_over: set[Place] = set()
     while found := [path for path in stored(folder) if path not in passed_over]:
         try:
             return read(found[0])
@@ -112,15 +114,17 @@ def newest(folder: Path) -> Checkpoint | None:
     return None
 
 
-def read(path: Path) -> Checkpoint:
+def read(path: Where) -> Checkpoint:
     """One checkpoint.
 
     Raises:
         FileNotFoundError: There is none.
         CheckpointError: It cannot be read.
+        StorageError: The object store did not answer, which says nothing about the checkpoint.
     """
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        # In one go: an object store takes every read of a part for a request of its own.
+        with np.load(io.BytesIO(place(path).read_bytes()), allow_pickle=False) as arrays:
             state = json.loads(arrays["state"].tobytes())
             return Checkpoint(
                 epoch=int(state["epoch"]),
@@ -129,66 +133,73 @@ def read(path: Path) -> Checkpoint:
                 model=[arrays[name] for name in sorted(arrays.files) if name.startswith("model_")],
                 optimizer=[arrays[name] for name in sorted(arrays.files) if name.startswith("optimizer_")],
             )
-    except FileNotFoundError:
+    except (FileNotFoundError, StorageError):
         raise
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} is no readable checkpoint: {error}. An older one is used, if there is one.") from error
 
 
-def stored(folder: Path) -> list[Path]:
+def stored(folder: Where) -> list[Place]:
     """Checkpoints of a trial, newest first: of the latest attempt, since it passed over what of older ones is damaged."""
-    return sorted((path for path in folder.glob("attempt-*/epoch-*.npz") if path.is_file()), key=_key, reverse=True)
+    folder = place(folder)
+    return sorted((folder / name for name in folder.tree() if _NAME.fullmatch(name)), key=_key, reverse=True)
 
 
-def listing(checkpoints: Path) -> list[Listed]:
+def listing(checkpoints: Where) -> list[Listed]:
     """Every file in a study's folder of checkpoints, in order; safe while workers write.
 
     Args:
         checkpoints: The study's; it need not exist.
     """
+    checkpoints = place(checkpoints)
     found = []
-    for path in sorted(checkpoints.glob("*/*/*")):
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:  # removed meanwhile
+    for name, size in sorted(checkpoints.tree().items()):
+        trial, _, rest = name.partition("/")
+        if rest.count("/") != 1:
             continue
-        if path.is_dir():
-            continue
-        named = _NAME.fullmatch(f"{path.parent.name}/{path.name}")
+        named = _NAME.fullmatch(rest)
         attempt, epoch = map(int, named.groups()) if named else (None, None)
-        found.append(Listed(path=path, trial=path.parent.parent.name, attempt=attempt, epoch=epoch, size=size))
+        found.append(Listed(path=checkpoints / name, trial=trial, attempt=attempt, epoch=epoch, size=size))
     return found
 
 
-def problem(path: Path) -> str | None:
-    """Why a checkpoint cannot be read whole; None when it can, or has gone meanwhile."""
+def problem(path: Where) -> str | None:
+    """Why a checkpoint cannot be read whole; None when it can, or has gone meanwhile.
+
+    Raises:
+        StorageError: The object store did not answer, which says nothing about the checkpoint.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
+        data = place(path).read_bytes()
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
             damaged = archive.testzip()
         if damaged is not None:
             return f"{damaged} in it is damaged"
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             state = json.loads(arrays["state"].tobytes())
         return None if {"epoch", "attempt", "rows"} <= state.keys() else "its state is incomplete"
     except FileNotFoundError:
         return None
+    except StorageError:
+        raise
     except Exception as error:  # whatever a library makes of bytes that are no archive any more
         return f"{type(error).__name__}: {error}"
 
 
-def remove(folder: Path, keep_newest: bool) -> None:
+def remove(folder: Where, keep_newest: bool) -> None:
     """Remove a trial's checkpoints, all or all but the newest, and what killed workers left half written.
 
     What cannot be removed stays: that is no reason to end a sweep.
     """
+    folder = place(folder)
     if not keep_newest:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.remove_tree()
         return
     kept = stored(folder)[:1]
-    for found in folder.glob("attempt-*/*"):
-        if found not in kept:
+    for name in folder.tree():
+        if folder / name not in kept:
             with contextlib.suppress(OSError):
-                found.unlink()
+                (folder / name).remove()
 
 
 def snapshot(variables: Sequence[Any]) -> Arrays:
@@ -210,5 +221,5 @@ def assign(variables: Sequence[Any], values: Arrays) -> None:
         variable.assign(value)
 
 
-def _key(path: Path) -> tuple[int, int]:
-    return int(path.parent.name.removeprefix("attempt-")), int(path.stem.removeprefix("epoch-"))
+def _key(path: Place) -> tuple[int, int]:
+    return int(path.parent.name.removeprefix("attempt-")), int(path.name.removeprefix("epoch-").removesuffix(".npz"))

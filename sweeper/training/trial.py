@@ -16,19 +16,18 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.datasets import Split
-from sweeper.errors import KnobError
-from sweeper.files import explain
+from sweeper.errors import KnobError, StorageError
 from sweeper.lock import Claim
 from sweeper.records import Reason
 from sweeper.space import Value
 from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.storage import Place, explain
 from sweeper.streams import generator, seed_of
 from sweeper.training import checkpoint, devices
 from sweeper.training.checkpoint import Checkpoint
@@ -106,7 +105,7 @@ class Worker:
         num_classes: int,
         training: TrainingSpec,
         resources: ResourcesSpec,
-        checkpoints: Path,
+        checkpoints: Place,
         checkpoint_every_s: float = 0.0,
         claim: Claim | None = None,
     ):
@@ -148,6 +147,8 @@ class Worker:
         self._checkpointed = started
         try:
             self._prepare()
+        except StorageError as error:
+            self._end = {"fault": str(error)}
         except Exception as error:
             self._end = {"failure": failure(error)}
         self._build_s = time.perf_counter() - started
@@ -158,7 +159,7 @@ class Worker:
 
         Returns:
             ``{"rows": [...]}`` with one epoch, or first those found in a checkpoint; ``{"failure": ...}`` of the trial; or
-            ``{"fault": text}`` when the disk takes no checkpoint, or the driver has lost the study.
+            ``{"fault": text}`` when the disk takes no checkpoint, an object store gives none, or the driver has lost the study.
         """
         if self._end is not None:
             return self._end
@@ -183,7 +184,7 @@ class Worker:
         return {"rows": [row]}
 
     @property
-    def _folder(self) -> Path:
+    def _folder(self) -> Place:
         return self._checkpoints / self._assignment.trial
 
     def _prepare(self) -> None:

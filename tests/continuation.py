@@ -16,6 +16,7 @@ import numpy as np
 
 from sweeper.datasets import Split
 from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.storage import place
 from sweeper.training.trial import Assignment, Worker
 
 
@@ -32,7 +33,7 @@ def main(path: str) -> None:
             num_classes=int(train.labels.max()) + 1,
             training=TrainingSpec(precision=task["precision"]),
             resources=ResourcesSpec(),
-            checkpoints=Path(job["checkpoints"]),
+            checkpoints=place(job["checkpoints"]),
         )
         assignment = Assignment(**task["assignment"])
         told[assignment.trial] = trained(worker, assignment, task["epochs"], Path(job["checkpoints"]), job.get("copy_to"))

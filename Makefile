@@ -33,7 +33,7 @@ demo: install
 # Fast tests first, over two processes; then the slow ones; then those that share one Ray, which wants the cores for itself.
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slow"
-	$(BIN)/python -m pytest -n 2 --dist load -m "slow and not ray"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and not ray"
 	$(BIN)/python -m pytest -m ray
 
 test-fast: install

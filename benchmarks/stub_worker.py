@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from sweeper.lock import Claim
 from sweeper.training import checkpoint
 from sweeper.training.checkpoint import Checkpoint
 from sweeper.training.trial import Assignment, Worker, failure
@@ -70,12 +71,14 @@ class StubWorker:
     Args:
         options: What it is to do.
         checkpoints: Folder of the study's checkpoints.
+        claim: What tells whether the driver still holds the study.
         context: What else a worker is given; not used.
     """
 
-    def __init__(self, *, options: Options, checkpoints: Path, **context: Any):
+    def __init__(self, *, options: Options, checkpoints: Path, claim: Claim, **context: Any):
         self._options = options
         self._checkpoints = checkpoints
+        self._claim = claim
 
     def start(self, assignment: Assignment) -> None:
         """As `Worker.start`."""
@@ -105,14 +108,16 @@ class StubWorker:
                 self._told = found[-1]["epoch"]
                 return {"rows": found}
             try:
-                return {"rows": [self._train_epoch(len(self._rows) + 1)]}
+                row = self._train_epoch(len(self._rows) + 1)
+                return {"rows": [row]} if row else {"fault": f"another driver has taken over the study of {self._folder}"}
             except OSError as error:
                 return {"fault": f"{self._folder} cannot be written: {error}"}
             except Exception as error:
                 self._failure = failure(error)
         return {"failure": self._failure}
 
-    def _train_epoch(self, epoch: int) -> dict[str, Any]:
+    def _train_epoch(self, epoch: int) -> dict[str, Any] | None:
+        """The row of an epoch; None when the driver has lost the study."""
         assignment = self._assignment
         if self._options.epoch_s:
             time.sleep(self._options.epoch_s)
@@ -127,6 +132,8 @@ class StubWorker:
         self._options.write(assignment, epoch)
         self._rows.append(row)
         if self._options.has_checkpoints:
+            if not self._claim.holds:
+                return None
             written = Checkpoint(
                 epoch=epoch,
                 attempt=assignment.attempt,
@@ -146,10 +153,9 @@ class LoggedWorker(Worker):
         super().__init__(**context)
         self._options = options
 
-    def _train_epoch(self, epoch: int) -> dict[str, Any]:
-        row = super()._train_epoch(epoch)
+    def _write_checkpoint(self, epoch: int) -> None:
         self._options.write(self._assignment, epoch)
-        return row
+        super()._write_checkpoint(epoch)
 
 
 def metrics(configuration: dict[str, Any], seed: int, epoch: int) -> dict[str, float]:

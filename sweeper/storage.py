@@ -205,7 +205,12 @@ class LocalPlace(Place):
         return os.stat(self.path).st_mtime
 
     def make_folder(self) -> None:
-        for path in reversed([path for path in (self.path, *self.path.parents) if not path.exists()]):
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        if missing:
+            # Whoever made the folder they come into may have died before its own name was durable.
+            with contextlib.suppress(OSError):
+                sync_folder(missing[-1].parent.parent)
+        for path in reversed(missing):
             path.mkdir(exist_ok=True)
             sync_folder(path.parent)
 

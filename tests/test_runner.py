@@ -12,13 +12,14 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from sweeper import requests, runner
+from sweeper import nodes, requests, runner
 from sweeper.errors import DatasetError, InputError, ResultsFolderError, StudyLockedError, SweeperError
 from sweeper.records import Event, Kind, Reason, Stage, Status
 from sweeper.search import repetition
@@ -224,6 +225,18 @@ class TestOnOneRay:
                 runner.launch(spec, tmp_path)
         assert Search(spec).fold(StudyStore(tmp_path / "tiny").read()).is_finished
         assert runner.launch(spec, tmp_path).was_finished
+
+    def test_the_death_of_rays_own_processes_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import ray
+
+        node = ray._private.worker._global_node
+        assert {"raylet", "gcs_server"} <= set(node.all_processes), "Ray keeps its processes elsewhere now"
+        nodes.check_own()
+        dead = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+        dead.wait()
+        monkeypatch.setitem(node.all_processes, "raylet", [SimpleNamespace(process=dead)])
+        with pytest.raises(SweeperError, match=r"raylet on this machine died \(status 3\)"):
+            nodes.check_own()
 
     def test_a_second_driver_is_refused(self, data: Path, tmp_path: Path) -> None:
         spec = study(data)

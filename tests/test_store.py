@@ -150,9 +150,9 @@ def test_folders_are_durable_before_anything_is_in_them(tmp_path: Path, monkeypa
     synced: list[Path] = []
     monkeypatch.setattr(storage, "sync_folder", synced.append)
     place(tmp_path / "results" / "study" / "ledger").make_folder()
-    assert synced == [tmp_path, tmp_path / "results", tmp_path / "results" / "study"]
+    assert synced == [tmp_path.parent, tmp_path, tmp_path / "results", tmp_path / "results" / "study"]
     place(tmp_path / "results" / "study" / "ledger").make_folder()
-    assert len(synced) == 3
+    assert len(synced) == 4
 
 
 def test_create_below_a_file(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The worker's side: a reused program and a continued trial are bit for bit what a fresh, uninterrupted one is."""
+"""The worker's side: a reused program and a continued trial are bit for bit what a fresh, uninterrupted one is.
+
+Going on in another process, and every part of a training on its own, is in `tests/test_continuation.py`.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ def metrics(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     "architecture",
     [pytest.param(name, marks=() if name == "cnn" else pytest.mark.slow) for name in catalog.names("architecture")],
 )
-def test_a_reused_program_and_a_continued_trial_equal_a_fresh_one(architecture: str, make: Any) -> None:
+def test_a_reused_program_equals_a_fresh_one(architecture: str, make: Any) -> None:
     fresh = train(make(), assignment(architecture, "fresh", schedule="cosine"))
     worker = make()
     other = train(worker, assignment(architecture, "other", seed=9, learning_rate=0.01, schedule="constant"))
@@ -99,11 +102,6 @@ def test_a_reused_program_and_a_continued_trial_equal_a_fresh_one(architecture: 
     assert metrics(other) != metrics(fresh), "another seed trains differently"
     assert [row["is_program_reused"] for row in reused] == [True] * EPOCHS
     assert not fresh[0]["is_program_reused"]
-
-    first = train(worker, assignment(architecture, "cut", schedule="cosine"), epochs=2)
-    rest = train(make(), assignment(architecture, "cut", attempt=2, known=2, schedule="cosine"), epochs=EPOCHS - 2)
-    assert metrics(first + rest) == metrics(fresh)
-    assert [row["attempt"] for row in first + rest] == [1, 1, 2, 2]
 
 
 EVERYTHING = {
@@ -134,6 +132,7 @@ def test_a_recipe_begins_anew_on_a_reused_program_and_goes_on_in_another(recipe:
     first = train(worker, assignment("cnn", "cut", **recipe), epochs=2)
     rest = train(make(), assignment("cnn", "cut", attempt=2, known=2, **recipe), epochs=EPOCHS - 2)
     assert metrics(first + rest) == metrics(fresh)
+    assert [row["attempt"] for row in first + rest] == [1, 1, 2, 2]
 
 
 @pytest.mark.slow

@@ -54,8 +54,7 @@ def nothing_is_synced() -> None:
 
 def folders_are_not_synced() -> None:
     """The folders of a study are made, but not durable."""
-    for module in (store, checkpoint):
-        replace(module, make_folder=lambda folder: folder.mkdir(parents=True, exist_ok=True))
+    replace(storage.LocalPlace, make_folder=lambda place: place.path.mkdir(parents=True, exist_ok=True))
 
 
 def checkpoint_removed_before_the_commit() -> None:

@@ -141,7 +141,7 @@ class Killed:
                 reapers[-1].start()
             if problem := self._check():
                 self._faults.append(f"run {self._run}: {problem}")
-            if kill is not None and kill.target in SIGNALS and not self._is_saved(code):
+            if kill is not None and not self._is_explained(kill, code):
                 self._faults.append(f"run {self._run} ended with {code} after {kill.target}: {self._log.read_text()[-2000:]}")
             if code == 0:
                 break
@@ -152,9 +152,12 @@ class Killed:
             reaper.join()
         return Story(kills=tuple(self._kills), faults=tuple(self._faults))
 
-    def _is_saved(self, code: int) -> bool:
+    def _is_explained(self, kill: Kill, code: int) -> bool:
+        """Whether the driver said how it ended, if it lived to say it."""
         said = self._log.read_text()
-        return code == 130 and "sweeper resume" in said and "Traceback" not in said
+        if kill.target in SIGNALS:
+            return code == 130 and "sweeper resume" in said and "Traceback" not in said
+        return kill.target == "driver" or code == 0 or (code == 1 and "error:" in said and "Traceback" not in said)
 
     @property
     def _log(self) -> Path:

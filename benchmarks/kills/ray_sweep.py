@@ -34,7 +34,7 @@ from ray_checks import Verdict, differences, judge, readable
 from ray_killing import Killed, Plan, Story, plans
 
 from sweeper.spec import StudySpec
-from sweeper.store import study_folder
+from sweeper.store import StudyStore, study_folder
 
 KILLS_PER_STUDY = 10
 
@@ -44,11 +44,11 @@ CHECKPOINT_INTERVAL = 1
 MUST_BE_ZERO = ("lost", "repeated", "unreadable", "again", "unfinished")
 
 TINY = {
-    "num_blocks": 1, "width": 4, "convolutions_per_block": 1, "dense_units": 16, "batch_size": 64, "attention": "none",
+    "num_blocks": 2, "width": 16, "convolutions_per_block": 1, "dense_units": 64, "batch_size": 64, "attention": "none",
     "head": "flatten", "kernel_size": 3, "batch_norm": True, "dropout": 0.1, "dense_dropout": 0.1, "optimizer": "adam",
     "label_smoothing": 0.0,
 }  # fmt: skip
-"""A network that trains in no time: left to search are the learning rate and its schedule."""
+"""The smallest network of its space: left to search are the learning rate and its schedule."""
 
 TIMES = {"stub": {"startup_s": 5.0, "running_s": 2.0}, "keras": {"startup_s": 5.0, "running_s": 8.0}}
 """How the kills are spread; see `ray_killing.plans`."""
@@ -117,6 +117,8 @@ def finish(folder: Path, spec: StudySpec, trainer: str, planned: list[Plan], opt
     stored = study_folder(results, spec.name)
     killed = Killed(file, results, outside, ["--trainer", trainer, *options], lambda: readable(spec, stored))
     story = killed.finish(planned)
+    if not StudyStore(stored).exists:
+        raise SystemExit(f"no study was begun: {story.faults}")
     return judge(spec, stored, outside, story), story
 
 

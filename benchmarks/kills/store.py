@@ -96,7 +96,7 @@ def strike(options: argparse.Namespace) -> Iterator[Figures]:
         yield any_of(setup("random", trials=4, max_epochs=3), MODES, step=options.every, seed=options.seed)
     elif options.every:
         yield from (every_call(setup("random"), mode, step=options.every, seed=options.seed) for mode in MODES)
-    size = {"trials": 6, "max_epochs": 4} if options.small else {"trials": 24, "max_epochs": 6}
+    size = {"trials": 4, "max_epochs": 3} if options.small else {"trials": 24, "max_epochs": 6}
     for number, (sampler, num_workers, is_serial, is_extended, by_clock) in enumerate(RANDOM):
         num_kills = options.kills // len(RANDOM) + (number < options.kills % len(RANDOM))
         chosen = setup(sampler, num_workers=num_workers, is_serial=is_serial, **size)

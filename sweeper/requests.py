@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 
 from sweeper.spec import StudySpec
-from sweeper.storage import Place
+from sweeper.storage import Place, Where, place
 
 
-def post(folder: Place, wanted: StudySpec, *, repeats_decayed: bool) -> Place:
+def post(folder: Where, wanted: StudySpec, *, repeats_decayed: bool) -> Place:
     """The file of a new request that a study become another one; the driver removes it when it has taken it.
 
     Args:
@@ -32,19 +32,19 @@ def post(folder: Place, wanted: StudySpec, *, repeats_decayed: bool) -> Place:
     Raises:
         OSError: The folder cannot be written.
     """
-    path = folder / "requests" / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.json"
+    path = place(folder) / "requests" / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.json"
     path.parent.make_folder()
     text = json.dumps({"study": wanted.model_dump(mode="json"), "repeats_decayed": repeats_decayed})
     path.write_whole(text.encode())
     return path
 
 
-def waiting(folder: Place) -> Iterator[tuple[Place, StudySpec, bool]]:
+def waiting(folder: Where) -> Iterator[tuple[Place, StudySpec, bool]]:
     """The requests not taken yet, the oldest first: file, study asked for, whether decayed trials are trained anew.
 
     What cannot be read is no request of ours, and is left where it is.
     """
-    requests = folder / "requests"
+    requests = place(folder) / "requests"
     for path in [requests / name for name in sorted(requests.names()) if name.endswith(".json")]:
         try:
             asked = json.loads(path.read_bytes())

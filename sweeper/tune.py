@@ -33,10 +33,10 @@ from sweeper.store import Ledger
 from sweeper.training.trial import Assignment, TrialWorker, failure
 
 HANG_FACTOR = 20.0
-"""A worker is taken for hung when it is silent for this many times its trial's slowest epoch so far ..."""
+"""A worker is taken for hung when it is silent for this many times its trial's longest silence before an epoch so far ..."""
 
 HANG_LEAST_S = 300.0
-"""... and at least this long. Before its first epoch a trial is waited for without limit, since compiling may take long."""
+"""... and at least this long. Before its first epoch ever a trial is waited for without limit, since compiling may take long."""
 
 COMPACT_AFTER = 1000
 """Commits after which the ledger's parts are merged: some ten minutes of a busy sweep, so that reading it stays fast."""
@@ -94,7 +94,7 @@ class _Live:
     trial: str
     attempt: int
     last_news: float
-    epoch_s: list[float] = dataclasses.field(default_factory=list)
+    silences_s: list[float]
     is_hung: bool = False
 
 
@@ -127,6 +127,7 @@ class Session:
         self.constants = constants
         self.live: dict[str, _Live] = {}
         self.error: BaseException | None = None
+        self._silences_s: dict[str, list[float]] = {}
         self.is_exhausted = False
         """Whether Tune has been told that there is nothing left to do, which it never asks again."""
         self._commits = 0
@@ -176,7 +177,8 @@ class Session:
         self.commit()
         trial = self.search.trials[event.trial or ""]
         self.keeper.begins(trial.trial)
-        self.live[tune_id] = _Live(trial=trial.trial, attempt=trial.attempt, last_news=time.monotonic())
+        silences_s = self._silences_s.setdefault(trial.trial, [])  # those of its earlier attempts under this driver count
+        self.live[tune_id] = _Live(trial=trial.trial, attempt=trial.attempt, last_news=time.monotonic(), silences_s=silences_s)
         assignment = Assignment(
             trial=trial.trial,
             arm=trial.arm,
@@ -193,7 +195,7 @@ class Session:
         """The one door: rows or a failure of a running trial in, STOP or CONTINUE out."""
         live = self.live[tune_id]
         now = time.monotonic()
-        live.epoch_s.append(now - live.last_news)
+        live.silences_s.append(now - live.last_news)
         live.last_news = now
         if "fault" in news:
             raise SweeperError(
@@ -245,7 +247,7 @@ class Session:
         return [
             tune_id
             for tune_id, live in self.live.items()
-            if live.epoch_s and now - live.last_news > max(HANG_LEAST_S, HANG_FACTOR * max(live.epoch_s))
+            if live.silences_s and now - live.last_news > max(HANG_LEAST_S, HANG_FACTOR * max(live.silences_s))
         ]
 
     def _attempt_ended(self, live: _Live, reason: Reason, detail: str) -> None:

@@ -69,7 +69,8 @@ class TestOnOneRay:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(tune, "HANG_LEAST_S", 5.0)
+        monkeypatch.setattr(tune, "HANG_LEAST_S", 2.0)
+        monkeypatch.setattr(tune, "HANG_FACTOR", 1.5)
         spec = study(data, trials=3, epochs=4)
         outcome = runner.launch(spec, tmp_path, worker=Hangs)
         check_whole(outcome.folder, spec)

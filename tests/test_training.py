@@ -21,6 +21,7 @@ from sweeper.errors import KnobError
 from sweeper.records import METRICS
 from sweeper.space import TRAINING
 from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.storage import place
 from sweeper.store import StudyStore
 from sweeper.training import checkpoint, devices
 from sweeper.training.checkpoint import Checkpoint
@@ -266,11 +267,11 @@ def test_a_checkpoint_that_cannot_be_removed_is_no_reason_to_stop(tmp_path: Path
 def test_checkpoints_by_time_leave_out_all_but_the_last_epoch(make: Any, tmp_path: Path) -> None:
     rows = train(make(checkpoint_every_s=3600.0), assignment("cnn"), epochs=EPOCHS - 1)
     assert [row["checkpoint_s"] for row in rows] == [None] * (EPOCHS - 1)
-    assert checkpoint.stored(tmp_path / "checkpoints" / "t") == []
+    assert checkpoint.stored(place(tmp_path / "checkpoints" / "t")) == []
     whole = train(make(checkpoint_every_s=3600.0), assignment("cnn", attempt=2, known=EPOCHS - 1))
     assert [row["epoch"] for row in whole] == [*range(1, EPOCHS + 1)], "what no checkpoint holds is trained again"
     assert metrics(whole)[: EPOCHS - 1] == metrics(rows)
-    assert [path.name for path in checkpoint.stored(tmp_path / "checkpoints" / "t")] == [f"epoch-{EPOCHS:05d}.npz"]
+    assert [path.name for path in checkpoint.stored(place(tmp_path / "checkpoints" / "t"))] == [f"epoch-{EPOCHS:05d}.npz"]
 
 
 def test_a_worker_whose_driver_lost_the_study_writes_nothing_more(make: Any, tmp_path: Path) -> None:
@@ -283,7 +284,7 @@ def test_a_worker_whose_driver_lost_the_study_writes_nothing_more(make: Any, tmp
     with study.drive() as ledger:
         assert "another driver" in worker.step()["fault"], "and another one is at work"
         train(make(claim=ledger.claim), assignment("cnn", attempt=2, known=1), epochs=1)
-    found = [f"{path.parent.name}/{path.name}" for path in checkpoint.stored(tmp_path / "checkpoints" / "t")]
+    found = [f"{path.parent.name}/{path.name}" for path in checkpoint.stored(place(tmp_path / "checkpoints" / "t"))]
     assert found == ["attempt-2/epoch-00002.npz", "attempt-1/epoch-00001.npz"]
 
 

@@ -113,7 +113,7 @@ def plan(search: Search, wanted: StudySpec, *, repeats_decayed: bool = False) ->
     repeated = [_repetition(trial, epochs) for trial in kept] if repeats_decayed else []
     return Extension(
         study=study,
-        lengthened=tuple(trial.trial for trial in trials if trial not in decayed or trial.epoch == 0),
+        lengthened=tuple(trial.trial for trial in trials if trial not in decayed),
         kept=tuple(trial.trial for trial in kept),
         repeated=tuple(one for one in repeated if not search.knows(one.trial)),
     )

@@ -37,7 +37,7 @@ class TestOnOneRay:
     def test_a_study_runs_and_its_rows_are_complete(self, data: Path, tmp_path: Path) -> None:
         spec = study(data, trials=5, epochs=4, stopping={"rule": "asha", "grace_epochs": 1, "reduction_factor": 2})
         seen: list[Event] = []
-        outcome = runner.launch(spec, tmp_path, watch=lambda search, event: seen.append(event) if event else None)
+        outcome = runner.launch(spec, tmp_path, watch=lambda search, event: seen.append(event) if event else None, keep_best=9)
         assert not outcome.was_finished
         assert not outcome.is_interrupted
         check_whole(outcome.folder, spec)
@@ -67,8 +67,10 @@ class TestOnOneRay:
             runner.load_dataset(spec).read_test()
 
         shutil.copy(outcome.folder / "tables" / "epochs.parquet", outcome.folder / "tables" / "trials.parquet")
-        again = runner.launch(spec, tmp_path)
+        again = runner.launch(spec, tmp_path, keep_best=1)
         assert again.was_finished
+        best = max((trial for trial in trials if trial["status"] == Status.COMPLETED), key=lambda trial: trial["val_accuracy"])
+        assert [path.name for path in (Path(outcome.folder) / "checkpoints").iterdir()] == [best["trial"]]
         assert pq.read_table(outcome.folder / "tables" / "trials.parquet").num_rows == 5, "what a killed driver left is mended"
         assert len(StudyStore(outcome.folder).read()) == len(events)
         with pytest.raises(InputError, match=r"search\.sampler: random -> tpe"):

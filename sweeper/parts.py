@@ -45,6 +45,11 @@ def generation_of(name: str) -> int:
     return int(name.partition("-")[0])
 
 
+def sequence_of(name: str) -> int:
+    """The number that part has among those of its generation."""
+    return int(name.partition("-")[2].partition(".")[0])
+
+
 def write(path: Place, table: pa.Table) -> None:
     """Make a part appear complete and durable, or not at all; never in the place of another one.
 

@@ -100,8 +100,9 @@ def launch(
     study = store.StudyStore(folder)
     wanted = spec
     if study.exists:
-        spec = stored.first_spec(study)
-        search = Search(spec).fold(study.read())
+        so_far = study.read()
+        spec = stored.checked_spec(study, so_far)
+        search = Search(spec).fold(so_far)
         grown = stored.extension_to(search, wanted, study, repeats_decayed=repeats_decayed)
         if grown is None and search.is_finished and not repeat(search):
             _tidy(study, spec, keep_best)

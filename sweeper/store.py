@@ -129,6 +129,7 @@ class StudyStore:
 
         Raises:
             ResultsFolderError: There is no study here, or its file cannot be read.
+            LedgerError: The file is damaged.
         """
         if not self.exists:
             raise ResultsFolderError(self._nothing_here())
@@ -138,7 +139,7 @@ class StudyStore:
         except OSError as error:
             raise ResultsFolderError(explain_reading(error, path)) from error
         except UnicodeDecodeError as error:
-            raise ResultsFolderError(f"{path} cannot be read: {error}.") from error
+            raise LedgerError(f"{path} is no text any more ({error}). Restore the file from a copy.") from error
 
     @contextlib.contextmanager
     def drive(self, detail: Mapping[str, Any] | None = None, *, study_id: str | None = None) -> Iterator[Ledger]:
@@ -246,7 +247,9 @@ class Ledger:
             store._remove_leftovers()
             tables = parts.read_all(store.ledger_folder, columns=("generation", "sequence"))
             fence = parts.last_sequences(tables.values())
-            ledger = cls(store, lock, max([0, *map(parts.generation_of, tables), *fence]) + 1)
+            # What a repair moved away has had its number: a note that it is lost must not come to speak of another part.
+            had = [*parts.names(store.folder / "damaged"), *tables]
+            ledger = cls(store, lock, max([0, *map(parts.generation_of, had), *fence]) + 1)
             own = {"schema": SCHEMA_VERSION, "fence": {str(generation): last for generation, last in sorted(fence.items())}}
             text = json.dumps({**detail, **own})
             ledger.append(Event(kind=Kind.DRIVER_STARTED, study_id=study_id, detail=text))

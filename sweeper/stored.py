@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from sweeper import catalog, spec
-from sweeper.errors import InputError
-from sweeper.records import Event
+from sweeper.errors import InputError, LedgerError
+from sweeper.records import Event, Kind
 from sweeper.search import extension
 from sweeper.search.extension import Extension
 from sweeper.search.study import Search
@@ -24,9 +25,36 @@ def first_spec(study: StudyStore) -> StudySpec:
     return spec.parse_stored(study.study_yaml(), study.folder / "study.yaml")
 
 
+def checked_spec(study: StudyStore, events: Sequence[Event]) -> StudySpec:
+    """The same, after a look at what the ledger says the study began as: a file changed since would mix two studies.
+
+    Raises:
+        ResultsFolderError: There is none.
+        LedgerError: Its file is damaged, or not what the study began with.
+    """
+    first = first_spec(study)
+    began = _began_as(events)
+    if began is not None and (changed := spec.differences(_with_defaults(began), _with_defaults(first))):
+        listed = "\n".join(f"  - {line}" for line in changed)
+        raise LedgerError(
+            f"{study.folder / 'study.yaml'} is no longer the study as it first ran. What differs (the ledger -> the file):\n"
+            f"{listed}\nRestore the file from a copy, or undo these changes."
+        )
+    return first
+
+
+def _began_as(events: Sequence[Event]) -> StudySpec | None:
+    """The study as its ledger says it began; None where that is lost, or written with keys this version does not know."""
+    detail = next((event.detail for event in events if event.kind is Kind.CREATED), None)
+    try:
+        return None if detail is None else StudySpec.model_validate(json.loads(detail))
+    except ValueError:
+        return None
+
+
 def current_spec(study: StudyStore, events: Sequence[Event]) -> StudySpec:
-    """The study as its newest extension left it; raises as `first_spec`."""
-    return extension.current(first_spec(study), events)
+    """The study as its newest extension left it; raises as `checked_spec`."""
+    return extension.current(checked_spec(study, events), events)
 
 
 def extended(current: StudySpec, *, trials: int | None = None, max_epochs: int | None = None) -> StudySpec:

@@ -26,6 +26,8 @@ class Found(StrEnum):
     """A recorded decision is not the one that follows from the rows before it."""
     UNTOLD = "untold"
     """Samplers do not know of a finished trial exactly once."""
+    CHANGED = "changed"
+    """The study's file cannot be read, or is not what the study began with."""
 
     DIFFERING = "differing"
     """Two attempts measured the same epoch of a trial differently, as another device may."""

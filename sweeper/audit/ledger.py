@@ -67,7 +67,7 @@ def check(
         findings.append(Finding(kind=Found.UNREADABLE, where=str(folder), what=str(error), repair=RESTORE))
         limits = {}
     counted = parts.unfenced(rows, limits)
-    findings += _holes(counted, given_up, max([0, *map(parts.generation_of, (*tables, *unreadable))]))
+    findings += _holes(counted, given_up, _named((*tables, *unreadable), limits))
     known, unknown = _known(counted, folder)
     events = parts.to_events(known, folder)
     whole = tuple(event for event in events if _is_whole(event))
@@ -90,7 +90,17 @@ def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _holes(rows: pa.Table, given_up: Commits, last_named: int) -> Iterable[Finding]:
+def _named(names: Iterable[str], limits: Mapping[int, int]) -> Commits:
+    """The commits that parts have their names from, as far as they count: each has a row in its part."""
+    named: dict[int, set[int]] = {}
+    for name in names:
+        generation, sequence = parts.generation_of(name), parts.sequence_of(name)
+        if sequence <= limits.get(generation, sequence):
+            named.setdefault(generation, set()).add(sequence)
+    return {generation: frozenset(sequences) for generation, sequences in named.items()}
+
+
+def _holes(rows: pa.Table, given_up: Commits, named: Commits) -> Iterable[Finding]:
     """Rows that must have been there once: see *No holes* in `sweeper.store`."""
     there = _positions(rows)
     present: dict[int, set[int]] = {}
@@ -99,13 +109,16 @@ def _holes(rows: pa.Table, given_up: Commits, last_named: int) -> Iterable[Findi
     starts = _starts(rows)
     fences = [(newer, starts[newer].fence) for newer in sorted(starts)]
     schema = 1
-    for generation in range(1, max([last_named, *present, *(old for _, fence in fences for old in fence)], default=0) + 1):
+    known = (*named, *given_up, *present, *(old for _, fence in fences for old in fence))
+    for generation in range(1, max(known, default=0) + 1):
         schema = max(schema, starts[generation].schema if generation in starts else 1)
         # The first driver after it saw how far it had come; later ones may have seen less of it, or what came late.
         fence = next((fence for newer, fence in fences if newer > generation), None)
         seen = None if fence is None else fence.get(generation, 0)
         noted = given_up.get(generation, frozenset())
-        yield from _missing(generation, present.get(generation, set()), seen, noted, schema)
+        # Under schema 1 a compaction had a name and no row of its own.
+        numbers = named.get(generation, frozenset()) if schema > 1 else frozenset()
+        yield from _missing(generation, present.get(generation, set()), 1 if seen is None else seen, numbers, noted, schema)
     for (generation, sequence), (count, highest) in there.items():
         if count != highest + 1:
             what = f"{highest + 1 - count} of its {highest + 1} rows are not there"
@@ -113,18 +126,21 @@ def _holes(rows: pa.Table, given_up: Commits, last_named: int) -> Iterable[Findi
             yield Finding(kind=Found.LOST, where=where, what=what, repair=COPY, count=highest + 1 - count)
 
 
-def _missing(generation: int, present: set[int], seen: int | None, noted: frozenset[int], schema: int) -> Iterable[Finding]:
+def _missing(
+    generation: int, present: set[int], seen: int, named: frozenset[int], noted: frozenset[int], schema: int
+) -> Iterable[Finding]:
     """The commits of one generation that are not there.
 
     Args:
         generation: Its number.
         present: The sequences that are there and count.
-        seen: The last one that the next driver saw; None for the newest generation.
+        seen: The last one that the next driver saw; 1 for the newest generation.
+        named: Those that parts have their names from.
         noted: Those that a repair took note of.
         schema: The version it was written under.
     """
     end = max(present, default=0)
-    missing = [number for number in range(1, (max(end, 1) if seen is None else seen) + 1) if number not in present]
+    missing = [number for number in range(1, max(end, seen, *named, *noted) + 1) if number not in present]
     for first, last in ranges(number for number in missing if number in noted):
         what = "lost, as a repair took note of"
         yield Finding(kind=Found.GIVEN_UP, where=_commits(generation, first, last), what=what, count=last - first + 1)
@@ -135,6 +151,8 @@ def _missing(generation: int, present: set[int], seen: int | None, noted: frozen
             yield Finding(kind=Found.UNPROVEN, where=where, what=what, count=count)
         else:
             what = "what came after is there, and this is not" if first < end else "a later driver saw it, and it is not there"
+            if first > max(end, seen):
+                what = "a part has its number, and its rows are not there"
             commits = (generation, first, last)
             yield Finding(kind=Found.LOST, where=where, what=what, repair=COPY, count=count, commits=commits)
 

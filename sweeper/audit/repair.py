@@ -46,10 +46,11 @@ def repair(study: StudyStore) -> tuple[list[str], Audit]:
             except OSError as error:
                 raise ResultsFolderError(explain(error, path)) from error
             done.append(f"removed {path}")
-        lost = [finding for finding in findings if finding.commits is not None] if is_whole else []
-        if lost:
-            given_up.add(study.folder, [finding.commits for finding in lost if finding.commits is not None])
-            done += [f"took note that lost is: {finding.where}" for finding in lost]
+        # Of the last part of a driver only its name spoke, which is gone by now.
+        lost = {finding.where: finding.commits for finding in (*first, *findings) if finding.commits is not None}
+        if lost and is_whole:
+            given_up.add(study.folder, lost.values())
+            done += [f"took note that lost is: {where}" for where in lost]
         if is_whole and any(finding.kind is Found.STALE for finding in findings):
             done += [f"wrote {path}" for path in tables.write_tables(study.folder, study.read())]
         return done, examine(gather(study, is_held=True))

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from sweeper import parts, tables
 from sweeper.audit import checkpoints, decisions, derived, given_up, ledger, trials
 from sweeper.audit.findings import Audit, Finding, Found
-from sweeper.errors import DamagedPartError, LedgerError, SweeperError
+from sweeper.errors import DamagedPartError, LedgerError, StorageError, SweeperError
 from sweeper.records import Event, Kind, Status
+from sweeper.spec import StudySpec
 from sweeper.store import StudyStore
-from sweeper.stored import first_spec
+from sweeper.stored import checked_spec
 from sweeper.training import checkpoint
 from sweeper.training.checkpoint import Listed
 
@@ -99,7 +100,7 @@ def examine(material: Material) -> Audit:
     expected = {"trials": trial_table, "epochs": epoch_table}
     if not material.is_driven:
         findings += derived.check(material.derived, expected, study.folder)
-    findings += _decisions(study, read.events, findings)
+    findings += _follow(study, read.events, findings)
     statuses = _statuses(trial_table, is_driven=material.is_driven)
     findings += checkpoints.check(material.listing, histories, statuses, checkpoint.problem)
     begun = [history for history in histories.values() if history.suggested]
@@ -131,14 +132,24 @@ def _unreadable(material: Material) -> Iterable[Finding]:
             yield Finding(kind=Found.UNREADABLE, where=str(path), what=str(error).removeprefix(f"{path} "))
 
 
-def _decisions(study: StudyStore, events: tuple[Event, ...], findings: list[Finding]) -> list[Finding]:
+def _follow(study: StudyStore, events: tuple[Event, ...], findings: list[Finding]) -> list[Finding]:
+    try:
+        spec = checked_spec(study, events)
+    except StorageError:
+        raise
+    except SweeperError as error:
+        path = study.folder / "study.yaml"
+        return [
+            Finding(kind=Found.CHANGED, where=str(path), what=str(error).removeprefix(f"{path} ")),
+            Finding(kind=Found.UNCHECKED, where="decisions", what="they follow from the study's file"),
+        ]
+    return _decisions(spec, events, findings)
+
+
+def _decisions(spec: StudySpec, events: tuple[Event, ...], findings: list[Finding]) -> list[Finding]:
     if any(finding.kind in (Found.LOST, Found.GIVEN_UP, Found.UNREADABLE, Found.REPEATED) for finding in findings):
         what = "decisions follow from all rows before them, and some are not there or not to be trusted"
         return [Finding(kind=Found.UNCHECKED, where="decisions", what=what)]
-    try:
-        spec = first_spec(study)
-    except SweeperError as error:
-        return [Finding(kind=Found.UNCHECKED, where="decisions", what=f"the study's file cannot be used: {error}")]
     return decisions.check(spec, events)
 
 

@@ -36,11 +36,12 @@ def retrain(study: str, trial: str, most_epochs: int | None, results: Place, as_
     written.
     """
     from sweeper import retrain as work
-    from sweeper.stored import first_spec
+    from sweeper.stored import checked_spec
 
     stored = find_study(results, study)
-    spec = first_spec(stored)  # an extension changes neither the data nor how a trial is trained
-    record = work.recorded(stored.read(), trial)
+    events = stored.read()
+    spec = checked_spec(stored, events)  # an extension changes neither the data nor how a trial is trained
+    record = work.recorded(events, trial)
     objective = spec.goals[0][1]
 
     def watch(epoch: Epoch) -> None:

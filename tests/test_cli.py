@@ -224,6 +224,14 @@ def test_what_can_be_no_study_is_refused(command: str, study: str, run: Run) -> 
     assert err.startswith("error: ")
 
 
+@pytest.mark.parametrize("option", ["--checkpoint-minutes", "--num-gpus"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "x"])
+def test_what_can_be_no_amount_is_refused(option: str, value: str, run: Run) -> None:
+    code, out, err = run("resume", "digits", option, value)
+    assert (code, out) == (2, "")
+    assert f"Invalid value for '{option}'" in err
+
+
 @pytest.mark.parametrize("command", commands_about_a_study())
 def test_without_any_study_it_says_how_to_begin(command: str, run: Run) -> None:
     code, _, err = run(command, "digits", "--results", "elsewhere")

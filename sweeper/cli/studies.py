@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterable
@@ -30,11 +31,22 @@ if TYPE_CHECKING:
     from sweeper.storage import Place
     from sweeper.store import StudyStore
 
+
+class _Amount(click.FloatRange):
+    """A finite number in a range; click lets NaN into every range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
 cluster_options = (
     click.option("--cluster", default="local", show_default=True, help="Where to run; see `sweeper list cluster`."),
     click.option("--max-concurrent", type=click.IntRange(min=1), help="Most trials at once; default: as many as fit."),
     click.option("--num-cpus", type=click.IntRange(min=1), help="local: CPUs to use on this machine; default: all."),
-    click.option("--num-gpus", type=click.FloatRange(min=0), help="local: GPUs to use on this machine; default: all."),
+    click.option("--num-gpus", type=_Amount(min=0), help="local: GPUs to use on this machine; default: all."),
     click.option(
         "--address", help="attach: HOST:PORT of the running cluster's head; default: RAY_ADDRESS, or the one on this machine."
     ),
@@ -48,7 +60,7 @@ cluster_options = (
     ),
     click.option(
         "--checkpoint-minutes",
-        type=click.FloatRange(min=0),
+        type=_Amount(min=0),
         default=0.0,
         help="Least time between two checkpoints of a trial; default: one after every epoch.",
     ),

@@ -163,7 +163,8 @@ class Lock:
     def release(self) -> None:
         """Give the study free, unless somebody else holds it by now."""
         self._is_over.set()
-        self._heart.join(HEARTBEAT_S)
+        # A beat under way writes the owner file of an object store anew: freed before it arrives, the study would stay locked.
+        self._heart.join(STALE_S)
         path = self.folder / "owner.json"
         # A study whose folder was moved away or made read-only under a driver has nothing to release.
         with contextlib.suppress(OSError), _guard(self.folder):

@@ -741,6 +741,25 @@ def test_rows_stored_while_the_lock_could_not_be_read_are_not_stored_again(
     assert keys == [("a", (1, 2, 0)), ("b", (1, 3, 0))]
 
 
+def test_a_heartbeat_under_way_does_not_outlive_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    beats, may_arrive = threading.Event(), threading.Event()
+
+    def touch(place: LocalPlace) -> None:
+        content = place.read_bytes()
+        beats.set()
+        may_arrive.wait(20)
+        place.write_whole(content, may_replace=True)  # as in a bucket
+
+    monkeypatch.setattr(LocalPlace, "touch", touch)
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
+    held = lock.Lock.acquire(place(tmp_path))
+    assert beats.wait(20)
+    threading.Timer(0.3, may_arrive.set).start()
+    held.release()
+    held._heart.join()
+    assert not (tmp_path / "owner.json").exists()
+
+
 def test_heartbeat(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
     path = study.folder / "owner.json"

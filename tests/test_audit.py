@@ -358,6 +358,16 @@ def test_a_part_of_a_newer_version_is_not_moved_away(study: StudyStore, monkeypa
     assert audit(study).number(Found.UNREADABLE) == 1
 
 
+def test_tables_that_know_of_a_newer_part_stay(study: StudyStore) -> None:
+    last = sorted(Path(study.ledger_folder).iterdir())[-1]
+    newer = pq.read_table(last).replace_schema_metadata({"sweeper_schema": str(records.SCHEMA_VERSION + 1)})
+    last.unlink()
+    pq.write_table(newer, last)
+    assert any(finding.where.endswith("epochs.parquet") for finding in audit(study).faults)
+    assert repair(study)[0] == []
+    assert (Path(study.folder) / "tables" / "epochs.parquet").is_file()
+
+
 @pytest.mark.parametrize("column", ["kind", "status", "reason", "stage"])
 def test_a_word_this_version_does_not_know(study: StudyStore, column: str) -> None:
     path = part(study, lambda table: table.column(column).null_count < len(table))

@@ -12,7 +12,6 @@ from sweeper.errors import ResultsFolderError
 from sweeper.storage import Place, explain
 from sweeper.store import StudyStore
 
-MOVED = (Found.UNREADABLE, Found.LOST)
 BROKEN = (Found.TORN, Found.LEFTOVER)
 NEEDLESS = (Found.ORPHANED, Found.USELESS)
 
@@ -33,7 +32,9 @@ def repair(study: StudyStore) -> tuple[list[str], Audit]:
     done = []
     with study.hold():
         first = examine(gather(study, is_held=True)).findings
-        moved = _files(first, MOVED)
+        # Tables may hold rows of a part that cannot be read yet, because it is of a newer version or may not be read from here.
+        is_all_there = all(finding.files for finding in first if finding.kind is Found.UNREADABLE)
+        moved = _files(first, (Found.UNREADABLE, Found.LOST) if is_all_there else (Found.UNREADABLE,))
         parts.set_aside(study.folder, moved)
         done += [f"moved {path} to {study.folder / 'damaged'}" for path in moved]
         findings = examine(gather(study, is_held=True)).findings

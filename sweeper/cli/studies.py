@@ -327,7 +327,7 @@ def _opening(study: StudySpec, results: Place, repeat_decayed: bool) -> str:
 def _hand_over(study: StudySpec, results: Place, repeat_decayed: bool) -> bool:
     """Whether the driver that is at work on the study, if there is one, took over its extension."""
     from sweeper import requests
-    from sweeper.errors import ResultsFolderError
+    from sweeper.errors import InputError, ResultsFolderError
     from sweeper.storage import explain
     from sweeper.store import StudyStore, study_folder
 
@@ -342,6 +342,11 @@ def _hand_over(study: StudySpec, results: Place, repeat_decayed: bool) -> bool:
         if stored.owner is None:
             return False  # it ended meanwhile, and whoever drives next takes the request
         time.sleep(0.2)
+    if _opening(study, results, repeat_decayed=False):
+        raise InputError(
+            f"the driver at work, process {owner.pid} on {owner.host}, cannot extend the study so. Does it see the same "
+            "architectures and search spaces? Otherwise resume the study from here once that driver has ended."
+        )
     click.echo(f"the driver at work, process {owner.pid} on {owner.host}, goes on with it", err=True)
     return True
 
@@ -415,7 +420,7 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
         own = [trial for trial in trials if trial["arm"] == arm]
         own_done = [trial[column] for trial in done if trial["arm"] == arm]
         arms[arm] = {status.value: sum(trial["status"] == status for trial in own) for status in Status}
-        arms[arm]["pending"] += study.trials_of(arm) - sum(trial["parent"] is None for trial in own)
+        arms[arm]["pending"] += max(study.trials_of(arm) - sum(trial["parent"] is None for trial in own), 0)
         arms[arm]["pending"] += sum(planned.arm == arm and planned.stage is Stage.SEARCH for planned in to_come)
         counts["pending"] += arms[arm]["pending"]
         arms[arm]["best"] = (max if goal == "max" else min)(own_done, default=None)

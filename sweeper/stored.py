@@ -49,7 +49,8 @@ def extended(current: StudySpec, *, trials: int | None = None, max_epochs: int |
 def extension_to(search: Search, wanted: StudySpec, study: StudyStore, *, repeats_decayed: bool = False) -> Extension | None:
     """What must be added to a stored study so that it is the one asked for; None when it is that already.
 
-    The study as it began asks for what it has become. An option of the dataset that a study lacks, because it began before there was such an option, is at its default.
+    The study as it began asks for what it has become. An option of the dataset that a study lacks, because it began before there
+    was such an option, is at its default.
 
     Args:
         search: The stored study's search, folded.

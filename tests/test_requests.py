@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from sweeper import requests, runner
 from sweeper.cli import studies
@@ -130,6 +132,14 @@ def test_who_hands_over_learns_whether_it_was_taken(
     else:
         with pytest.raises(InputError, match="cannot extend the study"):
             studies._hand_over(wanted, kept.folder.parent, False)
+
+
+def test_facts_are_printed_by_who_hands_over_too(kept: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studies, "_hand_over", lambda *arguments: True)
+    result = CliRunner().invoke(studies.resume, [str(kept.folder), "--trials", "3", "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["study"] == "a"
+    assert result.stderr == "extending study 'a': trials 2 -> 3\n"
 
 
 def test_status_of_a_study_that_lost_its_extension_counts_nothing_below_zero(kept: StudyStore) -> None:

@@ -178,7 +178,7 @@ def check(study_file: Path, as_json: bool) -> None:
 repeat_decayed_option = click.option(
     "--repeat-decayed",
     is_flag=True,
-    help="With more epochs: train completed trials anew, as new trials, whose learning rate decays and which keep their row.",
+    help="After or with an extension to more epochs: train completed trials whose learning rate decays anew, as new trials.",
 )
 
 
@@ -271,7 +271,7 @@ def run(
     """
     from sweeper import runner
     from sweeper.cli.progress import progress
-    from sweeper.store import StudyStore
+    from sweeper.store import StudyStore, study_folder
 
     given = {name: value for name, value in kind_options.items() if value is not None}
     check_kind_options(cluster, given)
@@ -279,6 +279,8 @@ def run(
     if opening:
         click.echo(opening, err=True)
         if not closing and _hand_over(study, results, repeat_decayed):
+            if as_json:
+                print_json(status_of(StudyStore(study_folder(results, study.name))))
             return
     started = time.monotonic()
     with progress(study.name, quiet) as watch:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sweeper import stored, tables
+from sweeper.cli.progress import epochs_left
 from sweeper.errors import InputError, StudyFileError
 from sweeper.records import Event, Kind, Stage, Status
 from sweeper.search import extension, repetition
@@ -325,6 +326,17 @@ def test_the_newest_extension_is_the_study() -> None:
     extend(driven, grown(first, trials=10))
     extend(driven, grown(first, trials=10, max_epochs=27))
     assert extension.current(first, driven.log) == grown(first, trials=10, max_epochs=27)
+
+
+def test_lengthened_trials_have_their_new_epochs_left() -> None:
+    spec = study(rule="none")
+    driven = clock(spec)
+    driven.run()
+    assert epochs_left(driven.search) == 0
+    planned = extend(driven, grown(spec, max_epochs=27), repeats_decayed=True)
+    assert planned.lengthened
+    assert planned.repeated
+    assert epochs_left(driven.search) == 18 * len(planned.lengthened) + 27 * len(planned.repeated)
 
 
 def test_samplers_are_told_of_reopened_trials_once() -> None:

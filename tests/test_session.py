@@ -1,15 +1,16 @@
-"""What is asked of a driver at work is taken whenever it comes, or refused aloud."""
+"""The driver without Ray: what is asked of it at work is taken whenever it comes, or refused aloud; who waits is not hung."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-from sweeper import requests, runner
+from sweeper import requests, runner, tune
 from sweeper.cli import studies
 from sweeper.errors import InputError
 from sweeper.keeper import CheckpointKeeper
@@ -132,6 +133,22 @@ def test_who_hands_over_learns_whether_it_was_taken(
     else:
         with pytest.raises(InputError, match="cannot extend the study"):
             studies._hand_over(wanted, kept.folder.parent, False)
+
+
+def test_an_attempt_that_waits_for_a_worker_is_not_taken_for_hung(
+    kept: StudyStore, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "HANG_LEAST_S", -1.0)
+    session, _ = at_work
+    requests.post(kept.folder, extended(SPEC, max_epochs=4), repeats_decayed=False)
+    runner._take_requests(session, kept)
+    assert isinstance(session.suggest("one"), dict)
+    session.live["one"].silences_s.append(0.0)
+    session.live["one"].last_news = 0.0
+    assert session.hung() == []
+    tune.CallbackAdapter(session).on_trial_start(1, [], SimpleNamespace(trial_id="one"))
+    assert session.live["one"].last_news > 0, "waiting is no silence"
+    assert session.hung() == ["one"]
 
 
 def test_facts_are_printed_by_who_hands_over_too(kept: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:

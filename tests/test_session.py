@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from sweeper.cli import studies
 from sweeper.errors import InputError
 from sweeper.keeper import CheckpointKeeper
 from sweeper.records import Kind, Reason
+from sweeper.search import repetition
 from sweeper.search.study import Search
 from sweeper.spec import ArmSpec, StudySpec, parse
 from sweeper.store import StudyStore
@@ -159,7 +161,7 @@ def test_facts_are_printed_by_who_hands_over_too(kept: StudyStore, monkeypatch: 
     assert result.stderr == "extending study 'a': trials 2 -> 3\n"
 
 
-def test_status_of_a_study_that_lost_its_extension_counts_nothing_below_zero(kept: StudyStore) -> None:
+def test_status_of_a_study_that_lost_its_extension_counts_what_its_search_does(kept: StudyStore) -> None:
     with driven(kept) as clock:
         assert clock.ledger is not None
         longer = Search(extended(first_spec(kept), trials=3)).fold(clock.log)
@@ -167,6 +169,9 @@ def test_status_of_a_study_that_lost_its_extension_counts_nothing_below_zero(kep
         assert proposed is not None
         clock.record(proposed)
         clock.end(proposed.trial or "", Reason.EXCEPTION)
+        planned = repetition.plan(clock.search, ["defaults"], 1)
+        clock.record(repetition.event([dataclasses.replace(one, arm="lost", trial="lost-00000-s1") for one in planned]))
+        assert clock.search.is_finished
         clock.ledger.commit()
     facts = studies.status_of(kept)
     assert facts["arms"]["cnn"]["pending"] == facts["trials"]["pending"] == 0

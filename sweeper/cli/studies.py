@@ -407,7 +407,8 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
     trials = [trial for trial in rows if trial["stage"] == Stage.SEARCH]
     repeated = [trial for trial in rows if trial["stage"] != Stage.SEARCH]
     asked = {asked.trial: asked for event in events if event.kind is Kind.PLANNED for asked in repetition.read(event)}
-    to_come = [asked[name] for name in asked.keys() - {trial["trial"] for trial in rows}]
+    begun = {trial["trial"] for trial in rows}
+    to_come = [planned for name, planned in asked.items() if name not in begun and planned.arm in study.arms]
     repetitions = {status.value: sum(trial["status"] == status for trial in repeated) for status in Status}
     repetitions["pending"] += sum(planned.stage is not Stage.SEARCH for planned in to_come)
     owner = stored.owner

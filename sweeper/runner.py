@@ -280,6 +280,8 @@ def _ray(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterator[boo
     # Tune cannot tell a worker that Ray's memory monitor killed from a fault of its own, and ends the sweep. One that the
     # kernel kills is a dead worker like any other, and its trial is tried again.
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+    # How long to wait for word of why a connection to a worker broke: one second is too little for a busy machine.
+    os.environ.setdefault("RAY_timeout_ms_task_wait_for_death_info", "5000")
     import ray
 
     if ray.is_initialized():

@@ -349,8 +349,10 @@ def cause_of_death(error: Exception | None) -> Reason:
     """Why a worker process died, by what Ray says about it; of one that the kernel killed nobody says why."""
     if isinstance(error, ray.exceptions.OutOfMemoryError):
         return Reason.OUT_OF_MEMORY
-    # An actor's death carries the death of its node as text only.
-    is_lost = isinstance(error, ray.exceptions.NodeDiedError) or "node has died" in str(error)
+    # The connection broke, and nobody told why: a node that dies tells nothing, while of a dead process its node tells. That a
+    # node died is later known as text only.
+    lost = (ray.exceptions.ActorUnavailableError, ray.exceptions.NodeDiedError)
+    is_lost = isinstance(error, lost) or "node has died" in str(error)
     return Reason.NODE_LOST if is_lost or getattr(error, "preempted", False) else Reason.DIED
 
 

@@ -124,6 +124,7 @@ def test_a_study_whose_data_are_gone_says_so_and_loses_nothing(data: Path, tmp_p
     [
         (ray.exceptions.OutOfMemoryError("the node ran out of memory"), Reason.OUT_OF_MEMORY),
         (ray.exceptions.NodeDiedError("gone"), Reason.NODE_LOST),
+        (ray.exceptions.ActorUnavailableError("Socket closed", None), Reason.NODE_LOST),
         (ray.exceptions.RayActorError("id", "preempted by the provider", False, True), Reason.NODE_LOST),
         (
             ray.exceptions.RayActorError("id", "The actor died because its node has died. Node Id: 1", False, False),

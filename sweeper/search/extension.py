@@ -108,7 +108,7 @@ def plan(search: Search, wanted: StudySpec, *, repeats_decayed: bool = False) ->
         return None
     return Extension(
         study=study,
-        lengthened=tuple(trial.trial for trial in trials if trial not in decayed) if is_longer else (),
+        lengthened=tuple(trial.trial for trial in trials if is_longer and _is_constant(trial)),
         kept=tuple(trial.trial for trial in kept),
         repeated=repeated,
     )

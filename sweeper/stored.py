@@ -47,9 +47,10 @@ def extended(current: StudySpec, *, trials: int | None = None, max_epochs: int |
 
 
 def extension_to(search: Search, wanted: StudySpec, study: StudyStore, *, repeats_decayed: bool = False) -> Extension | None:
-    """What must be added to a stored study so that it is the one asked for; None when it is that already, or began as that.
+    """What must be added to a stored study so that it is the one asked for; None when it is that already.
 
-    An option of the dataset that a study lacks, because it began before there was such an option, is at its default.
+    The study as it began asks for what it has become. An option of the dataset that a study lacks, because it began before there
+    was such an option, is at its default.
 
     Args:
         search: The stored study's search, folded.
@@ -61,8 +62,8 @@ def extension_to(search: Search, wanted: StudySpec, study: StudyStore, *, repeat
         InputError: It cannot become that one; what differs is listed.
     """
     asked = _with_defaults(wanted)
-    if not repeats_decayed and not spec.differences(_with_defaults(first_spec(study)), asked):
-        return None
+    if not spec.differences(_with_defaults(first_spec(study)), asked):
+        return extension.plan(search, search.spec, repeats_decayed=repeats_decayed)
     refused = extension.refusals(_with_defaults(search.spec), asked)
     if refused:
         listed = "\n".join(f"  - {line}" for line in refused)

@@ -200,7 +200,8 @@ def _take_requests(session: Session, study: store.StudyStore) -> None:
         with contextlib.suppress(InputError):
             _extend(session, study, wanted, repeats_decayed=repeats_decayed)
         session.commit()
-        path.remove()
+        with contextlib.suppress(OSError):  # taking it again changes nothing
+            path.remove()
 
 
 def _run_to_end(session: Session, study: store.StudyStore, run: Callable[[], None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sweeper import catalog, spec
-from sweeper.errors import InputError
+from sweeper.errors import InputError, StudyFileError
 from sweeper.records import Event
 from sweeper.search import extension
 from sweeper.search.extension import Extension
@@ -38,12 +38,24 @@ def extended(current: StudySpec, *, trials: int | None = None, max_epochs: int |
         max_epochs: Epochs of a trial that is not stopped; None leaves them.
 
     Raises:
-        StudyFileError: No study can have this budget, for example because a grid has no more points.
+        InputError: The study has more already, or no study can have this budget, for example because a grid has no more points.
     """
     given = {"trials": trials, "max_epochs": max_epochs}
+    for name, value in given.items():
+        if value is not None and value < (has := getattr(current.budget, name)):
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{flag} {value}: study '{current.name}' has {has} already, and it can only grow; allowed: {has} or more."
+            )
     budget = current.budget.model_copy(update={name: value for name, value in given.items() if value is not None})
     wanted = current.model_copy(update={"budget": budget})
-    return spec.parse(wanted.to_yaml(), f"study '{current.name}' with {budget.trials} trials of {budget.max_epochs} epochs")
+    try:
+        return spec.parse(wanted.to_yaml())
+    except StudyFileError as error:
+        # Its lines are those of a file that nobody sees.
+        faults = "; ".join(fault.partition(": ")[2] for fault in error.faults)
+        asked = f"{budget.trials} trials of {budget.max_epochs} epochs"
+        raise InputError(f"study '{current.name}' cannot be extended to {asked}: {faults}") from None
 
 
 def extension_to(search: Search, wanted: StudySpec, study: StudyStore, *, repeats_decayed: bool = False) -> Extension | None:

@@ -12,7 +12,7 @@ import pytest
 
 from sweeper import stored, tables
 from sweeper.cli.progress import epochs_left
-from sweeper.errors import InputError, StudyFileError
+from sweeper.errors import InputError
 from sweeper.records import Event, Kind, Stage, Status
 from sweeper.search import extension, repetition
 from sweeper.search.study import Search
@@ -382,8 +382,10 @@ def kept(tmp_path: Path) -> StudyStore:
 
 def test_a_budget_no_study_can_have_is_refused(kept: StudyStore) -> None:
     assert stored.extended(stored.first_spec(kept), trials=3).budget.trials == 3
-    with pytest.raises(StudyFileError, match=r"2 trials of 999999999 epochs"):
+    with pytest.raises(InputError, match=r"2 trials of 999999999 epochs: budget\.max_epochs"):
         stored.extended(stored.first_spec(kept), max_epochs=999999999)
+    with pytest.raises(InputError, match=r"--trials 1: study 'a' has 2 already"):
+        stored.extended(stored.first_spec(kept), trials=1)
 
 
 def test_the_file_a_study_began_with_may_be_launched_again_after_an_extension(kept: StudyStore) -> None:

@@ -31,6 +31,9 @@ class CheckpointKeeper:
         self._stored = set(self._folder.names())
         # A driver killed after its last commit may not have removed those of trials that ended before.
         self._ended = [trial for trial in self._stored if trial in search.trials]
+        # Of trials the ledger knows nothing of any more, because a part of it was lost. A worker must not do this as it begins a
+        # trial: one that comes too late would remove what the next attempt has written.
+        self._unknown = [trial for trial in self._stored if trial not in search.trials]
 
     def begins(self, trial: str) -> None:
         """A trial is about to run, and may write checkpoints."""
@@ -41,7 +44,7 @@ class CheckpointKeeper:
         self._ended.append(trial)
 
     def clean(self) -> None:
-        """Remove what the trials that ended made useless; call it only when their end is durable."""
+        """Remove what is of no use: call it only when everything the search knows is durable."""
         groups = set()
         for name in self._ended:
             trial = self._search.trials[name]
@@ -51,6 +54,9 @@ class CheckpointKeeper:
             elif trial.status.is_final:
                 self._remove(name)
         self._ended.clear()
+        for name in self._unknown:
+            self._remove(name)
+        self._unknown.clear()
         for arm, stage in groups:
             for name in self._losers(arm, stage):
                 self._remove(name)

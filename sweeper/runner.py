@@ -104,7 +104,8 @@ def launch(
         spec = stored.checked_spec(study, so_far)
         search = Search(spec).fold(so_far)
         grown = stored.extension_to(search, wanted, study, repeats_decayed=repeats_decayed)
-        if grown is None and search.is_finished and not repeat(search):
+        is_asked = any(True for _ in requests.waiting(folder))
+        if grown is None and search.is_finished and not is_asked and not repeat(search):
             _tidy(study, spec, keep_best)
             return Outcome(folder=folder, was_finished=True, is_interrupted=False, search=search)
     from sweeper.tune import Session
@@ -152,9 +153,7 @@ def launch(
                 claim=ledger.claim,
             )
             del dataset  # the only copy of the arrays on this machine is now the one in the object store
-            _run(spec.name, session, trainable, slots)
-            while session.is_exhausted and _take_requests(session, study):
-                _run(spec.name, session, trainable, slots)
+            _run_to_end(session, study, lambda: _run(spec.name, session, trainable, slots))
             ledger.compact(min_parts=64)
             tables.write_tables(folder, study.read())
     return Outcome(folder=folder, was_finished=False, is_interrupted=not search.is_finished, search=search)
@@ -187,19 +186,34 @@ def constants_of(spec: StudySpec, dataset: Dataset) -> dict[str, str | None]:
 def _extend(session: Session, study: store.StudyStore, wanted: StudySpec, *, repeats_decayed: bool) -> None:
     """Record what must be added to the study so that it is the one asked for."""
     grown = stored.extension_to(session.search, wanted, study, repeats_decayed=repeats_decayed)
-    for event in [] if grown is None else extension.events(session.search, grown):
+    if grown is None:
+        return
+    for name, arm in grown.study.arms.items():  # a request may come from where there is more in the catalog
+        catalog.check("architecture", arm.architecture)
+        grown.study.space_of(name)
+    for event in extension.events(session.search, grown):
         session.record(event)
 
 
-def _take_requests(session: Session, study: store.StudyStore) -> bool:
-    """Whether others asked for extensions; what the study has already, or cannot become, is passed over."""
-    taken = [*requests.waiting(study.folder)]
-    for path, wanted, repeats_decayed in taken:
+def _take_requests(session: Session, study: store.StudyStore) -> None:
+    """Take what others asked for; what the study has already, or cannot become, is passed over."""
+    for path, wanted, repeats_decayed in [*requests.waiting(study.folder)]:
         with contextlib.suppress(InputError):
             _extend(session, study, wanted, repeats_decayed=repeats_decayed)
         session.commit()
-        path.remove()
-    return bool(taken)
+        with contextlib.suppress(OSError):  # taking it again changes nothing
+            path.remove()
+
+
+def _run_to_end(session: Session, study: store.StudyStore, run: Callable[[], None]) -> None:
+    """Run until nothing is left to do, also of what is asked for while the last trial ends, or a signal comes."""
+    run()
+    while session.is_exhausted:
+        _take_requests(session, study)
+        if session.search.propose() is None:
+            return
+        session.is_exhausted = False
+        run()
 
 
 def _trainable(spec: StudySpec, dataset: Dataset, worker: Callable[..., TrialWorker] | None, **context: Any) -> Any:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK)
+"""What a file system says that has no hard links."""
+
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
 
 
@@ -107,7 +110,7 @@ class Place(abc.ABC):
     def create(self, data: bytes) -> None:
         """Write a small file where there is none; of several that try at once one succeeds, after `settle_s` at the latest.
 
-        A reader may see it half written. Raises as `write_whole` does.
+        On a file system without hard links a reader may see it half written. Raises as `write_whole` does.
         """
 
     @abc.abstractmethod
@@ -215,22 +218,24 @@ class LocalPlace(Place):
             sync_folder(path.parent)
 
     def write_whole(self, data: bytes | memoryview | pa.Buffer, *, may_replace: bool = False) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+        with self._temporary(data) as temporary:
             if may_replace:
                 os.replace(temporary, self.path)
             else:
                 _place(temporary, self.path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
         sync_folder(self.path.parent)
 
     def create(self, data: bytes) -> None:
+        # In one step where there are links: half a lock, of a driver that was killed over it, would keep others out.
+        with self._temporary(data) as temporary:
+            try:
+                os.link(temporary, self.path)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                self._create_in_place(data)
+
+    def _create_in_place(self, data: bytes) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         try:
             with open(descriptor, "wb") as file:
@@ -240,6 +245,20 @@ class LocalPlace(Place):
         except OSError:
             self.path.unlink()
             raise
+
+    @contextlib.contextmanager
+    def _temporary(self, data: bytes | memoryview | pa.Buffer) -> Iterator[Path]:
+        """A durable file with the data beside this one, gone after the block."""
+        temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            yield temporary
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def touch(self) -> None:
         os.utime(self.path)
@@ -338,7 +357,7 @@ def _place(temporary: Path, path: Path) -> None:
         if not os.path.samefile(temporary, path):
             raise
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK):
+        if error.errno not in _NO_LINKS:
             raise
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None

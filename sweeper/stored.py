@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from sweeper import catalog, spec
-from sweeper.errors import InputError, LedgerError
+from sweeper.errors import InputError, LedgerError, StudyFileError
 from sweeper.records import Event, Kind
 from sweeper.search import extension
 from sweeper.search.extension import Extension
@@ -66,18 +66,31 @@ def extended(current: StudySpec, *, trials: int | None = None, max_epochs: int |
         max_epochs: Epochs of a trial that is not stopped; None leaves them.
 
     Raises:
-        StudyFileError: No study can have this budget, for example because a grid has no more points.
+        InputError: The study has more already, or no study can have this budget, for example because a grid has no more points.
     """
     given = {"trials": trials, "max_epochs": max_epochs}
+    for name, value in given.items():
+        if value is not None and value < (has := getattr(current.budget, name)):
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{flag} {value}: study '{current.name}' has {has} already, and it can only grow; allowed: {has} or more."
+            )
     budget = current.budget.model_copy(update={name: value for name, value in given.items() if value is not None})
     wanted = current.model_copy(update={"budget": budget})
-    return spec.parse(wanted.to_yaml(), f"study '{current.name}' with {budget.trials} trials of {budget.max_epochs} epochs")
+    try:
+        return spec.parse(wanted.to_yaml())
+    except StudyFileError as error:
+        # Its lines are those of a file that nobody sees.
+        faults = "; ".join(fault.partition(": ")[2] for fault in error.faults)
+        asked = f"{budget.trials} trials of {budget.max_epochs} epochs"
+        raise InputError(f"study '{current.name}' cannot be extended to {asked}: {faults}") from None
 
 
 def extension_to(search: Search, wanted: StudySpec, study: StudyStore, *, repeats_decayed: bool = False) -> Extension | None:
-    """What must be added to a stored study so that it is the one asked for; None when it is that already, or began as that.
+    """What must be added to a stored study so that it is the one asked for; None when it is that already.
 
-    An option of the dataset that a study lacks, because it began before there was such an option, is at its default.
+    The study as it began asks for what it has become. An option of the dataset that a study lacks, because it began before there
+    was such an option, is at its default.
 
     Args:
         search: The stored study's search, folded.
@@ -89,8 +102,8 @@ def extension_to(search: Search, wanted: StudySpec, study: StudyStore, *, repeat
         InputError: It cannot become that one; what differs is listed.
     """
     asked = _with_defaults(wanted)
-    if not repeats_decayed and not spec.differences(_with_defaults(first_spec(study)), asked):
-        return None
+    if not spec.differences(_with_defaults(first_spec(study)), asked):
+        return extension.plan(search, search.spec, repeats_decayed=repeats_decayed)
     refused = extension.refusals(_with_defaults(search.spec), asked)
     if refused:
         listed = "\n".join(f"  - {line}" for line in refused)

@@ -95,6 +95,7 @@ class _Live:
     attempt: int
     last_news: float
     silences_s: list[float]
+    has_worker: bool = False
     is_hung: bool = False
 
 
@@ -191,6 +192,11 @@ class Session:
         )
         return {"assignment": json.dumps(dataclasses.asdict(assignment))}
 
+    def on_start(self, tune_id: str) -> None:
+        """A worker begins with the attempt: until now it was not silent, but waiting."""
+        live = self.live[tune_id]
+        live.has_worker, live.last_news = True, time.monotonic()
+
     def on_news(self, tune_id: str, news: dict[str, Any]) -> str:
         """The one door: rows or a failure of a running trial in, STOP or CONTINUE out."""
         live = self.live[tune_id]
@@ -247,7 +253,9 @@ class Session:
         return [
             tune_id
             for tune_id, live in self.live.items()
-            if live.silences_s and now - live.last_news > max(HANG_LEAST_S, HANG_FACTOR * max(live.silences_s))
+            if live.has_worker
+            and live.silences_s
+            and now - live.last_news > max(HANG_LEAST_S, HANG_FACTOR * max(live.silences_s))
         ]
 
     def _attempt_ended(self, live: _Live, reason: Reason, detail: str) -> None:
@@ -319,6 +327,11 @@ class CallbackAdapter(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, session: Session):
         self._session = session
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """As `Session.on_start`."""
+        with self._session.guard():
+            self._session.on_start(trial.trial_id)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """After every event or tenth of a second."""

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from sweeper import stored, tables
-from sweeper.errors import InputError, StudyFileError
+from sweeper.cli.progress import epochs_left
+from sweeper.errors import InputError
 from sweeper.records import Event, Kind, Stage, Status
 from sweeper.search import extension, repetition
 from sweeper.search.study import Search
@@ -208,8 +209,101 @@ def test_nothing_to_extend() -> None:
     driven = clock(study())
     driven.run()
     assert extension.plan(driven.search, study()) is None
-    with pytest.raises(InputError, match="these are 9 already"):
-        extension.plan(driven.search, study(), repeats_decayed=True)
+    assert extension.plan(driven.search, study(), repeats_decayed=True) is None
+
+
+def test_decayed_trials_may_be_trained_anew_later_and_asking_again_changes_nothing() -> None:
+    spec = study(rule="none")
+    driven = clock(spec)
+    driven.run()
+    longer = grown(spec, max_epochs=12)
+    kept = extend(driven, longer).kept
+    assert len(kept) > 1
+    planned = extension.plan(driven.search, longer, repeats_decayed=True)
+    assert planned is not None
+    assert ([one.parent for one in planned.repeated], planned.lengthened) == ([*kept], ())
+    assert extension.words(driven.search.spec, planned) == (
+        f"extending study 'test'; trained anew because their learning rate decays: {len(kept)}"
+    )
+    extend(driven, longer, repeats_decayed=True)
+    assert extension.plan(driven.search, longer, repeats_decayed=True) is None, "while they wait"
+    driven.run()
+    assert extension.plan(driven.search, longer, repeats_decayed=True) is None, "once they have ended"
+    assert state(refold(driven, spec)) == state(driven.search)
+
+
+def test_what_was_trained_anew_is_not_trained_anew_beside_its_parent() -> None:
+    spec = study(rule="none")
+    driven = clock(spec)
+    driven.run()
+    extend(driven, grown(spec, max_epochs=12), repeats_decayed=True)
+    driven.run()
+    planned = extend(driven, grown(spec, max_epochs=15), repeats_decayed=True)
+    trained = [(one.arm, one.seed, str(one.configuration)) for one in planned.repeated]
+    assert len(trained) == len(set(trained)) == len(planned.kept) > 0
+    driven.run()
+    assert driven.search.is_finished
+
+
+def test_trials_left_count_those_trained_anew() -> None:
+    spec = study(rule="none")
+    driven = clock(spec)
+    driven.run()
+    planned = extend(driven, grown(spec, max_epochs=12), repeats_decayed=True)
+    left = len(planned.lengthened) + len(planned.repeated)
+    with pytest.raises(InputError, match=f"has {left} trials of its search left"):
+        repetition.plan(driven.search, ["arm0-00000"], 1)
+    while left:
+        driven.run(max_events=len(driven.log) + 1)
+        driven.record(Event(kind=Kind.DRIVER_STARTED))
+        left = sum(not trial.status.is_final for trial in driven.search.trials.values()) + len(driven.search.planned)
+        assert driven.search.num_left == left
+    assert driven.search.is_searched
+
+
+def test_what_follows_a_lost_extension_is_passed_over_and_done_again() -> None:
+    spec = study(trials=8)
+    driven = clock(spec)
+    driven.run()
+    wanted = grown(study(trials=8, arms=3), trials=12)
+    extend(driven, wanted)
+    driven.run()
+    left = [event for event in driven.log if event.kind is not Kind.EXTENDED]
+    again = VirtualClock(Search(spec, dict.fromkeys(spec.arms, SPACE)).fold(left), 2, curve, lambda trial: 1.0, left)
+    assert set(again.search.trials) == {trial for trial in driven.search.trials if not trial.startswith("arm2")}
+    assert again.search.is_finished
+    extend(again, wanted)
+    again.run()
+    assert again.search.is_finished
+    assert set(again.search.trials) == set(driven.search.trials)
+    assert state(refold(again, spec)) == state(again.search)
+
+
+def test_a_fold_needs_no_search_space_of_a_new_arm() -> None:
+    spec = study(trials=8)
+    driven = clock(spec)
+    driven.run()
+    arms = spec.arms | {"arm2": ArmSpec(architecture="cnn", space="gone")}
+    extend(driven, grown(spec.model_copy(update={"arms": arms}), trials=12))
+    assert Search(spec, {}).fold(driven.log).spec.arms == arms
+
+
+def test_repetitions_of_one_trial_are_of_one_length() -> None:
+    spec = study(rule="none")
+    driven = clock(spec)
+    driven.run()
+    repeated = "arm0-00000"
+    assert driven.search.trials[repeated].configuration["schedule"] == "constant"
+    driven.record(repetition.event(repetition.plan(driven.search, [repeated], 2)))
+    driven.run()
+    extend(driven, grown(spec, max_epochs=12))
+    driven.run()
+    assert driven.search.trials[repeated].epoch == 12
+    more = repetition.plan(driven.search, [repeated, "arm1-00000"], 3)
+    assert {one.trial: one.max_epochs for one in more} == {
+        "arm0-00000-s3": 9,
+        **{f"arm1-00000-s{seed}": driven.search.trials["arm1-00000"].epoch for seed in (1, 2, 3)},
+    }
 
 
 def test_tables_say_which_trials_go_on() -> None:
@@ -232,6 +326,17 @@ def test_the_newest_extension_is_the_study() -> None:
     extend(driven, grown(first, trials=10))
     extend(driven, grown(first, trials=10, max_epochs=27))
     assert extension.current(first, driven.log) == grown(first, trials=10, max_epochs=27)
+
+
+def test_lengthened_trials_have_their_new_epochs_left() -> None:
+    spec = study(rule="none")
+    driven = clock(spec)
+    driven.run()
+    assert epochs_left(driven.search) == 0
+    planned = extend(driven, grown(spec, max_epochs=27), repeats_decayed=True)
+    assert planned.lengthened
+    assert planned.repeated
+    assert epochs_left(driven.search) == 18 * len(planned.lengthened) + 27 * len(planned.repeated)
 
 
 def test_samplers_are_told_of_reopened_trials_once() -> None:
@@ -277,8 +382,10 @@ def kept(tmp_path: Path) -> StudyStore:
 
 def test_a_budget_no_study_can_have_is_refused(kept: StudyStore) -> None:
     assert stored.extended(stored.first_spec(kept), trials=3).budget.trials == 3
-    with pytest.raises(StudyFileError, match=r"2 trials of 999999999 epochs"):
+    with pytest.raises(InputError, match=r"2 trials of 999999999 epochs: budget\.max_epochs"):
         stored.extended(stored.first_spec(kept), max_epochs=999999999)
+    with pytest.raises(InputError, match=r"--trials 1: study 'a' has 2 already"):
+        stored.extended(stored.first_spec(kept), trials=1)
 
 
 def test_the_file_a_study_began_with_may_be_launched_again_after_an_extension(kept: StudyStore) -> None:
@@ -294,6 +401,7 @@ def test_the_file_a_study_began_with_may_be_launched_again_after_an_extension(ke
     assert again.spec.budget.trials == 3
     assert stored.current_spec(kept, kept.read()) == wanted
     assert stored.extension_to(again, first, kept) is None, "as it began"
+    assert stored.extension_to(again, first, kept, repeats_decayed=True) is None, "with nothing to train anew"
     assert stored.extension_to(again, wanted, kept) is None, "as it is"
     with pytest.raises(InputError, match="it can only grow"):
         stored.extension_to(

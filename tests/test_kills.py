@@ -16,7 +16,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, and looks things up in /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, and looks things up in /proc"),
+]
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -38,13 +41,11 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     assert sum(each["redone"] for each in found) > 0, "no kill cost anything, so none can have struck a worker"
 
 
-@pytest.mark.slow
 def test_nothing_is_lost_whatever_strikes_at_whichever_call_of_a_small_study(tmp_path: Path) -> None:
     found = figures(tmp_path / "figures.json", "--kills", 0)
     assert found[0]["studies"] > 200
 
 
-@pytest.mark.slow
 def test_a_seed_gives_the_same_kills(tmp_path: Path) -> None:
     first, second = (figures(tmp_path / name, "--every", 20, "--kills", 0, "--seed", 5)[0] for name in ("first", "second"))
     assert first | {"seconds": 0} == second | {"seconds": 0}

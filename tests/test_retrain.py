@@ -27,7 +27,7 @@ from sweeper.training import devices
 from sweeper.training.trial import Assignment, Worker
 from tests.conftest import Run
 
-pytestmark = pytest.mark.usefixtures("framework")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("framework")]
 
 TINY = {
     "num_blocks": 1, "width": 4, "convolutions_per_block": 1, "dense_units": 8, "batch_size": 32, "attention": "none",
@@ -395,7 +395,6 @@ def test_the_command_on_failures(tmp_path: Path, run: Run, monkeypatch: pytest.M
     assert (facts["identical"], facts["epochs"], facts["first_difference"]) == (False, 0, None)
 
 
-@pytest.mark.slow
 def test_the_command_sets_up_a_process_as_a_worker_has_it(stored: StudyStore, tmp_path: Path) -> None:
     """In an environment that is wrong for it, and in which importing Keras too early would leave a file behind."""
     home = tmp_path / "home"

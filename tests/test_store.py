@@ -173,7 +173,7 @@ def test_create_explains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: 
 
 
 def test_drive_explains_a_folder_it_cannot_write(local_study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "open", failing(errno.EACCES))
+    monkeypatch.setattr(os, "link", failing(errno.EACCES))
     with pytest.raises(ResultsFolderError, match="not writable"), local_study.drive():
         pass
 

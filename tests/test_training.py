@@ -288,13 +288,15 @@ def test_a_worker_whose_driver_lost_the_study_writes_nothing_more(make: Any, tmp
     assert found == ["attempt-2/epoch-00002.npz", "attempt-1/epoch-00001.npz"]
 
 
-def test_a_first_attempt_knows_no_checkpoints(make: Any, tmp_path: Path) -> None:
-    train(make(), assignment("cnn", num_blocks=1), epochs=3)
-    worker = make()
-    train(worker, assignment("cnn"), epochs=1)
+def test_a_late_first_attempt_knows_no_checkpoints_and_leaves_its_successors_alone(make: Any, tmp_path: Path) -> None:
+    """It was dispatched, its connection broke, the next attempt ran; then it came to run after all."""
+    whole = train(make(), assignment("cnn"), epochs=2)
+    train(make(), assignment("cnn", attempt=2, known=2), epochs=2)
+    late = train(make(), assignment("cnn"), epochs=1)
+    assert metrics(late) == metrics(whole[:1]), "it begins anew"
     found = checkpoint.newest(tmp_path / "checkpoints" / "t")
     assert found is not None
-    assert found.epoch == 1
+    assert (found.attempt, found.epoch) == (2, 4)
 
 
 def test_a_row_says_where_the_seconds_went_and_what_ran(make: Any) -> None:

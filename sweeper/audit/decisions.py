@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from sweeper.audit.findings import Finding, Found
+from sweeper.audit.ledger import RESTORE
 from sweeper.errors import SweeperError
 from sweeper.records import Event, Kind, Reason, Stage
 from sweeper.search.study import Search
@@ -26,12 +27,15 @@ def check(spec: StudySpec, events: Sequence[Event]) -> list[Finding]:
         for event, is_judged_as_today in zip(events, _judged_as_today(events), strict=True):
             if is_judged_as_today and event.kind in (Kind.EPOCH, Kind.ATTEMPT_ENDED):
                 findings += _misjudged(search, event)
+            if event.kind is Kind.SUGGESTED and event.arm not in search.spec.arms:  # which a search passes over
+                what = f"the search cannot follow the row: the extension that brought arm '{event.arm}' is not there"
+                findings.append(Finding(kind=Found.UNREADABLE, where=f"key {event.key}", what=what, repair=RESTORE))
             search.apply(event)
     except SweeperError as error:
         return [Finding(kind=Found.UNCHECKED, where="decisions", what=f"the search cannot follow this ledger here: {error}")]
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         what = f"the search cannot follow the row: {type(error).__name__} {error}"
-        return [Finding(kind=Found.UNREADABLE, where=f"key {event.key}", what=what, repair="restore the ledger from a copy")]
+        return [Finding(kind=Found.UNREADABLE, where=f"key {event.key}", what=what, repair=RESTORE)]
     return [*findings, *_untold(search)]
 
 

@@ -59,19 +59,30 @@ class _Pace:
             self.epochs += 1
 
     def left(self, search: Search) -> str:
-        """Time left, assuming that stopping goes on as it did so far; repetitions are trained to their end."""
-        searched = search.of_stage(Stage.SEARCH)
-        ended = [trial for trial in searched if trial.status.is_final]
-        if self.epochs < 3 or not ended:
+        """Time left; see `epochs_left`."""
+        epochs = epochs_left(search)
+        if self.epochs < 3 or epochs is None:
             return "unknown time"
-        mean = sum(trial.epoch for trial in ended) / len(ended)
-        begun = sum(max(mean - trial.epoch, 1) for trial in searched if not trial.status.is_final)
-        epochs = begun + mean * (search.spec.budget.trials - sum(trial.parent is None for trial in searched))
-        others = (trial for trial in search.trials.values() if trial.stage is not Stage.SEARCH)
-        repeated = [*search.planned, *(trial for trial in others if not trial.status.is_final)]
-        epochs += sum(trial.max_epochs - trial.epoch for trial in repeated)
         seconds = epochs * (time.monotonic() - self.started) / self.epochs
         return f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
+
+
+def epochs_left(search: Search) -> float | None:
+    """Epochs still to be trained, assuming that stopping goes on as it did so far; None before a trial of the search has ended.
+
+    A trial that came further than most, also one that was lengthened, is trained to its end, and so are repetitions.
+    """
+    searched = search.of_stage(Stage.SEARCH)
+    ended = [trial for trial in searched if trial.status.is_final]
+    if not ended:
+        return None
+    mean = sum(trial.epoch for trial in ended) / len(ended)
+    epochs = mean * (search.spec.budget.trials - sum(trial.parent is None for trial in searched))
+    for trial in (*search.trials.values(), *search.planned):
+        if not trial.status.is_final:
+            is_average = trial.stage is Stage.SEARCH and trial.attempt > 0 and trial.epoch < mean
+            epochs += (mean if is_average else trial.max_epochs) - trial.epoch
+    return epochs
 
 
 class _Lines(_Pace):

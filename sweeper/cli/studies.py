@@ -190,7 +190,7 @@ def check(study_file: Path, as_json: bool) -> None:
 repeat_decayed_option = click.option(
     "--repeat-decayed",
     is_flag=True,
-    help="With more epochs: train completed trials anew, as new trials, whose learning rate decays and which keep their row.",
+    help="After or with an extension to more epochs: train completed trials whose learning rate decays anew, as new trials.",
 )
 
 
@@ -283,7 +283,7 @@ def run(
     """
     from sweeper import runner
     from sweeper.cli.progress import progress
-    from sweeper.store import StudyStore
+    from sweeper.store import StudyStore, study_folder
 
     given = {name: value for name, value in kind_options.items() if value is not None}
     check_kind_options(cluster, given)
@@ -291,6 +291,8 @@ def run(
     if opening:
         click.echo(opening, err=True)
         if not closing and _hand_over(study, results, repeat_decayed):
+            if as_json:
+                print_json(status_of(StudyStore(study_folder(results, study.name))))
             return
     started = time.monotonic()
     with progress(study.name, quiet) as watch:
@@ -339,7 +341,7 @@ def _opening(study: StudySpec, results: Place, repeat_decayed: bool) -> str:
 def _hand_over(study: StudySpec, results: Place, repeat_decayed: bool) -> bool:
     """Whether the driver that is at work on the study, if there is one, took over its extension."""
     from sweeper import requests
-    from sweeper.errors import ResultsFolderError
+    from sweeper.errors import InputError, ResultsFolderError
     from sweeper.storage import explain
     from sweeper.store import StudyStore, study_folder
 
@@ -354,6 +356,11 @@ def _hand_over(study: StudySpec, results: Place, repeat_decayed: bool) -> bool:
         if stored.owner is None:
             return False  # it ended meanwhile, and whoever drives next takes the request
         time.sleep(0.2)
+    if _opening(study, results, repeat_decayed=False):
+        raise InputError(
+            f"the driver at work, process {owner.pid} on {owner.host}, cannot extend the study so. Does it see the same "
+            "architectures and search spaces? Otherwise resume the study from here once that driver has ended."
+        )
     click.echo(f"the driver at work, process {owner.pid} on {owner.host}, goes on with it", err=True)
     return True
 
@@ -412,7 +419,8 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
     trials = [trial for trial in rows if trial["stage"] == Stage.SEARCH]
     repeated = [trial for trial in rows if trial["stage"] != Stage.SEARCH]
     asked = {asked.trial: asked for event in events if event.kind is Kind.PLANNED for asked in repetition.read(event)}
-    to_come = [asked[name] for name in asked.keys() - {trial["trial"] for trial in rows}]
+    begun = {trial["trial"] for trial in rows}
+    to_come = [planned for name, planned in asked.items() if name not in begun and planned.arm in study.arms]
     repetitions = {status.value: sum(trial["status"] == status for trial in repeated) for status in Status}
     repetitions["pending"] += sum(planned.stage is not Stage.SEARCH for planned in to_come)
     owner = stored.owner
@@ -427,7 +435,7 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
         own = [trial for trial in trials if trial["arm"] == arm]
         own_done = [trial[column] for trial in done if trial["arm"] == arm]
         arms[arm] = {status.value: sum(trial["status"] == status for trial in own) for status in Status}
-        arms[arm]["pending"] += study.trials_of(arm) - sum(trial["parent"] is None for trial in own)
+        arms[arm]["pending"] += max(study.trials_of(arm) - sum(trial["parent"] is None for trial in own), 0)
         arms[arm]["pending"] += sum(planned.arm == arm and planned.stage is Stage.SEARCH for planned in to_come)
         counts["pending"] += arms[arm]["pending"]
         arms[arm]["best"] = (max if goal == "max" else min)(own_done, default=None)

@@ -17,7 +17,6 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sweeper.errors import InputError
 from sweeper.records import Event, Kind, Stage, Status
 from sweeper.search import repetition
 from sweeper.search.repetition import Repetition
@@ -40,7 +39,7 @@ class Extension:
         study: The study from now on.
         lengthened: Trials that train for `study.budget.max_epochs`, completed ones among them.
         kept: Completed trials that could have gone on but for their learning rate, which has decayed.
-        repeated: Those of `kept` that are trained anew, as new trials.
+        repeated: Those of `kept` that are trained anew, as new trials, and are not being so already.
     """
 
     study: StudySpec
@@ -91,31 +90,27 @@ def plan(search: Search, wanted: StudySpec, *, repeats_decayed: bool = False) ->
     Args:
         search: The study's search, folded.
         wanted: The study asked for; `refusals` has nothing against it.
-        repeats_decayed: Whether completed trials whose learning rate decays are trained anew.
-
-    Raises:
-        InputError: There is nothing to train anew.
+        repeats_decayed: Whether completed trials whose learning rate decays are trained anew; also those that an extension
+            before this one left as they were.
     """
-    epochs, before = wanted.budget.max_epochs, search.spec.budget.max_epochs
-    if repeats_decayed and epochs == before:
-        raise InputError(f"trials are trained anew for more epochs than before, and these are {before} already: give more.")
-    study = _grown(search.spec, wanted)
-    if study == search.spec:
-        return None
-    if epochs == before:
-        return Extension(study=study)
+    epochs, study = wanted.budget.max_epochs, _grown(search.spec, wanted)
+    is_longer = epochs > search.spec.budget.max_epochs
     rungs = {arm: search.rungs_up_to(arm, epochs) for arm in search.spec.arms}
     shorter = [trial for trial in search.of_stage(Stage.SEARCH) if trial.max_epochs < epochs]
     is_stopping = search.spec.stopping.rule != "none"
     trials = [trial for trial in shorter if _may_go_on(trial, rungs[trial.arm] if is_stopping else None)]
     decayed = [trial for trial in trials if not _is_constant(trial)]
-    kept = [trial for trial in decayed if trial.status is Status.COMPLETED]
-    repeated = [_repetition(trial, epochs) for trial in kept] if repeats_decayed else []
+    # One that was trained anew has its parent's seed: both would give the same trial once more.
+    kept = [trial for trial in decayed if trial.status is Status.COMPLETED and trial.parent is None]
+    anew = [_repetition(trial, epochs) for trial in kept] if repeats_decayed else []
+    repeated = tuple(one for one in anew if not search.knows(one.trial))
+    if study == search.spec and not repeated:
+        return None
     return Extension(
         study=study,
-        lengthened=tuple(trial.trial for trial in trials if trial not in decayed),
+        lengthened=tuple(trial.trial for trial in trials if is_longer and _is_constant(trial)),
         kept=tuple(trial.trial for trial in kept),
-        repeated=tuple(one for one in repeated if not search.knows(one.trial)),
+        repeated=repeated,
     )
 
 
@@ -150,14 +145,15 @@ def words(study: StudySpec, extension: Extension) -> str:
     ]
     new = [arm for arm in extension.study.arms if arm not in study.arms]
     changes += [f"new arm{'' if len(new) == 1 else 's'} {', '.join(new)}"] if new else []
-    text = f"extending study '{study.name}': {', '.join(changes)}"
-    if extension.study.budget.max_epochs == study.budget.max_epochs:
-        return text
-    text += f"; trials that train longer: {len(extension.lengthened)}"
+    text = f"extending study '{study.name}'" + (f": {', '.join(changes)}" if changes else "")
+    is_longer = extension.study.budget.max_epochs > study.budget.max_epochs
+    told = [f"trials that train longer: {len(extension.lengthened)}"] if is_longer else []
     if extension.repeated:
-        return f"{text}, trained anew because their learning rate decays: {len(extension.repeated)}"
-    advice = ", which --repeat-decayed would train anew" if extension.kept else ""
-    return f"{text}, kept as they are because their learning rate has decayed: {len(extension.kept)}{advice}"
+        told.append(f"trained anew because their learning rate decays: {len(extension.repeated)}")
+    elif is_longer:
+        advice = ", which --repeat-decayed would train anew" if extension.kept else ""
+        told.append(f"kept as they are because their learning rate has decayed: {len(extension.kept)}{advice}")
+    return f"{text}; {', '.join(told)}" if told else text
 
 
 def _grown(study: StudySpec, wanted: StudySpec) -> StudySpec:

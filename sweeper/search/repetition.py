@@ -66,6 +66,8 @@ def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetitio
     """
     check_searched(search)
     parents = {parent.trial: parent for name in asked for parent in _parents(search, name)}
+    known = (trial for trial in (*search.trials.values(), *search.planned) if trial.stage is Stage.ABLATION)
+    lengths = {trial.parent: trial.max_epochs for trial in known}  # of one mean; the parent may have been lengthened since
     planned = [
         Repetition(
             trial=f"{parent.trial}-s{seed}",
@@ -74,7 +76,7 @@ def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetitio
             number=parent.number,
             seed=seed,
             configuration=parent.configuration,
-            max_epochs=parent.max_epochs,
+            max_epochs=lengths.get(parent.trial, parent.max_epochs),
         )
         for seed in range(1, num_seeds + 1)
         for parent in parents.values()
@@ -85,7 +87,7 @@ def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetitio
 def check_searched(search: Search) -> None:
     """Raise `InputError` unless every trial of the budget has ended."""
     if not search.is_searched:
-        left = search.spec.budget.trials - sum(trial.status.is_final for trial in search.of_stage(Stage.SEARCH))
+        left = search.num_left
         raise InputError(
             f"study '{search.spec.name}' has {left} {'trial' if left == 1 else 'trials'} of its search left; trials are repeated "
             f"once it has ended. Finish it first: sweeper resume {search.spec.name}"

@@ -62,8 +62,14 @@ class Search:
     @property
     def is_searched(self) -> bool:
         """Whether every trial of the search stage has ended, whatever became of repetitions with other seeds."""
-        is_begun = self._next_arm() is None and not any(trial.stage is Stage.SEARCH for trial in self._planned.values())
-        return is_begun and all(map(_is_final, self.of_stage(Stage.SEARCH)))
+        return self.num_left == 0
+
+    @property
+    def num_left(self) -> int:
+        """Trials of the search stage that have not ended, those to come included."""
+        to_come = sum(max(self.spec.trials_of(arm) - count, 0) for arm, count in self._counts.items())
+        to_come += sum(trial.stage is Stage.SEARCH for trial in self._planned.values())
+        return to_come + sum(not trial.status.is_final for trial in self.of_stage(Stage.SEARCH))
 
     @property
     def planned(self) -> tuple[Trial, ...]:
@@ -202,7 +208,6 @@ class Search:
         for arm in self.spec.arms:
             if arm not in self._counts:
                 self._counts[arm], self.finished[arm] = 0, []
-                self.spaces[arm] = self.spec.space_of(arm)
                 self.rungs[arm] = Rungs(grace, factor, epochs)
             self.rungs[arm] = self.rungs_up_to(arm, epochs)
         self._samplers.clear()  # they learn from trials that ended, of which some are about to be reopened
@@ -218,6 +223,8 @@ class Search:
 
     def _apply_suggested(self, event: Event) -> None:
         assert event.trial and event.arm and event.number is not None and event.attempt and event.configuration
+        if event.arm not in self.spec.arms:  # the extension that brought it is lost
+            return
         if event.trial not in self.trials:
             self.trials[event.trial] = Trial(
                 trial=event.trial,
@@ -260,6 +267,8 @@ class Search:
         return allocation.equal(self._counts, {arm: self.spec.trials_of(arm) for arm in self.spec.arms})
 
     def _configuration(self, arm: str, number: int) -> Configuration:
+        if arm not in self.spaces:  # it came with an extension
+            self.spaces[arm] = self.spec.space_of(arm)
         space = self.spaces[arm]
         if number == 0:
             return space.default(self.spec.arms[arm].fixed)

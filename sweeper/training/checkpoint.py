@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import math
 import re
 import zipfile
 from collections.abc import Sequence
@@ -96,14 +97,19 @@ def write(folder: Where, checkpoint: Checkpoint) -> None:
         old.remove()
 
 
-def newest(folder: Where) -> Checkpoint | None:
+def newest(folder: Where, before_attempt: int | None = None) -> Checkpoint | None:
     """The newest checkpoint that can be read, damaged ones passed over; None when there is none.
+
+    Args:
+        folder: The trial's.
+        before_attempt: Only those of earlier attempts than this one; None for all.
 
     Raises:
         StorageError: The object store cannot tell.
     """
     passed_over: set[Place] = set()
-    while found := [path for path in stored(folder) if path not in passed_over]:
+    last = math.inf if before_attempt is None else before_attempt - 1
+    while found := [path for path in stored(folder) if path not in passed_over and _key(path)[0] <= last]:
         try:
             return read(found[0])
         except CheckpointError:

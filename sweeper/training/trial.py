@@ -195,9 +195,7 @@ class Worker:
             init_seed=seed_of(assignment.seed, assignment.arm, "init"),
             augmentation_seed=seed_of(assignment.seed, "augmentation"),
         )
-        if assignment.attempt == 1:  # what lies there is of a trial the ledger knows nothing of any more
-            checkpoint.remove(self._folder, keep_newest=False)
-        stored = checkpoint.newest(self._folder)
+        stored = checkpoint.newest(self._folder, before_attempt=assignment.attempt)
         if stored is not None:
             checkpoint.assign(self._program.model.variables, stored.model)
             checkpoint.assign(self._program.model.optimizer.variables, stored.optimizer)

@@ -1,0 +1,178 @@
+"""The driver without Ray: what is asked of it at work is taken whenever it comes, or refused aloud; who waits is not hung."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from sweeper import requests, runner, tune
+from sweeper.cli import studies
+from sweeper.errors import InputError
+from sweeper.keeper import CheckpointKeeper
+from sweeper.records import Kind, Reason
+from sweeper.search import repetition
+from sweeper.search.study import Search
+from sweeper.spec import ArmSpec, StudySpec, parse
+from sweeper.store import StudyStore
+from sweeper.stored import extended, first_spec
+from sweeper.tune import Session
+from tests.driverless import LedgerClock, drive, driven
+
+SPEC = parse(
+    """
+name: a
+dataset: {name: digits, size: 8}
+arms: {cnn: {}}
+budget: {trials: 2, max_epochs: 2}
+search: {sampler: random}
+"""
+)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> StudyStore:
+    """A finished study."""
+    store = StudyStore(tmp_path / "a")
+    drive(store, SPEC)
+    return store
+
+
+@pytest.fixture
+def at_work(kept: StudyStore) -> Iterator[tuple[Session, LedgerClock]]:
+    with driven(kept) as clock:
+        assert clock.ledger is not None
+        keeper = CheckpointKeeper(kept.folder / "checkpoints", clock.search)
+        yield Session(clock.search, clock.ledger, keeper, 2, lambda event: None, {}), clock
+
+
+def test_what_is_asked_for_in_the_last_moment_is_run(kept: StudyStore, at_work: tuple[Session, LedgerClock]) -> None:
+    session, clock = at_work
+    runs: list[int] = []
+
+    def run() -> None:
+        clock.run()
+        runs.append(len(session.search.trials))
+        session.is_exhausted = True
+        if len(runs) == 1:  # the beat takes it when Tune, which has been told that nothing is left, asks no more
+            requests.post(kept.folder, extended(SPEC, trials=3), repeats_decayed=False)
+            runner._take_requests(session, kept)
+
+    runner._run_to_end(session, kept, run)
+    assert runs == [2, 3]
+    assert session.search.is_finished
+
+
+def test_a_signal_ends_a_run_whatever_is_left(kept: StudyStore, at_work: tuple[Session, LedgerClock]) -> None:
+    session, _ = at_work
+    requests.post(kept.folder, extended(SPEC, trials=3), repeats_decayed=False)
+    runs: list[int] = []
+
+    def run() -> None:
+        session.is_exhausted = not runs
+        runs.append(1)
+
+    runner._run_to_end(session, kept, run)
+    assert len(runs) == 2
+    assert not session.search.is_finished
+
+
+def test_what_a_dead_driver_did_not_take_is_taken_though_the_study_is_finished(
+    kept: StudyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BegunError(Exception):
+        pass
+
+    def begin(spec: StudySpec) -> None:
+        raise BegunError
+
+    monkeypatch.setattr(runner, "load_dataset", begin)
+    assert runner.launch(SPEC, kept.folder.parent).was_finished
+    requests.post(kept.folder, extended(SPEC, trials=3), repeats_decayed=False)
+    with pytest.raises(BegunError):
+        runner.launch(SPEC, kept.folder.parent)
+
+
+@pytest.mark.parametrize("arm", [ArmSpec(architecture="cnn", space="gone"), ArmSpec(architecture="gone", space="cnn")])
+def test_what_this_machine_does_not_know_is_refused_whole(
+    arm: ArmSpec, kept: StudyStore, at_work: tuple[Session, LedgerClock]
+) -> None:
+    session, _ = at_work
+    wanted = extended(SPEC, trials=4).model_copy(update={"arms": {**SPEC.arms, "new": arm}})
+    request = requests.post(kept.folder, wanted, repeats_decayed=False)
+    runner._take_requests(session, kept)
+    assert not request.exists()
+    assert session.search.spec == SPEC
+    assert session.search.is_finished
+    assert not any(event.kind is Kind.EXTENDED for event in kept.read())
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_who_hands_over_learns_whether_it_was_taken(
+    is_taken: bool, kept: StudyStore, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, _ = at_work
+    wanted = extended(SPEC, trials=3)
+    post: Callable[..., object] = requests.post
+
+    def answered(*arguments: object, **options: object) -> object:
+        request = post(*arguments, **options)
+        if is_taken:
+            runner._take_requests(session, kept)
+        else:
+            for path, _, _ in requests.waiting(kept.folder):
+                path.remove()
+        return request
+
+    monkeypatch.setattr(requests, "post", answered)
+    if is_taken:
+        assert studies._hand_over(wanted, kept.folder.parent, False)
+    else:
+        with pytest.raises(InputError, match="cannot extend the study"):
+            studies._hand_over(wanted, kept.folder.parent, False)
+
+
+def test_an_attempt_that_waits_for_a_worker_is_not_taken_for_hung(
+    kept: StudyStore, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "HANG_LEAST_S", -1.0)
+    session, _ = at_work
+    requests.post(kept.folder, extended(SPEC, max_epochs=4), repeats_decayed=False)
+    runner._take_requests(session, kept)
+    assert isinstance(session.suggest("one"), dict)
+    session.live["one"].silences_s.append(0.0)
+    session.live["one"].last_news = 0.0
+    assert session.hung() == []
+    tune.CallbackAdapter(session).on_trial_start(1, [], SimpleNamespace(trial_id="one"))
+    assert session.live["one"].last_news > 0, "waiting is no silence"
+    assert session.hung() == ["one"]
+
+
+def test_facts_are_printed_by_who_hands_over_too(kept: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studies, "_hand_over", lambda *arguments: True)
+    result = CliRunner().invoke(studies.resume, [str(kept.folder), "--trials", "3", "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["study"] == "a"
+    assert result.stderr == "extending study 'a': trials 2 -> 3\n"
+
+
+def test_status_of_a_study_that_lost_its_extension_counts_what_its_search_does(kept: StudyStore) -> None:
+    with driven(kept) as clock:
+        assert clock.ledger is not None
+        longer = Search(extended(first_spec(kept), trials=3)).fold(clock.log)
+        proposed = longer.propose()
+        assert proposed is not None
+        clock.record(proposed)
+        clock.end(proposed.trial or "", Reason.EXCEPTION)
+        planned = repetition.plan(clock.search, ["defaults"], 1)
+        clock.record(repetition.event([dataclasses.replace(one, arm="lost", trial="lost-00000-s1") for one in planned]))
+        assert clock.search.is_finished
+        clock.ledger.commit()
+    facts = studies.status_of(kept)
+    assert facts["arms"]["cnn"]["pending"] == facts["trials"]["pending"] == 0
+    assert facts["is_finished"]

@@ -140,7 +140,7 @@ def a_finished_study_is_left_as_it_is() -> None:
 
 def training_starts_anew() -> None:
     """A trial that comes again does not look for its checkpoint."""
-    replace(checkpoint, newest=lambda folder: None)
+    replace(checkpoint, newest=lambda folder, before_attempt=None: None)
 
 
 def optimizer_is_forgotten() -> None:

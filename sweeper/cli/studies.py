@@ -224,12 +224,12 @@ def resume(study: str, results: Place, as_json: bool, trials: int | None, max_ep
     With more epochs, trials whose learning rate is constant go on from their checkpoints, unless a rung would stop them where
     they ended. The others keep their row.
     """
-    from sweeper.stored import current_spec, extended
+    from sweeper.stored import current_spec, extended, first_spec
 
     stored = find_study(results, study)
-    wanted = current_spec(stored, stored.read())
+    wanted = first_spec(stored)  # which asks for what the study has become
     if trials is not None or max_epochs is not None:
-        wanted = extended(wanted, trials=trials, max_epochs=max_epochs)
+        wanted = extended(current_spec(stored, stored.read()), trials=trials, max_epochs=max_epochs)
     run(wanted, folder_of_studies(stored), as_json, **options)
 
 

@@ -102,7 +102,8 @@ def plan(search: Search, wanted: StudySpec, *, repeats_decayed: bool = False) ->
     decayed = [trial for trial in trials if not _is_constant(trial)]
     # One that was trained anew has its parent's seed: both would give the same trial once more.
     kept = [trial for trial in decayed if trial.status is Status.COMPLETED and trial.parent is None]
-    anew = [_repetition(trial, epochs) for trial in kept] if repeats_decayed else []
+    asked = kept if repeats_decayed else []
+    anew = [Repetition.of(trial, f"e{epochs}", max_epochs=epochs, stage=Stage.SEARCH) for trial in asked]
     repeated = tuple(one for one in anew if not search.knows(one.trial))
     if study == search.spec and not repeated:
         return None
@@ -173,16 +174,3 @@ def _may_go_on(trial: Trial, rungs: Rungs | None) -> bool:
 
 def _is_constant(trial: Trial) -> bool:
     return trial.configuration.get("schedule", TRAINING["schedule"].default) == "constant"
-
-
-def _repetition(trial: Trial, epochs: int) -> Repetition:
-    return Repetition(
-        trial=f"{trial.trial}-e{epochs}",
-        parent=trial.trial,
-        arm=trial.arm,
-        number=trial.number,
-        seed=trial.seed,
-        configuration=trial.configuration,
-        max_epochs=epochs,
-        stage=Stage.SEARCH,
-    )

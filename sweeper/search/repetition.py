@@ -1,5 +1,7 @@
 """Repetitions: trials trained again with other seeds, to learn how much of a result is the seed.
 
+(Those that `sweeper.search.extension` asks for are trained again for more epochs, with the seed they had, in the search stage.)
+
 The design is paired: the seeds 1 to N are the same for every configuration. The order of the data follows from the seed alone, so
 what it does to one configuration it does to all; so does augmentation, between configurations of one batch size and one kind of
 augmentation, because it is drawn batch by batch. Initial weights follow from the seed and the arm. A repetition is never stopped
@@ -13,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import InputError, UnknownNameError
 from sweeper.records import Event, Kind, Stage, trial_name
@@ -36,9 +38,9 @@ class Repetition:
         parent: Id of the trial whose configuration it has.
         arm: Their arm.
         number: The parent's number.
-        seed: From 1; see the module.
+        seed: From 1, see the module; the parent's if it is trained anew for more epochs.
         configuration: The parent's knobs.
-        max_epochs: Epochs it is trained for, without early stopping.
+        max_epochs: Epochs it is trained for, outside the search stage without early stopping.
         stage: What it is for.
     """
 
@@ -50,6 +52,12 @@ class Repetition:
     configuration: Configuration
     max_epochs: int
     stage: Stage = Stage.ABLATION
+
+    @classmethod
+    def of(cls, parent: Trial, suffix: str, **changes: Any) -> Repetition:
+        """A trial once more: its configuration and seed but for the changes, and its id with a suffix."""
+        kept = {name: getattr(parent, name) for name in ("arm", "number", "seed", "configuration", "max_epochs")}
+        return cls(trial=f"{parent.trial}-{suffix}", parent=parent.trial, **{**kept, **changes})
 
 
 def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetition]:
@@ -69,15 +77,7 @@ def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetitio
     known = (trial for trial in (*search.trials.values(), *search.planned) if trial.stage is Stage.ABLATION)
     lengths = {trial.parent: trial.max_epochs for trial in known}  # of one mean; the parent may have been lengthened since
     planned = [
-        Repetition(
-            trial=f"{parent.trial}-s{seed}",
-            parent=parent.trial,
-            arm=parent.arm,
-            number=parent.number,
-            seed=seed,
-            configuration=parent.configuration,
-            max_epochs=lengths.get(parent.trial, parent.max_epochs),
-        )
+        Repetition.of(parent, f"s{seed}", seed=seed, max_epochs=lengths.get(parent.trial, parent.max_epochs))
         for seed in range(1, num_seeds + 1)
         for parent in parents.values()
     ]

@@ -9,6 +9,7 @@ what was lost is done again.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -188,19 +189,7 @@ class Search:
     def _apply_planned(self, event: Event) -> None:
         for planned in repetition.read(event):
             if planned.arm in self.spec.arms and planned.trial not in self.trials:
-                self._planned.setdefault(
-                    planned.trial,
-                    Trial(
-                        trial=planned.trial,
-                        arm=planned.arm,
-                        number=planned.number,
-                        seed=planned.seed,
-                        stage=planned.stage,
-                        parent=planned.parent,
-                        configuration=dict(planned.configuration),
-                        max_epochs=planned.max_epochs,
-                    ),
-                )
+                self._planned.setdefault(planned.trial, Trial(**dataclasses.asdict(planned)))
 
     def _apply_extended(self, event: Event) -> None:
         self.spec = extension.study_of(event)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from sweeper import requests, runner, tune
-from sweeper.cli import studies
+from sweeper.cli import _extending, status, studies
 from sweeper.errors import InputError
 from sweeper.keeper import CheckpointKeeper
 from sweeper.records import Kind, Reason
@@ -131,10 +131,10 @@ def test_who_hands_over_learns_whether_it_was_taken(
 
     monkeypatch.setattr(requests, "post", answered)
     if is_taken:
-        assert studies._hand_over(wanted, kept.folder.parent, False)
+        assert _extending.hand_over(wanted, kept.folder.parent, False)
     else:
         with pytest.raises(InputError, match="cannot extend the study"):
-            studies._hand_over(wanted, kept.folder.parent, False)
+            _extending.hand_over(wanted, kept.folder.parent, False)
 
 
 def test_an_attempt_that_waits_for_a_worker_is_not_taken_for_hung(
@@ -154,7 +154,7 @@ def test_an_attempt_that_waits_for_a_worker_is_not_taken_for_hung(
 
 
 def test_facts_are_printed_by_who_hands_over_too(kept: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(studies, "_hand_over", lambda *arguments: True)
+    monkeypatch.setattr(studies, "hand_over", lambda *arguments: True)
     result = CliRunner().invoke(studies.resume, [str(kept.folder), "--trials", "3", "--json"])
     assert result.exit_code == 0
     assert json.loads(result.stdout)["study"] == "a"
@@ -173,6 +173,6 @@ def test_status_of_a_study_that_lost_its_extension_counts_what_its_search_does(k
         clock.record(repetition.event([dataclasses.replace(one, arm="lost", trial="lost-00000-s1") for one in planned]))
         assert clock.search.is_finished
         clock.ledger.commit()
-    facts = studies.status_of(kept)
+    facts = status.status_of(kept)
     assert facts["arms"]["cnn"]["pending"] == facts["trials"]["pending"] == 0
     assert facts["is_finished"]

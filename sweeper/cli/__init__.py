@@ -12,7 +12,7 @@ import sys
 import click
 
 from sweeper import __version__
-from sweeper.cli import ablation, answers, audit, contenders, data, retrain, speed, studies
+from sweeper.cli import ablation, answers, audit, contenders, data, retrain, speed, status, studies
 from sweeper.errors import SweeperError, did_you_mean
 
 
@@ -46,8 +46,8 @@ for command in (
     studies.check,
     studies.launch,
     studies.resume,
-    studies.status,
-    studies.export,
+    status.status,
+    status.export,
     audit.audit,
     ablation.ablate,
     retrain.retrain,

@@ -17,7 +17,8 @@ from sweeper.cli._shared import (
     study_argument,
 )
 from sweeper.cli.answers import FIGURES, save_figure
-from sweeper.cli.studies import folder_of_studies, run, status_of, with_cluster_options
+from sweeper.cli.status import status_of
+from sweeper.cli.studies import folder_of_studies, run, with_cluster_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -116,10 +116,10 @@ EVERYTHING = {
     "recipe",
     [
         {"ema_momentum": 0.9, "flip": "horizontal", "mix": "cutmix", "schedule": "one_cycle"},
-        pytest.param({**EVERYTHING, "optimizer": "adamw", "schedule": "step"}, marks=pytest.mark.slow),
-        pytest.param({**EVERYTHING, "optimizer": "nadam", "mix": "cutmix", "warmup_epochs": 1}, marks=pytest.mark.slow),
-        pytest.param({**EVERYTHING, "optimizer": "rmsprop"}, marks=pytest.mark.slow),
-        pytest.param({**EVERYTHING, "optimizer": "sgd"}, marks=pytest.mark.slow),
+        {**EVERYTHING, "optimizer": "adamw", "schedule": "step"},
+        {**EVERYTHING, "optimizer": "nadam", "mix": "cutmix", "warmup_epochs": 1},
+        {**EVERYTHING, "optimizer": "rmsprop"},
+        {**EVERYTHING, "optimizer": "sgd"},
     ],
     ids=lambda recipe: str(recipe.get("optimizer", "few")),
 )

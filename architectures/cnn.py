@@ -9,16 +9,8 @@ from __future__ import annotations
 
 import keras
 
-from architectures._blocks import (
-    batch_normalization,
-    check_flag,
-    check_image_and_classes,
-    check_number,
-    check_option,
-    check_whole,
-    logits,
-    plain_block,
-)
+from architectures._blocks import batch_normalization, logits, plain_block
+from architectures._knobs import check_flag, check_image_and_classes, check_number, check_option, check_whole
 from sweeper.catalog import architecture
 
 

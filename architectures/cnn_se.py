@@ -9,15 +9,8 @@ from __future__ import annotations
 
 import keras
 
-from architectures._blocks import (
-    check_image_and_classes,
-    check_number,
-    check_option,
-    check_whole,
-    logits,
-    plain_block,
-    whole_numbers,
-)
+from architectures._blocks import logits, plain_block
+from architectures._knobs import check_image_and_classes, check_number, check_option, check_whole, whole_numbers
 from sweeper.catalog import architecture
 
 

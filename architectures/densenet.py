@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import keras
 
-from architectures._blocks import (
+from architectures._blocks import batch_normalization, convolution, large_stem, logits
+from architectures._knobs import (
     CUSTOM,
-    batch_normalization,
     check_flag,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
-    convolution,
-    large_stem,
-    logits,
     variants,
     whole_numbers,
 )

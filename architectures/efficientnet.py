@@ -12,25 +12,12 @@ import math
 
 import keras
 
-from architectures._blocks import (
-    CUSTOM,
-    batch_normalization,
-    channel_gate,
-    check_image_and_classes,
-    check_number,
-    check_option,
-    check_whole,
-    logits,
-    stochastic_depth,
-    variants,
-)
+from architectures._blocks import batch_normalization, channel_gate, fan_out, logits, scaled, stochastic_depth
+from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, variants
 from sweeper.catalog import Published, architecture
 
 STEM_FILTERS, HEAD_FILTERS = 32, 1280
 """Filters of the first and of the last convolution, before scaling."""
-
-DIVISOR = 8
-"""Scaled numbers of channels are multiples of this."""
 
 EPSILON = 1e-3
 """Of batch normalisation, as in the reference implementation."""
@@ -165,12 +152,12 @@ def efficientnet(
 
     image = keras.Input(input_shape)
     strides = 2 if stem == "large" else 1
-    x = _convolution(image, _scaled(STEM_FILTERS, width_coefficient), kernel_size=3, strides=strides)
+    x = _convolution(image, scaled(STEM_FILTERS, width_coefficient), kernel_size=3, strides=strides)
     x = _normalize_and_activate(x, norm_momentum)
     repeats = [math.ceil(stage.num_blocks * depth_coefficient) for stage in STAGES]
     position = 0
     for stage, num_blocks in zip(STAGES, repeats, strict=True):
-        channels = _scaled(stage.channels, width_coefficient)
+        channels = scaled(stage.channels, width_coefficient)
         for block in range(num_blocks):
             x = _block(
                 x,
@@ -180,17 +167,10 @@ def efficientnet(
                 norm_momentum=norm_momentum,
             )
             position += 1
-    x = _normalize_and_activate(_convolution(x, _scaled(HEAD_FILTERS, width_coefficient)), norm_momentum)
+    x = _normalize_and_activate(_convolution(x, scaled(HEAD_FILTERS, width_coefficient)), norm_momentum)
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dropout(dropout)(x)
     return keras.Model(image, logits(x, num_classes), name="efficientnet")
-
-
-def _scaled(channels: int, width_coefficient: float) -> int:
-    """Channels times the coefficient, as the nearest multiple of `DIVISOR` that takes away no more than a tenth."""
-    wanted = channels * width_coefficient
-    rounded = max(DIVISOR, int(wanted + DIVISOR / 2) // DIVISOR * DIVISOR)
-    return rounded + DIVISOR if rounded < 0.9 * wanted else rounded
 
 
 def _block(
@@ -202,7 +182,7 @@ def _block(
     if stage.expansion != 1:
         x = _normalize_and_activate(_convolution(x, channels_in * stage.expansion), norm_momentum)
     x = keras.layers.DepthwiseConv2D(
-        stage.kernel_size, strides=stage.strides, padding="same", use_bias=False, depthwise_initializer=_initializer()
+        stage.kernel_size, strides=stage.strides, padding="same", use_bias=False, depthwise_initializer=fan_out()
     )(x)
     x = _normalize_and_activate(x, norm_momentum)
     if squeeze_ratio is not None:
@@ -216,17 +196,8 @@ def _block(
 def _convolution(x: keras.KerasTensor, filters: int, *, kernel_size: int = 1, strides: int = 1) -> keras.KerasTensor:
     """Convolution without bias; ``padding="same"`` pads as the reference implementation does, with any stride."""
     return keras.layers.Conv2D(
-        filters, kernel_size, strides=strides, padding="same", use_bias=False, kernel_initializer=_initializer()
+        filters, kernel_size, strides=strides, padding="same", use_bias=False, kernel_initializer=fan_out()
     )(x)
-
-
-def _initializer() -> keras.initializers.Initializer:
-    """A new one for each layer, since layers that share one start alike.
-
-    Scaled by what goes out of a kernel, because Keras takes the channels of a depthwise kernel for channels that are summed,
-    and would start it many times too small.
-    """
-    return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="truncated_normal")
 
 
 def _normalize_and_activate(x: keras.KerasTensor, momentum: float) -> keras.KerasTensor:

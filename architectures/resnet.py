@@ -8,20 +8,8 @@ from __future__ import annotations
 
 import keras
 
-from architectures._blocks import (
-    CUSTOM,
-    batch_normalization,
-    check_image_and_classes,
-    check_number,
-    check_option,
-    check_whole,
-    convolution,
-    large_stem,
-    logits,
-    squeeze_excitation,
-    variants,
-    whole_numbers,
-)
+from architectures._blocks import batch_normalization, convolution, large_stem, logits, squeeze_excitation
+from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, variants, whole_numbers
 from sweeper.catalog import Published, architecture
 
 EXPANSION = 4

@@ -7,19 +7,12 @@ variant it is a miniature for images of 8x8 to 48x48; ``variant`` gives the publ
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import keras
 
-from architectures._blocks import (
-    CUSTOM,
-    check_image_and_classes,
-    check_number,
-    check_option,
-    check_whole,
-    logits,
-    variants,
-)
+from architectures._blocks import logits
+from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, variants
+from architectures._transformer import ClassToken, LearnedPositions, check_heads, encoder_layer, layer_norm
 from sweeper.catalog import Published, architecture
 from sweeper.errors import KnobError
 
@@ -108,7 +101,7 @@ def vit(
     check_whole("head_units", head_units, low=1)
     check_number("dropout", dropout, low=0, below=1)
     _check_patches(input_shape, patch_size)
-    _check_heads(width, num_heads)
+    check_heads(width, num_heads)
 
     image = keras.Input(input_shape)
     x = keras.layers.Conv2D(width, patch_size, strides=patch_size)(image)
@@ -118,8 +111,8 @@ def vit(
     x = LearnedPositions()(x)
     x = keras.layers.Dropout(dropout)(x)
     for _ in range(depth):
-        x = _encoder_layer(x, num_heads=num_heads, mlp_units=max(1, round(width * mlp_ratio)), dropout=dropout)
-    x = _layer_norm(x)
+        x = encoder_layer(x, num_heads=num_heads, mlp_units=max(1, round(width * mlp_ratio)), dropout=dropout)
+    x = layer_norm(x)
     x = x[:, 0] if pooling == "class_token" else keras.layers.GlobalAveragePooling1D()(x)
     if head == "hidden":
         x = keras.layers.Dense(head_units, activation="tanh")(x)
@@ -135,67 +128,3 @@ def _check_patches(input_shape: tuple[int, int, int], patch_size: int) -> None:
             f"'patch_size' is {patch_size}, which does not divide an image of {height}x{width} pixels; allowed for this image: "
             f"{', '.join(fitting)}. Choose one of these, or resize the images to a multiple of {patch_size}."
         )
-
-
-def _check_heads(width: int, num_heads: int) -> None:
-    if width % num_heads:
-        raise KnobError(
-            f"'num_heads' is {num_heads}, which does not divide a 'width' of {width}; allowed: divisors of 'width'. "
-            f"Change 'num_heads', or take a 'width' that is a multiple of {num_heads}."
-        )
-
-
-def _layer_norm(x: keras.KerasTensor) -> keras.KerasTensor:
-    return keras.layers.LayerNormalization(epsilon=1e-6)(x)
-
-
-def _encoder_layer(x: keras.KerasTensor, *, num_heads: int, mlp_units: int, dropout: float) -> keras.KerasTensor:
-    """Tokens mixed by self-attention, then each token by itself; both are added to what came in."""
-    width = x.shape[-1]
-    # Keras takes the (width, heads, size) kernels of attention for convolutions when it scales its default initialiser, and
-    # starts several times too small; for these square projections this is the usual Glorot scale.
-    initializer = keras.initializers.TruncatedNormal(stddev=width**-0.5)
-    attended = _layer_norm(x)
-    attended = keras.layers.MultiHeadAttention(num_heads, width // num_heads, kernel_initializer=initializer)(attended, attended)
-    x = keras.layers.Add()([x, keras.layers.Dropout(dropout)(attended)])
-    hidden = keras.layers.Dense(mlp_units, activation="gelu")(_layer_norm(x))
-    hidden = keras.layers.Dense(width)(keras.layers.Dropout(dropout)(hidden))
-    return keras.layers.Add()([x, keras.layers.Dropout(dropout)(hidden)])
-
-
-@keras.saving.register_keras_serializable(package="architectures.vit")
-class ClassToken(keras.layers.Layer):  # type: ignore[misc]
-    """A learned token in front of the tokens of every image: (batch, tokens, width) to (batch, 1 + tokens, width)."""
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Create the token."""
-        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-        self.token = self.add_weight(name="token", shape=(1, 1, input_shape[-1]), initializer=initializer)
-
-    def call(self, tokens: Any) -> Any:
-        """Put the token in front."""
-        token = keras.ops.broadcast_to(self.token, (keras.ops.shape(tokens)[0], 1, tokens.shape[-1]))
-        return keras.ops.concatenate([token, tokens], axis=1)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """One token more."""
-        batch, tokens, width = input_shape
-        return (batch, None if tokens is None else tokens + 1, width)
-
-
-@keras.saving.register_keras_serializable(package="architectures.vit")
-class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]
-    """A learned vector added to every position: (batch, tokens, width) to the same shape."""
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Create one vector for each position."""
-        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-        self.positions = self.add_weight(name="positions", shape=(1, *input_shape[1:]), initializer=initializer)
-
-    def call(self, tokens: Any) -> Any:
-        """Add the vectors."""
-        return tokens + self.positions
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The shape does not change."""
-        return input_shape

@@ -1,0 +1,100 @@
+"""What the tests of architectures share: the smallest instances, and points of the search spaces."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from sweeper import catalog
+from sweeper.space import Choice, Configuration, Float, Int, Knob, Space, Value
+
+NAMES = catalog.names("architecture")
+
+
+SPACES = [name for name in catalog.names("space") if catalog.load("space", name).architecture in NAMES]
+
+
+SHAPES = ((8, 8, 1), (28, 28, 1), (32, 32, 3), (48, 48, 1), (20, 12, 3))
+"""Digits, MNIST, CIFAR, FER, and an image that is not square."""
+
+
+PUBLISHED = [(name, published) for name in NAMES for published in catalog.load("architecture", name).published]
+
+
+SPACES_OF_VARIANTS = [name for name in SPACES if "variant" in catalog.load("space", name).model]
+
+
+MANY_LAYERS = ("densenet", "efficientnet")
+"""Families that take seconds to build and to trace; the longest tests of them are not among the quick ones."""
+
+
+def build(name: str, shape: tuple[int, int, int] = (8, 8, 1), num_classes: int = 10, **knobs: Any) -> keras.Model:
+    """The smallest instance of an architecture, with some of its knobs changed."""
+    function = catalog.load("architecture", name)
+    return function(shape, num_classes, **{**function.tiny, **knobs})
+
+
+def images(shape: tuple[int, int, int], number: int = 16) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).normal(size=(number, *shape)).astype("float32")
+
+
+def variations(name: str) -> Iterator[dict[str, Any]]:
+    """No change, then each text or boolean option of the architecture's spaces, one at a time."""
+    yield {}
+    for space_name in SPACES:
+        space: Space = catalog.load("space", space_name)
+        for knob_name, knob in space.model.items() if space.architecture == name else ():
+            if isinstance(knob, Choice) and knob_name != "variant":
+                for option in knob.options:
+                    if isinstance(option, (str, bool)) and option != knob.default:
+                        yield {knob_name: option}
+
+
+def corners(knob: Knob) -> tuple[Value, ...]:
+    """All options of a choice; both ends of a range."""
+    if isinstance(knob, Choice):
+        return knob.options
+    assert isinstance(knob, (Int, Float))
+    return (knob.low, knob.high)
+
+
+def draw(knob: Knob, generator: random.Random) -> Value:
+    if isinstance(knob, Choice):
+        return generator.choice(knob.options)
+    if isinstance(knob, Int):
+        return generator.randint(knob.low, knob.high)
+    assert isinstance(knob, Float)
+    return generator.uniform(knob.low, knob.high)
+
+
+def points(space: Space) -> Iterator[Configuration]:
+    """The default, every other corner of every knob of the model beside the defaults, and a few random points."""
+    yield space.default()
+    for name, knob in space.model.items():
+        for value in [value for value in corners(knob) if value != knob.default]:
+            fixed: Configuration = {name: value}
+            child = knob
+            while child.condition is not None:
+                parent, values = child.condition
+                fixed[parent] = values[0]
+                child = space.model[parent]
+            yield space.default(fixed)
+    yield from random_points(space, 3)
+
+
+def random_points(space: Space, number: int) -> Iterator[Configuration]:
+    generator = random.Random(0)
+    for _ in range(number):
+        configuration: Configuration = {}
+        for name, knob in space.knobs.items():
+            if name in space.active(configuration):
+                configuration[name] = draw(knob, generator)
+        yield configuration
+
+
+def layer_shapes(model: keras.Model, kind: Any) -> list[tuple[int | None, ...]]:
+    return [layer.output.shape for layer in model.layers if isinstance(layer, kind)]

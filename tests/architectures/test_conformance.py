@@ -1,0 +1,151 @@
+"""What every model must do: runs over all files in ``architectures/``, so a new family is tested by being there."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from tests.architectures.kit import (
+    NAMES,
+    SHAPES,
+    build,
+    images,
+    variations,
+)
+
+pytestmark = pytest.mark.usefixtures("framework")
+
+
+@pytest.fixture
+def half_precision() -> Iterator[None]:
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    keras.config.set_dtype_policy(previous)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_gives_one_float32_logit_per_class(name: str, shape: tuple[int, int, int]) -> None:
+    model = build(name, shape, num_classes=5)
+    assert model.input_shape == (None, *shape)
+    logits = np.asarray(model(images(shape, number=3)))
+    assert logits.shape == (3, 5)
+    assert logits.dtype == np.float32
+    assert np.isfinite(logits).all()
+    assert not np.allclose(logits.sum(axis=1), 1.0), "the outputs look like probabilities; the head must give logits"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("half_precision")
+def test_logits_are_float32_under_half_precision(name: str) -> None:
+    model = build(name)
+    assert any(layer.compute_dtype == "float16" for layer in model.layers), "the dtype policy is not followed"
+    logits = model(images((8, 8, 1)))
+    assert keras.backend.standardize_dtype(logits.dtype) == "float32"
+    assert np.isfinite(np.asarray(logits)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_uncompiled_and_functional(name: str) -> None:
+    model = build(name)
+    assert isinstance(model, keras.Function), "build it with keras.Model(inputs, outputs)"
+    assert not model.compiled
+    assert model.name == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_does_not_depend_on_the_others_of_its_batch(name: str) -> None:
+    model = build(name)
+    batch = images((8, 8, 1), number=4)
+    np.testing.assert_allclose(np.asarray(model(batch))[:1], np.asarray(model(batch[:1])), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_weight_gets_a_gradient(name: str) -> None:
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("gradients are taken with TensorFlow here")
+    import tensorflow as tf
+
+    def dead_weights(seed: int, knobs: dict[str, Any]) -> dict[int, str]:
+        random.seed(seed)
+        model = build(name, (12, 12, 1), **knobs)
+        labels = np.arange(16) % 10
+        with tf.GradientTape() as tape:
+            logits = model(images((12, 12, 1)), training=True)
+            loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+        gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+        return {
+            position: weight.path
+            for position, (weight, gradient) in enumerate(zip(model.trainable_weights, gradients, strict=True))
+            # The bias of attention's keys shifts all scores of a query alike, which softmax ignores.
+            if gradient is None or not (np.any(gradient) or weight.path.endswith("key/bias"))
+        }
+
+    for knobs in variations(name):
+        dead = dead_weights(1, knobs)
+        if dead:
+            # Rectifiers of a very small network can all be shut by chance, but not with every seed.
+            others = [dead_weights(seed, knobs) for seed in (2, 3)]
+            dead = {position: path for position, path in dead.items() if all(position in other for other in others)}
+        assert not dead, f"with {knobs}: no gradient reaches {list(dead.values())}"
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "cnn" else pytest.mark.slow) for name in NAMES])
+def test_learns_a_few_digits_by_heart(name: str) -> None:
+    digits = load_digits()
+    pixels = ((digits.images[:40, :, :, None] - 4.9) / 6.0).astype("float32")
+    labels = digits.target[:40]
+    random.seed(3)
+    model = build(name)
+    model.compile(
+        optimizer=keras.optimizers.Adam(0.01),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    for _ in range(80):
+        model.train_on_batch(pixels, labels)
+    accuracy = float(np.mean(np.asarray(model(pixels)).argmax(axis=1) == labels))
+    assert accuracy > 0.95
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pythons_seed_decides_the_weights(name: str) -> None:
+    def variables(seed: int) -> list[np.ndarray[Any, Any]]:
+        random.seed(seed)
+        return [np.asarray(variable) for variable in build(name).variables]
+
+    first, again, other = variables(1), variables(1), variables(2)
+    assert all(np.array_equal(one, two) for one, two in zip(first, again, strict=True))
+    for one, two in zip(first, other, strict=True):
+        is_random = one.ndim >= 2 and np.ptp(one) > 0
+        assert not is_random or not np.array_equal(one, two), f"a weight of shape {one.shape} ignores the seed"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_two_weights_start_alike(name: str) -> None:
+    random_weights = [np.asarray(weight) for weight in build(name).trainable_weights if np.ptp(np.asarray(weight)) > 0]
+    for position, one in enumerate(random_weights):
+        for two in random_weights[:position]:
+            assert not np.array_equal(one, two), f"two weights of shape {one.shape} share one initialiser's values"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_survives_its_configuration(name: str) -> None:
+    for knobs in variations(name):
+        model = build(name, **knobs)
+        twin = type(model).from_config(model.get_config())
+        twin.set_weights(model.get_weights())
+        np.testing.assert_array_equal(np.asarray(twin(images((8, 8, 1)))), np.asarray(model(images((8, 8, 1)))))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_survives_json(name: str) -> None:
+    model = build(name)
+    assert keras.models.model_from_json(model.to_json()).to_json() == model.to_json()

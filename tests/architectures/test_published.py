@@ -1,0 +1,69 @@
+"""The published networks: parameters exactly, multiply-accumulates within the tolerance of their source."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweeper import catalog, spec
+from sweeper.catalog import Published
+from sweeper.search.sampler import RandomSampler
+from sweeper.space import TRAINING, Choice, Space
+from sweeper.training import measure
+from tests.architectures.kit import (
+    PUBLISHED,
+    SPACES_OF_VARIANTS,
+)
+
+pytestmark = pytest.mark.usefixtures("framework")
+
+
+def is_slow(name: str, published: Published) -> bool:
+    is_first = published is catalog.load("architecture", name).published[0]
+    return not is_first and published.arguments != {"variant": "50"}
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [pytest.param(*pair, marks=pytest.mark.slow if is_slow(*pair) else ()) for pair in PUBLISHED],
+    ids=[f"{name}-{'-'.join(map(str, p.arguments.values()))}" for name, p in PUBLISHED],
+)
+def test_has_the_published_size(name: str, published: Published) -> None:
+    model = catalog.load("architecture", name)(published.input_shape, published.num_classes, **published.arguments)
+    assert measure.trainable_parameters(model) == published.parameters
+    if published.macs is not None:
+        assert measure.count_macs(model) == pytest.approx(published.macs, rel=published.macs_tolerance)
+
+
+STUDY = """
+name: published
+dataset: {{name: digits}}
+arms: {{contender: {{architecture: {architecture}, space: {space}, fixed: {{variant: "{variant}"}}}}}}
+budget: {{trials: 1, max_epochs: 1}}
+"""
+
+
+@pytest.mark.parametrize("name", SPACES_OF_VARIANTS)
+def test_a_variant_fixed_in_a_study_is_the_published_network(name: str) -> None:
+    space: Space = catalog.load("space", name)
+    published = {
+        entry.arguments["variant"]: entry
+        for entry in catalog.load("architecture", space.architecture).published
+        if set(entry.arguments) == {"variant"}
+    }
+    variant = space.model["variant"]
+    assert isinstance(variant, Choice)
+    assert variant.options == tuple(published)
+    for option, entry in published.items():
+        study = spec.parse(STUDY.format(architecture=space.architecture, space=name, variant=option))
+        fixed = study.arms["contender"].fixed
+        sampled = [RandomSampler(space, fixed).suggest([], number=1, seed=seed) for seed in range(3)]
+        for configuration in (space.default(fixed), *sampled):
+            # What is no field of the recipe is an argument of the architecture: exactly those of the published network.
+            assert {key: value for key, value in configuration.items() if key not in TRAINING} == entry.arguments
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "variant", "low", "high"), [("densenet", "121", 6.9, 7.0), ("efficientnet", "b0", 4.0, 4.1)])
+def test_published_networks_on_small_gray_images(name: str, variant: str, low: float, high: float) -> None:
+    model = catalog.load("architecture", name)((48, 48, 1), 7, variant=variant)
+    assert low < measure.trainable_parameters(model) / 1e6 < high

@@ -55,6 +55,7 @@ class Published:
         input_shape: (height, width, channels).
         num_classes: Number of classes.
         parameters: Trainable parameters.
+        parameters_tolerance: Largest relative difference allowed; 0 unless the source itself rounds.
         macs: Multiply-accumulates of one forward pass; None when no source states them.
         macs_tolerance: Largest relative difference allowed, because sources count differently.
         source: Where the figures stand.
@@ -65,6 +66,7 @@ class Published:
     num_classes: int
     parameters: int
     source: str
+    parameters_tolerance: float = 0.0
     macs: int | None = None
     macs_tolerance: float = 0.03
 

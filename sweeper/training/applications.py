@@ -28,6 +28,7 @@ class Application:
         arguments: Its arguments that give the same network.
         name: The function in ``keras.applications``.
         order: Lists the layers with weights of either model so that those at the same place belong together.
+        options: Further arguments of that function.
         takes_pixels: Whether their model scales values from 0 to 255 itself.
     """
 
@@ -35,12 +36,13 @@ class Application:
     arguments: Mapping[str, Any]
     name: str
     order: Callable[[keras.Model], Layers]
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     takes_pixels: bool = False
 
     def build(self, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
         """Their model with random weights, giving logits."""
         function = getattr(keras.applications, self.name)
-        return function(weights=None, input_shape=input_shape, classes=num_classes, classifier_activation=None)
+        return function(weights=None, input_shape=input_shape, classes=num_classes, classifier_activation=None, **self.options)
 
     def copy(self, theirs: keras.Model, ours: keras.Model) -> None:
         """Give our model the weights of theirs, after which it computes the same function."""

@@ -1,0 +1,80 @@
+"""Logits of every architecture, with weights and images that follow from a rule of numpy alone.
+
+``python -m tests.architectures.golden`` writes those of the current backend to stdout; with ``--accept`` TensorFlow's become the
+golden ones, ``tests/golden/logits.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FILE = Path(__file__).parents[1] / "golden" / "logits.json"
+SHAPE, NUM_CLASSES, NUM_IMAGES = (12, 12, 3), 5, 2
+
+Logits = dict[str, list[list[float]]]
+
+
+def value(path: str, position: int, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """What a weight holds, from its place in the model and the end of its path; of a size that keeps activations near 1."""
+    generator = np.random.default_rng([position, zlib.crc32(path.rsplit("/", 1)[-1].encode())])
+    if "variance" in path:
+        return generator.uniform(0.5, 1.5, shape)
+    if "gamma" in path or "scale" in path:
+        return generator.uniform(0.7, 1.3, shape)
+    spread = 0.1 if len(shape) < 2 else 1 / math.sqrt(math.prod(shape[:-1]))
+    return generator.normal(0.0, spread, shape)
+
+
+def logits(name: str, knobs: dict[str, Any]) -> list[list[float]]:
+    """What the smallest instance of an architecture, with some knobs changed, says of a few images."""
+    import keras
+
+    from tests.architectures.kit import build
+
+    model = build(name, SHAPE, NUM_CLASSES, **knobs)
+    for position, weight in enumerate(model.weights):
+        if keras.backend.standardize_dtype(weight.dtype).startswith("float"):
+            weight.assign(value(weight.path, position, tuple(weight.shape)).astype("float32"))
+    images = np.random.default_rng(0).normal(size=(NUM_IMAGES, *SHAPE)).astype("float32")
+    return [[float(score) for score in row] for row in keras.ops.convert_to_numpy(model(images))]
+
+
+def cases(everything: bool) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Name and changed knobs by label: the smallest instance of each architecture, or `everything`: every option of it as well."""
+    from tests.architectures.kit import NAMES, variations
+
+    found = {}
+    for name in NAMES:
+        for knobs in variations(name):
+            if everything or not knobs:
+                found[" ".join([name, *(f"{knob}={option}" for knob, option in knobs.items())])] = (name, knobs)
+    return found
+
+
+def all_logits(everything: bool = True) -> Logits:
+    """Logits of all cases, by label."""
+    return {label: logits(*case) for label, case in cases(everything).items()}
+
+
+def main() -> None:
+    """Write the logits of the current backend."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accept", action="store_true")
+    parser.add_argument("--everything", action="store_true")
+    options = parser.parse_args()
+    if options.accept:
+        rounded = {label: [[round(score, 5) for score in row] for row in rows] for label, rows in all_logits().items()}
+        FILE.write_text("{\n" + ",\n".join(f"{json.dumps(label)}: {json.dumps(rows)}" for label, rows in rounded.items()) + "\n}\n")
+    else:
+        print(json.dumps(all_logits(options.everything)))
+
+
+if __name__ == "__main__":
+    main()

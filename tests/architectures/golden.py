@@ -47,7 +47,7 @@ def logits(name: str, knobs: dict[str, Any]) -> list[list[float]]:
 
 
 def cases(everything: bool) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Name and changed knobs by label: the smallest instance of each architecture, or `everything`: every option of it as well."""
+    """Name and changed knobs by label: the smallest instance of each architecture; with `everything` all its options too."""
     from tests.architectures.kit import NAMES, variations
 
     found = {}
@@ -71,7 +71,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.accept:
         rounded = {label: [[round(score, 5) for score in row] for row in rows] for label, rows in all_logits().items()}
-        FILE.write_text("{\n" + ",\n".join(f"{json.dumps(label)}: {json.dumps(rows)}" for label, rows in rounded.items()) + "\n}\n")
+        FILE.write_text(
+            "{\n" + ",\n".join(f"{json.dumps(label)}: {json.dumps(rows)}" for label, rows in rounded.items()) + "\n}\n"
+        )
     else:
         print(json.dumps(all_logits(options.everything)))
 

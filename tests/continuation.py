@@ -31,7 +31,7 @@ def main(path: str) -> None:
             train=train,
             validation=validation,
             num_classes=int(train.labels.max()) + 1,
-            training=TrainingSpec(precision=task["precision"]),
+            training=TrainingSpec(backend=job["backend"], precision=task["precision"]),
             resources=ResourcesSpec(),
             checkpoints=place(job["checkpoints"]),
         )

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -91,8 +91,18 @@ IMAGES: dict[str, Axis] = {
     "vit-dropout": Axis(architecture="vit", knobs={"dropout": 0.2}, reference="vit"),
 }
 
-GROUPS = {"recipes": RECIPES, "images": IMAGES}
+JAX: dict[str, Axis] = {
+    "base": Axis(),
+    **{name: IMAGES[name] for name in ("rotation", "mixup", "cutmix", "dropout", "vit", "vit-dropout")},
+    **{name: RECIPES[name] for name in ("optimizer-nadam", "ema_momentum")},
+}
+"""What draws random numbers while it trains, or has states of its own, once more on the other backend."""
+
+GROUPS = {"recipes": RECIPES, "images": IMAGES, "jax": JAX}
 """Each is trained by two processes, one after the other, so that two groups keep two cores busy."""
+
+BACKENDS: dict[str, Literal["jax"]] = {"jax": "jax"}
+"""Of a group, where it is not TensorFlow."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,8 +123,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained
         axes, folder = GROUPS[group], tmp_path_factory.mktemp(group)
         write_data(folder / "data.npz")
         begin, go_on = ([task(name, axis, known) for name, axis in axes.items()] for known in (0, EPOCHS // 2))
-        whole = in_a_process(folder, "whole", begin, copy_to=folder / "rest")
-        return Trained(whole=whole, rest=in_a_process(folder, "rest", go_on), folder=folder)
+        training = TrainingSpec(backend=BACKENDS.get(group, "tensorflow"))
+        whole = in_a_process(folder, "whole", begin, training, copy_to=folder / "rest")
+        return Trained(whole=whole, rest=in_a_process(folder, "rest", go_on, training), folder=folder)
 
     return trained
 
@@ -147,17 +158,20 @@ def task(name: str, axis: Axis, known: int) -> dict[str, Any]:
     return {"assignment": dataclasses.asdict(assignment), "precision": axis.precision, "epochs": EPOCHS - known}
 
 
-def in_a_process(folder: Path, name: str, tasks: list[dict[str, Any]], copy_to: Path | None = None) -> dict[str, Any]:
+def in_a_process(
+    folder: Path, name: str, tasks: list[dict[str, Any]], training: TrainingSpec, copy_to: Path | None = None
+) -> dict[str, Any]:
     """What a new process, set up as a worker's, answers: rows by trial."""
     job = {
         "data": str(folder / "data.npz"),
         "checkpoints": str(folder / name),
         "tasks": tasks,
+        "backend": training.backend,
         "copy_to": copy_to and str(copy_to),
     }
     answer = folder / f"{name}-answer.json"
     (folder / f"{name}.json").write_text(json.dumps({**job, "answer": str(answer)}))
-    variables = environment(TrainingSpec(), ResourcesSpec(), str(folder / "keras"))
+    variables = environment(training, ResourcesSpec(), str(folder / "keras"))
     done = subprocess.run(
         [sys.executable, "-m", "tests.continuation", str(folder / f"{name}.json")],
         cwd=Path(__file__).parents[1],
@@ -177,7 +191,7 @@ def metrics(rows: list[dict[str, Any]]) -> list[list[Any]]:
 
 def cases(with_base: bool) -> list[Any]:
     return [
-        pytest.param(group, name, id=name, marks=pytest.mark.xdist_group(group))
+        pytest.param(group, name, id=f"{group}-{name}" if group in BACKENDS else name, marks=pytest.mark.xdist_group(group))
         for group, axes in GROUPS.items()
         for name in axes
         if with_base or name != "base"

@@ -294,7 +294,11 @@ def averaging(model: Any, *, is_on: bool) -> Iterator[list[Any]]:
             model.jax_state_sync()  # JAX holds the weights outside the model while it trains
         kept.append(checkpoint.snapshot(model.trainable_variables))
 
-    yield [keras.callbacks.LambdaCallback(on_epoch_end=keep)]
+    def part(logs: Any) -> None:
+        # With JAX weights and average are now the same memory, and validating gives away that of the weights.
+        checkpoint.assign(model.trainable_variables, checkpoint.snapshot(model.trainable_variables))
+
+    yield [keras.callbacks.LambdaCallback(on_epoch_end=keep, on_train_end=part)]
     checkpoint.assign(model.trainable_variables, kept[-1])
 
 

@@ -117,19 +117,9 @@ def encoder(
     x = layer_norm(x)
     if pooling == "class_token":
         return x[:, 0]
-    return sequence_pooling(x) if pooling == "sequence" else keras.layers.GlobalAveragePooling1D()(x)
-
-
-def sequence_pooling(x: Any) -> Any:
-    """The mean of all tokens, each with a weight that it says itself: (batch, tokens, width) to (batch, width).
-
-    Source: Hassani et al., arXiv:2104.05704, section 3.1.
-    """
-    if x.shape[1] == 1:
-        return keras.layers.Flatten()(x)  # a single token has nothing to weigh
-    # A bias would shift all scores alike, which softmax ignores.
-    weights = keras.layers.Softmax(axis=1)(keras.layers.Dense(1, use_bias=False)(x))
-    return keras.layers.Flatten()(keras.layers.Dot(axes=1)([weights, x]))
+    # A single token has nothing to weigh.
+    has_weights = pooling == "sequence" and x.shape[1] > 1
+    return SequencePooling()(x) if has_weights else keras.layers.GlobalAveragePooling1D()(x)
 
 
 @keras.saving.register_keras_serializable(package="architectures")
@@ -205,3 +195,25 @@ def _waves(place: int, num_frequencies: int) -> tuple[float, ...]:
     """Sines, then cosines of a place at all frequencies."""
     angles = [place / 10_000 ** (frequency / num_frequencies) for frequency in range(num_frequencies)]
     return (*map(math.sin, angles), *map(math.cos, angles))
+
+
+@keras.saving.register_keras_serializable(package="architectures")
+class SequencePooling(keras.layers.Layer):  # type: ignore[misc]
+    """The mean of all tokens, each with a weight that it says itself: (batch, tokens, width) to (batch, width).
+
+    Source: Hassani et al., arXiv:2104.05704, section 3.1; without the bias of the scores there, which softmax ignores.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create what scores a token."""
+        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], 1), initializer="glorot_uniform")
+
+    def call(self, tokens: Any) -> Any:
+        """Score the tokens and average them."""
+        weights = keras.ops.softmax(keras.ops.matmul(tokens, self.kernel), axis=1)
+        return keras.ops.matmul(keras.ops.swapaxes(weights, 1, 2), tokens)[:, 0]
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """One vector."""
+        batch, _, width = input_shape
+        return (batch, width)

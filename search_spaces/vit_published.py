@@ -1,4 +1,4 @@
-"""Search space of vision transformers of published sizes: tiny, small, base, large and mini, with only their training searched.
+"""Search space of published vision transformers: tiny, small, base, large and mini, with only their training searched.
 
 Fix `variant` for one of them; then nothing of the network is searched. Patches have 16x16 pixels (with ``mini`` 4x4), so both
 sides of an image must be multiples of 16; fix `patch_size` beside the variant for other images.

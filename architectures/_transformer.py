@@ -1,40 +1,125 @@
-"""What the transformers share: encoder layers, class tokens and positions."""
+"""What the transformers share: encoder layers, class tokens, positions, and how tokens become one vector."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from architectures._blocks import stochastic_depth
 from sweeper.errors import KnobError
 
+POSITIONS = ("learned", "sincos", "none")
+"""How tokens know where they are: a learned vector each, fixed sines and cosines of row and column, or not at all."""
 
-def check_heads(width: int, num_heads: int) -> None:
-    """Raise `KnobError` unless the heads of attention divide the width of a token."""
+
+def check_heads(width: int, num_heads: int, *, where: str = "") -> None:
+    """Raise `KnobError` unless the heads of attention divide the width of a token; `where` is added to say of which tokens."""
     if width % num_heads:
         raise KnobError(
-            f"'num_heads' is {num_heads}, which does not divide a 'width' of {width}; allowed: divisors of 'width'. "
+            f"'num_heads' is {num_heads}{where}, which does not divide a 'width' of {width}; allowed: divisors of 'width'. "
             f"Change 'num_heads', or take a 'width' that is a multiple of {num_heads}."
         )
 
 
-def layer_norm(x: Any) -> Any:
-    """Normalisation of each token by itself, with the epsilon of published transformers."""
-    return keras.layers.LayerNormalization(epsilon=1e-6)(x)
+def check_positions(positions: str, width: int) -> None:
+    """Raise `KnobError` where sines and cosines of rows and columns do not fill a token."""
+    if positions == "sincos" and width % 4:
+        raise KnobError(
+            f"'width' is {width}, which sines and cosines of rows and columns cannot share equally; allowed with "
+            f"'positions' sincos: multiples of 4. Change 'width' or 'positions'."
+        )
 
 
-def encoder_layer(x: Any, *, num_heads: int, mlp_units: int, dropout: float) -> Any:
-    """Tokens mixed by self-attention, then each token by itself; both are added to what came in."""
+def depth_rates(rate: float, num_layers: int) -> list[float]:
+    """Rates of stochastic depth of all layers: none in the first, `rate` in the last, evenly rising between."""
+    return [rate * (layer / (num_layers - 1) if num_layers > 1 else 1.0) for layer in range(num_layers)]
+
+
+def layer_norm(x: Any, *, epsilon: float = 1e-6) -> Any:
+    """Normalisation of each token by itself, with the epsilon of most published transformers."""
+    return keras.layers.LayerNormalization(epsilon=epsilon)(x)
+
+
+def self_attention(x: Any, num_heads: int) -> Any:
+    """Every token looks at all tokens (batch, tokens, width)."""
     width = x.shape[-1]
     # Keras takes the (width, heads, size) kernels of attention for convolutions when it scales its default initialiser, and
     # starts several times too small; for these square projections this is the usual Glorot scale.
     initializer = keras.initializers.TruncatedNormal(stddev=width**-0.5)
-    attended = layer_norm(x)
-    attended = keras.layers.MultiHeadAttention(num_heads, width // num_heads, kernel_initializer=initializer)(attended, attended)
-    x = keras.layers.Add()([x, keras.layers.Dropout(dropout)(attended)])
-    hidden = keras.layers.Dense(mlp_units, activation="gelu")(layer_norm(x))
+    return keras.layers.MultiHeadAttention(num_heads, width // num_heads, kernel_initializer=initializer)(x, x)
+
+
+def encoder_layer(
+    x: Any, attend: Callable[[Any], Any], *, mlp_units: int, dropout: float, drop_rate: float = 0.0, epsilon: float = 1e-6
+) -> Any:
+    """Tokens mixed by attention, then each token by itself; both are added to what came in.
+
+    Args:
+        x: Tokens (batch, tokens, width), or a map of them (batch, height, width, channels).
+        attend: Gives what tokens find in each other, in the same shape.
+        mlp_units: Hidden units of the perceptron that goes over each token.
+        dropout: Share of values dropped behind attention and behind both layers of the perceptron.
+        drop_rate: Share of images for which either branch is dropped as a whole.
+        epsilon: Of both normalisations.
+    """
+    width = x.shape[-1]
+    attended = keras.layers.Dropout(dropout)(attend(layer_norm(x, epsilon=epsilon)))
+    x = keras.layers.Add()([x, stochastic_depth(attended, drop_rate)])
+    hidden = keras.layers.Dense(mlp_units, activation="gelu")(layer_norm(x, epsilon=epsilon))
     hidden = keras.layers.Dense(width)(keras.layers.Dropout(dropout)(hidden))
-    return keras.layers.Add()([x, keras.layers.Dropout(dropout)(hidden)])
+    hidden = keras.layers.Dropout(dropout)(hidden)
+    return keras.layers.Add()([x, stochastic_depth(hidden, drop_rate)])
+
+
+def encoder(
+    x: Any,
+    *,
+    depth: int,
+    num_heads: int,
+    mlp_ratio: float,
+    positions: str,
+    pooling: str,
+    dropout: float,
+    stochastic_depth_rate: float,
+) -> Any:
+    """A map of tokens (batch, height, width, channels) as one vector (batch, channels), by an encoder of `depth` layers.
+
+    Args:
+        x: The tokens.
+        depth: Encoder layers.
+        num_heads: Heads of attention, which divide the channels.
+        mlp_ratio: Hidden units of the perceptron of each layer per channel.
+        positions: One of `POSITIONS`; a class token has a learned one or none.
+        pooling: ``class_token``, ``mean``, or ``sequence`` for a mean whose weights depend on the tokens.
+        dropout: As for `encoder_layer`, and behind the positions.
+        stochastic_depth_rate: As for `depth_rates`.
+    """
+    width = x.shape[-1]
+    if positions == "sincos":
+        x = SinCosPositions()(x)
+    x = keras.layers.Reshape((x.shape[1] * x.shape[2], width))(x)
+    if pooling == "class_token":
+        x = ClassToken()(x)
+    if positions == "learned":
+        x = LearnedPositions()(x)
+    x = keras.layers.Dropout(dropout)(x)
+    for drop_rate in depth_rates(stochastic_depth_rate, depth):
+        x = encoder_layer(
+            x,
+            lambda tokens: self_attention(tokens, num_heads),
+            mlp_units=max(1, round(width * mlp_ratio)),
+            dropout=dropout,
+            drop_rate=drop_rate,
+        )
+    x = layer_norm(x)
+    if pooling == "class_token":
+        return x[:, 0]
+    # A single token has nothing to weigh.
+    has_weights = pooling == "sequence" and x.shape[1] > 1
+    return SequencePooling()(x) if has_weights else keras.layers.GlobalAveragePooling1D()(x)
 
 
 @keras.saving.register_keras_serializable(package="architectures")
@@ -73,3 +158,62 @@ class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The shape does not change."""
         return input_shape
+
+
+@keras.saving.register_keras_serializable(package="architectures")
+class SinCosPositions(keras.layers.Layer):  # type: ignore[misc]
+    """Sines and cosines of column and row added to a map of tokens (batch, height, width, channels).
+
+    The first half of the channels tells the column, the other half the row; the frequencies fall from 1 towards 1/10000.
+    Nothing of it is trained or stored.
+
+    Source: as in the code of Chen et al. (MoCo v3), arXiv:2104.02057; arXiv:2205.01580 shows that it serves as well as learned
+        positions.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Compute the values of each row and of each column."""
+        _, height, width, channels = input_shape
+        assert height is not None and width is not None and channels is not None
+        self.rows, self.columns = (tuple(_waves(place, channels // 4) for place in range(side)) for side in (height, width))
+
+    def call(self, tokens: Any) -> Any:
+        """Add the values."""
+        _, height, width, channels = tokens.shape
+        rows, columns = (keras.ops.convert_to_tensor(values, dtype=tokens.dtype) for values in (self.rows, self.columns))
+        shape = (1, height, width, channels // 2)
+        across = keras.ops.broadcast_to(columns[None, None], shape)
+        down = keras.ops.broadcast_to(rows[None, :, None], shape)
+        return tokens + keras.ops.concatenate([across, down], axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape does not change."""
+        return input_shape
+
+
+def _waves(place: int, num_frequencies: int) -> tuple[float, ...]:
+    """Sines, then cosines of a place at all frequencies."""
+    angles = [place / 10_000 ** (frequency / num_frequencies) for frequency in range(num_frequencies)]
+    return (*map(math.sin, angles), *map(math.cos, angles))
+
+
+@keras.saving.register_keras_serializable(package="architectures")
+class SequencePooling(keras.layers.Layer):  # type: ignore[misc]
+    """The mean of all tokens, each with a weight that it says itself: (batch, tokens, width) to (batch, width).
+
+    Source: Hassani et al., arXiv:2104.05704, section 3.1; without the bias of the scores there, which softmax ignores.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create what scores a token."""
+        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], 1), initializer="glorot_uniform")
+
+    def call(self, tokens: Any) -> Any:
+        """Score the tokens and average them."""
+        weights = keras.ops.softmax(keras.ops.matmul(tokens, self.kernel), axis=1)
+        return keras.ops.matmul(keras.ops.swapaxes(weights, 1, 2), tokens)[:, 0]
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """One vector."""
+        batch, _, width = input_shape
+        return (batch, width)

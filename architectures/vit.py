@@ -12,19 +12,32 @@ import keras
 
 from architectures._blocks import logits
 from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, variants
-from architectures._transformer import ClassToken, LearnedPositions, check_heads, encoder_layer, layer_norm
+from architectures._transformer import POSITIONS, check_heads, check_positions, encoder
 from sweeper.catalog import Published, architecture
 from sweeper.errors import KnobError
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, str | int | float]] = {
     "tiny/16": {"patch_size": 16, "width": 192, "depth": 12, "num_heads": 3, "mlp_ratio": 4.0},
     "small/16": {"patch_size": 16, "width": 384, "depth": 12, "num_heads": 6, "mlp_ratio": 4.0},
     "base/16": {"patch_size": 16, "width": 768, "depth": 12, "num_heads": 12, "mlp_ratio": 4.0},
+    "large/16": {"patch_size": 16, "width": 1024, "depth": 24, "num_heads": 16, "mlp_ratio": 4.0},
+    "mini": {
+        "patch_size": 4,
+        "width": 64,
+        "depth": 4,
+        "num_heads": 4,
+        "mlp_ratio": 2.0,
+        "pooling": "class_token",
+        "head": "linear",
+        "dropout": 0.1,
+    },
 }
-"""Base from table 1 of the paper; tiny and small from table 1 of arXiv:2012.12877."""
+"""Base and large from table 1 of the paper; tiny and small from table 1 of arXiv:2012.12877; mini is the defaults."""
+
+_DEIT = "arXiv:2012.12877, table 5, and its reference implementation; both products of attention are counted"
 
 
-def _published(variant: str, parameters: int, macs: int, macs_tolerance: float = 0.03) -> Published:
+def _published(variant: str, parameters: int, macs: int, *, macs_tolerance: float = 0.03, source: str = _DEIT) -> Published:
     return Published(
         arguments={"variant": variant},
         input_shape=(224, 224, 3),
@@ -32,7 +45,7 @@ def _published(variant: str, parameters: int, macs: int, macs_tolerance: float =
         parameters=parameters,
         macs=macs,
         macs_tolerance=macs_tolerance,
-        source="arXiv:2012.12877, table 5, and its reference implementation; both products of attention are counted",
+        source=source,
     )
 
 
@@ -44,6 +57,21 @@ def _published(variant: str, parameters: int, macs: int, macs_tolerance: float =
         _published("tiny/16", 5_717_416, 1_300_000_000, macs_tolerance=0.04),
         _published("small/16", 22_050_664, 4_600_000_000),
         _published("base/16", 86_567_656, 17_600_000_000),
+        _published(
+            "large/16",
+            304_326_632,
+            61_550_000_000,
+            source="parameters and multiply-accumulates as listed for the ImageNet models of torchvision, which counts both "
+            "products of attention",
+        ),
+        Published(
+            arguments={"variant": "mini"},
+            input_shape=(48, 48, 1),
+            num_classes=7,
+            parameters=150_000,
+            parameters_tolerance=0.1,
+            source="a well-known guide to FER2013, which says 'about 150 thousand' and no multiply-accumulates",
+        ),
     ),
 )
 @variants(VARIANTS)
@@ -57,37 +85,44 @@ def vit(
     depth: int = 4,
     num_heads: int = 4,
     mlp_ratio: float = 2.0,
+    positions: str = "learned",
     pooling: str = "class_token",
     head: str = "linear",
     head_units: int = 64,
     dropout: float = 0.1,
+    stochastic_depth_rate: float = 0.0,
 ) -> keras.Model:
     """A vision transformer; about 145 thousand parameters with its defaults on 48x48x1.
 
-    Normalisation stands before attention and before the perceptron of each layer (pre-norm). Positions are learned, one vector
-    for each patch, so a model is for one image size.
+    Normalisation stands before attention and before the perceptron of each layer (pre-norm). Attention runs over all patches, so
+    a model is for one image size.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image; both sides multiples of `patch_size`.
         num_classes: Number of classes.
-        variant: ``tiny/16``, ``small/16`` or ``base/16`` for published sizes, where any other knob given beside it wins;
-            ``custom`` for none.
+        variant: ``tiny/16``, ``small/16``, ``base/16`` or ``large/16`` for published sizes, ``mini`` for a small one for images
+            of 48x48, where any other knob given beside it wins; ``custom`` for none.
         patch_size: Side of a patch in pixels.
-        width: Length of a token's vector; a multiple of `num_heads`.
+        width: Length of a token's vector; a multiple of `num_heads`, and of 4 with ``positions="sincos"``.
         depth: Transformer layers, from 1.
         num_heads: Attention heads, from 1.
         mlp_ratio: Hidden units of the perceptron per unit of `width`, from 0.1.
+        positions: ``learned`` for a vector of each patch and of the class token, ``sincos`` for fixed sines and cosines of row
+            and column (none for the class token), ``none`` for a network that does not know where a patch was.
         pooling: ``class_token`` reads the answer from an extra token, ``mean`` from the average over all patches.
         head: ``linear``, or ``hidden`` for one hidden layer with a hyperbolic tangent before the scores.
         head_units: Units of that hidden layer, from 1; used with ``head="hidden"`` only.
         dropout: Share of values dropped after the positions and after every dense layer but the projections to queries, keys and
             values; 0 to below 1.
+        stochastic_depth_rate: Share of images for which either branch of the last layer is dropped while training, 0 to below 1;
+            earlier layers have proportionally less, the first none.
 
     Raises:
         KnobError: A knob outside what it may be, sides that no whole number of patches fills, or heads that do not divide
             the width.
 
-    Source: arXiv:2010.11929, section 3.1 and appendix B.1.
+    Source: arXiv:2010.11929, section 3.1 and appendix B.1; fixed positions as in arXiv:2205.01580; stochastic depth as in
+        arXiv:2012.12877, section 6.
     """
     check_image_and_classes(input_shape, num_classes)
     check_option("variant", variant, (CUSTOM, *VARIANTS))
@@ -96,24 +131,28 @@ def vit(
     check_whole("depth", depth, low=1)
     check_whole("num_heads", num_heads, low=1)
     check_number("mlp_ratio", mlp_ratio, low=0.1, below=math.inf)
+    check_option("positions", positions, POSITIONS)
     check_option("pooling", pooling, ("class_token", "mean"))
     check_option("head", head, ("linear", "hidden"))
     check_whole("head_units", head_units, low=1)
     check_number("dropout", dropout, low=0, below=1)
+    check_number("stochastic_depth_rate", stochastic_depth_rate, low=0, below=1)
     _check_patches(input_shape, patch_size)
     check_heads(width, num_heads)
+    check_positions(positions, width)
 
     image = keras.Input(input_shape)
     x = keras.layers.Conv2D(width, patch_size, strides=patch_size)(image)
-    x = keras.layers.Reshape((x.shape[1] * x.shape[2], width))(x)
-    if pooling == "class_token":
-        x = ClassToken()(x)
-    x = LearnedPositions()(x)
-    x = keras.layers.Dropout(dropout)(x)
-    for _ in range(depth):
-        x = encoder_layer(x, num_heads=num_heads, mlp_units=max(1, round(width * mlp_ratio)), dropout=dropout)
-    x = layer_norm(x)
-    x = x[:, 0] if pooling == "class_token" else keras.layers.GlobalAveragePooling1D()(x)
+    x = encoder(
+        x,
+        depth=depth,
+        num_heads=num_heads,
+        mlp_ratio=mlp_ratio,
+        positions=positions,
+        pooling=pooling,
+        dropout=dropout,
+        stochastic_depth_rate=stochastic_depth_rate,
+    )
     if head == "hidden":
         x = keras.layers.Dense(head_units, activation="tanh")(x)
     return keras.Model(image, logits(x, num_classes), name="vit")

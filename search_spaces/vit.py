@@ -17,10 +17,12 @@ vit = Space(
         "depth": Int(low=2, high=6, default=4),
         "num_heads": Choice(2, 4, 8, default=4),
         "mlp_ratio": Choice(1.0, 2.0, 4.0, default=2.0),
+        "positions": Choice("learned", "sincos", "none"),
         "pooling": Choice("class_token", "mean"),
         "head": Choice("linear", "hidden"),
         "head_units": Choice(32, 64, 128, default=64).when(head="hidden"),
         "dropout": Float(low=0.0, high=0.4, default=0.1),
+        "stochastic_depth_rate": Float(low=0.0, high=0.3, default=0.0),
     },
     training=TRANSFORMER,
 )

@@ -89,6 +89,7 @@ IMAGES: dict[str, Axis] = {
     **{name: Axis(architecture=name) for name in catalog.names("architecture") if name != "cnn"},
     "stochastic_depth": Axis(architecture="efficientnet", knobs={"stochastic_depth_rate": 0.5}, reference="efficientnet"),
     "vit-dropout": Axis(architecture="vit", knobs={"dropout": 0.2}, reference="vit"),
+    "swin-dropout": Axis(architecture="swin", knobs={"dropout": 0.2, "stochastic_depth_rate": 0.5}, reference="swin"),
 }
 
 JAX: dict[str, Axis] = {

@@ -39,6 +39,7 @@ SIZES: dict[str, tuple[str, dict[str, Any], tuple[int, int, int]]] = {
     "densenet 121": ("densenet", {"variant": "121"}, (224, 224, 3)),
     "efficientnet b0": ("efficientnet", {"variant": "b0"}, (224, 224, 3)),
     "vit small": ("vit", {"variant": "small/16"}, (224, 224, 3)),
+    "swin tiny": ("swin", {"variant": "tiny"}, (224, 224, 3)),
     "vit mean": ("vit", {"pooling": "mean", "head": "hidden"}, (48, 48, 1)),
 }
 
@@ -133,6 +134,28 @@ def test_a_transformer_is_folded_with_both_of_its_skips(built: Built) -> None:
     assert layer.repeats == 12
     assert [step.has_skip for step in layer.steps] == [True, True]
     assert layer.steps[0].text.startswith("layer norm, attention 6 heads")
+
+
+def test_windows_are_told_from_shifted_ones(built: Built) -> None:
+    found = blocks(built("swin tiny"))
+    assert outline(found) == [
+        ("stem", (56, 56, 96), [1]),
+        ("stage 1", (56, 56, 96), [1, 1, 1, 1]),
+        ("stage 2", (28, 28, 192), [1, 1, 1, 1, 1]),
+        ("stage 3", (14, 14, 384), [1, 3]),
+        ("stage 4", (7, 7, 768), [1, 2, 1]),
+        ("head", (7,), [1]),
+    ]
+    texts = [step.text.split(", ")[1] for step in found[3].parts[1].steps]
+    assert texts[::2] == ["window attention 12 heads", "shifted window attention 12 heads"]
+    assert found[4].parts[1].steps[0].text.startswith("layer norm, window attention 24 heads, "), "one window covers the map"
+
+
+def test_an_encoder_behind_convolutions_is_a_block_of_its_own(built: Built) -> None:
+    found = blocks(built("hybrid"))
+    assert [block.title for block in found] == ["stem", "token embedding", "encoder", "head"]
+    assert found[1].parts[0].steps[0].text.startswith("conv 3×3 48 /2, batch norm, relu, conv 1×1 64, reshape")
+    assert found[3].parts[0].steps[0].text == "sequence pooling, dense 7"
 
 
 def test_pooling_ends_a_stage_with_its_dropout(built: Built) -> None:

@@ -60,7 +60,11 @@ def words(operation: keras.Operation) -> str:
         return f"attention {operation.num_heads} heads"
     if isinstance(operation, keras.Model):
         return f"model {operation.name} ({len(operation.layers)} layers)"
-    return "select" if kind.__name__ == "GetItem" else re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", kind.__name__).lower()
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", kind.__name__).lower()
+    if name.endswith("attention") and hasattr(operation, "num_heads"):
+        shifted = "shifted " if getattr(operation, "is_shifted", False) else ""
+        return f"{shifted}{name} {operation.num_heads} heads"
+    return "select" if name == "get item" else name
 
 
 def _window(layer: Any, name: str) -> str:

@@ -28,7 +28,7 @@ class Block:
     """Consecutive layers that belong together.
 
     Args:
-        title: What it is called: ``stem``, ``patch embedding``, ``stage 2``, ``encoder``, ``head``.
+        title: What it is called: ``stem``, ``patch embedding``, ``token embedding``, ``stage 2``, ``encoder``, ``head``.
         parts: Its composition, in order.
         output_shape: Shape of what it gives, without the batch.
         num_layers: Layers in it, those inside an inner model included.
@@ -181,8 +181,9 @@ def _with_activations(graph: Sequence[Call], chain: Sequence[Item]) -> list[Item
 
 
 def _starts(graph: Sequence[Call], chain: Sequence[Item], input_shape: Shape) -> list[int]:
-    """Where in the chain a block begins: where the map gets smaller, behind the stem, and where positions are given up."""
+    """Where in the chain a block begins: at smaller maps, behind the stem, at the first attention, where positions end."""
     starts, before = {0}, input_shape
+    attentions = [place for place, item in enumerate(chain) if _has_attention(graph, item)]
     for place, item in enumerate(chain):
         shape = graph[item.calls[-1]].shape
         if _is(graph, item, keras.layers.ZeroPadding2D):
@@ -193,6 +194,8 @@ def _starts(graph: Sequence[Call], chain: Sequence[Item], input_shape: Shape) ->
             starts.add(_behind(graph, chain, place) if _is(graph, item, *POOLS) else _begin(graph, chain, place))
         elif starts == {0} and (item.has_skip or _is(graph, item, keras.layers.DepthwiseConv2D)):
             starts.add(_begin(graph, chain, place))
+        elif place in attentions[:1]:
+            starts.add(place)
         before = shape
     return sorted(start for start in starts if start < len(chain))
 
@@ -200,6 +203,11 @@ def _starts(graph: Sequence[Call], chain: Sequence[Item], input_shape: Shape) ->
 def _is(graph: Sequence[Call], item: Item, *kinds: type[keras.layers.Layer]) -> bool:
     """Whether an item is a single layer of one of these kinds."""
     return len(item.calls) == 1 and isinstance(graph[item.calls[0]].operation, kinds)
+
+
+def _has_attention(graph: Sequence[Call], item: Item) -> bool:
+    """Whether attention over all positions is in an item."""
+    return any(isinstance(graph[place].operation, keras.layers.MultiHeadAttention) for place in item.calls)
 
 
 def _is_smaller(before: Shape, after: Shape) -> bool:
@@ -232,14 +240,16 @@ def _titles(graph: Sequence[Call], groups: Sequence[Sequence[Item]]) -> list[str
     num_stages, num_encoders = 0, 0
     network_has_skips = any(item.has_skip for group in groups for item in group)
     for number, group in enumerate(groups):
-        operations = [graph[place].operation for item in group for place in item.calls]
+        makes_tokens = len(graph[group[-1].calls[-1]].shape) == 2 and any(
+            _is(graph, item, keras.layers.Reshape) for item in group
+        )
         if number == len(groups) - 1 and number > 0 and len(graph[group[0].calls[-1]].shape) == 1:
             titles.append("head")
-        elif any(isinstance(operation, keras.layers.MultiHeadAttention) for operation in operations):
+        elif any(_has_attention(graph, item) for item in group):
             num_encoders += 1
             titles.append("encoder" if num_encoders == 1 else f"encoder {num_encoders}")
-        elif number == 0 and any(isinstance(operation, keras.layers.Reshape) for operation in operations):
-            titles.append("patch embedding")
+        elif makes_tokens:
+            titles.append("patch embedding" if number == 0 else "token embedding")
         elif number == 0 and network_has_skips and not any(item.has_skip for item in group):
             titles.append("stem")
         else:

@@ -22,6 +22,7 @@ def variants(
     """Let the knob `variant` of an architecture stand for the sizes of a published network.
 
     The sizes of the variant take the place of the defaults of the other knobs, so a knob the caller names keeps its own value.
+    They are kept on the function as `sizes`.
 
     Args:
         sizes: Knobs of each published network, by the text that `variant` takes.
@@ -37,6 +38,7 @@ def variants(
             check_option("variant", variant, (CUSTOM, *sizes))
             return cast(Any, build)(*args, **{**sizes.get(variant, {}), **knobs})
 
+        build_variant.sizes = sizes  # type: ignore[attr-defined]
         return build_variant
 
     return decorate

@@ -122,7 +122,7 @@ class Event:
     peak_memory_mb: float | None = column(
         "largest resident memory of the worker process so far, earlier trials in it included", "MB"
     )
-    parameters: int | None = column("trainable parameters")
+    parameters: int | None = column("trainable parameters of the network, however many of them the trial trains")
     macs: int | None = column("multiply-accumulates of one forward pass on one image; FLOPs are twice that")
     latency_ms: float | None = column("forward pass, batch 1, median; measured in the confirm stage only", "ms")
     latency_ms_batch32: float | None = column("forward pass, batch 32, median; confirm stage only", "ms")
@@ -132,7 +132,9 @@ class Event:
     device: str | None = column("what the worker computed on")
     worker: str | None = column("host and process that computed it")
     is_program_reused: bool | None = column("whether an already compiled program was used again")
-    versions: str | None = column("versions of the packages that matter, as a JSON object")
+    versions: str | None = column(
+        "versions of the packages that matter, and the file of weights the trial began with, as a JSON object"
+    )
     commit: str | None = column("commit of the code that ran, if it ran from a repository")
     detail: str | None = column("further text: an error message, or JSON as the kind says")
     generation: int | None = column("which start of a driver wrote the row, from 1")

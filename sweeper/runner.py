@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper import catalog, nodes, requests, store, stored, tables
+from sweeper import catalog, nodes, requests, store, stored, tables, transfer
 from sweeper.datasets import Dataset
 from sweeper.errors import InputError, StudyLockedError, SweeperError
 from sweeper.keeper import KEEP_BEST, CheckpointKeeper
@@ -32,6 +32,7 @@ from sweeper.spec import StudySpec
 from sweeper.storage import Place, Where
 
 if TYPE_CHECKING:
+    from sweeper.training.pretrained import Pretrained
     from sweeper.training.trial import TrialWorker
     from sweeper.tune import Session
 
@@ -89,8 +90,8 @@ def launch(
         The outcome.
 
     Raises:
-        InputError: The study cannot run as asked: a study of this name that cannot become this one, missing data, too few
-            resources.
+        InputError: The study cannot run as asked: a study of this name that cannot become this one, missing data or weights, too
+            few resources.
         StudyLockedError: Another driver is at work on it.
     """
     catalog.check("cluster", cluster)
@@ -111,8 +112,9 @@ def launch(
     from sweeper.tune import Session
 
     dataset = load_dataset(spec)
-    search = Search(spec)
+    current, search = search.spec if study.exists else None, Search(spec)
     watch(search, None)
+    pretrained, have_weights = _weights(wanted, current, folder, dataset)
     with _ray(spec, cluster, cluster_options) as is_private:
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
         slots = nodes.slots(spec.resources)
@@ -138,6 +140,7 @@ def launch(
             session = Session(
                 search, ledger, CheckpointKeeper(folder / "checkpoints", search, keep_best), most_live, beat, constants
             )
+            session.have_weights = have_weights
             if not any(event.kind is Kind.CREATED for event in events):
                 session.record(Event(kind=Kind.CREATED, detail=spec.canonical()))
             _extend(session, study, wanted, repeats_decayed=repeats_decayed)
@@ -148,11 +151,12 @@ def launch(
                 spec,
                 dataset,
                 worker,
+                pretrained=pretrained,
                 checkpoints=(folder / "checkpoints").resolve(),
                 checkpoint_every_s=checkpoint_every_s,
                 claim=ledger.claim,
             )
-            del dataset  # the only copy of the arrays on this machine is now the one in the object store
+            del dataset, pretrained  # the only copy of the arrays on this machine is now the one in the object store
             _run_to_end(session, study, lambda: _run(spec.name, session, trainable, slots))
             ledger.compact(min_parts=64)
             tables.write_tables(folder, study.read())
@@ -178,16 +182,34 @@ def load_dataset(spec: StudySpec) -> Dataset:
     return dataset
 
 
+def _weights(
+    wanted: StudySpec, current: StudySpec | None, folder: Place, dataset: Dataset
+) -> tuple[dict[str, Pretrained], set[str]]:
+    """As `transfer.weights_for`, for a study as it shall be and, if it exists, as it is and as requests in its folder want it."""
+    if current is None:
+        return transfer.weights_for(wanted, [], dataset)
+    if waiting := [asked for _, asked, _ in requests.waiting(folder)]:
+        with contextlib.suppress(InputError):  # one that cannot be met is passed over when it is taken
+            return transfer.weights_for(wanted, [current, *waiting], dataset)
+    return transfer.weights_for(wanted, [current], dataset)
+
+
 def constants_of(spec: StudySpec, dataset: Dataset) -> dict[str, str | None]:
     """Columns that are the same in every event of a run: which study, which code, which data."""
     return {"study_id": spec.study_id, "commit": _commit(), "dataset": _describe(spec, dataset)}
 
 
 def _extend(session: Session, study: store.StudyStore, wanted: StudySpec, *, repeats_decayed: bool) -> None:
-    """Record what must be added to the study so that it is the one asked for."""
+    """Record what must be added to the study so that it is the one asked for.
+
+    Raises:
+        InputError: It cannot become that one; or it would get arms that begin with weights, which a driver reads as it starts.
+    """
     grown = stored.extension_to(session.search, wanted, study, repeats_decayed=repeats_decayed)
     if grown is None:
         return
+    if late := {arm.name for arm in transfer.asking(grown.study)} - session.have_weights:
+        raise InputError(f"weights for {', '.join(sorted(late))} were not read when this driver started.")
     for name, arm in grown.study.arms.items():  # a request may come from where there is more in the catalog
         catalog.check("architecture", arm.architecture)
         grown.study.space_of(name)

@@ -148,14 +148,18 @@ TRAINING: Mapping[str, Knob] = {
     "cutout": Float(low=0.0, high=0.9, default=0.0),
     "mix": Choice("none", "mixup", "cutmix"),
     "mix_alpha": Float(low=0.01, high=1.0, default=0.2).when(mix=("mixup", "cutmix")),
+    "weights": Choice("none", "imagenet"),
+    "trained": Choice("all", "head", "last-1", "last-2", "last-3", "last-4").when(weights="imagenet"),
 }
 """The training recipe's fields: everything they may ever be, and their defaults. A space narrows them, a study may fix them.
 
 `learning_rate` is the peak; `schedule` and `warmup_epochs` say how it moves from epoch to epoch; `weight_decay` is decoupled
 from the gradient; `clip_norm` is the largest global gradient norm, 0 for no clipping; `momentum` (Nesterov) is for sgd only;
 `class_weights` ``balanced`` lets every class weigh the same in the loss however few images it has; `ema_momentum` is that of an
-exponential moving average of the weights, which is what gets validated, 0 for none. The rest is augmentation, see
-`sweeper.training.augmentation`: 0 or ``none`` switches each off.
+exponential moving average of the weights, which is what gets validated, 0 for none. `flip` to `mix_alpha` are augmentation, see
+`sweeper.training.augmentation`: 0 or ``none`` switches each off. `weights` ``imagenet`` starts from the weights that Keras
+Applications has for this very network, all but the head; `trained` says what is trained then: everything, the head alone, or the
+head and as many of the last stages, see `sweeper.training.pretrained`.
 """
 
 

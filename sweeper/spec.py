@@ -98,11 +98,16 @@ class StoppingSpec(_Model):
 
 
 class TrainingSpec(_Model):
-    """What is the same for every trial's training."""
+    """What is the same for every trial's training.
+
+    `weights_folder` holds weight files of Keras Applications for arms with ``weights: imagenet``; without it Keras fetches them.
+    It is left out where it is not given, as options of `SearchSpec` are.
+    """
 
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     deterministic: bool = True
+    weights_folder: Annotated[str, Field(min_length=1)] | None = Field(default=None, exclude_if=_is_none)
 
 
 class ResourcesSpec(_Model):

@@ -30,6 +30,7 @@ from sweeper.search.study import Search
 from sweeper.spec import ResourcesSpec, TrainingSpec
 from sweeper.storage import Place
 from sweeper.store import Ledger
+from sweeper.training.pretrained import Pretrained
 from sweeper.training.trial import Assignment, TrialWorker, failure
 
 HANG_FACTOR = 20.0
@@ -57,6 +58,7 @@ class Context:
     checkpoints: Place
     checkpoint_every_s: float
     claim: Claim
+    pretrained: Mapping[str, Pretrained]
     worker: Callable[..., TrialWorker]
 
 
@@ -128,6 +130,8 @@ class Session:
         self.constants = constants
         self.live: dict[str, _Live] = {}
         self.error: BaseException | None = None
+        self.have_weights: set[str] = set()
+        """Arms whose trials begin with weights, for which these were read."""
         self._silences_s: dict[str, list[float]] = {}
         self.is_exhausted = False
         """Whether Tune has been told that there is nothing left to do, which it never asks again."""

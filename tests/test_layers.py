@@ -45,9 +45,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/tune.py": ("ray", "keeper lock search storage store spec records errors training datasets"),
     "sweeper/nodes.py": ("ray", "spec errors storage"),
     "sweeper/stored.py": ("", "catalog spec search store records errors"),
+    "sweeper/transfer.py": ("", "spec space errors training datasets"),
     "sweeper/runner.py": (
         "ray",
-        "keeper nodes requests stored search storage store tables spec records errors training datasets catalog tune",
+        "keeper nodes requests stored search storage store tables spec records errors training datasets catalog transfer tune",
     ),
     "sweeper/retrain.py": ("", "records errors training"),
     "sweeper/analysis": ("numpy pandas scipy", "analysis records errors"),
@@ -59,7 +60,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/cli": (
         "click rich",
         "cli audit errors catalog space spec spec_faults schema records requests search store stored storage tables runner "
-        "retrain training analysis plots",
+        "transfer retrain training analysis plots",
     ),
     "architectures": (
         "keras",

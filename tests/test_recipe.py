@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sweeper.errors import KnobError
 from sweeper.space import TRAINING
+from sweeper.training.program import structure_key
 from sweeper.training.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("framework")
@@ -65,7 +66,7 @@ AUGMENTATIONS: list[dict[str, Any]] = [
 def test_every_augmentation_is_tried_here() -> None:
     ours = {name for recipe in AUGMENTATIONS for name in recipe}
     graph = set(TRAINING) - {"optimizer", "learning_rate", "schedule", "warmup_epochs", "batch_size", "momentum", "weight_decay"}
-    assert ours == graph - {"label_smoothing", "clip_norm", "class_weights", "ema_momentum"}
+    assert ours == graph - {"label_smoothing", "clip_norm", "class_weights", "ema_momentum", "weights", "trained"}
     assert {recipe["flip"] for recipe in AUGMENTATIONS if "flip" in recipe} | {"none"} == set(TRAINING["flip"].options)  # type: ignore[attr-defined]
     assert {recipe["mix"] for recipe in AUGMENTATIONS if "mix" in recipe} | {"none"} == set(TRAINING["mix"].options)  # type: ignore[attr-defined]
 
@@ -275,6 +276,15 @@ def test_only_what_is_in_the_graph_needs_another_program() -> None:
     inside = [*AUGMENTATIONS, {"weight_decay": 0.1}, {"class_weights": "balanced"}, {"ema_momentum": 0.9}, {"batch_size": 8}]
     plain = Recipe.of({}).graph_key
     assert {Recipe.of(change).graph_key for change in outside} == {plain}
+    inside += [{"weights": "imagenet"}, {"weights": "imagenet", "trained": "head"}, {"weights": "imagenet", "trained": "last-1"}]
     keys = {Recipe.of(change).graph_key for change in inside}
     assert plain not in keys
     assert len(keys) == len(inside)
+
+
+def test_what_does_not_begin_with_weights_has_the_key_it_always_had() -> None:
+    key = structure_key("cnn", {"width": 2, "optimizer": "adam"})
+    assert key == (
+        '["cnn", {"width": 2}, ["adam", 32, 0.9, 0.0, 0.0, 0.0, "none", 0.0, "none", 0.0, 0.0, 0.0, 0.0, 0.0, "none", 0.2]]'
+    )
+    assert structure_key("cnn", {"width": 2, "optimizer": "adam", "weights": "none"}) == key

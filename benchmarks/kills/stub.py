@@ -210,7 +210,7 @@ class Tuner:
 class StubWorker(Worker):
     """A worker as it is, but for the framework and its programs."""
 
-    def __init__(self, notes: Notes, *, checkpoints: Path, checkpoint_every_s: float, claim: Claim):
+    def __init__(self, notes: Notes, *, checkpoints: Path, checkpoint_every_s: float, claim: Claim, pretrained: dict[str, Any]):
         self._checkpoints, self._checkpoint_every_s, self._claim, self._notes = checkpoints, checkpoint_every_s, claim, notes
         self._train, self._validation = DATASET.train, DATASET.validation
         self._train_targets = self._validation_targets = np.zeros((len(DATASET.train), 2), np.float32)

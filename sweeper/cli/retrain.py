@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sweeper.retrain import Comparison, Epoch, Recorded
     from sweeper.spec import StudySpec
     from sweeper.storage import Place
+    from sweeper.training.pretrained import Pretrained
     from sweeper.training.trial import Worker
 
 
@@ -72,7 +73,7 @@ def _worker(spec: StudySpec, record: Recorded) -> Iterator[tuple[Worker, dict[st
 
     What it writes is in a temporary folder, gone with the block.
     """
-    from sweeper import runner
+    from sweeper import runner, transfer
     from sweeper.cli._shared import check_backend, quiet
     from sweeper.errors import SweeperError
     from sweeper.storage import place
@@ -81,22 +82,25 @@ def _worker(spec: StudySpec, record: Recorded) -> Iterator[tuple[Worker, dict[st
     check_backend(spec.training.backend)
     with tempfile.TemporaryDirectory(prefix="sweeper-retrain-") as folder:
         variables = environment(spec.training, spec.resources, os.path.join(folder, "keras"))
-        # Only once the data are loaded: what Keras downloaded before lies in the user's own home of Keras.
+        # Only once data and weights are loaded: what Keras downloaded before lies in the user's own home of Keras.
         keras_home = variables.pop("KERAS_HOME")
         os.environ.update(variables)
         dataset = runner.load_dataset(spec)
-        os.environ["KERAS_HOME"] = keras_home
         constants = runner.constants_of(spec, dataset)
         _warn_of_other_data(record, constants)
+        begun = record.assignment
+        pretrained = transfer.weights_of(begun.architecture, begun.configuration, begun.arm, dataset, spec.training)
+        _warn_of_other_weights(record, pretrained)
+        os.environ["KERAS_HOME"] = keras_home
         try:
             with quiet():
-                worker = _made(spec, dataset, place(folder) / "checkpoints")
+                worker = _made(spec, dataset, place(folder) / "checkpoints", pretrained)
         except Exception as error:
             raise SweeperError(f"the framework cannot be set up here as the study asks: {error}") from error
         yield worker, constants
 
 
-def _made(spec: StudySpec, dataset: Dataset, checkpoints: Place) -> Worker:
+def _made(spec: StudySpec, dataset: Dataset, checkpoints: Place, pretrained: dict[str, Pretrained]) -> Worker:
     from sweeper.training.trial import Worker
 
     return Worker(
@@ -107,6 +111,7 @@ def _made(spec: StudySpec, dataset: Dataset, checkpoints: Place) -> Worker:
         resources=spec.resources,
         checkpoints=checkpoints,
         checkpoint_every_s=math.inf,  # nobody goes on from them
+        pretrained=pretrained,
     )
 
 
@@ -117,6 +122,13 @@ def _warn_of_other_data(record: Recorded, constants: dict[str, str | None]) -> N
     if then:
         for line in differing(then, circumstances([{"dataset": constants["dataset"]}])):
             click.echo(f"the data have changed, so the trial will not come out the same: {line}", err=True)
+
+
+def _warn_of_other_weights(record: Recorded, pretrained: dict[str, Pretrained]) -> None:
+    then, now = record.circumstances.get("weights"), {weights.label for weights in pretrained.values()}
+    if then is not None and now and {then} != now:
+        text = f"the weights it began with have changed, so the trial will not come out the same: recorded {then}, now "
+        click.echo(text + ", ".join(now), err=True)
 
 
 def _verdict(epoch: Epoch) -> str:

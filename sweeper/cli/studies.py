@@ -119,21 +119,34 @@ def schema() -> None:
 def check(study_file: Path, as_json: bool) -> None:
     """Find every fault of STUDY_FILE, or say what it will train: arms, trials, epochs and the size of each arm's default."""
     from sweeper import runner, spec
-    from sweeper.cli._shared import build, counted, prepare_keras, table
+    from sweeper.cli._shared import build, counted, prepare_keras, quiet, table
     from sweeper.errors import KnobError, StudyFileError
+    from sweeper.training.pretrained import wants_weights
+    from sweeper.transfer import asking, unused_folder
 
     study = spec.load(study_file)
     dataset = runner.load_dataset(study)
     prepare_keras(study.training.backend)
     from sweeper.space import TRAINING
 
-    arms, faults = [], []
+    asks, folder = asking(study), study.training.weights_folder
+    faults = [fault] if (fault := unused_folder(study, asks)) else []
+    arms, files = [], {}
+    if asks:
+        with quiet():
+            from sweeper.training import weight_files
+
+            found = weight_files.find(asks, dataset.input_shape, dataset.num_classes, folder=folder, may_download=False)
+        faults += found.faults
+        files = found.files
     for name, arm in study.arms.items():
         space = study.space_of(name)
         configuration = space.default(arm.fixed)
         arguments = {knob: value for knob, value in configuration.items() if knob not in TRAINING}
+        height, width, channels = dataset.input_shape
+        shape = (height, width, 3 if wants_weights(configuration) else channels)  # grey images are repeated for weights
         try:
-            model = build(arm.architecture, dataset.input_shape, dataset.num_classes, arguments)
+            model = build(arm.architecture, shape, dataset.num_classes, arguments)
         except KnobError as error:
             faults.append(f"arms.{name}: {error}")
             continue
@@ -148,6 +161,7 @@ def check(study_file: Path, as_json: bool) -> None:
                 "parameters": measure.trainable_parameters(model),
                 "macs": measure.count_macs(model),
             }
+            | ({"weights": ", ".join(files[name])} if name in files else {})
             | ({} if (grid := study.grid_of(name)) is None else {"grid_points": grid.size})
         )
     if faults:
@@ -170,9 +184,9 @@ def check(study_file: Path, as_json: bool) -> None:
         print_json(facts)
         return
     click.echo(f"{study_file}: no fault. Study '{study.name}' ({study.study_id})")
-    shape = "x".join(map(str, dataset.input_shape))
+    size = "x".join(map(str, dataset.input_shape))
     click.echo(
-        f"{study.dataset.name}: {len(dataset.train):,} training and {len(dataset.validation):,} validation images of {shape}, "
+        f"{study.dataset.name}: {len(dataset.train):,} training and {len(dataset.validation):,} validation images of {size}, "
         f"{dataset.num_classes} classes"
     )
     for note in dataset.notes:
@@ -183,8 +197,10 @@ def check(study_file: Path, as_json: bool) -> None:
         f"{counted(study.budget.trials, 'trial')} of at most {counted(study.budget.max_epochs, 'epoch')}: "
         f"up to {counted(study.budget.trials * study.budget.max_epochs, 'epoch')} ({stopping})"
     )
-    columns = list(arms[0])
-    table("arms, each at its default configuration", columns, [[arm[column] for column in columns] for arm in arms])
+    if files and folder is None:
+        click.echo("weights are fetched by Keras at launch, unless it has kept them ($KERAS_HOME/models, else ~/.keras/models)")
+    columns = list(dict.fromkeys(column for arm in arms for column in arm))
+    table("arms, each at its default configuration", columns, [[arm.get(column) for column in columns] for arm in arms])
 
 
 repeat_decayed_option = click.option(

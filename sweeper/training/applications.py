@@ -3,17 +3,23 @@
 Weights are copied layer by layer, in the order in which data go through the layers. What the two write differently is carried
 over by algebra: biases in front of a normalisation, its epsilon, gates as 1x1 convolutions, and kernels of depthwise
 convolutions. The tests copy random weights and compare logits, so that equal means equal.
+
+Those that Keras has weights of ImageNet for are what ``weights: imagenet`` in a study can begin with.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+
+from sweeper import catalog
+from sweeper.training.pretrained import TRAINING_ONLY
 
 Array = np.ndarray[Any, Any]
 Layers = list[keras.layers.Layer]
@@ -30,6 +36,9 @@ class Application:
         order: Lists the layers with weights of either model so that those at the same place belong together.
         options: Further arguments of that function.
         takes_pixels: Whether their model scales values from 0 to 255 itself.
+        input_scale: Factors of the three channels with which their model takes its weights of ImageNet, beyond all that it does
+            without them.
+        weights: Name of the file of these weights without the head; empty for the name that Keras gives it, if it has any.
     """
 
     architecture: str
@@ -38,6 +47,13 @@ class Application:
     order: Callable[[keras.Model], Layers]
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     takes_pixels: bool = False
+    input_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    weights: str = ""
+
+    @property
+    def file(self) -> str:
+        """Name of the file of its weights of ImageNet without the head; empty when there is none."""
+        return self.weights or _file(self.name, self.options)
 
     def build(self, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
         """Their model with random weights, giving logits."""
@@ -48,6 +64,103 @@ class Application:
         """Give our model the weights of theirs, after which it computes the same function."""
         for source, target, bias in _pairs(self.order(theirs), self.order(ours)):
             target.set_weights(_translated(source, target, bias))
+
+    def build_body(self, **options: Any) -> keras.Model:
+        """Their model without a head.
+
+        An option of the table that leaves out their scaling of images, so that both take the same, does not count: it is a part
+        of what their weights expect.
+
+        Args:
+            options: Further arguments of their function, such as ``weights``.
+        """
+        kept = {name: value for name, value in self.options.items() if name != "include_preprocessing"}
+        model: keras.Model = getattr(keras.applications, self.name)(include_top=False, **kept, **options)
+        return model
+
+    def arrays(self, body: keras.Model, theirs: keras.Model, ours: keras.Model) -> list[Array | None]:
+        """For each weight of our model its value, given the weights of their body; None for those of the head.
+
+        Args:
+            body: Their model without a head.
+            theirs: Their model with a head, which is given the weights of the body.
+            ours: Our model, which stays as it is.
+        """
+        given: set[int] = set()
+        for source, target in zip(_with_weights(body), _with_weights(theirs), strict=False):  # the head comes last
+            assert type(source) is type(target), f"{source.name} is no {target.name}"
+            target.set_weights(source.get_weights())
+            given.update(id(weight) for weight in target.weights)
+        assert len(given) == len(body.weights), "their model with a head begins otherwise than that without"
+        found: dict[int, Array] = {}
+        for source, target, bias in _pairs(self.order(theirs), self.order(ours)):
+            if all(id(weight) in given for weight in source.weights):
+                found.update(zip(map(id, target.weights), _translated(source, target, bias), strict=True))
+        return [found.get(id(weight)) for weight in ours.weights]
+
+
+def _with_weights(model: keras.Model) -> Layers:
+    return [layer for layer in model.layers if layer.weights]
+
+
+def matching(architecture: str, arguments: Mapping[str, Any]) -> Application | None:
+    """The network with weights of ImageNet that one of our architectures reproduces with these arguments; None for any other.
+
+    All that decides about weights, or about what is computed from them, must be as the table has it: only the knobs of
+    `TRAINING_ONLY` may differ.
+    """
+    for application in APPLICATIONS:
+        is_candidate = application.architecture == architecture and application.file
+        if is_candidate and not differing(application, arguments):
+            return application
+    return None
+
+
+def differing(application: Application, arguments: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Knobs that decide and are not as the network of the table has them: what they are, and what it has."""
+    own = resolved(application.architecture, arguments)
+    theirs = resolved(application.architecture, application.arguments)
+    names = (name for name in {**theirs, **own} if name not in TRAINING_ONLY)
+    return {name: (own.get(name), theirs.get(name)) for name in names if own.get(name) != theirs.get(name)}
+
+
+def resolved(architecture: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """All arguments of an architecture: those given, then the sizes of its variant, then its defaults."""
+    function = catalog.load("architecture", architecture)
+    parameters = inspect.signature(function).parameters.values()
+    defaults = {parameter.name: parameter.default for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    sizes = getattr(function, "sizes", {}).get(arguments.get("variant", defaults.get("variant")), {})
+    return {**defaults, **sizes, **arguments}
+
+
+_FILES: Mapping[str, str] = {
+    r"(?:ResNet\d+(?:V2)?|DenseNet\d+|VGG\d+|Xception)": "{name}_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    r"InceptionV3": "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    r"InceptionResNetV2": "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    r"EfficientNetB\d": "{name}_notop.h5",
+    r"EfficientNetV2(?P<size>B\d|S|M|L)": "efficientnetv2-{size}_notop.h5",
+    r"ConvNeXt(?P<size>\w+)": "convnext_{size}_notop.h5",
+    r"MobileNet": "mobilenet_{share}_224_tf_no_top.h5",
+    r"MobileNetV2": "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5",
+    r"MobileNetV3(?P<size>Small|Large)": "weights_mobilenet_v3_{size}{kind}_224_{alpha}_float_no_top_v2.h5",
+    r"NASNet(?P<size>Mobile|Large)": "nasnet_{size}_no_top.h5",
+}
+"""Functions of Keras Applications, and the names under which Keras has their weights of ImageNet without the head."""
+
+
+def _file(name: str, options: Mapping[str, Any]) -> str:
+    """The name of a file of weights; empty when none is known."""
+    alpha = float(options.get("alpha", 1.0))
+    parts = {
+        "name": name.lower(),
+        "alpha": alpha,
+        "share": {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}.get(alpha, alpha),
+        "kind": "_minimalistic" if options.get("minimalistic") else "",
+    }
+    for pattern, file in _FILES.items():
+        if (match := re.fullmatch(pattern, name)) is not None:
+            return file.format(**parts, **{key: text.lower() for key, text in match.groupdict().items()})
+    return ""
 
 
 def in_order(model: keras.Model) -> Layers:
@@ -118,11 +231,17 @@ def _resnet(variant: str) -> Application:
     return Application(architecture="resnet", arguments=arguments, name=f"ResNet{variant}", order=in_order_made)
 
 
+def _efficientnet(size: int) -> Application:
+    application = _entry("efficientnet", f"b{size}", f"EfficientNetB{size}", takes_pixels=True)
+    # Their file of weights has deviations where variances belong, which Keras mends by dividing once more.
+    return dataclasses.replace(application, input_scale=(0.229**-0.5, 0.224**-0.5, 0.225**-0.5))
+
+
 APPLICATIONS: Sequence[Application] = (
     _resnet("50"),
     _entry("densenet", "121", "DenseNet121"),
     _entry("densenet", "169", "DenseNet169"),
     _entry("densenet", "201", "DenseNet201"),
-    *(_entry("efficientnet", f"b{size}", f"EfficientNetB{size}", takes_pixels=True) for size in range(8)),
+    *(_efficientnet(size) for size in range(8)),
 )
 """Every network that both have."""

@@ -74,12 +74,37 @@ def blocks(model: keras.Model) -> list[Block]:
         SweeperError: As `sweeper.training.measure.count_macs`.
     """
     graph = calls(model)
-    chain = _with_activations(graph, _chain(graph, list(range(len(graph))), -1))
-    starts = _starts(graph, chain, tuple(model.inputs[0].shape[1:]))
-    groups = [chain[start:end] for start, end in zip(starts, [*starts[1:], len(chain)], strict=True)]
+    groups = _groups(graph, model)
     seen: set[int] = set()
     titles = _titles(graph, groups)
     return [_block(graph, group, title, seen) for group, title in zip(groups, titles, strict=True)]
+
+
+def layers(model: keras.Model) -> list[list[keras.layers.Layer]]:
+    """The layers of each block, in the order of `blocks`; a shared layer where it is used first, models inside closed.
+
+    Args:
+        model: As for `blocks`.
+
+    Raises:
+        SweeperError: As `blocks`.
+    """
+    graph = calls(model)
+    seen: set[int] = set()
+    found: list[list[keras.layers.Layer]] = []
+    for group in _groups(graph, model):
+        operations = [graph[place].operation for item in group for place in item.calls]
+        new = {id(layer): layer for layer in operations if isinstance(layer, keras.layers.Layer) and id(layer) not in seen}
+        seen |= new.keys()
+        found.append(list(new.values()))
+    return found
+
+
+def _groups(graph: Sequence[Call], model: keras.Model) -> list[Sequence[Item]]:
+    """The items of each block."""
+    chain = _with_activations(graph, _chain(graph, list(range(len(graph))), -1))
+    starts = _starts(graph, chain, tuple(model.inputs[0].shape[1:]))
+    return [chain[start:end] for start, end in zip(starts, [*starts[1:], len(chain)], strict=True)]
 
 
 def _block(graph: Sequence[Call], items: Sequence[Item], title: str, seen: set[int]) -> Block:

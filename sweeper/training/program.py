@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from sweeper import catalog
+from sweeper.errors import InputError
 from sweeper.space import TRAINING, Value
 from sweeper.training import measure
 from sweeper.training.augmentation import augment
 from sweeper.training.checkpoint import Arrays, assign, snapshot
+from sweeper.training.pretrained import Pretrained, wants_weights
 from sweeper.training.recipe import Recipe
 
 KEPT = 4
@@ -75,7 +77,13 @@ class Program:
 
 
 def build(
-    architecture: str, configuration: Mapping[str, Value], task: Task, *, init_seed: int, augmentation_seed: int
+    architecture: str,
+    configuration: Mapping[str, Value],
+    task: Task,
+    *,
+    init_seed: int,
+    augmentation_seed: int,
+    pretrained: Pretrained | None = None,
 ) -> tuple[Any, Any]:
     """The model on raw images and targets (see `Program`), and the network inside it; neither compiled.
 
@@ -85,19 +93,31 @@ def build(
         task: Shape and scale of the data.
         init_seed: All weights and the states of all seeded layers of the network follow from it.
         augmentation_seed: The states of all augmentation layers follow from it.
+        pretrained: The weights it begins with, all but the head's; images then reach it as they reached the network these come
+            from, grey ones as three equal channels. Nothing is frozen yet.
     """
     import keras
 
-    arguments = {name: value for name, value in configuration.items() if name not in TRAINING}
+    *size, channels = task.input_shape
     # Keras draws the default seeds of initialisers and layers from Python's generator.
     random.seed(init_seed)
-    network = catalog.load("architecture", architecture)(task.input_shape, task.num_classes, **arguments)
+    network = catalog.load("architecture", architecture)(
+        (*size, 3 if pretrained else channels), task.num_classes, **_of_model(configuration)
+    )
+    if pretrained:
+        pretrained.give(network)
     raw = keras.Input(task.input_shape, dtype=task.image_dtype, name="images")
     labels = keras.Input((task.num_classes,), dtype="float32", name="targets")
     images, targets = augment(raw, labels, Recipe.of(configuration), mean=task.mean, largest=task.largest, seed=augmentation_seed)
-    scale = [1 / (task.largest * deviation) for deviation in task.deviation]
-    offset = [-mean / deviation for mean, deviation in zip(task.mean, task.deviation, strict=True)]
-    logits = network(keras.layers.Rescaling(scale, offset, name="standardise")(images))
+    if pretrained and channels == 1:
+        images = keras.layers.Concatenate(name="repeat")([images] * 3)
+    means, deviations = (pretrained.mean, pretrained.deviation) if pretrained else (task.mean, task.deviation)
+    scale = [1 / (task.largest * deviation) for deviation in deviations]
+    offset = [-mean / deviation for mean, deviation in zip(means, deviations, strict=True)]
+    images = keras.layers.Rescaling(scale, offset, name="standardise")(images)
+    if pretrained and pretrained.is_bgr:
+        images = keras.ops.flip(images, axis=-1)
+    logits = network(images)
     packed = keras.layers.Concatenate(dtype="float32", name="logits_and_targets")([logits, targets])
     return keras.Model([raw, labels], packed, name="trial"), network
 
@@ -139,10 +159,16 @@ def cross_entropy(_: Any, packed: Any) -> Any:
 
 
 class Programs:
-    """The compiled programs of one worker."""
+    """The compiled programs of one worker.
 
-    def __init__(self, task: Task):
+    Args:
+        task: What they have in common.
+        pretrained: The weights there are, by file; see `sweeper.transfer`.
+    """
+
+    def __init__(self, task: Task, pretrained: Mapping[str, Pretrained] | None = None):
         self._task = task
+        self._pretrained = pretrained or {}
         self._programs: collections.OrderedDict[str, Program] = collections.OrderedDict()
 
     def prepare(
@@ -158,19 +184,40 @@ class Programs:
         """
         recipe = Recipe.of(configuration)
         key = structure_key(architecture, configuration)
-        model, network = build(architecture, configuration, self._task, init_seed=init_seed, augmentation_seed=augmentation_seed)
+        pretrained = self.weights_of(architecture, configuration)
+        seeds = {"init_seed": init_seed, "augmentation_seed": augmentation_seed}
+        model, network = build(architecture, configuration, self._task, **seeds, pretrained=pretrained)
         start = snapshot(model.variables)
         is_reused = key in self._programs
         if not is_reused:
             self._make_room()
-            self._programs[key] = self._compile(model, network, recipe)
+            self._programs[key] = self._compile(model, network, recipe, pretrained)
         program = self._programs[key]
         self._programs.move_to_end(key)
         assign(program.model.variables, start)
         assign(program.model.optimizer.variables, program.optimizer_start)
         return program, is_reused
 
-    def _compile(self, model: Any, network: Any, recipe: Recipe) -> Program:
+    def weights_of(self, architecture: str, configuration: Mapping[str, Value]) -> Pretrained | None:
+        """The weights a trial begins with; None when it begins without.
+
+        Raises:
+            InputError: They are not there.
+        """
+        if not wants_weights(configuration):
+            return None
+        from sweeper.training.applications import matching
+
+        application = matching(architecture, _of_model(configuration))
+        if application is None or application.file not in self._pretrained:
+            raise InputError(f"there are no weights for this {architecture}: the driver that began this run knew of none.")
+        return self._pretrained[application.file]
+
+    def _compile(self, model: Any, network: Any, recipe: Recipe, pretrained: Pretrained | None) -> Program:
+        # As papers count them, and so that a trial is as large as its network whatever is trained of it.
+        parameters = measure.trainable_parameters(network)
+        if pretrained:
+            pretrained.freeze(network, recipe.trained)
         optimizer = recipe.build_optimizer()
         # Before mixed precision wraps it: built inside the wrapper, variables of its own (Nadam's) would be in no list, and so
         # neither in a checkpoint nor set back for the next trial.
@@ -186,7 +233,7 @@ class Programs:
         return Program(
             model=model,
             optimizer_start=optimizer_start,
-            parameters=measure.trainable_parameters(network),
+            parameters=parameters,
             macs=measure.count_macs(network),
         )
 
@@ -210,5 +257,9 @@ class Programs:
 
 def structure_key(architecture: str, configuration: Mapping[str, Value]) -> str:
     """What two trials must share to run on one compiled program: everything but seeds and learning rate."""
-    model = {name: value for name, value in configuration.items() if name not in TRAINING}
-    return json.dumps([architecture, model, Recipe.of(configuration).graph_key], sort_keys=True)
+    return json.dumps([architecture, _of_model(configuration), Recipe.of(configuration).graph_key], sort_keys=True)
+
+
+def _of_model(configuration: Mapping[str, Value]) -> dict[str, Value]:
+    """The arguments of the architecture."""
+    return {name: value for name, value in configuration.items() if name not in TRAINING}

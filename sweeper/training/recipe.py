@@ -33,6 +33,8 @@ class Recipe:
     cutout: float
     mix: str
     mix_alpha: float
+    weights: str
+    trained: str
 
     @classmethod
     def of(cls, configuration: Mapping[str, Value]) -> Self:
@@ -89,5 +91,6 @@ class Recipe:
     @property
     def graph_key(self) -> tuple[Value, ...]:
         """What is a constant of the compiled program: everything but the learning rate, its schedule and its warm-up."""
-        outside = ("learning_rate", "schedule", "warmup_epochs")
-        return tuple(getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in outside)
+        outside = ("learning_rate", "schedule", "warmup_epochs", "weights", "trained")
+        key = tuple(getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in outside)
+        return key if self.weights == "none" else (*key, self.weights, self.trained)

@@ -16,7 +16,7 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,11 @@ from sweeper.storage import Place, explain
 from sweeper.streams import generator, seed_of
 from sweeper.training import checkpoint, devices
 from sweeper.training.checkpoint import Checkpoint
+from sweeper.training.pretrained import Pretrained, wants_weights
 from sweeper.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from sweeper.training.program import Programs
 
 LARGEST_DETAIL = 4000
 """Characters of a traceback kept in a row: its end, which names the fault."""
@@ -84,7 +88,7 @@ class TrialWorker(Protocol):
 class Worker:
     """What a worker process keeps from trial to trial: data, framework, compiled programs.
 
-    `device` names what it computes on, `versions` is the column of that name.
+    `device` names what it computes on, `versions` is the column of that name: of a trial that began with weights, their file too.
 
     Args:
         train: Training split.
@@ -95,6 +99,7 @@ class Worker:
         checkpoints: Folder of the study's checkpoints.
         checkpoint_every_s: Least time between two checkpoints, in seconds; 0 for one after every epoch. The last epoch has one.
         claim: Says whether the driver still holds the study; None where there is no driver.
+        pretrained: The weights that trials may begin with, by file; see `sweeper.transfer`.
     """
 
     def __init__(
@@ -108,6 +113,7 @@ class Worker:
         checkpoints: Place,
         checkpoint_every_s: float = 0.0,
         claim: Claim | None = None,
+        pretrained: Mapping[str, Pretrained] | None = None,
     ):
         started = time.perf_counter()
         self.device = devices.configure(training, resources)
@@ -127,7 +133,8 @@ class Worker:
                 deviation=deviation,
                 class_counts=tuple(np.bincount(train.labels, minlength=num_classes).tolist()),
                 num_validation=len(validation),
-            )
+            ),
+            pretrained,
         )
         self.versions = json.dumps(_versions(training.backend))
         self._import_s: float | None = time.perf_counter() - started
@@ -195,6 +202,7 @@ class Worker:
             init_seed=seed_of(assignment.seed, assignment.arm, "init"),
             augmentation_seed=seed_of(assignment.seed, "augmentation"),
         )
+        self.versions = _with_weights(self.versions, self._programs, assignment)
         stored = checkpoint.newest(self._folder, before_attempt=assignment.attempt)
         if stored is not None:
             checkpoint.assign(self._program.model.variables, stored.model)
@@ -340,6 +348,17 @@ def _one_hot(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.float32]
 def _train_loss(history: Mapping[str, list[float]]) -> float:
     """Mean cross-entropy of an epoch; NaN as soon as the loss that was minimised is not finite."""
     return float(history["cross_entropy"][0]) if np.isfinite(history["loss"][0]) else float("nan")
+
+
+def _with_weights(versions: str, programs: Programs, assignment: Assignment) -> str:
+    """The column of versions, with the file of the weights that a trial began with, if it did."""
+    entries = json.loads(versions)
+    entries.pop("weights", None)  # of the trial before
+    if wants_weights(assignment.configuration):
+        weights = programs.weights_of(assignment.architecture, assignment.configuration)
+        assert weights is not None
+        entries["weights"] = weights.label
+    return json.dumps(entries)
 
 
 def _versions(backend: str) -> dict[str, str]:

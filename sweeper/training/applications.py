@@ -15,6 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from sweeper.training.measure import leaves
+
 Array = np.ndarray[Any, Any]
 Layers = list[keras.layers.Layer]
 
@@ -51,8 +53,11 @@ class Application:
 
 
 def in_order(model: keras.Model) -> Layers:
-    """Layers with weights in the order data go through them; statistics that scale pixels are no weights of the network."""
-    return [layer for layer in model.layers if layer.weights and not isinstance(layer, keras.layers.Normalization)]
+    """Layers with weights in the order data go through them, also those inside models inside the model.
+
+    Statistics that scale pixels are no weights of the network.
+    """
+    return [layer for layer in leaves(model) if layer.weights and not isinstance(layer, keras.layers.Normalization)]
 
 
 def in_order_made(model: keras.Model) -> Layers:
@@ -106,10 +111,15 @@ def _reshaped(array: Array, shape: Sequence[int], name: str) -> Array:
     return array.reshape(shape)
 
 
-def _entry(architecture: str, variant: str, name: str, *, takes_pixels: bool = False) -> Application:
+def _entry(architecture: str, variant: str, name: str, *, takes_pixels: bool = False, **options: Any) -> Application:
     """A network that needs nothing but its variant and is copied in the order of its layers."""
     return Application(
-        architecture=architecture, arguments={"variant": variant}, name=name, order=in_order, takes_pixels=takes_pixels
+        architecture=architecture,
+        arguments={"variant": variant},
+        name=name,
+        order=in_order,
+        options=options,
+        takes_pixels=takes_pixels,
     )
 
 
@@ -124,5 +134,11 @@ APPLICATIONS: Sequence[Application] = (
     _entry("densenet", "169", "DenseNet169"),
     _entry("densenet", "201", "DenseNet201"),
     *(_entry("efficientnet", f"b{size}", f"EfficientNetB{size}", takes_pixels=True) for size in range(8)),
+    *(_entry("mobilenet_v2", str(alpha), "MobileNetV2", alpha=alpha) for alpha in (1.0, 0.75, 0.5, 0.35, 1.4)),
+    # Their own scaling of pixels divides by standard deviations, which would round; without it both take the same images.
+    *(
+        _entry("convnext", size, f"ConvNeXt{size.capitalize()}", include_preprocessing=False)
+        for size in ("tiny", "small", "base", "large")
+    ),
 )
 """Every network that both have."""

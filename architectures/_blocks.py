@@ -130,9 +130,9 @@ def activated_convolution(
     ``padding="same"`` pads as their reference implementations do, with any stride: where the stride is 2 and a side even, one
     pixel less before the first than behind the last.
     """
-    x = keras.layers.Conv2D(
-        filters, kernel_size, strides=strides, padding="same", use_bias=False, kernel_initializer=fan_out()
-    )(x)
+    x = keras.layers.Conv2D(filters, kernel_size, strides=strides, padding="same", use_bias=False, kernel_initializer=fan_out())(
+        x
+    )
     x = batch_normalization(x, momentum=norm_momentum, epsilon=MOBILE_EPSILON)
     return x if activation == "linear" else keras.layers.Activation(activation)(x)
 

@@ -54,7 +54,7 @@ def _published(variant: str, parameters: int, macs: int) -> Published:
 
 @architecture(
     paper="Liu et al., A ConvNet for the 2020s, arXiv:2201.03545",
-    tiny={"depths": "1-2", "widths": "8-16", "kernel_size": 3, "stochastic_depth_rate": 0.0},
+    tiny={"depths": "1-1-1", "widths": "8-16-16", "kernel_size": 3, "stochastic_depth_rate": 0.0},
     published=(
         _published("tiny", 28_589_128, 4_460_000_000),
         _published("small", 50_223_688, 8_680_000_000),
@@ -89,8 +89,8 @@ def convnext(
         widths: Channels of each stage with hyphens between them, for example ``96-192-384-768``; as many numbers as `depths`.
         kernel_size: Side of the depthwise windows, odd, 3 to 11.
         layer_scale: What the learned factors at the end of each residual branch start as, 0 to 1; with 0 there are none. The
-            paper has 1e-6, which lets a network of dozens of blocks begin as its shortcuts alone; a small one trained for few
-            epochs needs its branches from the first step, and would spend those epochs on finding them.
+            paper has 1e-6, which lets a network of dozens of blocks begin as its shortcuts alone; one of a few
+            blocks does not need that, and learns small digits equally fast with and without it.
         stochastic_depth_rate: Share of images for which the residual branch of the last block is dropped while training, 0 to
             below 1; earlier blocks have proportionally less, the first none.
         stem: ``small`` (3x3, keeps the size), or non-overlapping patches of two (``patch2``) or four (``patch4``) pixels a side.

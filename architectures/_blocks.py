@@ -1,10 +1,12 @@
-"""Layers and blocks that several families share: convolutions, normalisation, attention over channels, and the head."""
+"""Layers and blocks that several families share: convolutions, normalisation, pooling and the head."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
+
+from architectures._attention import squeeze_excitation
 
 
 def batch_normalization(x: Any, *, momentum: float = 0.9, epsilon: float = 1e-5) -> Any:
@@ -16,28 +18,40 @@ def batch_normalization(x: Any, *, momentum: float = 0.9, epsilon: float = 1e-5)
     return keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon)(x)
 
 
-def convolution(x: Any, filters: int, kernel_size: int, *, strides: int = 1) -> Any:
-    """Convolution without bias, padded by the same amount on all sides.
+def convolution(x: Any, filters: int, kernel_size: int, *, strides: int = 1, use_bias: bool = False) -> Any:
+    """Convolution padded by the same amount on all sides, without bias unless no normalisation follows.
 
     ``padding="same"`` pads one side more than the other when the stride is 2, unlike the published networks that use this
     function, whose weights would then see the image shifted by a pixel.
     """
-    if strides > 1 and kernel_size > 1:
-        x = keras.layers.ZeroPadding2D(kernel_size // 2)(x)
-        padding = "valid"
-    else:
-        padding = "same"
+    x, padding = _padded(x, kernel_size, strides)
     return keras.layers.Conv2D(
-        filters, kernel_size, strides=strides, padding=padding, use_bias=False, kernel_initializer="he_normal"
+        filters, kernel_size, strides=strides, padding=padding, use_bias=use_bias, kernel_initializer="he_normal"
     )(x)
 
 
-def large_stem(image: Any, width: int) -> Any:
-    """The first layers of networks for large images: 7x7 convolution and 3x3 max pooling, each with stride 2.
+def depthwise_convolution(x: Any, kernel_size: int, *, strides: int = 1, use_bias: bool = False) -> Any:
+    """Convolution of each channel on its own, otherwise as `convolution`."""
+    x, padding = _padded(x, kernel_size, strides)
+    return keras.layers.DepthwiseConv2D(
+        kernel_size, strides=strides, padding=padding, use_bias=use_bias, depthwise_initializer=fan_out()
+    )(x)
 
-    The padding keeps at least one position however small the image is.
-    """
-    x = keras.layers.ReLU()(batch_normalization(convolution(image, width, 7, strides=2)))
+
+def _padded(x: Any, kernel_size: int, strides: int) -> tuple[Any, str]:
+    """What a convolution gets, and the padding it does itself."""
+    if strides > 1 and kernel_size > 1:
+        return keras.layers.ZeroPadding2D(kernel_size // 2)(x), "valid"
+    return x, "same"
+
+
+def large_stem(image: Any, width: int) -> Any:
+    """The first layers of networks for large images: 7x7 convolution and 3x3 max pooling, each with stride 2."""
+    return halving_pool(keras.layers.ReLU()(batch_normalization(convolution(image, width, 7, strides=2))))
+
+
+def halving_pool(x: Any) -> Any:
+    """3x3 max pooling with stride 2; the padding keeps at least one position however small the map is."""
     return keras.layers.MaxPooling2D(3, strides=2)(keras.layers.ZeroPadding2D(1)(x))
 
 
@@ -78,30 +92,6 @@ def plain_block(
     return keras.layers.Dropout(dropout)(x)
 
 
-def squeeze_excitation(x: Any, *, ratio: int) -> Any:
-    """Channels weighted by what the whole map shows of them.
-
-    Args:
-        x: Feature map (batch, height, width, channels).
-        ratio: Channels per hidden unit of the gate; at least four units are kept, because fewer rectifiers are easily all
-            shut from the start, and then nothing ever opens them.
-
-    Source: Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507, section 3.
-    """
-    return channel_gate(x, units=max(4, x.shape[-1] // ratio), activation="relu")
-
-
-def channel_gate(x: Any, *, units: int, activation: str) -> Any:
-    """Channels weighted by a gate with so many hidden units of this activation.
-
-    Source: Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507, section 3.
-    """
-    gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
-    gate = keras.layers.Dense(units, activation=activation, kernel_initializer="he_normal")(gate)
-    gate = keras.layers.Dense(x.shape[-1], activation="sigmoid")(gate)
-    return keras.layers.Multiply()([x, gate])
-
-
 def stochastic_depth(x: Any, rate: float) -> Any:
     """A residual branch that is dropped as a whole for some images of a batch while training.
 
@@ -117,6 +107,42 @@ def stochastic_depth(x: Any, rate: float) -> Any:
         return x
     # One random number for each image: dropout whose mask is the same over all positions and channels.
     return keras.layers.Dropout(rate, noise_shape=(None,) + (1,) * (len(x.shape) - 1))(x)
+
+
+@keras.saving.register_keras_serializable(package="architectures")
+class BranchScale(keras.layers.Layer):  # type: ignore[misc]
+    """A learned number that scales all that a residual branch gives, for networks without normalisation (SkipInit).
+
+    With one over the square root of the number of blocks to start with, all branches together add about as much as one. Zero
+    would do as well, but no gradient would reach the branch at first.
+
+    Args:
+        start: The number to start with.
+        options: As for every layer.
+
+    Source: De and Smith, Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep Networks,
+        arXiv:2002.10444.
+    """
+
+    def __init__(self, start: float, **options: Any):
+        super().__init__(**options)
+        self.start = start
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the number."""
+        self.scale = self.add_weight(name="scale", shape=(), initializer=keras.initializers.Constant(self.start))
+
+    def call(self, branch: Any) -> Any:
+        """Scale the branch."""
+        return branch * self.scale
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape does not change."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        return {**super().get_config(), "start": self.start}
 
 
 def logits(x: Any, num_classes: int) -> Any:

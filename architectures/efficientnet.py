@@ -12,7 +12,8 @@ import math
 
 import keras
 
-from architectures._blocks import batch_normalization, channel_gate, fan_out, logits, scaled, stochastic_depth
+from architectures._attention import channel_gate
+from architectures._blocks import batch_normalization, fan_out, logits, scaled, stochastic_depth
 from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, variants
 from sweeper.catalog import Published, architecture
 

@@ -61,7 +61,10 @@ TABLE: dict[str, tuple[str, str]] = {
         "cli audit errors catalog space spec spec_faults schema records requests search store stored storage tables runner "
         "retrain training analysis plots",
     ),
-    "architectures": ("keras", "catalog errors architectures._blocks architectures._knobs architectures._transformer"),
+    "architectures": (
+        "keras",
+        "catalog errors architectures._attention architectures._blocks architectures._knobs architectures._transformer",
+    ),
     "search_spaces": ("", "space search_spaces._common"),
     "cluster": ("ray", "catalog errors"),
 }

@@ -1,10 +1,12 @@
-"""Layers and blocks that several families share: convolutions, normalisation, attention over channels, and the head."""
+"""Layers and blocks that several families share: convolutions, normalisation, pooling and the head."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
+
+from architectures._attention import channel_gate, squeeze_excitation
 
 MOBILE_EPSILON = 1e-3
 """Of normalisation in the networks of inverted residual blocks, as in their reference implementations."""
@@ -19,28 +21,40 @@ def batch_normalization(x: Any, *, momentum: float = 0.9, epsilon: float = 1e-5)
     return keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon)(x)
 
 
-def convolution(x: Any, filters: int, kernel_size: int, *, strides: int = 1) -> Any:
-    """Convolution without bias, padded by the same amount on all sides.
+def convolution(x: Any, filters: int, kernel_size: int, *, strides: int = 1, use_bias: bool = False) -> Any:
+    """Convolution padded by the same amount on all sides, without bias unless no normalisation follows.
 
     ``padding="same"`` pads one side more than the other when the stride is 2, unlike the published networks that use this
     function, whose weights would then see the image shifted by a pixel.
     """
-    if strides > 1 and kernel_size > 1:
-        x = keras.layers.ZeroPadding2D(kernel_size // 2)(x)
-        padding = "valid"
-    else:
-        padding = "same"
+    x, padding = _padded(x, kernel_size, strides)
     return keras.layers.Conv2D(
-        filters, kernel_size, strides=strides, padding=padding, use_bias=False, kernel_initializer="he_normal"
+        filters, kernel_size, strides=strides, padding=padding, use_bias=use_bias, kernel_initializer="he_normal"
     )(x)
 
 
-def large_stem(image: Any, width: int) -> Any:
-    """The first layers of networks for large images: 7x7 convolution and 3x3 max pooling, each with stride 2.
+def depthwise_convolution(x: Any, kernel_size: int, *, strides: int = 1, use_bias: bool = False) -> Any:
+    """Convolution of each channel on its own, otherwise as `convolution`."""
+    x, padding = _padded(x, kernel_size, strides)
+    return keras.layers.DepthwiseConv2D(
+        kernel_size, strides=strides, padding=padding, use_bias=use_bias, depthwise_initializer=fan_out()
+    )(x)
 
-    The padding keeps at least one position however small the image is.
-    """
-    x = keras.layers.ReLU()(batch_normalization(convolution(image, width, 7, strides=2)))
+
+def _padded(x: Any, kernel_size: int, strides: int) -> tuple[Any, str]:
+    """What a convolution gets, and the padding it does itself."""
+    if strides > 1 and kernel_size > 1:
+        return keras.layers.ZeroPadding2D(kernel_size // 2)(x), "valid"
+    return x, "same"
+
+
+def large_stem(image: Any, width: int) -> Any:
+    """The first layers of networks for large images: 7x7 convolution and 3x3 max pooling, each with stride 2."""
+    return halving_pool(keras.layers.ReLU()(batch_normalization(convolution(image, width, 7, strides=2))))
+
+
+def halving_pool(x: Any) -> Any:
+    """3x3 max pooling with stride 2; the padding keeps at least one position however small the map is."""
     return keras.layers.MaxPooling2D(3, strides=2)(keras.layers.ZeroPadding2D(1)(x))
 
 
@@ -79,30 +93,6 @@ def plain_block(
     if min(x.shape[1:3]) >= 2:
         x = keras.layers.MaxPooling2D(2)(x)
     return keras.layers.Dropout(dropout)(x)
-
-
-def squeeze_excitation(x: Any, *, ratio: int) -> Any:
-    """Channels weighted by what the whole map shows of them.
-
-    Args:
-        x: Feature map (batch, height, width, channels).
-        ratio: Channels per hidden unit of the gate; at least four units are kept, because fewer rectifiers are easily all
-            shut from the start, and then nothing ever opens them.
-
-    Source: Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507, section 3.
-    """
-    return channel_gate(x, units=max(4, x.shape[-1] // ratio), activation="relu")
-
-
-def channel_gate(x: Any, *, units: int, activation: str) -> Any:
-    """Channels weighted by a gate with so many hidden units of this activation.
-
-    Source: Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507, section 3.
-    """
-    gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
-    gate = keras.layers.Dense(units, activation=activation, kernel_initializer="he_normal")(gate)
-    gate = keras.layers.Dense(x.shape[-1], activation="sigmoid")(gate)
-    return keras.layers.Multiply()([x, gate])
 
 
 def stochastic_depth(x: Any, rate: float) -> Any:
@@ -186,26 +176,29 @@ def inverted_residual(
 
 @keras.saving.register_keras_serializable(package="architectures")
 class LayerScale(keras.layers.Layer):  # type: ignore[misc]
-    """Each channel times a factor that is learned: (..., channels) to the same shape.
+    """A residual branch times factors that are learned: (..., channels) to the same shape.
 
-    At the end of residual branches, with factors that start near zero, it lets a deep network begin as hardly more than its
-    shortcuts.
+    Small factors at the end of branches let a deep network begin as hardly more than its shortcuts. Factors that start at zero
+    would do so as well, but no gradient would reach the branch at first.
 
     Args:
         initial: What every factor starts as.
+        is_shared: Whether there is one factor for all channels (SkipInit) instead of one for each.
         options: Those of every layer, such as its name.
 
-    Source: Touvron et al., Going deeper with Image Transformers, arXiv:2103.17239, section 2.1.
+    Source: Touvron et al., Going deeper with Image Transformers, arXiv:2103.17239, section 2.1; a shared one as in De and Smith,
+        Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep Networks, arXiv:2002.10444.
     """
 
-    def __init__(self, initial: float, **options: Any) -> None:
+    def __init__(self, initial: float, *, is_shared: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.initial = initial
+        self.is_shared = is_shared
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Create one factor for each channel."""
-        initializer = keras.initializers.Constant(self.initial)
-        self.gamma = self.add_weight(name="gamma", shape=(input_shape[-1],), initializer=initializer)
+        """Create the factors."""
+        shape = () if self.is_shared else (input_shape[-1],)
+        self.gamma = self.add_weight(name="gamma", shape=shape, initializer=keras.initializers.Constant(self.initial))
 
     def call(self, x: Any) -> Any:
         """Multiply."""
@@ -217,7 +210,7 @@ class LayerScale(keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """Its arguments."""
-        return {**super().get_config(), "initial": self.initial}
+        return {**super().get_config(), "initial": self.initial, "is_shared": self.is_shared}
 
 
 def logits(x: Any, num_classes: int) -> Any:

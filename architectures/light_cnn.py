@@ -11,7 +11,8 @@ from typing import Any
 
 import keras
 
-from architectures._blocks import batch_normalization, fan_out, logits, squeeze_excitation
+from architectures._attention import squeeze_excitation
+from architectures._blocks import batch_normalization, fan_out, logits
 from architectures._knobs import (
     CUSTOM,
     check_flag,

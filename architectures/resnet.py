@@ -1,16 +1,39 @@
 """Residual network: blocks that learn what to add to their input.
 
-The shortcut around each block lets gradients reach the first layers of a deep network. Without a variant it is a small network
-for images of 8x8 to 48x48; ``variant`` gives the networks of the paper.
+The shortcut around each block lets gradients reach the first layers of a deep network; ``skip=False`` takes it away, which is the
+experiment that shows what it is good for. Without a variant it is a small network for images of 8x8 to 48x48; ``variant`` gives
+the networks of the paper.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import keras
 
-from architectures._blocks import batch_normalization, convolution, large_stem, logits, squeeze_excitation
-from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, variants, whole_numbers
+from architectures import _attention
+from architectures._blocks import (
+    LayerScale,
+    batch_normalization,
+    convolution,
+    depthwise_convolution,
+    halving_pool,
+    logits,
+    stochastic_depth,
+)
+from architectures._knobs import (
+    CUSTOM,
+    check_flag,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    variants,
+    whole_numbers,
+)
 from sweeper.catalog import Published, architecture
+from sweeper.errors import KnobError
 
 EXPANSION = 4
 """Output channels of a bottleneck block per channel of its 3x3 convolution."""
@@ -19,18 +42,23 @@ VARIANTS = {
     "18": {"block": "basic", "blocks_per_stage": "2-2-2-2", "width": 64, "stem": "large"},
     "34": {"block": "basic", "blocks_per_stage": "3-4-6-3", "width": 64, "stem": "large"},
     "50": {"block": "bottleneck", "blocks_per_stage": "3-4-6-3", "width": 64, "stem": "large"},
+    "101": {"block": "bottleneck", "blocks_per_stage": "3-4-23-3", "width": 64, "stem": "large"},
+    "152": {"block": "bottleneck", "blocks_per_stage": "3-8-36-3", "width": 64, "stem": "large"},
 }
 """Table 1 of the paper."""
 
 
-def _published(variant: str, parameters: int, macs: int) -> Published:
+def _published(variant: str, parameters: int, macs: int, **arguments: str) -> Published:
+    source = "parameters and multiply-accumulates as listed for the ImageNet models of torchvision"
+    if arguments:
+        source = "multiply-accumulates from table 1 of the paper; the place of the stride changes no parameter"
     return Published(
-        arguments={"variant": variant},
+        arguments={"variant": variant, **arguments},
         input_shape=(224, 224, 3),
         num_classes=1000,
         parameters=parameters,
         macs=macs,
-        source="parameters and multiply-accumulates as listed for the ImageNet models of torchvision",
+        source=source,
     )
 
 
@@ -41,14 +69,11 @@ def _published(variant: str, parameters: int, macs: int) -> Published:
         _published("18", 11_689_512, 1_810_000_000),
         _published("34", 21_797_672, 3_660_000_000),
         _published("50", 25_557_032, 4_090_000_000),
-        Published(
-            arguments={"variant": "50", "stride_on": "conv1x1"},
-            input_shape=(224, 224, 3),
-            num_classes=1000,
-            parameters=25_557_032,
-            macs=3_800_000_000,
-            source="multiply-accumulates from table 1 of the paper; the place of the stride changes no parameter",
-        ),
+        _published("101", 44_549_160, 7_800_000_000),
+        _published("152", 60_192_808, 11_510_000_000),
+        _published("50", 25_557_032, 3_800_000_000, stride_on="conv1x1"),
+        _published("101", 44_549_160, 7_600_000_000, stride_on="conv1x1"),
+        _published("152", 60_192_808, 11_300_000_000, stride_on="conv1x1"),
     ),
 )
 @variants(VARIANTS)
@@ -60,83 +85,174 @@ def resnet(
     block: str = "basic",
     blocks_per_stage: str = "2-2-2",
     width: int = 16,
+    kernel: str = "3x3",
     stride_on: str = "conv3x3",
     stem: str = "small",
+    norm: str = "batch",
+    activation: str = "relu",
     attention: str = "none",
     squeeze_ratio: int = 8,
+    skip: bool = True,
+    stochastic_depth_rate: float = 0.0,
     dropout: float = 0.0,
 ) -> keras.Model:
     """A residual network; about 175 thousand parameters with its defaults.
 
-    Every stage but the first halves the map (a side of 1 stays 1) and doubles the filters. Convolutions have no biases, because
-    normalisation follows each of them.
+    Every stage but the first halves the map (a side of 1 stays 1) and doubles the filters. Convolutions have biases only where no
+    normalisation follows.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``18``, ``34`` or ``50`` for the sizes of the paper, where any other knob given beside it wins; ``custom`` for
-            none.
+        variant: ``18``, ``34``, ``50``, ``101`` or ``152`` for the sizes of the paper, where any other knob given beside it
+            wins; ``custom`` for none.
         block: ``basic`` (two 3x3 convolutions) or ``bottleneck`` (1x1, 3x3 and 1x1 to four times the filters).
         blocks_per_stage: Blocks of each stage with hyphens between them, for example ``3-4-6-3``.
-        width: Filters of the first stage's 3x3 convolutions; doubles from stage to stage.
+        width: Filters of the first stage's 3x3 convolutions, from 1; doubles from stage to stage.
+        kernel: ``3x3``, or ``7x7_depthwise`` for 7x7 convolutions of each channel on its own in their place, each behind or
+            in front of a 1x1 convolution that mixes the channels: those of a bottleneck, or one more in a basic block.
         stride_on: Which convolution of a bottleneck halves the map: ``conv3x3``, as in most implementations, or ``conv1x1``, the
             first one, as in the models of the paper and in Keras Applications, which is cheaper but never looks at three of
             four positions; unused with ``block="basic"``.
         stem: ``small`` (3x3, keeps the size) or ``large`` (7x7 with stride 2, then 3x3 max pooling with stride 2).
-        attention: ``none``, or ``se`` for squeeze-and-excitation at the end of each block's residual branch.
-        squeeze_ratio: Channels per hidden unit of that attention, which keeps at least four, from 1; unused without it.
+        norm: ``batch``; ``layer``, over the channels of each position; or ``none``, where a learned number scales each residual
+            branch instead and starts at one over the square root of the number of blocks.
+        activation: ``relu``, ``gelu`` or ``swish`` everywhere but in attention.
+        attention: ``none``; ``se`` (squeeze-and-excitation), ``eca`` (efficient channel attention) or ``cbam`` (of channels, then
+            of positions) at the end of each block's residual branch; ``bam`` (of both at once) between two stages.
+        squeeze_ratio: Channels per hidden unit of ``se``, ``cbam`` and ``bam``, which keep at least four, from 1; unused without.
+        skip: Whether blocks have shortcuts; false gives the plain network of the paper, which lacks the projections of the
+            shortcuts and, without normalisation, the scales of the branches, and is otherwise the same.
+        stochastic_depth_rate: Share of images for which the residual branch of the last block is dropped while training, 0 to
+            below 1; earlier blocks have proportionally less, the first none; unused without ``skip``.
         dropout: Share of values dropped before the head, 0 to below 1.
 
     Raises:
-        KnobError: A knob outside what it may be.
+        KnobError: A knob outside what it may be, or attention between stages where there is only one.
 
-    Source: arXiv:1512.03385, section 3.3 and table 1; attention as in arXiv:1709.01507, figure 3.
+    Source: arXiv:1512.03385, section 3.3 and table 1; attention as in arXiv:1709.01507, figure 3, and `architectures._attention`;
+        scales in place of normalisation as SkipInit, arXiv:2002.10444; stochastic depth as in arXiv:1603.09382, section 3.
     """
     check_image_and_classes(input_shape, num_classes)
     check_option("variant", variant, (CUSTOM, *VARIANTS))
     check_option("block", block, ("basic", "bottleneck"))
+    stages = whole_numbers("blocks_per_stage", blocks_per_stage, each="stage")
     check_whole("width", width, low=1)
+    check_option("kernel", kernel, ("3x3", "7x7_depthwise"))
     check_option("stride_on", stride_on, ("conv3x3", "conv1x1"))
     check_option("stem", stem, ("small", "large"))
-    check_option("attention", attention, ("none", "se"))
+    check_option("norm", norm, ("batch", "layer", "none"))
+    check_option("activation", activation, ("relu", "gelu", "swish"))
+    check_option("attention", attention, _attention.KINDS)
     check_whole("squeeze_ratio", squeeze_ratio, low=1)
+    check_flag("skip", skip)
+    check_number("stochastic_depth_rate", stochastic_depth_rate, low=0, below=1)
     check_number("dropout", dropout, low=0, below=1)
-    stages = whole_numbers("blocks_per_stage", blocks_per_stage, each="stage")
+    if attention == "bam" and len(stages) == 1:
+        raise KnobError(
+            f"'attention' is 'bam', which stands between two stages, and 'blocks_per_stage' is {blocks_per_stage!r}; allowed: "
+            "two stages or more, or another attention. Change 'blocks_per_stage' or 'attention'."
+        )
 
+    style = _Style(
+        block=block,
+        kernel=kernel,
+        stride_on=stride_on,
+        norm=norm,
+        activation=activation,
+        attention=attention,
+        squeeze_ratio=squeeze_ratio,
+        skip=skip,
+        num_blocks=sum(stages),
+    )
     image = keras.Input(input_shape)
-    x = _stem(image, width, stem)
+    x = _stem(image, width, stem, style)
+    position = 0
     for stage, num_blocks in enumerate(stages):
-        for position in range(num_blocks):
-            strides = 2 if stage > 0 and position == 0 else 1
-            ratio = squeeze_ratio if attention == "se" else None
-            x = _residual_block(x, width * 2**stage, block=block, strides=strides, stride_on=stride_on, squeeze_ratio=ratio)
+        if attention == "bam" and stage > 0:
+            x = style.attend(x)
+        for number in range(num_blocks):
+            strides = 2 if stage > 0 and number == 0 else 1
+            drop_rate = stochastic_depth_rate * position / style.num_blocks
+            x = _block(x, width * 2**stage, style, strides=strides, drop_rate=drop_rate)
+            position += 1
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dropout(dropout)(x)
     return keras.Model(image, logits(x, num_classes), name="resnet")
 
 
-def _stem(image: keras.KerasTensor, width: int, stem: str) -> keras.KerasTensor:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Style:
+    """What all blocks have in common: knobs by their names, the number of blocks, and layers as the knobs have them."""
+
+    block: str
+    kernel: str
+    stride_on: str
+    norm: str
+    activation: str
+    attention: str
+    squeeze_ratio: int
+    skip: bool
+    num_blocks: int
+
+    def convolve(self, x: Any, filters: int, kernel_size: int, *, strides: int = 1) -> Any:
+        """Convolution and normalisation."""
+        return self._normalize(convolution(x, filters, kernel_size, strides=strides, use_bias=self.norm == "none"))
+
+    def filter_channels(self, x: Any, *, strides: int) -> Any:
+        """7x7 convolution of each channel on its own, and normalisation."""
+        return self._normalize(depthwise_convolution(x, 7, strides=strides, use_bias=self.norm == "none"))
+
+    def activate(self, x: Any) -> Any:
+        """The activation."""
+        return keras.layers.Activation(self.activation)(x)
+
+    def attend(self, x: Any) -> Any:
+        """The attention."""
+        return _attention.attention(x, self.attention, ratio=self.squeeze_ratio, batch_norm=self.norm == "batch")
+
+    def _normalize(self, x: Any) -> Any:
+        if self.norm == "batch":
+            return batch_normalization(x)
+        return keras.layers.LayerNormalization(epsilon=1e-6)(x) if self.norm == "layer" else x
+
+
+def _stem(image: Any, width: int, stem: str, style: _Style) -> Any:
     if stem == "large":
-        return large_stem(image, width)
-    return keras.layers.ReLU()(batch_normalization(convolution(image, width, 3)))
+        return halving_pool(style.activate(style.convolve(image, width, 7, strides=2)))
+    return style.activate(style.convolve(image, width, 3))
 
 
-def _residual_block(
-    x: keras.KerasTensor, filters: int, *, block: str, strides: int, stride_on: str, squeeze_ratio: int | None
-) -> keras.KerasTensor:
-    """Rectified sum of the shortcut and the residual branch; the shortcut is a 1x1 convolution where the shape changes."""
-    channels = filters * EXPANSION if block == "bottleneck" else filters
+def _block(x: Any, filters: int, style: _Style, *, strides: int, drop_rate: float) -> Any:
+    """Activated sum of the shortcut and the residual branch; the shortcut is a 1x1 convolution where the shape changes."""
+    channels = filters * EXPANSION if style.block == "bottleneck" else filters
     shortcut = x
-    if strides != 1 or x.shape[-1] != channels:
-        shortcut = batch_normalization(convolution(x, channels, 1, strides=strides))
-    if block == "bottleneck":
-        first, second = (strides, 1) if stride_on == "conv1x1" else (1, strides)
-        x = keras.layers.ReLU()(batch_normalization(convolution(x, filters, 1, strides=first)))
-        x = keras.layers.ReLU()(batch_normalization(convolution(x, filters, 3, strides=second)))
-        x = batch_normalization(convolution(x, channels, 1))
-    else:
-        x = keras.layers.ReLU()(batch_normalization(convolution(x, filters, 3, strides=strides)))
-        x = batch_normalization(convolution(x, channels, 3))
-    if squeeze_ratio is not None:
-        x = squeeze_excitation(x, ratio=squeeze_ratio)
-    return keras.layers.ReLU()(keras.layers.Add()([shortcut, x]))
+    if style.skip and (strides != 1 or x.shape[-1] != channels):
+        shortcut = style.convolve(x, channels, 1, strides=strides)
+    x = (_bottleneck_branch if style.block == "bottleneck" else _basic_branch)(x, filters, style, strides)
+    if style.attention != "bam":
+        x = style.attend(x)
+    if style.skip:
+        if style.norm == "none":
+            x = LayerScale(style.num_blocks**-0.5, is_shared=True)(x)
+        x = keras.layers.Add()([shortcut, stochastic_depth(x, drop_rate)])
+    return style.activate(x)
+
+
+def _bottleneck_branch(x: Any, filters: int, style: _Style, strides: int) -> Any:
+    first, second = (strides, 1) if style.stride_on == "conv1x1" else (1, strides)
+    x = style.activate(style.convolve(x, filters, 1, strides=first))
+    is_depthwise = style.kernel == "7x7_depthwise"
+    x = style.filter_channels(x, strides=second) if is_depthwise else style.convolve(x, filters, 3, strides=second)
+    return style.convolve(style.activate(x), filters * EXPANSION, 1)
+
+
+def _basic_branch(x: Any, filters: int, style: _Style, strides: int) -> Any:
+    return _spatial(style.activate(_spatial(x, filters, style, strides)), filters, style, 1)
+
+
+def _spatial(x: Any, filters: int, style: _Style, strides: int) -> Any:
+    """A 3x3 convolution, or in its place one of each channel on its own and one of each position on its own."""
+    if style.kernel == "3x3":
+        return style.convolve(x, filters, 3, strides=strides)
+    return style.convolve(style.activate(style.filter_channels(x, strides=strides)), filters, 1)

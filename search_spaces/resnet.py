@@ -1,6 +1,7 @@
 """Search space of the residual network: small ones without a variant, for images of 8x8 to 48x48.
 
-Every size is a knob here, and knobs win over a variant: the networks of the paper are in the space `resnet_published`.
+Every size is a knob here, and knobs win over a variant: the networks of the paper are in the space `resnet_published`. The stem
+for large images is no part of it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ resnet = Space(
     architecture="resnet",
     model={
         "block": Choice("basic", "bottleneck"),
+        "stride_on": Choice("conv3x3", "conv1x1").when(block="bottleneck"),
         "blocks_per_stage": Choice("1-1", "1-1-1", "2-2-2", "3-3-3", "1-1-1-1", default="2-2-2"),
         "width": Choice(8, 16, 24, 32, default=16),
-        "attention": Choice("none", "se"),
-        "squeeze_ratio": Choice(4, 8, 16, default=8).when(attention="se"),
+        "kernel": Choice("3x3", "7x7_depthwise"),
+        "norm": Choice("batch", "layer", "none"),
+        "activation": Choice("relu", "gelu", "swish"),
+        "attention": Choice("none", "se", "eca", "cbam", "bam"),
+        "squeeze_ratio": Choice(4, 8, 16, default=8).when(attention=("se", "cbam", "bam")),
+        "skip": Choice(True, False),
+        "stochastic_depth_rate": Float(low=0.0, high=0.3, default=0.0).when(skip=True),
         "dropout": Float(low=0.0, high=0.5, default=0.0),
     },
     training=CONVOLUTIONAL,

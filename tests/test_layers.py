@@ -64,7 +64,8 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "architectures": (
         "keras",
-        "catalog errors architectures._blocks architectures._knobs architectures._transformer architectures._windows",
+        "catalog errors architectures._attention architectures._blocks architectures._knobs architectures._transformer "
+        "architectures._windows",
     ),
     "search_spaces": ("", "space search_spaces._common"),
     "cluster": ("ray", "catalog errors"),

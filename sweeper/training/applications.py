@@ -235,7 +235,7 @@ def _efficientnet(size: int) -> Application:
 
 
 APPLICATIONS: Sequence[Application] = (
-    _resnet("50"),
+    *(_resnet(variant) for variant in ("50", "101", "152")),
     _entry("densenet", "121", "DenseNet121"),
     _entry("densenet", "169", "DenseNet169"),
     _entry("densenet", "201", "DenseNet201"),

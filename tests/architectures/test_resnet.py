@@ -134,13 +134,13 @@ def test_resnet_without_normalisation_starts_with_small_branches_and_learns() ->
     pixels, labels = ((digits.images[:40, :, :, None] - 4.9) / 6.0).astype("float32"), digits.target[:40]
     random.seed(3)
     model = build("resnet", norm="none")
-    scales = [float(weight) for weight in model.trainable_weights if weight.path.endswith("/scale")]
+    scales = [float(weight) for weight in model.trainable_weights if weight.path.endswith("/gamma")]
     assert scales == pytest.approx([2**-0.5] * 2)
     model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
     for _ in range(60):
         model.train_on_batch(pixels, labels)
     assert (np.asarray(model(pixels)).argmax(axis=1) == labels).mean() > 0.95
-    assert all(float(weight) != 2**-0.5 for weight in model.trainable_weights if weight.path.endswith("/scale"))
+    assert all(float(weight) != 2**-0.5 for weight in model.trainable_weights if weight.path.endswith("/gamma"))
 
 
 def test_resnet_keeps_its_values_however_deep_without_normalisation() -> None:

@@ -24,15 +24,15 @@ pytestmark = pytest.mark.usefixtures("framework", "double_precision")
 
 Array = np.ndarray[Any, Any]
 
-EVEN, ODD = (64, 64, 3), (75, 50, 3)
+SHAPES = {"even": (64, 64, 3), "odd": (75, 50, 3)}
 """With an odd side, paddings differ that are alike with even ones."""
 
-SMALL_EVEN, SMALL_ODD = (32, 32, 3), (39, 34, 3)
+SMALL_SHAPES = {"even": (32, 32, 3), "odd": (39, 34, 3)}
 """For networks that are slow in Keras Applications: in double precision its convolutions with a group for each channel take
 thirty times as long as depthwise ones."""
 
 QUICK = ("efficientnet-b0", "densenet-121", "resnet-50", "mobilenet_v2-1.0", "convnext-tiny")
-"""One of each family, tested on every run."""
+"""One of each family, tested on every run with images of odd sides."""
 
 SIZES = {f"b{size}": side for size, side in enumerate((224, 240, 288, 300, 380, 456, 528, 600))}
 """Sides of the images networks were made for, where that is not 224."""
@@ -43,8 +43,14 @@ def label(application: Application) -> str:
 
 
 CASES = [
-    pytest.param(application, id=label(application), marks=() if label(application) in QUICK else pytest.mark.slow)
+    pytest.param(
+        application,
+        parity,
+        id=f"{label(application)}-{parity}",
+        marks=() if label(application) in QUICK and parity == "odd" else pytest.mark.slow,
+    )
     for application in APPLICATIONS
+    for parity in SHAPES
 ]
 
 
@@ -79,16 +85,11 @@ def randomize(model: keras.Model, images: Array, generator: np.random.Generator)
     model.layers[-1].set_weights([weight / spread for weight in model.layers[-1].get_weights()])
 
 
-@pytest.mark.parametrize("application", CASES)
-def test_equal_weights_give_equal_logits(application: Application) -> None:
-    is_slow = application.architecture == "convnext"
-    for shape in (SMALL_EVEN, SMALL_ODD) if is_slow else (EVEN, ODD):
-        check_equal(application, shape, num_images=4 if is_slow else 8)
-        gc.collect()  # models hold themselves in circles, and the largest two take 3 GB
-
-
-def check_equal(application: Application, shape: tuple[int, int, int], num_images: int) -> None:
-    """Compare the two for one size of images."""
+@pytest.mark.parametrize(("application", "parity"), CASES)
+def test_equal_weights_give_equal_logits(application: Application, parity: str) -> None:
+    is_heavy = application.architecture == "convnext"
+    shape, num_images = (SMALL_SHAPES[parity], 4) if is_heavy else (SHAPES[parity], 8)
+    gc.collect()  # models hold themselves in circles, and the largest two take 3 GB
     generator = np.random.default_rng(0)
     random.seed(0)  # Keras draws the seeds of initialisers from it
     theirs = application.build(shape, 10)
@@ -106,7 +107,8 @@ def check_equal(application: Application, shape: tuple[int, int, int], num_image
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("application", CASES)
+@pytest.mark.slow
+@pytest.mark.parametrize("application", APPLICATIONS, ids=label)
 def test_costs_the_same(application: Application) -> None:
     side = SIZES.get(application.arguments["variant"], 224)
     shape = (side, side, 3)

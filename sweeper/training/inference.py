@@ -51,7 +51,7 @@ class Inference:
 def measure_inference(
     architecture: str, arguments: Mapping[str, Any], input_shape: tuple[int, int, int], num_classes: int, batch: int, runs: int
 ) -> Inference:
-    """Build an architecture and time its forward pass; call it in a process of its own, so that its memory is its own.
+    """Build an architecture and time its forward pass, without auxiliary heads; call it in a process of its own, so that its memory is its own.
 
     Passes before the timed ones compile and warm caches and are not counted.
 
@@ -69,7 +69,7 @@ def measure_inference(
     import keras
 
     try:
-        model = catalog.load("architecture", architecture)(input_shape, num_classes, **arguments)
+        model = measure.inference_network(catalog.load("architecture", architecture)(input_shape, num_classes, **arguments))
         images = np.random.default_rng(0).standard_normal((batch, *input_shape), dtype=np.float32)
         for _ in range(max(3, runs // 10)):
             model.predict_on_batch(images)

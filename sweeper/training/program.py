@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import json
 import random
 from collections.abc import Callable, Mapping
@@ -25,6 +26,9 @@ from sweeper.training.recipe import Recipe
 
 KEPT = 4
 """Compiled programs an actor keeps; the one not used for longest goes first."""
+
+AUXILIARY_WEIGHT = 0.3
+"""Weight of the loss of each auxiliary head: Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842, section 5."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,7 +69,8 @@ class Program:
     """A compiled model, with the values its optimizer starts from.
 
     The model takes [images, targets] and gives (batch, 2 x classes): logits, then the targets they are compared with, which are
-    others than those given where augmentation mixes them.
+    others than those given where augmentation mixes them. Behind these stand the logits of auxiliary heads, if the network has
+    some. `parameters` and `macs` are those of the network without them.
     """
 
     model: Any
@@ -97,13 +102,16 @@ def build(
     images, targets = augment(raw, labels, Recipe.of(configuration), mean=task.mean, largest=task.largest, seed=augmentation_seed)
     scale = [1 / (task.largest * deviation) for deviation in task.deviation]
     offset = [-mean / deviation for mean, deviation in zip(task.mean, task.deviation, strict=True)]
-    logits = network(keras.layers.Rescaling(scale, offset, name="standardise")(images))
-    packed = keras.layers.Concatenate(dtype="float32", name="logits_and_targets")([logits, targets])
+    outputs = network(keras.layers.Rescaling(scale, offset, name="standardise")(images))
+    logits, *auxiliary = outputs if isinstance(outputs, list) else [outputs]
+    packed = keras.layers.Concatenate(dtype="float32", name="logits_and_targets")([logits, targets, *auxiliary])
     return keras.Model([raw, labels], packed, name="trial"), network
 
 
 def loss_of(recipe: Recipe, class_counts: tuple[int, ...]) -> Callable[[Any, Any], Any]:
     """The loss of each image: cross-entropy, smoothed and weighted as the recipe says.
+
+    The cross-entropy of each auxiliary head is added, with `AUXILIARY_WEIGHT` and otherwise alike.
 
     Balanced weights are (images / classes) / (images of the class), so they are 1 on average over the training images; an image
     with mixed labels has the weights mixed in the same shares.
@@ -111,10 +119,15 @@ def loss_of(recipe: Recipe, class_counts: tuple[int, ...]) -> Callable[[Any, Any
     import keras
 
     balanced = [sum(class_counts) / len(class_counts) / max(count, 1) for count in class_counts]
+    entropy_of = functools.partial(
+        keras.losses.categorical_crossentropy, from_logits=True, label_smoothing=recipe.label_smoothing
+    )
 
     def loss(_: Any, packed: Any) -> Any:
-        logits, targets = keras.ops.split(packed, 2, axis=-1)
-        entropy = keras.losses.categorical_crossentropy(targets, logits, from_logits=True, label_smoothing=recipe.label_smoothing)
+        logits, targets, *auxiliary = _unpacked(packed, len(class_counts))
+        entropy = entropy_of(targets, logits)
+        for others in auxiliary:
+            entropy = entropy + AUXILIARY_WEIGHT * entropy_of(targets, others)
         if recipe.class_weights == "none":
             return entropy
         return entropy * keras.ops.sum(targets * keras.ops.convert_to_tensor(balanced, "float32"), axis=-1)
@@ -122,20 +135,27 @@ def loss_of(recipe: Recipe, class_counts: tuple[int, ...]) -> Callable[[Any, Any
     return loss
 
 
-def accuracy(_: Any, packed: Any) -> Any:
-    """Whether the largest logit of each image is that of its (largest) target."""
+def accuracy(given: Any, packed: Any) -> Any:
+    """Whether the largest logit of each image is that of its (largest) target; `given` says how many classes there are."""
     import keras
 
-    logits, targets = keras.ops.split(packed, 2, axis=-1)
+    logits, targets, *_ = _unpacked(packed, given.shape[-1])
     return keras.metrics.categorical_accuracy(targets, logits)
 
 
-def cross_entropy(_: Any, packed: Any) -> Any:
-    """Cross-entropy of each image, in nats, neither smoothed nor weighted."""
+def cross_entropy(given: Any, packed: Any) -> Any:
+    """Cross-entropy of each image, in nats, neither smoothed nor weighted nor with auxiliary heads; `given` as above."""
     import keras
 
-    logits, targets = keras.ops.split(packed, 2, axis=-1)
+    logits, targets, *_ = _unpacked(packed, given.shape[-1])
     return keras.losses.categorical_crossentropy(targets, logits, from_logits=True)
+
+
+def _unpacked(packed: Any, num_classes: int) -> list[Any]:
+    """What a program gives: logits, targets, logits of auxiliary heads, each (batch, classes)."""
+    import keras
+
+    return list(keras.ops.split(packed, packed.shape[-1] // num_classes, axis=-1))
 
 
 class Programs:
@@ -183,11 +203,12 @@ class Programs:
         model.optimizer.build(model.trainable_variables)
         optimizer_start = snapshot(model.optimizer.variables)
         self._warm_up(model, recipe.batch_size)
+        counted = measure.inference_network(network)
         return Program(
             model=model,
             optimizer_start=optimizer_start,
-            parameters=measure.trainable_parameters(network),
-            macs=measure.count_macs(network),
+            parameters=measure.trainable_parameters(counted),
+            macs=measure.count_macs(counted),
         )
 
     def _warm_up(self, model: Any, batch_size: int) -> None:

@@ -38,6 +38,12 @@ def build(name: str, shape: tuple[int, int, int] = (8, 8, 1), num_classes: int =
     return function(shape, num_classes, **{**function.tiny, **knobs})
 
 
+def outputs(model: keras.Model, batch: Any, **options: Any) -> list[Any]:
+    """What a model gives, as a list: logits, then those of auxiliary heads."""
+    given = model(batch, **options)
+    return given if isinstance(given, list) else [given]
+
+
 def images(shape: tuple[int, int, int], number: int = 16) -> np.ndarray[Any, Any]:
     return np.random.default_rng(0).normal(size=(number, *shape)).astype("float32")
 

@@ -123,6 +123,8 @@ APPLICATIONS: Sequence[Application] = (
     _entry("densenet", "121", "DenseNet121"),
     _entry("densenet", "169", "DenseNet169"),
     _entry("densenet", "201", "DenseNet201"),
+    _entry("vgg", "16", "VGG16"),
+    _entry("vgg", "19", "VGG19"),
     *(_entry("efficientnet", f"b{size}", f"EfficientNetB{size}", takes_pixels=True) for size in range(8)),
 )
 """Every network that both have."""

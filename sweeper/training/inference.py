@@ -51,9 +51,10 @@ class Inference:
 def measure_inference(
     architecture: str, arguments: Mapping[str, Any], input_shape: tuple[int, int, int], num_classes: int, batch: int, runs: int
 ) -> Inference:
-    """Build an architecture and time its forward pass, without auxiliary heads; call it in a process of its own, so that its memory is its own.
+    """Build an architecture and time its forward pass; call it in a process of its own, so that its memory is its own.
 
-    Passes before the timed ones compile and warm caches and are not counted.
+    Auxiliary heads, which only training uses, are left out. Passes before the timed ones compile and warm caches and are not
+    counted.
 
     Args:
         architecture: Name in the catalog.

@@ -128,4 +128,3 @@ def alexnet(
         x = keras.layers.AveragePooling2D(windows)(x)
     x = hidden_layers(x, units, dropout=dropout, is_normalised=batch_norm)
     return keras.Model(image, logits(x, num_classes), name="alexnet")
-

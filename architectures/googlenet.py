@@ -174,9 +174,7 @@ def googlenet(
 
 def _repeats(blocks_per_stage: str) -> list[int]:
     repeats = whole_numbers("blocks_per_stage", blocks_per_stage, each="stage")
-    is_within = len(repeats) == len(STAGES) and all(
-        number <= len(blocks) for number, blocks in zip(repeats, STAGES, strict=True)
-    )
+    is_within = len(repeats) == len(STAGES) and all(number <= len(blocks) for number, blocks in zip(repeats, STAGES, strict=True))
     if not is_within:
         raise KnobError(
             f"'blocks_per_stage' is {blocks_per_stage!r}; allowed: three numbers from '1-1-1' to '{ALL_BLOCKS}'. "
@@ -212,9 +210,7 @@ def _inception(
     return keras.layers.Concatenate()(branches)
 
 
-def _auxiliary_head(
-    x: keras.KerasTensor, num_classes: int, factor: float, is_normalised: bool, number: int
-) -> keras.KerasTensor:
+def _auxiliary_head(x: keras.KerasTensor, num_classes: int, factor: float, is_normalised: bool, number: int) -> keras.KerasTensor:
     x = pooled(x, 5, strides=3, kind="average")
     x = _convolution(x, scaled(AUXILIARY_FILTERS, factor), 1, is_normalised)
     x = hidden_layers(x, [scaled(AUXILIARY_UNITS, factor)], dropout=AUXILIARY_DROPOUT)

@@ -112,7 +112,7 @@ def describe(
         click.echo(f"  {name} = {'none' if value is None else shown(value) if isinstance(value, bool) else value}")
     click.echo(f"trainable parameters {facts['trainable_parameters']:,} (of {facts['total_parameters']:,})")
     if facts["auxiliary_parameters"]:
-        click.echo(f"  and {facts['auxiliary_parameters']:,} in auxiliary heads, which only training uses and no figure here counts")
+        click.echo(f"  and {facts['auxiliary_parameters']:,} in auxiliary heads, which only training uses: counted nowhere else")
     click.echo(f"multiply-accumulates {facts['macs']:,} (FLOPs {facts['flops']:,})")
     rows = [[layer["kind"], layer["count"], layer["parameters"], f"{layer['share']:.1%}"] for layer in facts["layers"]]
     table("layers", ["kind", "count", "parameters", "share"], rows)

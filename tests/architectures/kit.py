@@ -11,6 +11,7 @@ import numpy as np
 
 from sweeper import catalog
 from sweeper.space import Choice, Configuration, Float, Int, Knob, Space, Value
+from sweeper.training import measure
 
 NAMES = catalog.names("architecture")
 
@@ -100,6 +101,15 @@ def random_points(space: Space, number: int) -> Iterator[Configuration]:
             if name in space.active(configuration):
                 configuration[name] = draw(knob, generator)
         yield configuration
+
+
+def weighted(model: keras.Model) -> list[tuple[tuple[int, ...], int, int]]:
+    """Of every convolution and dense layer in order: shape it gives, without the batch, its parameters, and its MACs."""
+    return [
+        (call.shape, call.operation.count_params(), call.macs)
+        for call in measure.calls(model)
+        if isinstance(call.operation, (keras.layers.Conv2D, keras.layers.Dense))
+    ]
 
 
 def layer_shapes(model: keras.Model, kind: Any) -> list[tuple[int | None, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import pytest
 
@@ -25,9 +27,7 @@ def test_lenet_5_is_that_of_the_figure() -> None:
     ]
     assert [shape[1:] for shape in layer_shapes(model, keras.layers.AveragePooling2D)] == [(14, 14, 6), (5, 5, 16)]
     # The paper counts connections of C1 and C5 with those of the biases.
-    connections = {
-        shape: macs + shape[-1] * (shape[0] * shape[1] if len(shape) == 3 else 1) for shape, _, macs in weighted(model)
-    }
+    connections = {shape: macs + math.prod(shape) for shape, _, macs in weighted(model)}
     assert (connections[28, 28, 6], connections[(120,)]) == (122_304, 48_120)
 
 

@@ -95,9 +95,9 @@ def build(
     from keras.src.utils.naming import reset_uids
 
     arguments = {name: value for name, value in configuration.items() if name not in TRAINING}
-    # Layers are named by counting those made before in this process, and TensorFlow orders the terms of a sum by names: with three
-    # or more, as behind a tensor that goes into three branches, another order is another rounding. So the count begins anew; the
-    # function has been in Keras since 3.0, but is not exported.
+    # Layers are named by counting those made before in this process, and TensorFlow orders the terms of a sum by names: of three
+    # or more, as behind a tensor that goes into three branches, another order is another rounding. So the count begins anew;
+    # Keras has had this function since 3.0, but does not export it.
     reset_uids()
     # Keras draws the default seeds of initialisers and layers from Python's generator.
     random.seed(init_seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -39,6 +40,26 @@ def depthwise_convolution(x: Any, kernel_size: int, *, strides: int = 1, use_bia
     return keras.layers.DepthwiseConv2D(
         kernel_size, strides=strides, padding=padding, use_bias=use_bias, depthwise_initializer=fan_out()
     )(x)
+
+
+def rectified_convolution(
+    x: Any, filters: int, kernel_size: int, *, is_normalised: bool, strides: int = 1, epsilon: float = 1e-5
+) -> Any:
+    """Convolution and rectifier, as networks from before batch normalisation have them, or with it in between.
+
+    Args:
+        x: Feature map (batch, height, width, channels).
+        filters: Channels it gives.
+        kernel_size: Side of the window in pixels.
+        is_normalised: As for `plain_block`.
+        strides: Pixels from one window to the next; with 1 it keeps the size, else it pads nothing.
+        epsilon: Of the normalisation.
+    """
+    padding = "same" if strides == 1 else "valid"
+    x = keras.layers.Conv2D(
+        filters, kernel_size, strides=strides, padding=padding, use_bias=not is_normalised, kernel_initializer="he_normal"
+    )(x)
+    return keras.layers.ReLU()(batch_normalization(x, epsilon=epsilon) if is_normalised else x)
 
 
 def _padded(x: Any, kernel_size: int, strides: int) -> tuple[Any, str]:
@@ -93,6 +114,41 @@ def plain_block(
     if min(x.shape[1:3]) >= 2:
         x = keras.layers.MaxPooling2D(2)(x)
     return keras.layers.Dropout(dropout)(x)
+
+
+def pooled(x: Any, window: int, *, strides: int = 2, kind: str = "max") -> Any:
+    """Pooling without padding whose window shrinks to a map smaller than it, so that images of any size fit.
+
+    A side of one pixel stays one; a map of a single pixel is passed on.
+
+    Args:
+        x: Feature map (batch, height, width, channels).
+        window: Side of the window in pixels; where the map is smaller, the side of the map.
+        strides: Pixels from one window to the next.
+        kind: ``max`` or ``average``.
+    """
+    sides = tuple(min(window, side) for side in x.shape[1:3])
+    if max(sides) == 1:
+        return x
+    layer = keras.layers.MaxPooling2D if kind == "max" else keras.layers.AveragePooling2D
+    return layer(sides, strides=strides)(x)
+
+
+def hidden_layers(x: Any, units: Sequence[int], *, dropout: float, is_normalised: bool = False) -> Any:
+    """All positions of a map, then dense layers with rectifiers, each followed by dropout.
+
+    Args:
+        x: Feature map (batch, height, width, channels).
+        units: Of each layer.
+        dropout: Share of each layer's units dropped.
+        is_normalised: As for `plain_block`.
+    """
+    x = keras.layers.Flatten()(x)
+    for number in units:
+        x = keras.layers.Dense(number, use_bias=not is_normalised, kernel_initializer="he_normal")(x)
+        x = keras.layers.ReLU()(batch_normalization(x) if is_normalised else x)
+        x = keras.layers.Dropout(dropout)(x)
+    return x
 
 
 def stochastic_depth(x: Any, rate: float) -> Any:
@@ -213,9 +269,12 @@ class LayerScale(keras.layers.Layer):  # type: ignore[misc]
         return {**super().get_config(), "initial": self.initial, "is_shared": self.is_shared}
 
 
-def logits(x: Any, num_classes: int) -> Any:
-    """One unnormalised score per class, in float32 whatever the dtype policy, so that the loss does not overflow."""
-    return keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
+def logits(x: Any, num_classes: int, *, name: str = "logits") -> Any:
+    """One unnormalised score per class, in float32 whatever the dtype policy, so that the loss does not overflow.
+
+    An auxiliary head has another name.
+    """
+    return keras.layers.Dense(num_classes, dtype="float32", name=name)(x)
 
 
 def fan_out() -> keras.initializers.Initializer:

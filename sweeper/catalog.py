@@ -54,7 +54,7 @@ class Published:
         arguments: Arguments of the architecture that give it.
         input_shape: (height, width, channels).
         num_classes: Number of classes.
-        parameters: Trainable parameters.
+        parameters: Trainable parameters, without those of auxiliary heads.
         parameters_tolerance: Largest relative difference allowed; 0 unless the source itself rounds.
         macs: Multiply-accumulates of one forward pass; None when no source states them.
         macs_tolerance: Largest relative difference allowed, because sources count differently.
@@ -73,6 +73,10 @@ class Published:
 
 def architecture(*, paper: str, tiny: Mapping[str, Any], published: tuple[Published, ...] = ()) -> Callable[[Object], Object]:
     """Mark a function as an architecture: ``<name>(input_shape, num_classes, *, ...)`` giving an uncompiled model with logits.
+
+    A model may have several outputs: the logits first, then the logits of auxiliary heads in the middle of the network, which
+    only training uses. Their losses are added to that of the logits (`sweeper.training.program`); every metric and every size
+    is of the network without them (`sweeper.training.measure.inference_network`).
 
     Args:
         paper: Where the architecture comes from.

@@ -122,8 +122,10 @@ class Event:
     peak_memory_mb: float | None = column(
         "largest resident memory of the worker process so far, earlier trials in it included", "MB"
     )
-    parameters: int | None = column("trainable parameters of the network, however many of them the trial trains")
-    macs: int | None = column("multiply-accumulates of one forward pass on one image; FLOPs are twice that")
+    parameters: int | None = column(
+        "trainable parameters of the network without auxiliary heads, however many of them the trial trains"
+    )
+    macs: int | None = column("multiply-accumulates of one forward pass of that network on one image; FLOPs are twice that")
     latency_ms: float | None = column("forward pass, batch 1, median; measured in the confirm stage only", "ms")
     latency_ms_batch32: float | None = column("forward pass, batch 32, median; confirm stage only", "ms")
     dataset: str | None = column(

@@ -88,6 +88,7 @@ IMAGES: dict[str, Axis] = {
     "without-batch_norm": Axis(knobs={"batch_norm": False}),
     **{name: Axis(architecture=name) for name in catalog.names("architecture") if name != "cnn"},
     "stochastic_depth": Axis(architecture="efficientnet", knobs={"stochastic_depth_rate": 0.5}, reference="efficientnet"),
+    "auxiliary_heads": Axis(architecture="googlenet", knobs={"auxiliary_heads": True}, reference="googlenet"),
     "vit-dropout": Axis(architecture="vit", knobs={"dropout": 0.2}, reference="vit"),
     "swin-dropout": Axis(architecture="swin", knobs={"dropout": 0.2, "stochastic_depth_rate": 0.5}, reference="swin"),
 }

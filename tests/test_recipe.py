@@ -230,8 +230,26 @@ def test_what_is_measured_knows_neither_smoothing_nor_weights() -> None:
     from sweeper.training.program import accuracy, cross_entropy
 
     hard, logs = labels(6), packed(labels(6))[1]
-    assert np.asarray(cross_entropy(None, packed(hard)[0])) == pytest.approx(-(hard * logs).sum(axis=1), rel=1e-5)
-    np.testing.assert_array_equal(np.asarray(accuracy(None, packed(hard)[0])), logs.argmax(axis=1) == hard.argmax(axis=1))
+    assert np.asarray(cross_entropy(hard, packed(hard)[0])) == pytest.approx(-(hard * logs).sum(axis=1), rel=1e-5)
+    np.testing.assert_array_equal(np.asarray(accuracy(hard, packed(hard)[0])), logs.argmax(axis=1) == hard.argmax(axis=1))
+
+
+@pytest.mark.parametrize("recipe", [{}, {"label_smoothing": 0.1, "class_weights": "balanced"}], ids=["plain", "weighted"])
+def test_auxiliary_heads_are_in_the_loss_with_three_tenths_and_in_no_metric(recipe: dict[str, Any]) -> None:
+    from sweeper.training.program import accuracy, cross_entropy, loss_of
+
+    targets = np.roll(labels(6), 1, axis=0) * 0.25 + labels(6) * 0.75
+    alone = packed(targets)[0]
+    first, second = np.random.default_rng(2).normal(size=(2, *targets.shape)).astype(np.float32)
+    together = np.concatenate([alone, first, second], axis=1)
+    of_heads = [
+        np.asarray(loss_of(Recipe.of(recipe), (10, 20, 30))(None, np.concatenate([head, targets], axis=1)))
+        for head in (first, second)
+    ]
+    found = np.asarray(loss_of(Recipe.of(recipe), (10, 20, 30))(None, together))
+    assert found == pytest.approx(losses(recipe, targets) + 0.3 * of_heads[0] + 0.3 * of_heads[1], rel=1e-5)
+    for metric in (accuracy, cross_entropy):
+        np.testing.assert_array_equal(np.asarray(metric(targets, together)), np.asarray(metric(targets, alone)))
 
 
 # ----------------------------------------------------------------------------------------------------------- schedules

@@ -104,6 +104,23 @@ def test_a_reused_program_equals_a_fresh_one(architecture: str, make: Any) -> No
     assert not fresh[0]["is_program_reused"]
 
 
+@pytest.mark.slow
+def test_layers_made_before_change_no_training(make: Any) -> None:
+    """TensorFlow orders the terms of a sum by names; behind a tensor that goes into four branches there are such sums."""
+    import keras
+
+    def trained(trial: str) -> list[tuple[Any, ...]]:
+        task = assignment("googlenet", trial, blocks_per_stage="1-3-1", width_multiplier=0.25)
+        return metrics(train(make(), task, epochs=2))
+
+    first = trained("first")
+    for _ in range(5):
+        for kind in (keras.layers.ReLU, keras.layers.BatchNormalization, keras.layers.MaxPooling2D):
+            kind()
+        keras.layers.Conv2D(1, 1)
+    assert trained("second") == first
+
+
 EVERYTHING = {
     "flip": "horizontal", "shift": 0.1, "rotation_degrees": 10.0, "brightness": 0.1, "cutout": 0.3, "rand_augment": 0.1,
     "mix": "mixup", "class_weights": "balanced", "ema_momentum": 0.9, "label_smoothing": 0.1, "clip_norm": 1.0,

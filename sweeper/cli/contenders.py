@@ -92,10 +92,10 @@ def describe(
     arguments = read_settings(settings, catalog.parameters("architecture", architecture), "knob", architecture)
     prepare_keras()
     model = build(architecture, input_shape, num_classes, arguments)
-    from sweeper.training.measure import describe_model
+    from sweeper.training.measure import describe_model, inference_network
 
     facts = describe_model(model)
-    files = [] if diagram is None else [str(_draw(model, architecture, arguments, input_shape, diagram))]
+    files = [] if diagram is None else [str(_draw(inference_network(model), architecture, arguments, input_shape, diagram))]
     if as_json:
         told = {"architecture": architecture, "arguments": arguments, "input_shape": input_shape, **facts, "files": files}
         print_json(told)
@@ -111,6 +111,8 @@ def describe(
         value = arguments.get(name, knob.default)
         click.echo(f"  {name} = {'none' if value is None else shown(value) if isinstance(value, bool) else value}")
     click.echo(f"trainable parameters {facts['trainable_parameters']:,} (of {facts['total_parameters']:,})")
+    if facts["auxiliary_parameters"]:
+        click.echo(f"  and {facts['auxiliary_parameters']:,} in auxiliary heads, which only training uses: counted nowhere else")
     click.echo(f"multiply-accumulates {facts['macs']:,} (FLOPs {facts['flops']:,})")
     rows = [[layer["kind"], layer["count"], layer["parameters"], f"{layer['share']:.1%}"] for layer in facts["layers"]]
     table("layers", ["kind", "count", "parameters", "share"], rows)

@@ -152,6 +152,7 @@ def check(study_file: Path, as_json: bool) -> None:
             continue
         from sweeper.training import measure
 
+        model = measure.inference_network(model)
         arms.append(
             {
                 "arm": name,

@@ -239,6 +239,8 @@ APPLICATIONS: Sequence[Application] = (
     _entry("densenet", "121", "DenseNet121"),
     _entry("densenet", "169", "DenseNet169"),
     _entry("densenet", "201", "DenseNet201"),
+    _entry("vgg", "16", "VGG16"),
+    _entry("vgg", "19", "VGG19"),
     *(_efficientnet(size) for size in range(8)),
     *(_entry("mobilenet_v2", str(alpha), "MobileNetV2", alpha=alpha) for alpha in (1.0, 0.75, 0.5, 0.35, 1.4)),
     # Their own scaling of pixels divides by standard deviations, which would round; without it both take the same images.

@@ -53,7 +53,8 @@ def measure_inference(
 ) -> Inference:
     """Build an architecture and time its forward pass; call it in a process of its own, so that its memory is its own.
 
-    Passes before the timed ones compile and warm caches and are not counted.
+    Auxiliary heads, which only training uses, are left out. Passes before the timed ones compile and warm caches and are not
+    counted.
 
     Args:
         architecture: Name in the catalog.
@@ -69,7 +70,7 @@ def measure_inference(
     import keras
 
     try:
-        model = catalog.load("architecture", architecture)(input_shape, num_classes, **arguments)
+        model = measure.inference_network(catalog.load("architecture", architecture)(input_shape, num_classes, **arguments))
         images = np.random.default_rng(0).standard_normal((batch, *input_shape), dtype=np.float32)
         for _ in range(max(3, runs // 10)):
             model.predict_on_batch(images)

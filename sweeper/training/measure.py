@@ -31,9 +31,13 @@ class LayerGroup(TypedDict):
 
 
 class ModelDescription(TypedDict):
-    """What `describe_model` tells; `output_shape` is without the batch, `layers` has the largest group first."""
+    """What `describe_model` tells; `output_shape` is without the batch, `layers` has the largest group first.
+
+    All of it is about the network without its auxiliary heads, but for `auxiliary_parameters`: what these add while it trains.
+    """
 
     trainable_parameters: int
+    auxiliary_parameters: int
     total_parameters: int
     macs: int
     flops: int
@@ -56,6 +60,16 @@ class Call:
     sources: tuple[int, ...]
     shape: Shape
     macs: int
+
+
+def inference_network(model: keras.Model) -> keras.Model:
+    """What remains of a model when it no longer trains: the same layers from its input to its first output, the logits.
+
+    Further outputs are auxiliary heads, see `sweeper.catalog.architecture`; a model without any is given back as it is.
+    """
+    if len(model.outputs) == 1:
+        return model
+    return keras.Model(model.input, model.outputs[0], name=model.name)
 
 
 def trainable_parameters(model: keras.Model) -> int:
@@ -109,11 +123,12 @@ def describe_model(model: keras.Model) -> ModelDescription:
     """Parameters, MACs and layers of a model, as plain values that fit in a table or in JSON.
 
     Args:
-        model: As for `count_macs`, with one output.
+        model: As for `count_macs`; auxiliary heads are left out, see `ModelDescription`.
 
     Raises:
         SweeperError: As `count_macs`.
     """
+    with_heads, model = model, inference_network(model)
     macs = count_macs(model)
     trainable = trainable_parameters(model)
     groups: dict[str, LayerGroup] = {}
@@ -126,6 +141,7 @@ def describe_model(model: keras.Model) -> ModelDescription:
         group["share"] = group["parameters"] / trainable if trainable else 0.0
     return ModelDescription(
         trainable_parameters=trainable,
+        auxiliary_parameters=trainable_parameters(with_heads) - trainable,
         total_parameters=total_parameters(model),
         macs=macs,
         flops=2 * macs,

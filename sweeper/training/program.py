@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import json
 import random
 from collections.abc import Callable, Mapping
@@ -27,6 +28,9 @@ from sweeper.training.recipe import Recipe
 
 KEPT = 4
 """Compiled programs an actor keeps; the one not used for longest goes first."""
+
+AUXILIARY_WEIGHT = 0.3
+"""Weight of the loss of each auxiliary head: Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842, section 5."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,7 +71,8 @@ class Program:
     """A compiled model, with the values its optimizer starts from.
 
     The model takes [images, targets] and gives (batch, 2 x classes): logits, then the targets they are compared with, which are
-    others than those given where augmentation mixes them.
+    others than those given where augmentation mixes them. Behind these stand the logits of auxiliary heads, if the network has
+    some. `parameters` and `macs` are those of the network without them.
     """
 
     model: Any
@@ -97,8 +102,13 @@ def build(
             from, grey ones as three equal channels. Nothing is frozen yet.
     """
     import keras
+    from keras.src.utils.naming import reset_uids
 
     *size, channels = task.input_shape
+    # Layers are named by counting those made before in this process, and TensorFlow orders the terms of a sum by names: of three
+    # or more, as behind a tensor that goes into three branches, another order is another rounding. So the count begins anew;
+    # Keras has had this function since 3.0, but does not export it.
+    reset_uids()
     # Keras draws the default seeds of initialisers and layers from Python's generator.
     random.seed(init_seed)
     network = catalog.load("architecture", architecture)(
@@ -117,13 +127,16 @@ def build(
     images = keras.layers.Rescaling(scale, offset, name="standardise")(images)
     if pretrained and pretrained.is_bgr:
         images = keras.ops.flip(images, axis=-1)
-    logits = network(images)
-    packed = keras.layers.Concatenate(dtype="float32", name="logits_and_targets")([logits, targets])
+    outputs = network(images)
+    logits, *auxiliary = outputs if isinstance(outputs, list) else [outputs]
+    packed = keras.layers.Concatenate(dtype="float32", name="logits_and_targets")([logits, targets, *auxiliary])
     return keras.Model([raw, labels], packed, name="trial"), network
 
 
 def loss_of(recipe: Recipe, class_counts: tuple[int, ...]) -> Callable[[Any, Any], Any]:
     """The loss of each image: cross-entropy, smoothed and weighted as the recipe says.
+
+    The cross-entropy of each auxiliary head is added, with `AUXILIARY_WEIGHT` and otherwise alike.
 
     Balanced weights are (images / classes) / (images of the class), so they are 1 on average over the training images; an image
     with mixed labels has the weights mixed in the same shares.
@@ -131,10 +144,15 @@ def loss_of(recipe: Recipe, class_counts: tuple[int, ...]) -> Callable[[Any, Any
     import keras
 
     balanced = [sum(class_counts) / len(class_counts) / max(count, 1) for count in class_counts]
+    entropy_of = functools.partial(
+        keras.losses.categorical_crossentropy, from_logits=True, label_smoothing=recipe.label_smoothing
+    )
 
     def loss(_: Any, packed: Any) -> Any:
-        logits, targets = keras.ops.split(packed, 2, axis=-1)
-        entropy = keras.losses.categorical_crossentropy(targets, logits, from_logits=True, label_smoothing=recipe.label_smoothing)
+        logits, targets, *auxiliary = _unpacked(packed, len(class_counts))
+        entropy = entropy_of(targets, logits)
+        for others in auxiliary:
+            entropy = entropy + AUXILIARY_WEIGHT * entropy_of(targets, others)
         if recipe.class_weights == "none":
             return entropy
         return entropy * keras.ops.sum(targets * keras.ops.convert_to_tensor(balanced, "float32"), axis=-1)
@@ -142,20 +160,27 @@ def loss_of(recipe: Recipe, class_counts: tuple[int, ...]) -> Callable[[Any, Any
     return loss
 
 
-def accuracy(_: Any, packed: Any) -> Any:
-    """Whether the largest logit of each image is that of its (largest) target."""
+def accuracy(given: Any, packed: Any) -> Any:
+    """Whether the largest logit of each image is that of its (largest) target; `given` says how many classes there are."""
     import keras
 
-    logits, targets = keras.ops.split(packed, 2, axis=-1)
+    logits, targets, *_ = _unpacked(packed, given.shape[-1])
     return keras.metrics.categorical_accuracy(targets, logits)
 
 
-def cross_entropy(_: Any, packed: Any) -> Any:
-    """Cross-entropy of each image, in nats, neither smoothed nor weighted."""
+def cross_entropy(given: Any, packed: Any) -> Any:
+    """Cross-entropy of each image, in nats, neither smoothed nor weighted nor with auxiliary heads; `given` as above."""
     import keras
 
-    logits, targets = keras.ops.split(packed, 2, axis=-1)
+    logits, targets, *_ = _unpacked(packed, given.shape[-1])
     return keras.losses.categorical_crossentropy(targets, logits, from_logits=True)
+
+
+def _unpacked(packed: Any, num_classes: int) -> list[Any]:
+    """What a program gives: logits, targets, logits of auxiliary heads, each (batch, classes)."""
+    import keras
+
+    return list(keras.ops.split(packed, packed.shape[-1] // num_classes, axis=-1))
 
 
 class Programs:
@@ -215,7 +240,8 @@ class Programs:
 
     def _compile(self, model: Any, network: Any, recipe: Recipe, pretrained: Pretrained | None) -> Program:
         # As papers count them, and so that a trial is as large as its network whatever is trained of it.
-        parameters = measure.trainable_parameters(network)
+        counted = measure.inference_network(network)
+        parameters = measure.trainable_parameters(counted)
         if pretrained:
             pretrained.freeze(network, recipe.trained)
         optimizer = recipe.build_optimizer()
@@ -234,7 +260,7 @@ class Programs:
             model=model,
             optimizer_start=optimizer_start,
             parameters=parameters,
-            macs=measure.count_macs(network),
+            macs=measure.count_macs(counted),
         )
 
     def _warm_up(self, model: Any, batch_size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from sweeper import catalog
 from sweeper.space import Choice, Configuration, Float, Int, Knob, Space, Value
+from sweeper.training import measure
 
 NAMES = catalog.names("architecture")
 
@@ -38,19 +40,26 @@ def build(name: str, shape: tuple[int, int, int] = (8, 8, 1), num_classes: int =
     return function(shape, num_classes, **{**function.tiny, **knobs})
 
 
+def outputs(model: keras.Model, batch: Any, **options: Any) -> list[Any]:
+    """What a model gives, as a list: logits, then those of auxiliary heads."""
+    given = model(batch, **options)
+    return given if isinstance(given, list) else [given]
+
+
 def images(shape: tuple[int, int, int], number: int = 16) -> np.ndarray[Any, Any]:
     return np.random.default_rng(0).normal(size=(number, *shape)).astype("float32")
 
 
 def variations(name: str) -> Iterator[dict[str, Any]]:
-    """No change, then each text or boolean option of the architecture's spaces, one at a time."""
+    """No change, then each text or boolean option of the architecture's spaces, one at a time; not numbers in text, mere sizes."""
     yield {}
     for space_name in SPACES:
         space: Space = catalog.load("space", space_name)
         for knob_name, knob in space.model.items() if space.architecture == name else ():
             if isinstance(knob, Choice) and knob_name != "variant":
                 for option in knob.options:
-                    if isinstance(option, (str, bool)) and option != knob.default:
+                    is_size = isinstance(option, str) and re.fullmatch(r"[\d-]+", option)
+                    if isinstance(option, (str, bool)) and not is_size and option != knob.default:
                         yield {knob_name: option}
 
 
@@ -94,6 +103,15 @@ def random_points(space: Space, number: int) -> Iterator[Configuration]:
             if name in space.active(configuration):
                 configuration[name] = draw(knob, generator)
         yield configuration
+
+
+def weighted(model: keras.Model) -> list[tuple[tuple[int, ...], int, int]]:
+    """Of every convolution and dense layer in order: shape it gives, without the batch, its parameters, and its MACs."""
+    return [
+        (call.shape, call.operation.count_params(), call.macs)
+        for call in measure.calls(model)
+        if isinstance(call.operation, (keras.layers.Conv2D, keras.layers.Dense))
+    ]
 
 
 def layer_shapes(model: keras.Model, kind: Any) -> list[tuple[int | None, ...]]:

@@ -104,16 +104,27 @@ def check_builds(name: str, configurations: Iterable[Configuration]) -> None:
         assert space.problems(configuration) == []
         knobs = {key: value for key, value in configuration.items() if key in space.model}
         model = function(shapes[number % len(shapes)], 10, **knobs)
-        assert model.output_shape == (None, 10)
+        assert {tuple(output.shape) for output in model.outputs} == {(None, 10)}
+
+
+SPACES_OF_SMALL_NETWORKS = [name for name in SPACES if name not in SPACES_OF_VARIANTS]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", SPACES_OF_SMALL_NETWORKS)
 def test_everything_a_space_can_produce_builds(name: str) -> None:
     check_builds(name, points(catalog.load("space", name)))
 
 
-@pytest.mark.parametrize("name", [name for name in SPACES if name not in SPACES_OF_VARIANTS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPACES_OF_VARIANTS)
+def test_the_smallest_and_the_largest_published_network_take_small_images(name: str) -> None:
+    space: Space = catalog.load("space", name)
+    options = cast(Choice, space.model["variant"]).options
+    check_builds(name, [space.default({"variant": option}) for option in (options[0], options[-1])])
+
+
+@pytest.mark.parametrize("name", SPACES_OF_SMALL_NETWORKS)
 def test_some_of_what_a_space_can_produce_builds(name: str) -> None:
     space: Space = catalog.load("space", name)
     check_builds(name, [space.default(), *random_points(space, 3)])

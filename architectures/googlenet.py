@@ -1,0 +1,228 @@
+"""GoogLeNet: inception blocks, which look at a map through windows of several sizes at once.
+
+1x1 convolutions make maps narrow before the wide windows, so it needs a tenth of the weights of its contemporaries. While it
+trains, auxiliary heads may score the classes from the middle of the network as well, so that gradients reach its first layers by
+a shorter way. Without a variant it is a small network with normalisation for images of 8x8 to 48x48; ``variant`` gives the
+network of the paper.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+
+from architectures._blocks import hidden_layers, logits, pooled, rectified_convolution, scaled
+from architectures._knobs import (
+    CUSTOM,
+    check_flag,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    variants,
+    whole_numbers,
+)
+from sweeper.catalog import Published, architecture
+from sweeper.errors import KnobError
+
+STEM_FILTERS = (64, 64, 192)
+"""Of the three convolutions before the first inception block, before scaling."""
+
+AUXILIARY_FILTERS, AUXILIARY_UNITS, AUXILIARY_DROPOUT = 128, 1024, 0.7
+"""1x1 convolution, hidden dense layer (both before scaling) and dropout of each auxiliary head."""
+
+EPSILON = 1e-3
+"""Of batch normalisation, as in implementations that have it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Inception:
+    """Filters of one block before scaling, named as the columns of the paper's table."""
+
+    conv1x1: int
+    reduce3x3: int
+    conv3x3: int
+    reduce5x5: int
+    conv5x5: int
+    projection: int
+
+
+STAGES = (
+    (_Inception(64, 96, 128, 16, 32, 32), _Inception(128, 128, 192, 32, 96, 64)),
+    (
+        _Inception(192, 96, 208, 16, 48, 64),
+        _Inception(160, 112, 224, 24, 64, 64),
+        _Inception(128, 128, 256, 24, 64, 64),
+        _Inception(112, 144, 288, 32, 64, 64),
+        _Inception(256, 160, 320, 32, 128, 128),
+    ),
+    (_Inception(256, 160, 320, 32, 128, 128), _Inception(384, 192, 384, 48, 128, 128)),
+)
+"""Table 1 of the paper: blocks 3a and 3b, 4a to 4e, 5a and 5b."""
+
+ALL_BLOCKS = "-".join(str(len(blocks)) for blocks in STAGES)
+
+VARIANTS = {
+    "v1": {
+        "blocks_per_stage": "2-5-2",
+        "width_multiplier": 1.0,
+        "batch_norm": False,
+        "wide_kernel": 5,
+        "dropout": 0.4,
+        "stem": "large",
+    },
+}
+"""Table 1 of the paper."""
+
+
+@architecture(
+    paper="Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842",
+    tiny={"blocks_per_stage": "1-1-1", "width_multiplier": 0.1, "dropout": 0.0},
+    published=(
+        Published(
+            arguments={"variant": "v1"},
+            input_shape=(224, 224, 3),
+            num_classes=1000,
+            parameters=6_998_552,
+            macs=1_580_000_000,
+            source="the layers of table 1 of the paper, each with a bias; multiply-accumulates: its column ops sums to 1.50 G "
+            "with 34 million in the first row, where the convolution of the figure and of this row's other columns has 118",
+        ),
+        Published(
+            arguments={"variant": "v1", "batch_norm": True, "wide_kernel": 3},
+            input_shape=(224, 224, 3),
+            num_classes=1000,
+            parameters=6_624_904,
+            macs=1_500_000_000,
+            source="parameters and multiply-accumulates as listed for the ImageNet models of torchvision",
+        ),
+    ),
+)
+@variants(VARIANTS)
+def googlenet(
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    variant: str = "custom",
+    blocks_per_stage: str = "1-3-1",
+    width_multiplier: float = 0.25,
+    batch_norm: bool = True,
+    wide_kernel: int = 5,
+    auxiliary_heads: bool = False,
+    dropout: float = 0.4,
+    stem: str = "small",
+) -> keras.Model:
+    """A GoogLeNet; about 163 thousand parameters with its defaults.
+
+    Between two stages 3x3 max pooling halves the map (a side of 1 stays 1, so images of any size fit). An auxiliary head stands
+    behind the first and the last but one block of the second stage; with one or two blocks there that is one head, behind the
+    first. The layers of the network itself start with the same weights with and without the heads.
+
+    Args:
+        input_shape: (height, width, channels) of a standardised float image.
+        num_classes: Number of classes.
+        variant: ``v1`` for the network of the paper, where any other knob given beside it wins; ``custom`` for none.
+        blocks_per_stage: How many blocks of each of the three stages are used, the first ones, with hyphens between them, at
+            most ``2-5-2``.
+        width_multiplier: Factor of all numbers of filters, which are rounded to multiples of 8, from 0.1.
+        batch_norm: Whether to normalise after each convolution, which the paper did not know; without it convolutions have
+            biases.
+        wide_kernel: Side in pixels of the widest window of a block, from 1: 5 in the paper, 3 in some implementations.
+        auxiliary_heads: Whether the model gives, after its logits, those of auxiliary heads for training (see
+            `sweeper.catalog.architecture`).
+        dropout: Share of values dropped before the head, 0 to below 1; auxiliary heads always drop 0.7.
+        stem: ``small`` (3x3, and the stem keeps the size) or ``large`` (7x7 with stride 2, and 3x3 max pooling with stride 2 on
+            either side of the next two convolutions).
+
+    Raises:
+        KnobError: A knob outside what it may be.
+
+    Source: arXiv:1409.4842, section 5 and table 1; local response normalisation, which the paper draws in figure 3 behind both
+        parts of the stem, is left out, as in most implementations.
+    """
+    check_image_and_classes(input_shape, num_classes)
+    check_option("variant", variant, (CUSTOM, *VARIANTS))
+    repeats = _repeats(blocks_per_stage)
+    check_number("width_multiplier", width_multiplier, low=0.1)
+    check_flag("batch_norm", batch_norm)
+    check_whole("wide_kernel", wide_kernel, low=1)
+    check_flag("auxiliary_heads", auxiliary_heads)
+    check_number("dropout", dropout, low=0, below=1)
+    check_option("stem", stem, ("small", "large"))
+    factor = width_multiplier
+
+    image = keras.Input(input_shape)
+    x = _stem(image, factor, batch_norm, stem)
+    tapped = []
+    for stage, (blocks, num_blocks) in enumerate(zip(STAGES, repeats, strict=True)):
+        if stage > 0:
+            x = _halved(x)
+        for position, block in enumerate(blocks[:num_blocks]):
+            x = _inception(x, block, factor=factor, is_normalised=batch_norm, wide_kernel=wide_kernel)
+            if stage == 1 and position in (0, num_blocks - 2):
+                tapped.append(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dropout(dropout)(x)
+    scores = logits(x, num_classes)
+    if not auxiliary_heads:
+        return keras.Model(image, scores, name="googlenet")
+    # Built last, so that the layers before them draw the same seeds as without them.
+    others = [_auxiliary_head(tap, num_classes, factor, batch_norm, number) for number, tap in enumerate(tapped, start=1)]
+    return keras.Model(image, [scores, *others], name="googlenet")
+
+
+def _repeats(blocks_per_stage: str) -> list[int]:
+    repeats = whole_numbers("blocks_per_stage", blocks_per_stage, each="stage")
+    is_within = len(repeats) == len(STAGES) and all(number <= len(blocks) for number, blocks in zip(repeats, STAGES, strict=True))
+    if not is_within:
+        raise KnobError(
+            f"'blocks_per_stage' is {blocks_per_stage!r}; allowed: three numbers from '1-1-1' to '{ALL_BLOCKS}'. "
+            "Change 'blocks_per_stage'."
+        )
+    return repeats
+
+
+def _stem(image: keras.KerasTensor, factor: float, is_normalised: bool, stem: str) -> keras.KerasTensor:
+    first, second, third = (scaled(filters, factor) for filters in STEM_FILTERS)
+    if stem == "large":
+        x = _halved(_convolution(keras.layers.ZeroPadding2D(3)(image), first, 7, is_normalised, strides=2))
+    else:
+        x = _convolution(image, first, 3, is_normalised)
+    x = _convolution(_convolution(x, second, 1, is_normalised), third, 3, is_normalised)
+    return _halved(x) if stem == "large" else x
+
+
+def _inception(
+    x: keras.KerasTensor, block: _Inception, *, factor: float, is_normalised: bool, wide_kernel: int
+) -> keras.KerasTensor:
+    """Windows of three sizes and a maximum beside each other, their channels behind each other."""
+
+    def convolution(source: keras.KerasTensor, filters: int, kernel_size: int) -> keras.KerasTensor:
+        return _convolution(source, scaled(filters, factor), kernel_size, is_normalised)
+
+    branches = [
+        convolution(x, block.conv1x1, 1),
+        convolution(convolution(x, block.reduce3x3, 1), block.conv3x3, 3),
+        convolution(convolution(x, block.reduce5x5, 1), block.conv5x5, wide_kernel),
+        convolution(keras.layers.MaxPooling2D(3, strides=1, padding="same")(x), block.projection, 1),
+    ]
+    return keras.layers.Concatenate()(branches)
+
+
+def _auxiliary_head(x: keras.KerasTensor, num_classes: int, factor: float, is_normalised: bool, number: int) -> keras.KerasTensor:
+    x = pooled(x, 5, strides=3, kind="average")
+    x = _convolution(x, scaled(AUXILIARY_FILTERS, factor), 1, is_normalised)
+    x = hidden_layers(x, [scaled(AUXILIARY_UNITS, factor)], dropout=AUXILIARY_DROPOUT)
+    return logits(x, num_classes, name=f"auxiliary_{number}")
+
+
+def _halved(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Max pooling that sees every pixel of the map, also the last ones of an even side."""
+    return keras.layers.MaxPooling2D(3, strides=2, padding="same")(x)
+
+
+def _convolution(
+    x: keras.KerasTensor, filters: int, kernel_size: int, is_normalised: bool, *, strides: int = 1
+) -> keras.KerasTensor:
+    return rectified_convolution(x, filters, kernel_size, is_normalised=is_normalised, strides=strides, epsilon=EPSILON)

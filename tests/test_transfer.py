@@ -27,7 +27,7 @@ from sweeper.store import StudyStore
 from sweeper.training import applications, devices, measure, weight_files
 from sweeper.training.applications import APPLICATIONS, Application
 from sweeper.training.checkpoint import snapshot
-from sweeper.training.pretrained import TRAINING_ONLY, Asking, Pretrained, check_trained
+from sweeper.training.pretrained import TRAINING_ONLY, Asking, Pretrained, check_trained, weights_in_order
 from sweeper.training.program import Programs, Task, build
 from sweeper.training.trial import Assignment, Worker
 from tests import weights as tiny
@@ -160,8 +160,9 @@ def test_knobs_for_training_alone_change_neither_weights_nor_what_is_computed(ar
     plain = tiny.randomise(function(SHAPE, 3, **{**function.tiny, **dict.fromkeys(knobs, 0.0)}))
     for knob in knobs:
         other = function(SHAPE, 3, **{**function.tiny, **dict.fromkeys(knobs, 0.0), knob: 0.3})
-        assert [tuple(weight.shape) for weight in other.weights] == [tuple(weight.shape) for weight in plain.weights]
-        other.set_weights(plain.get_weights())
+        for weight, same in zip(weights_in_order(other), weights_in_order(plain), strict=True):
+            assert weight.path.rsplit("/", 1)[-1] == same.path.rsplit("/", 1)[-1]
+            weight.assign(same)  # raises where shapes differ
         np.testing.assert_array_equal(np.asarray(other(images)), np.asarray(plain(images)))
 
 
@@ -489,12 +490,14 @@ def test_exactly_what_is_to_be_trained_changes(what: str, deepest: int, folder: 
     configuration = {**tiny.FIXED, "trained": what}
     program, _ = programs.prepare("resnet", configuration, init_seed=1, augmentation_seed=2)
     network = next(layer for layer in program.model.layers if isinstance(layer, keras.Model))
-    before = snapshot(network.weights)
+    before = snapshot(weights_in_order(network))
     for array, weight in zip(given.arrays, before, strict=True):
         assert array is None or array.tobytes() == weight.tobytes()
     targets = np.eye(3, dtype="float32")[np.arange(24) % 3]
     program.model.fit([pixels(GREY, 24), targets], targets, batch_size=8, shuffle=False, verbose=0)
-    changed = [first.tobytes() != second.tobytes() for first, second in zip(before, snapshot(network.weights), strict=True)]
+    changed = [
+        first.tobytes() != second.tobytes() for first, second in zip(before, snapshot(weights_in_order(network)), strict=True)
+    ]
     assert changed == [stage <= deepest for stage in given.stages]
     # What a table compares arms by is the size of the network, whatever is trained of it.
     fresh = catalog.load("architecture", "resnet")(SHAPE, 3, **tiny.KNOBS)

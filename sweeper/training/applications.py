@@ -20,7 +20,7 @@ import numpy as np
 
 from sweeper import catalog
 from sweeper.training.measure import leaves
-from sweeper.training.pretrained import TRAINING_ONLY
+from sweeper.training.pretrained import TRAINING_ONLY, weights_in_order
 
 Array = np.ndarray[Any, Any]
 Layers = list[keras.layers.Layer]
@@ -80,7 +80,7 @@ class Application:
         return model
 
     def arrays(self, body: keras.Model, theirs: keras.Model, ours: keras.Model) -> list[Array | None]:
-        """For each weight of our model its value, given the weights of their body; None for those of the head.
+        """The value of each weight of our model, in the order of `weights_in_order`; None for those of the head.
 
         Args:
             body: Their model without a head.
@@ -97,7 +97,7 @@ class Application:
         for source, target, bias in _pairs(self.order(theirs), self.order(ours)):
             if all(id(weight) in given for weight in source.weights):
                 found.update(zip(map(id, target.weights), _translated(source, target, bias), strict=True))
-        return [found.get(id(weight)) for weight in ours.weights]
+        return [found.get(id(weight)) for weight in weights_in_order(ours)]
 
 
 def _with_weights(model: keras.Model) -> Layers:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -57,7 +58,7 @@ class Pretrained:
         mean: Per channel (red, green, blue), what its images were centred at, as a share of the largest value.
         deviation: Per channel, what they were divided by.
         is_bgr: Whether it takes channels in the order blue, green, red.
-        arrays: For each weight of our network, in order, its value; None for those of the head.
+        arrays: For each weight of our network, as `weights_in_order` lists them, its value; None for those of the head.
         stages: For each weight its stage, counted from the end: 0 for the head, 1 for the last stage.
     """
 
@@ -71,7 +72,7 @@ class Pretrained:
 
     def give(self, network: Any) -> None:
         """Put the weights into a network of ours."""
-        for weight, array in zip(network.weights, self.arrays, strict=True):
+        for weight, array in zip(weights_in_order(network), self.arrays, strict=True):
             if array is not None:
                 weight.assign(array)
 
@@ -79,7 +80,7 @@ class Pretrained:
         """Freeze all layers of a network that are not to be trained; call it before the network is compiled.
 
         Args:
-            network: With weights in the order of `arrays`.
+            network: One of those the arrays are for.
             trained: ``all``, ``head``, or ``last-1`` and so on: the head and so many stages in front of it.
 
         Raises:
@@ -88,7 +89,7 @@ class Pretrained:
         if trained == "all":
             return
         count = check_trained(trained, self.stages)
-        stage_of = {id(weight): stage for weight, stage in zip(network.weights, self.stages, strict=True)}
+        stage_of = {id(weight): stage for weight, stage in zip(weights_in_order(network), self.stages, strict=True)}
         for layer in network.layers:
             if layer.weights and min(stage_of[id(weight)] for weight in layer.weights) > count:
                 layer.trainable = False
@@ -114,6 +115,20 @@ class Pretrained:
             arrays = tuple(stored.get(place) for place in places)
         facts.update({name: tuple(facts[name]) for name in ("mean", "deviation", "stages")})
         return cls(**facts, arrays=arrays)
+
+
+def weights_in_order(network: Any) -> list[Any]:
+    """The weights of a network by the class of their layer, and layers of one class in the order in which they were made.
+
+    ``network.weights`` lists layers by their depth, and a layer more on one of two paths, such as dropout, moves all behind it.
+    """
+    from sweeper.training.measure import leaves
+
+    def key(layer: Any) -> tuple[str, str, int]:
+        stem, number = re.fullmatch(r"(.*?)_?(\d*)", layer.name).groups()  # type: ignore[union-attr]
+        return type(layer).__name__, stem, int(number or 0)
+
+    return [weight for layer in sorted(leaves(network), key=key) for weight in layer.weights]
 
 
 def wants_weights(configuration: Mapping[str, Value]) -> bool:

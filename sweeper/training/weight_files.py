@@ -27,7 +27,7 @@ from sweeper.errors import InputError, SweeperError
 from sweeper.space import TRAINING, Choice, Configuration, Knob, Space, Value
 from sweeper.training import applications, blocks
 from sweeper.training.applications import Application
-from sweeper.training.pretrained import TRAINING_ONLY, Array, Asking, Pretrained, check_trained
+from sweeper.training.pretrained import TRAINING_ONLY, Array, Asking, Pretrained, check_trained, weights_in_order
 
 THEIR_SHAPE = (96, 96, 3)
 """Images their models are built for, which decides about no weight of their bodies; all of them take this size."""
@@ -255,7 +255,7 @@ def load(
     function = catalog.load("architecture", application.architecture)
     ours = function(input_shape, num_classes, **arguments)
     arrays = application.arrays(body, application.build(THEIR_SHAPE, num_classes), ours)
-    for weight, array in zip(ours.weights, arrays, strict=True):
+    for weight, array in zip(weights_in_order(ours), arrays, strict=True):
         assert array is None or array.shape == tuple(weight.shape), f"{weight.path}: {array.shape} is no {weight.shape}"
     large = ours if input_shape == STAGE_SHAPE else function(STAGE_SHAPE, num_classes, **arguments)
     assert len(large.weights) == len(ours.weights), f"{application.architecture} has other layers for images of another size"
@@ -273,11 +273,11 @@ def load(
 
 def _stages(network: keras.Model, arrays: Sequence[Array | None]) -> tuple[int, ...]:
     """The stage of each weight, counted from the end; the head is all from the first block on that begins at random."""
-    is_random = {id(weight) for weight, array in zip(network.weights, arrays, strict=True) if array is None}
+    is_random = {id(weight) for weight, array in zip(weights_in_order(network), arrays, strict=True) if array is None}
     groups = [[id(weight) for layer in group for weight in layer.weights] for group in blocks.layers(network)]
     head = next(place for place, group in enumerate(groups) if is_random & set(group))
     stage_of = {weight: max(0, head - place) for place, group in enumerate(groups) for weight in group}
-    return tuple(stage_of[id(weight)] for weight in network.weights)
+    return tuple(stage_of[id(weight)] for weight in weights_in_order(network))
 
 
 Channels = tuple[float, float, float]

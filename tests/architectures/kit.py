@@ -51,7 +51,7 @@ def images(shape: tuple[int, int, int], number: int = 16) -> np.ndarray[Any, Any
 
 
 def variations(name: str) -> Iterator[dict[str, Any]]:
-    """No change, then each text or boolean option of the architecture's spaces, one at a time; not numbers in text, mere sizes."""
+    """No change, then each text or boolean option of the architecture's spaces, one at a time; numbers in text are mere sizes."""
     yield {}
     for space_name in SPACES:
         space: Space = catalog.load("space", space_name)

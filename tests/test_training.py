@@ -226,7 +226,9 @@ def test_a_damaged_checkpoint_is_passed_over(make: Any, tmp_path: Path) -> None:
     assert metrics(again) == metrics(whole[-1:])
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "nadam", "rmsprop"])
+@pytest.mark.parametrize(
+    "optimizer", ["nadam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("adam", "adamw", "sgd", "rmsprop"))]
+)
 def test_every_optimizer_starts_anew_on_a_reused_program(optimizer: str, make: Any) -> None:
     options = {"optimizer": optimizer, "weight_decay": 0.01, "clip_norm": 1.0, "label_smoothing": 0.1}
     worker = make()

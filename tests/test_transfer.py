@@ -212,6 +212,7 @@ def test_a_network_without_weights_is_told_which_have_some() -> None:
 # ---------------------------------------------------------------------------------------------------------------- files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", APPLICATIONS, ids=lambda entry: entry.name)
 def test_files_have_the_names_that_keras_gives_them(entry: Application, monkeypatch: pytest.MonkeyPatch) -> None:
     from keras.src.utils import file_utils
@@ -662,6 +663,7 @@ def test_what_waits_in_the_folder_is_read_for_too_unless_it_cannot_be(
     assert weights() == {"net"}
 
 
+@pytest.mark.slow
 def test_a_process_that_breaks_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "request.json").write_text("{")
     with pytest.raises(SweeperError, match=r"(?s)the weights could not be read: the process that does it ended with 1.*JSON"):

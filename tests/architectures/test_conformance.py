@@ -141,6 +141,7 @@ def test_no_two_weights_start_alike(name: str) -> None:
             assert not np.array_equal(one, two), f"two weights of shape {one.shape} share one initialiser's values"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_survives_its_configuration(name: str) -> None:
     for knobs in variations(name):

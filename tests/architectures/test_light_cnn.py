@@ -75,9 +75,8 @@ def around(space: Space, point: Configuration) -> Iterator[Configuration]:
             yield {**point, name: value}
 
 
-@pytest.mark.parametrize(
-    "kind", ["corners", pytest.param("random", marks=pytest.mark.slow), pytest.param("largest", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["corners", "random", "largest"])
 def test_everything_in_the_space_is_below_a_million_parameters(kind: str) -> None:
     space: Space = catalog.load("space", "light_cnn")
     function = catalog.load("architecture", "light_cnn")

@@ -10,6 +10,7 @@ from sweeper.search.sampler import RandomSampler
 from sweeper.space import TRAINING, Choice, Space
 from sweeper.training import measure
 from tests.architectures.kit import (
+    MANY_LAYERS,
     PUBLISHED,
     SPACES_OF_VARIANTS,
 )

@@ -22,6 +22,8 @@ def test_it_measures_each_architecture_in_a_process_of_its_own(tmp_path: Path) -
         "--input-shape",
         "8,8,1",
         "--batch",
+        "1",
+        "--batch",
         "2",
         "--runs",
         "3",
@@ -32,13 +34,16 @@ def test_it_measures_each_architecture_in_a_process_of_its_own(tmp_path: Path) -
     result = CliRunner().invoke(cli, command, catch_exceptions=False)
     assert result.exit_code == 0
     facts = json.loads(result.stdout)
-    assert [row["architecture"] for row in facts["benchmarks"]] == ["cnn", "resnet"]
+    found = [(row["architecture"], row["batch"]) for row in facts["benchmarks"]]
+    assert found == [("cnn", 1), ("resnet", 1), ("cnn", 2), ("resnet", 2)]
     for row in facts["benchmarks"]:
         assert 0 < row["low_ms"] <= row["median_ms"] <= row["high_ms"]
-        assert row["images_per_s"] == pytest.approx(2000 / row["median_ms"])
+        assert row["images_per_s"] == pytest.approx(1000 * row["batch"] / row["median_ms"])
         assert row["weights_mb"] * 1e6 >= 4 * row["parameters"], "float32 weights, batch statistics beside the trainable ones"
         assert row["macs"] > 0
-    assert {path.name for path in tmp_path.iterdir()} == {"inference.png", "inference.svg"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"inference_batch{batch}.{kind}" for batch in (1, 2) for kind in ("png", "svg")
+    }
 
 
 def test_faults_are_named_before_anything_runs() -> None:

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Inference time, throughput and memory of architectures.")
 @click.argument("architectures", nargs=-1, required=True, metavar="ARCHITECTURE...")
-@click.option("--batch", type=click.IntRange(1, 65536), default=8, show_default=True, help="Images at once.")
+@click.option(
+    "--batch",
+    "batches",
+    type=click.IntRange(1, 65536),
+    multiple=True,
+    default=(1, 32),
+    show_default=True,
+    help="Images at once; may be repeated.",
+)
 @input_shape_option
 @num_classes_option
 @click.option("--runs", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Timed forward passes.")
@@ -24,7 +32,7 @@ if TYPE_CHECKING:
 @json_option
 def benchmark(
     architectures: tuple[str, ...],
-    batch: int,
+    batches: tuple[int, ...],
     input_shape: tuple[int, int, int],
     num_classes: int,
     runs: int,
@@ -37,19 +45,22 @@ def benchmark(
     from sweeper.cli._shared import print_json, table
 
     asked = [_asked(text) for text in dict.fromkeys(architectures)]
-    measured = []
+    measured: dict[int, list[dict[str, Any]]] = {batch: [] for batch in batches}
     for name, arguments in asked:
-        found = _in_a_process(name, arguments, input_shape, num_classes, batch, runs)
         label = ":".join([name, *map(str, arguments.values())])
-        measured.append({**dataclasses.asdict(found), "architecture": label})
+        for batch, rows in measured.items():
+            found = in_a_process(name, arguments, input_shape, num_classes, batch, runs)
+            rows.append({**dataclasses.asdict(found), "architecture": label})
     files = []
     if out is not None:
         from sweeper.cli.answers import save_figure
         from sweeper.plots._inference import inference
 
-        files = save_figure(inference(measured), out, "inference")
+        for batch, rows in measured.items():
+            files += save_figure(inference(rows), out, f"inference_batch{batch}")
     if as_json:
-        print_json({"input_shape": input_shape, "benchmarks": measured, "files": [str(file) for file in files]})
+        every = [row for rows in measured.values() for row in rows]
+        print_json({"input_shape": input_shape, "benchmarks": every, "files": [str(file) for file in files]})
         return
     columns = [
         "architecture",
@@ -62,8 +73,9 @@ def benchmark(
         "weights_mb",
         "peak_memory_mb",
     ]
-    title = f"batch {batch} of {'x'.join(map(str, input_shape))}, {runs} passes, {measured[0]['device']}"
-    table(title, columns, [[row[column] for column in columns] for row in measured])
+    for batch, rows in measured.items():
+        title = f"batch {batch} of {'x'.join(map(str, input_shape))}, {runs} passes, {rows[0]['device']}"
+        table(title, columns, [[row[column] for column in columns] for row in rows])
     for file in files:
         click.echo(file)
 
@@ -84,7 +96,7 @@ def _asked(text: str) -> tuple[str, dict[str, Any]]:
     return name, {"variant": variant} if separator else {}
 
 
-def _in_a_process(
+def in_a_process(
     name: str, arguments: dict[str, Any], input_shape: tuple[int, int, int], num_classes: int, batch: int, runs: int
 ) -> Inference:
     """The measurement made in a fresh process: nothing of an architecture measured before is in its memory or caches."""

@@ -1,0 +1,76 @@
+"""Memory of models, counted by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import pytest
+
+from sweeper import catalog
+from sweeper.training.memory import memory_of
+
+pytestmark = pytest.mark.usefixtures("framework")
+
+VALUES = 4 * 4 * 2
+"""Of the maps of the models here: 4x4 pixels, two channels."""
+
+
+@pytest.fixture
+def half_precision() -> Iterator[None]:
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    keras.config.set_dtype_policy(previous)
+
+
+def test_a_chain_holds_two_maps_at_once() -> None:
+    image = keras.Input((4, 4, 2))
+    x = keras.layers.ReLU()(keras.layers.ReLU()(keras.layers.ReLU()(image)))
+    found = memory_of(keras.Model(image, x))
+    assert found == {"weights_mb": 0.0, "activation_mb": 3 * VALUES * 4 / 1e6, "peak_activation_mb": 2 * VALUES * 4 / 1e6}
+
+
+def test_a_shortcut_is_held_until_it_is_added() -> None:
+    image = keras.Input((4, 4, 2))
+    branch = keras.layers.ReLU()(keras.layers.ReLU()(image))
+    found = memory_of(keras.Model(image, keras.layers.Add()([image, branch])))
+    assert found["activation_mb"] == 3 * VALUES * 4 / 1e6
+    assert found["peak_activation_mb"] == 3 * VALUES * 4 / 1e6
+
+
+def test_a_concatenation_holds_its_parts_and_the_whole() -> None:
+    image = keras.Input((4, 4, 2))
+    x = keras.layers.Concatenate()([image, keras.layers.ReLU()(image)])
+    found = memory_of(keras.Model(image, keras.layers.GlobalAveragePooling2D()(x)))
+    assert found["activation_mb"] == (VALUES + 2 * VALUES + 4) * 4 / 1e6
+    assert found["peak_activation_mb"] == 4 * VALUES * 4 / 1e6
+
+
+def test_a_shared_layer_gives_an_output_at_each_use_and_has_weights_once() -> None:
+    image = keras.Input((4, 4, 2))
+    layer = keras.layers.Conv2D(2, 1)
+    found = memory_of(keras.Model(image, layer(layer(image))))
+    assert found["weights_mb"] == (2 * 2 + 2) * 4 / 1e6
+    assert found["activation_mb"] == 2 * VALUES * 4 / 1e6
+
+
+def test_statistics_of_normalisation_are_weights() -> None:
+    image = keras.Input((4, 4, 2))
+    assert memory_of(keras.Model(image, keras.layers.BatchNormalization()(image)))["weights_mb"] == 4 * 2 * 4 / 1e6
+
+
+@pytest.mark.usefixtures("half_precision")
+def test_half_precision_halves_activations_and_not_weights() -> None:
+    image = keras.Input((4, 4, 2))
+    found = memory_of(keras.Model(image, keras.layers.Conv2D(2, 1)(image)))
+    assert found["activation_mb"] == VALUES * 2 / 1e6
+    assert found["weights_mb"] == (2 * 2 + 2) * 4 / 1e6
+
+
+def test_the_stem_decides_the_peak_of_resnet() -> None:
+    model = catalog.load("architecture", "resnet")((64, 64, 3), 10, variant="18")
+    found = memory_of(model)
+    # What the stem's rectifier gives, 32x32 positions of 64 channels, and the same with the padding of the pooling behind it.
+    assert found["peak_activation_mb"] == (32 * 32 + 34 * 34) * 64 * 4 / 1e6
+    assert found["activation_mb"] > found["peak_activation_mb"]

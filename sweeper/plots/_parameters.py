@@ -70,6 +70,7 @@ def parameters(name: str, shares: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_xlabel("share of the trainable parameters")
         axes.grid(visible=False, axis="y")
         sums = ", ".join(f"{kind} {_percent(count / total)}" for kind, count in table.sum().sort_values(ascending=False).items())
+        sums = sums.replace(" %", "\u00a0%").replace("< ", "<\u00a0")  # no line ends between a number and its sign
         part = f"{100 * table[largest].sum() / total:.0f} % of {_quantities.short(total)} parameters"
         _style.finish(
             picture,

@@ -157,7 +157,8 @@ def describe_model(model: keras.Model) -> ModelDescription:
 
 def weights_mb(model: keras.Model) -> float:
     """Memory of all weights at their own precision, in MB of 1e6 bytes; a shared one counts once."""
-    return sum(math.prod(weight.shape) * bytes_of(weight.dtype) for weight in model.weights) / 1e6
+    num_bytes: int = sum(math.prod(weight.shape) * bytes_of(weight.dtype) for weight in model.weights)
+    return num_bytes / 1e6
 
 
 def _sizes(weights: list[Any]) -> int:

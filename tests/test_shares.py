@@ -10,7 +10,8 @@ import pytest
 
 from sweeper import catalog
 from sweeper.plots._parameters import frame, parameters
-from sweeper.training.measure import trainable_parameters
+from sweeper.training.blocks import blocks
+from sweeper.training.measure import inference_network, trainable_parameters
 from sweeper.training.shares import parameter_shares
 from tests.conftest import Run
 
@@ -45,7 +46,18 @@ def test_the_frame_has_blocks_in_order_and_kinds_beside_each_other() -> None:
     assert list(table.index) == ["stage 1", "head"]
     assert table.to_dict("list") == {"convolution": [7, 0], "dense": [0, 90], "normalisation": [3, 0]}
     figure = parameters("a network", shares)
-    assert figure.get_suptitle() == "a network: 90% of 100 parameters sit in dense layers"
+    assert figure.get_suptitle() == "a network: 90 % of 100 parameters are in dense layers"
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["whole network", "stage 1", "head"]
+    # Parts long enough have their names on them, and beside each row stands what it has.
+    assert [text.get_text() for text in axes.texts] == ["dense 90.0 %", "100", "10 (10.0 %)", "dense 90.0 %", "90 (90.0 %)"]
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet", "vit", "densenet", "googlenet"])
+def test_no_two_blocks_have_the_same_title(name: str) -> None:
+    model = inference_network(catalog.load("architecture", name)((48, 48, 1), 10))
+    titles = [block.title for block in blocks(model)]
+    assert len(set(titles)) == len(titles), "the frame tells blocks apart by title"
 
 
 def test_describe_tells_memory_and_shares_and_draws_them(run: Run, tmp_path: Path) -> None:

@@ -112,7 +112,8 @@ def in_a_process(
             return pool.submit(_measure, name, arguments, input_shape, num_classes, batch, runs).result()
         except concurrent.futures.process.BrokenProcessPool:
             raise SweeperError(
-                f"{name}: the process that measured it died, most likely out of memory; try a smaller --batch."
+                f"{name}: the process that measured it died, most likely out of memory with a batch of {batch}. "
+                "Choose fewer images at once, or a smaller --input-shape."
             ) from None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -16,11 +17,21 @@ COLOURS = dict(
     zip(KINDS, (_style.COLOURS[0], _style.COLOURS[1], _style.COLOURS[2], _style.COLOURS[4], _style.FAINT), strict=True)
 )
 
-WRITTEN: Any = {"va": "center", "fontsize": 8.5}
-"""How numbers stand on and beside the bars."""
+WORDS = {
+    "convolution": "convolutions",
+    "dense": "dense layers",
+    "attention": "attention",
+    "normalisation": "normalisation",
+    "other": "other layers",
+}
+"""The kinds in a sentence."""
 
-SMALLEST_WORDED = 0.12
-"""Fraction from which a part is wide enough to be written on."""
+WHOLE = "whole network"
+
+ROOM_INCHES = 5.6
+"""About how long the longest bar is; the letters of a text on a bar have to fit."""
+
+LETTER_INCHES = 0.085
 
 
 def frame(shares: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -36,7 +47,7 @@ def frame(shares: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def parameters(name: str, shares: Sequence[Mapping[str, Any]]) -> Figure:
-    """A figure with a row per block, input on top: its share of the parameters, by kind of layer.
+    """A figure with a row for the whole network and one per block, input on top: shares of the parameters by kind of layer.
 
     Args:
         name: What the network is called in the title.
@@ -44,39 +55,45 @@ def parameters(name: str, shares: Sequence[Mapping[str, Any]]) -> Figure:
     """
     table = frame(shares)
     total = int(table.to_numpy().sum())
-    largest = table.sum().idxmax()
+    largest = str(table.sum().idxmax())
+    rows = [(WHOLE, table.sum()), *((str(block), row) for block, row in table.iterrows())]
     with _style.applied():
-        picture = _style.figure(width=9.5, height=1.9 + 0.4 * len(table))
+        picture = _style.figure(width=9.5, height=1.9 + 0.36 * len(rows))
         axes = picture.subplots()
-        widest = float(table.sum(axis=1).max()) / total
-        for place, (_, row) in enumerate(table.iterrows()):
-            left = 0.0
-            for kind, count in row.items():
-                share = count / total
-                axes.barh(place, share, left=left, color=COLOURS[str(kind)], height=0.62)
-                if share > SMALLEST_WORDED * widest:
-                    axes.annotate(
-                        f"{share:.1%}", (left + share / 2, place), ha="center", va="center", color="white", fontsize=8.5
-                    )
-                left += share
-            text = f"{_quantities.short(int(row.sum()))} ({left:.1%})"
-            axes.annotate(text, (left, place), xytext=(5, 0), textcoords="offset points", **WRITTEN)
-        axes.set_yticks(range(len(table)), list(table.index))
-        axes.invert_yaxis()
-        axes.set_xlim(0, widest * 1.2)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        for place, (_, row) in enumerate(rows):
+            _bar(axes, place - 0.35 if place == 0 else place, row / total, int(row.sum()))
+        axes.axhline(0.35, color=_style.FAINT, linewidth=0.7)
+        axes.set_yticks([-0.35, *range(1, len(rows))], [block for block, _ in rows])
+        axes.set_ylim(len(rows) - 0.45, -0.85)
+        axes.set_xlim(0, 1.17)
+        axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0], [f"{tick} %" for tick in range(0, 101, 20)])
         axes.set_xlabel("share of the trainable parameters")
         axes.grid(visible=False, axis="y")
-        sums = ", ".join(f"{kind} {count / total:.1%}" for kind, count in table.sum().sort_values(ascending=False).items())
-        part = f"{table[largest].sum() / total:.0%} of {_quantities.short(total)} parameters"
+        sums = ", ".join(f"{kind} {_percent(count / total)}" for kind, count in table.sum().sort_values(ascending=False).items())
+        sums = sums.replace(" %", "\u00a0%").replace("< ", "<\u00a0")  # no line ends between a number and its sign
+        part = f"{100 * table[largest].sum() / total:.0f} % of {_quantities.short(total)} parameters"
         _style.finish(
             picture,
-            title=f"{name}: {part} sit in {_worded(str(largest))}",
-            caption=f"Trainable parameters of each block, input on top. Over all blocks: {sums}.",
+            title=f"{name}: {part} are in {WORDS[largest]}",
+            caption=f"Trainable parameters of the whole network and of each block, input on top. By kind of layer: {sums}.",
             handles=[Patch(color=COLOURS[str(kind)], label=str(kind)) for kind in table.columns],
         )
     return picture
 
 
-def _worded(kind: str) -> str:
-    return {"dense": "dense layers", "convolution": "convolutions", "other": "other layers"}.get(kind, kind)
+def _bar(axes: Axes, place: float, parts: pd.Series, count: int) -> None:
+    """One row: its parts with their names where they are long enough, and what they sum to beside them."""
+    left = 0.0
+    for kind, share in parts.items():
+        axes.barh(place, share, left=left, color=COLOURS[str(kind)], height=0.62)
+        text = f"{kind} {_percent(share)}"
+        if share * ROOM_INCHES > LETTER_INCHES * len(text):
+            colour = _style.INK if kind == "dense" else "white"
+            axes.text(left + share / 2, place, text, ha="center", va="center", color=colour, fontsize=8.5)
+        left += share
+    beside = _quantities.short(count) + ("" if left > 0.9999 else f" ({_percent(left)})")
+    axes.annotate(beside, (left, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5)
+
+
+def _percent(share: float) -> str:
+    return "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"

@@ -82,7 +82,7 @@ def measure_inference(
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
         raise KnobError(
             f"{architecture} cannot be run on {batch} images of {size}: {type(error).__name__}: {reason}. "
-            "Choose a smaller --batch or --input-shape."
+            "Choose fewer images at once, or a smaller --input-shape."
         ) from None
     seconds = []
     for _ in range(runs):
@@ -100,7 +100,7 @@ def measure_inference(
         images_per_s=batch / median * 1000,
         parameters=measure.trainable_parameters(model),
         macs=measure.count_macs(model),
-        weights_mb=sum(int(np.prod(weight.shape)) * np.dtype(weight.dtype).itemsize for weight in model.weights) / 1e6,
+        weights_mb=measure.weights_mb(model),
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         device=f"{keras.backend.backend()} on {_device()}",
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypedDict
 
@@ -54,12 +55,14 @@ class Call:
         sources: Whose outputs it gets, as places in the list of calls, each once; -1 is the input of the model.
         shape: Shape of what it gives, without the batch; of several outputs the first.
         macs: Multiply-accumulates of this call on one image.
+        num_bytes: Memory of all it gives on one image, at the precision in which it computes.
     """
 
     operation: keras.Operation
     sources: tuple[int, ...]
     shape: Shape
     macs: int
+    num_bytes: int
 
 
 def inference_network(model: keras.Model) -> keras.Model:
@@ -97,11 +100,13 @@ def count_macs(model: keras.Model) -> int:
     return sum(call.macs for call in calls(model))
 
 
-def calls(model: keras.Model) -> list[Call]:
-    """Every use of a layer or operation in a model, in an order in which they can be computed; models inside it stay closed.
+def calls(model: keras.Model, *, is_open: bool = False) -> list[Call]:
+    """Every use of a layer or operation in a model, in an order in which they can be computed.
 
     Args:
         model: As for `count_macs`.
+        is_open: Whether models inside it, its own layers and layers of attention are replaced by the calls inside them.
+            Otherwise each of them is one call.
 
     Raises:
         SweeperError: As `count_macs`.
@@ -112,7 +117,7 @@ def calls(model: keras.Model) -> list[Call]:
             "models show their layers. Build it with keras.Model(inputs, outputs)."
         )
     graph = keras.Function(model.inputs, model.outputs) if isinstance(model, keras.Sequential) else model
-    recorder = _Recorder()
+    recorder = _Recorder(is_open)
     graph._run_through_graph(
         keras.tree.map_structure(_one_image, graph.inputs), operation_fn=lambda inner: functools.partial(recorder.record, inner)
     )
@@ -148,6 +153,12 @@ def describe_model(model: keras.Model) -> ModelDescription:
         output_shape=tuple(model.output_shape[1:]),
         layers=sorted(groups.values(), key=lambda group: (-group["parameters"], group["kind"])),
     )
+
+
+def weights_mb(model: keras.Model) -> float:
+    """Memory of all weights at their own precision, in MB of 1e6 bytes; a shared one counts once."""
+    num_bytes: int = sum(math.prod(weight.shape) * bytes_of(weight.dtype) for weight in model.weights)
+    return num_bytes / 1e6
 
 
 def _sizes(weights: list[Any]) -> int:
@@ -211,27 +222,84 @@ class _Counter:
 
 
 class _Recorder:
-    """Keeps every call of the outermost graph, with the MACs of all that happens inside it."""
+    """Keeps every call of a graph, with the MACs of all that happens inside it; `is_open` as in `calls`."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_open: bool) -> None:
         self.calls: list[Call] = []
+        self._is_open = is_open
         self._counter = _Counter()
         self._made: list[keras.KerasTensor] = []
         self._places: dict[int, int] = {}
+        self._dtype: str | None = None  # in which the opened layer computes
 
     def record(self, operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
         """Count one call and give its symbolic outputs, which are new objects even where a layer passes its input on."""
+        if self._is_open and isinstance(operation, keras.Sequential):
+            outputs = args[0]
+            for layer in operation.layers:
+                outputs = self.record(layer, outputs)
+            return outputs
+        if self._is_open and isinstance(operation, keras.Function):
+            return operation._run_through_graph(args[0], operation_fn=lambda inner: functools.partial(self.record, inner))
+        if self._is_open and isinstance(operation, keras.layers.Layer) and _is_compound(operation):
+            outside, self._dtype = self._dtype, operation.compute_dtype
+            graph, inner_inputs = _open(operation, args, kwargs)
+            outputs = self.record(graph, inner_inputs)
+            self._dtype = outside
+            return outputs
         inputs = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, keras.KerasTensor)]
+        if self._is_open and type(operation).__name__ == "DotProductAttention":
+            # Done in one operation, it still makes the scores and their softmax; without a fused kernel they are in memory.
+            scores, weights = (_scores(*inputs[:2]) for _ in range(2))
+            self._keep(operation, inputs[:2], [scores], macs=0)
+            self._keep(operation, [scores], [weights], macs=0)
+            inputs = [weights, *inputs[2:]]
         before = self._counter.macs
         outputs = self._counter.run(operation, *args, **kwargs)
-        outputs = keras.tree.map_structure(lambda tensor: keras.KerasTensor(tensor.shape, dtype=tensor.dtype), outputs)
-        made = keras.tree.flatten(outputs)
-        self._made += made  # an id stands for a tensor only as long as the tensor is kept
-        self._places.update((id(tensor), len(self.calls)) for tensor in made)
-        sources = dict.fromkeys(self._places.get(id(tensor), -1) for tensor in inputs)
-        shape = tuple(made[0].shape[1:])
-        self.calls.append(Call(operation=operation, sources=tuple(sources), shape=shape, macs=self._counter.macs - before))
+        dtype = operation.compute_dtype if isinstance(operation, keras.layers.Layer) else self._dtype
+        outputs = keras.tree.map_structure(lambda tensor: _copy(tensor, dtype), outputs)
+        self._keep(operation, inputs, keras.tree.flatten(outputs), macs=self._counter.macs - before)
         return outputs
+
+    def _keep(
+        self, operation: keras.Operation, inputs: list[keras.KerasTensor], made: list[keras.KerasTensor], *, macs: int
+    ) -> None:
+        self._made += made  # an id stands for a tensor only as long as the tensor is kept
+        sources = tuple(dict.fromkeys(self._places.get(id(tensor), -1) for tensor in inputs))
+        self._places.update((id(tensor), len(self.calls)) for tensor in made)
+        num_bytes = sum(math.prod(tensor.shape) * bytes_of(tensor.dtype) for tensor in made)
+        shape = tuple(made[0].shape[1:])
+        self.calls.append(Call(operation=operation, sources=sources, shape=shape, macs=macs, num_bytes=num_bytes))
+
+
+def bytes_of(dtype: str) -> int:
+    """Memory of one value of a type such as ``float32``."""
+    bits = re.search(r"\d+", keras.backend.standardize_dtype(dtype))
+    return int(bits.group()) // 8 if bits else 1
+
+
+def _copy(tensor: keras.KerasTensor, dtype: str | None) -> keras.KerasTensor:
+    """A new symbolic tensor; fractions have this precision, which an opened layer forgets when its weights have another one."""
+    is_fraction = keras.backend.is_float_dtype(tensor.dtype)
+    return keras.KerasTensor(tensor.shape, dtype=dtype if dtype is not None and is_fraction else tensor.dtype)
+
+
+def _scores(queries: keras.KerasTensor, keys: keras.KerasTensor) -> keras.KerasTensor:
+    """What attention makes of queries and keys, both (batch, positions, heads, size): (batch, heads, queries, keys)."""
+    batch, num_queries, num_heads, _ = queries.shape
+    return keras.KerasTensor((batch, num_heads, num_queries, keys.shape[1]), dtype=queries.dtype)
+
+
+def _is_compound(layer: keras.layers.Layer) -> bool:
+    """Whether a layer makes tensors inside that are worth counting: one of this project, of attention, or around another."""
+    kinds = (
+        keras.layers.AdditiveAttention,
+        keras.layers.Attention,
+        keras.layers.GroupQueryAttention,
+        keras.layers.MultiHeadAttention,
+        keras.layers.Wrapper,
+    )
+    return type(layer).__module__.split(".")[0] != "keras" or isinstance(layer, kinds)
 
 
 def _is_convolution(operation: keras.Operation) -> bool:

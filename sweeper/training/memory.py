@@ -1,20 +1,21 @@
 """Memory of a built Keras model: of its weights, and of what its layers give.
 
-Activations are counted from the graph of the model, for one image: the output of every call of a layer or operation, each once,
-also where a framework would work in place or give a view. What happens inside a layer, such as the scores of attention, is not
-seen.
+Activations are counted from the graph of the model for one image. Models inside it, the layers of this project and those of
+attention are opened down to layers of Keras and operations, so the queries, keys, values and scores of attention are counted too.
+Counted is the output of every call, each once, at the precision in which it computes (4 bytes a value, in half precision 2), also
+where a framework would work in place, give a view or fuse operations. The image counts as alive until its last use. Not counted
+is what a layer of Keras needs inside besides its output: workspace, and an activation given as its argument.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import TypedDict
 
 import keras
 
-from sweeper.training.measure import Call, calls
+from sweeper.training.measure import Call, bytes_of, calls, weights_mb
 
 MB = 1e6
 
@@ -22,9 +23,10 @@ MB = 1e6
 class Memory(TypedDict):
     """What `memory_of` tells, in MB.
 
-    `weights_mb` has all weights, those that are not trained included. `activation_mb` is the sum of all outputs, the most that
-    training keeps for the way back, for each image of a batch. `peak_activation_mb` is the most that is needed at once to go
-    through the graph in order, when an output is given up after its last use, as in inference.
+    `weights_mb` has all weights, those that are not trained included. `activation_mb` is the sum of all outputs, without the
+    image: an estimate from above of what training keeps for the way back, for each image of a batch. `peak_activation_mb` is the
+    most that is alive at once, the image included, when the graph runs in order and an output is given up after its last use, as
+    in inference.
     """
 
     weights_mb: float
@@ -36,39 +38,27 @@ def memory_of(model: keras.Model) -> Memory:
     """Memory of the weights of a model, and of its activations for one image.
 
     Args:
-        model: As for `sweeper.training.measure.count_macs`.
+        model: As for `sweeper.training.measure.count_macs`, with one output.
 
     Raises:
         SweeperError: As `sweeper.training.measure.count_macs`.
     """
-    graph = calls(model)
-    sizes = [math.prod(call.shape) * _bytes(_dtype(call.operation)) for call in graph]
-    image = sum(math.prod(tensor.shape[1:]) * _bytes(tensor.dtype) for tensor in model.inputs)
-    weights = sum(math.prod(weight.shape) * _bytes(weight.dtype) for weight in model.weights)
+    graph = calls(model, is_open=True)
+    image = sum(math.prod(tensor.shape[1:]) * bytes_of(tensor.dtype) for tensor in model.inputs)
     return Memory(
-        weights_mb=weights / MB,
-        activation_mb=sum(sizes) / MB,
-        peak_activation_mb=_peak(graph, sizes, image) / MB,
+        weights_mb=weights_mb(model),
+        activation_mb=sum(call.num_bytes for call in graph) / MB,
+        peak_activation_mb=_peak(graph, image) / MB,
     )
 
 
-def _peak(graph: Sequence[Call], sizes: Sequence[int], image: int) -> int:
+def _peak(graph: Sequence[Call], image: int) -> int:
     """The most bytes alive at once; what nothing reads is an output of the model, and stays to the end."""
     last_use = {source: place for place, call in enumerate(graph) for source in call.sources}
     alive, most = {-1: image}, image
-    for place, size in enumerate(sizes):
-        alive[place] = size
+    for place, call in enumerate(graph):
+        alive[place] = call.num_bytes
         most = max(most, sum(alive.values()))
-        for done in [source for source in graph[place].sources if last_use[source] == place]:
+        for done in [source for source in call.sources if last_use[source] == place]:
             del alive[done]
     return most
-
-
-def _dtype(operation: keras.Operation) -> str:
-    return str(operation.compute_dtype) if isinstance(operation, keras.layers.Layer) else keras.config.floatx()
-
-
-def _bytes(dtype: str) -> int:
-    """Bytes of one value."""
-    digits = re.sub(r"\D", "", keras.backend.standardize_dtype(dtype))
-    return int(digits or 8) // 8

@@ -69,7 +69,7 @@ def _picture_option(name: str, text: str) -> Callable[[Command], Command]:
     return click.option(name, type=kind, callback=_picture, metavar="FILE.png|svg", help=text)
 
 
-@click.command(short_help="Parameters, multiply-accumulates, memory, layers of an architecture.")
+@click.command(short_help="Parameters, multiply-accumulates, memory of an architecture.")
 @click.argument("architecture")
 @click.option("--set", "settings", metavar="KNOB=VALUE", multiple=True, help="An argument of the architecture; may be repeated.")
 @input_shape_option

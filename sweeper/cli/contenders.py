@@ -14,6 +14,8 @@ from sweeper.cli._shared import json_option
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from sweeper.training.gradients import LayerGradient
+
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
@@ -76,6 +78,7 @@ def _picture_option(name: str, text: str) -> Callable[[Command], Command]:
 @num_classes_option
 @_picture_option("--diagram", "Draw the network into this file.")
 @_picture_option("--parameters", "Draw into this file where the parameters sit.")
+@_picture_option("--gradient-flow", "Draw into this file how large the gradient of each layer is, with and without skips.")
 @click.option("--latency", is_flag=True, help="Time the forward pass of 1 and of 32 images on this machine.")
 @json_option
 def describe(
@@ -85,6 +88,7 @@ def describe(
     num_classes: int,
     diagram: Path | None,
     parameters: Path | None,
+    gradient_flow: Path | None,
     latency: bool,
     as_json: bool,
 ) -> None:
@@ -115,10 +119,25 @@ def describe(
         from sweeper.plots._parameters import parameters as drawn_parameters
 
         files.append(_saved(drawn_parameters(title, shares), parameters, "--parameters"))
+    flows = {} if gradient_flow is None else _flows(architecture, arguments, input_shape, num_classes)
+    if gradient_flow is not None:
+        from sweeper.plots._gradient_flow import gradient_flow as drawn_flow
+
+        files.append(_saved(drawn_flow(title, flows), gradient_flow, "--gradient-flow"))
     times = _latency(architecture, arguments, input_shape, num_classes) if latency else {}
     if as_json:
         asked = {"architecture": architecture, "arguments": arguments, "input_shape": input_shape}
-        print_json({**asked, **facts, **memory, **times, "parameter_shares": shares, "files": files})
+        print_json(
+            {
+                **asked,
+                **facts,
+                **memory,
+                **times,
+                "parameter_shares": shares,
+                **({"gradient_flow": flows} if flows else {}),
+                "files": files,
+            }
+        )
         return
     click.echo(f"{architecture}: {catalog.summary('architecture', architecture)}")
     click.echo(f"input {'x'.join(map(str, input_shape))}, {num_classes} classes")
@@ -172,3 +191,23 @@ def _latency(
         key: in_a_process(architecture, dict(arguments), input_shape, num_classes, batch, runs=50).median_ms
         for key, batch in batches.items()
     }
+
+
+def _flows(
+    architecture: str, arguments: Mapping[str, object], input_shape: tuple[int, int, int], num_classes: int
+) -> dict[str, list[LayerGradient]]:
+    """The gradients of the network as asked for and, where it has the knob, without and with skip connections."""
+    import random
+
+    from sweeper import catalog
+    from sweeper.cli._shared import build
+    from sweeper.training.gradients import gradient_flow
+
+    settings: dict[str, dict[str, object]] = {"as asked for": {}}
+    if "skip" in catalog.parameters("architecture", architecture):
+        settings = {"with skip connections": {"skip": True}, "without": {"skip": False}}
+    flows = {}
+    for name, changed in settings.items():
+        random.seed(0)
+        flows[name] = gradient_flow(build(architecture, input_shape, num_classes, {**arguments, **changed}))
+    return flows

@@ -8,12 +8,48 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, cast
 
+from sweeper.catalog import Published
 from sweeper.errors import KnobError, did_you_mean
 
 Arguments = ParamSpec("Arguments")
 
 CUSTOM = "custom"
 """The `variant` that stands for no published network: every size is the value of its own knob."""
+
+
+TORCHVISION = "parameters and multiply-accumulates as listed for the ImageNet models of torchvision"
+
+
+def of_imagenet(
+    variant: str,
+    parameters: int,
+    macs: int,
+    *,
+    source: str = TORCHVISION,
+    side: int = 224,
+    macs_tolerance: float = 0.03,
+    **others: str | bool | int,
+) -> Published:
+    """A published network for colour images and the 1000 classes of ImageNet.
+
+    Args:
+        variant: Its name.
+        parameters: As for `Published`.
+        macs: As for `Published`.
+        source: As for `Published`.
+        side: Of its square images, in pixels.
+        macs_tolerance: As for `Published`.
+        others: Knobs beside the variant.
+    """
+    return Published(
+        arguments={"variant": variant, **others},
+        input_shape=(side, side, 3),
+        num_classes=1000,
+        parameters=parameters,
+        macs=macs,
+        macs_tolerance=macs_tolerance,
+        source=source,
+    )
 
 
 def variants(

@@ -12,14 +12,16 @@ import keras
 from architectures._blocks import hidden_layers, logits, pooled, rectified_convolution, scaled
 from architectures._knobs import (
     CUSTOM,
+    TORCHVISION,
     check_flag,
     check_image_and_classes,
     check_number,
     check_option,
+    of_imagenet,
     variants,
     whole_numbers,
 )
-from sweeper.catalog import Published, architecture
+from sweeper.catalog import architecture
 from sweeper.errors import KnobError
 
 FILTERS = (64, 192, 384, 256, 256)
@@ -48,14 +50,11 @@ VARIANTS = {
     "Krizhevsky, One Weird Trick for Parallelizing Convolutional Neural Networks, arXiv:1404.5997",
     tiny={"width_multiplier": 0.1, "dense_units": "16", "dropout": 0.0},
     published=(
-        Published(
-            arguments={"variant": "one_tower"},
-            input_shape=(224, 224, 3),
-            num_classes=1000,
-            parameters=61_100_840,
-            macs=710_000_000,
-            source="parameters and multiply-accumulates as listed for the ImageNet models of torchvision; the network of two "
-            "towers of the first paper has 60,965,224",
+        of_imagenet(
+            "one_tower",
+            61_100_840,
+            710_000_000,
+            source=f"{TORCHVISION}; the network of two towers of the first paper has 60,965,224",
         ),
     ),
 )

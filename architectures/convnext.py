@@ -10,8 +10,17 @@ from __future__ import annotations
 import keras
 
 from architectures._blocks import LayerScale, fan_out, logits, stochastic_depth
-from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, variants, whole_numbers
-from sweeper.catalog import Published, architecture
+from architectures._knobs import (
+    CUSTOM,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    of_imagenet,
+    variants,
+    whole_numbers,
+)
+from sweeper.catalog import architecture
 from sweeper.errors import KnobError
 
 EXPANSION = 4
@@ -41,25 +50,14 @@ VARIANTS = {
 """Section 3 of the paper; layer scale and stochastic depth as it trained them on ImageNet-1K (table 5)."""
 
 
-def _published(variant: str, parameters: int, macs: int) -> Published:
-    return Published(
-        arguments={"variant": variant},
-        input_shape=(224, 224, 3),
-        num_classes=1000,
-        parameters=parameters,
-        macs=macs,
-        source="parameters and multiply-accumulates as listed for the ImageNet models of torchvision",
-    )
-
-
 @architecture(
     paper="Liu et al., A ConvNet for the 2020s, arXiv:2201.03545",
     tiny={"depths": "1-1-1", "widths": "8-16-16", "kernel_size": 3, "stochastic_depth_rate": 0.0},
     published=(
-        _published("tiny", 28_589_128, 4_460_000_000),
-        _published("small", 50_223_688, 8_680_000_000),
-        _published("base", 88_591_464, 15_360_000_000),
-        _published("large", 197_767_336, 34_360_000_000),
+        of_imagenet("tiny", 28_589_128, 4_460_000_000),
+        of_imagenet("small", 50_223_688, 8_680_000_000),
+        of_imagenet("base", 88_591_464, 15_360_000_000),
+        of_imagenet("large", 197_767_336, 34_360_000_000),
     ),
 )
 @variants(VARIANTS)

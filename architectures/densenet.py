@@ -17,10 +17,11 @@ from architectures._knobs import (
     check_number,
     check_option,
     check_whole,
+    of_imagenet,
     variants,
     whole_numbers,
 )
-from sweeper.catalog import Published, architecture
+from sweeper.catalog import architecture
 
 BOTTLENECK = 4
 """Channels between the two convolutions of a dense layer, per channel it adds."""
@@ -35,24 +36,13 @@ VARIANTS = {
 """Table 1 of the paper."""
 
 
-def _published(variant: str, parameters: int, macs: int) -> Published:
-    return Published(
-        arguments={"variant": variant},
-        input_shape=(224, 224, 3),
-        num_classes=1000,
-        parameters=parameters,
-        macs=macs,
-        source="parameters and multiply-accumulates as listed for the ImageNet models of torchvision",
-    )
-
-
 @architecture(
     paper="Huang et al., Densely Connected Convolutional Networks, arXiv:1608.06993",
     tiny={"blocks_per_stage": "2-1", "growth_rate": 8, "stem_width": 8},
     published=(
-        _published("121", 7_978_856, 2_830_000_000),
-        _published("169", 14_149_480, 3_360_000_000),
-        _published("201", 20_013_928, 4_290_000_000),
+        of_imagenet("121", 7_978_856, 2_830_000_000),
+        of_imagenet("169", 14_149_480, 3_360_000_000),
+        of_imagenet("201", 20_013_928, 4_290_000_000),
     ),
 )
 @variants(VARIANTS)

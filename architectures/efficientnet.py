@@ -13,8 +13,8 @@ import math
 import keras
 
 from architectures._blocks import activated_convolution, inverted_residual, logits, scaled
-from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, variants
-from sweeper.catalog import Published, architecture
+from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, of_imagenet, variants
+from sweeper.catalog import architecture
 
 STEM_FILTERS, HEAD_FILTERS = 32, 1280
 """Filters of the first and of the last convolution, before scaling."""
@@ -74,29 +74,18 @@ VARIANTS = {
 """Coefficients and dropout from the reference implementation of the paper, which says only how they were found."""
 
 
-def _published(variant: str, size: int, parameters: int, macs: int) -> Published:
-    return Published(
-        arguments={"variant": variant},
-        input_shape=(size, size, 3),
-        num_classes=1000,
-        parameters=parameters,
-        macs=macs,
-        source="parameters, multiply-accumulates and size of images as listed for the ImageNet models of torchvision",
-    )
-
-
 @architecture(
     paper="Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, arXiv:1905.11946",
     tiny={"width_coefficient": 0.1, "depth_coefficient": 0.1, "dropout": 0.0, "stochastic_depth_rate": 0.0},
     published=(
-        _published("b0", 224, 5_288_548, 390_000_000),
-        _published("b1", 240, 7_794_184, 690_000_000),
-        _published("b2", 288, 9_109_994, 1_090_000_000),
-        _published("b3", 300, 12_233_232, 1_830_000_000),
-        _published("b4", 380, 19_341_616, 4_390_000_000),
-        _published("b5", 456, 30_389_784, 10_270_000_000),
-        _published("b6", 528, 43_040_704, 19_070_000_000),
-        _published("b7", 600, 66_347_960, 37_750_000_000),
+        of_imagenet("b0", 5_288_548, 390_000_000),
+        of_imagenet("b1", 7_794_184, 690_000_000, side=240),
+        of_imagenet("b2", 9_109_994, 1_090_000_000, side=288),
+        of_imagenet("b3", 12_233_232, 1_830_000_000, side=300),
+        of_imagenet("b4", 19_341_616, 4_390_000_000, side=380),
+        of_imagenet("b5", 30_389_784, 10_270_000_000, side=456),
+        of_imagenet("b6", 43_040_704, 19_070_000_000, side=528),
+        of_imagenet("b7", 66_347_960, 37_750_000_000, side=600),
     ),
 )
 @variants(VARIANTS)

@@ -20,10 +20,11 @@ from architectures._knobs import (
     check_number,
     check_option,
     check_whole,
+    of_imagenet,
     variants,
     whole_numbers,
 )
-from sweeper.catalog import Published, architecture
+from sweeper.catalog import architecture
 from sweeper.errors import KnobError
 
 STEM_FILTERS = (64, 64, 192)
@@ -80,23 +81,14 @@ VARIANTS = {
     paper="Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842",
     tiny={"blocks_per_stage": "1-1-1", "width_multiplier": 0.1, "dropout": 0.0},
     published=(
-        Published(
-            arguments={"variant": "v1"},
-            input_shape=(224, 224, 3),
-            num_classes=1000,
-            parameters=6_998_552,
-            macs=1_580_000_000,
+        of_imagenet(
+            "v1",
+            6_998_552,
+            1_580_000_000,
             source="the layers of table 1 of the paper, each with a bias; multiply-accumulates: its column ops sums to 1.50 G "
             "with 34 million in the first row, where the convolution of the figure and of this row's other columns has 118",
         ),
-        Published(
-            arguments={"variant": "v1", "batch_norm": True, "wide_kernel": 3},
-            input_shape=(224, 224, 3),
-            num_classes=1000,
-            parameters=6_624_904,
-            macs=1_500_000_000,
-            source="parameters and multiply-accumulates as listed for the ImageNet models of torchvision",
-        ),
+        of_imagenet("v1", 6_624_904, 1_500_000_000, batch_norm=True, wide_kernel=3),
     ),
 )
 @variants(VARIANTS)

@@ -12,8 +12,17 @@ import dataclasses
 import keras
 
 from architectures._blocks import activated_convolution, inverted_residual, logits, scaled
-from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, variants, whole_numbers
-from sweeper.catalog import Published, architecture
+from architectures._knobs import (
+    CUSTOM,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    of_imagenet,
+    variants,
+    whole_numbers,
+)
+from sweeper.catalog import architecture
 from sweeper.errors import KnobError
 
 STEM_FILTERS = 32
@@ -58,27 +67,21 @@ VARIANTS = {str(multiplier): _sizes(multiplier) for multiplier in (1.0, 0.75, 0.
 """Table 2 of the paper; multipliers from its section 6.1, dropout from its reference implementation."""
 
 
-def _published(variant: str, parameters: int, macs: int) -> Published:
-    return Published(
-        arguments={"variant": variant},
-        input_shape=(224, 224, 3),
-        num_classes=1000,
-        parameters=parameters,
-        macs=macs,
-        source="multiply-accumulates from the table of checkpoints of the paper's reference implementation, whose millions of "
-        "parameters leave out the scales and shifts of normalisation; all of them as MobileNetV2 of Keras Applications has them",
-    )
+_SOURCE = (
+    "multiply-accumulates from the table of checkpoints of the paper's reference implementation, whose millions of "
+    "parameters leave out the scales and shifts of normalisation; all of them as MobileNetV2 of Keras Applications has them"
+)
 
 
 @architecture(
     paper="Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, arXiv:1801.04381",
     tiny={"width_multiplier": 0.25, "blocks_per_stage": "1-2-1", "head_filters": 32, "dropout": 0.0},
     published=(
-        _published("1.0", 3_504_872, 300_000_000),
-        _published("0.75", 2_636_424, 209_000_000),
-        _published("0.5", 1_968_680, 97_000_000),
-        _published("0.35", 1_677_128, 59_000_000),
-        _published("1.4", 6_108_776, 582_000_000),
+        of_imagenet("1.0", 3_504_872, 300_000_000, source=_SOURCE),
+        of_imagenet("0.75", 2_636_424, 209_000_000, source=_SOURCE),
+        of_imagenet("0.5", 1_968_680, 97_000_000, source=_SOURCE),
+        of_imagenet("0.35", 1_677_128, 59_000_000, source=_SOURCE),
+        of_imagenet("1.4", 6_108_776, 582_000_000, source=_SOURCE),
     ),
 )
 @variants(VARIANTS)

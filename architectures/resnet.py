@@ -29,10 +29,11 @@ from architectures._knobs import (
     check_number,
     check_option,
     check_whole,
+    of_imagenet,
     variants,
     whole_numbers,
 )
-from sweeper.catalog import Published, architecture
+from sweeper.catalog import architecture
 from sweeper.errors import KnobError
 
 EXPANSION = 4
@@ -48,32 +49,21 @@ VARIANTS = {
 """Table 1 of the paper."""
 
 
-def _published(variant: str, parameters: int, macs: int, **arguments: str) -> Published:
-    source = "parameters and multiply-accumulates as listed for the ImageNet models of torchvision"
-    if arguments:
-        source = "multiply-accumulates from table 1 of the paper; the place of the stride changes no parameter"
-    return Published(
-        arguments={"variant": variant, **arguments},
-        input_shape=(224, 224, 3),
-        num_classes=1000,
-        parameters=parameters,
-        macs=macs,
-        source=source,
-    )
+_TABLE_1 = "multiply-accumulates from table 1 of the paper; the place of the stride changes no parameter"
 
 
 @architecture(
     paper="He et al., Deep Residual Learning for Image Recognition, arXiv:1512.03385",
     tiny={"blocks_per_stage": "1-1", "width": 8},
     published=(
-        _published("18", 11_689_512, 1_810_000_000),
-        _published("34", 21_797_672, 3_660_000_000),
-        _published("50", 25_557_032, 4_090_000_000),
-        _published("101", 44_549_160, 7_800_000_000),
-        _published("152", 60_192_808, 11_510_000_000),
-        _published("50", 25_557_032, 3_800_000_000, stride_on="conv1x1"),
-        _published("101", 44_549_160, 7_600_000_000, stride_on="conv1x1"),
-        _published("152", 60_192_808, 11_300_000_000, stride_on="conv1x1"),
+        of_imagenet("18", 11_689_512, 1_810_000_000),
+        of_imagenet("34", 21_797_672, 3_660_000_000),
+        of_imagenet("50", 25_557_032, 4_090_000_000),
+        of_imagenet("101", 44_549_160, 7_800_000_000),
+        of_imagenet("152", 60_192_808, 11_510_000_000),
+        of_imagenet("50", 25_557_032, 3_800_000_000, stride_on="conv1x1", source=_TABLE_1),
+        of_imagenet("101", 44_549_160, 7_600_000_000, stride_on="conv1x1", source=_TABLE_1),
+        of_imagenet("152", 60_192_808, 11_300_000_000, stride_on="conv1x1", source=_TABLE_1),
     ),
 )
 @variants(VARIANTS)

@@ -16,12 +16,13 @@ from architectures._knobs import (
     check_number,
     check_option,
     check_whole,
+    of_imagenet,
     variants,
     whole_numbers,
 )
 from architectures._transformer import check_heads, depth_rates, encoder_layer, layer_norm
 from architectures._windows import MergePatches, WindowAttention
-from sweeper.catalog import Published, architecture
+from sweeper.catalog import architecture
 from sweeper.errors import KnobError
 
 EPSILON = 1e-5
@@ -52,16 +53,10 @@ VARIANTS = {
 """Section 3.3 of the paper: heads of 32 channels everywhere; stochastic depth as in its appendix A2.1."""
 
 
-def _published(variant: str, parameters: int, macs: int) -> Published:
-    return Published(
-        arguments={"variant": variant},
-        input_shape=(224, 224, 3),
-        num_classes=1000,
-        parameters=parameters,
-        macs=macs,
-        source="parameters as listed for the ImageNet models of torchvision; multiply-accumulates from table 1 of the paper, "
-        "which counts both products of attention",
-    )
+_SOURCE = (
+    "parameters as listed for the ImageNet models of torchvision; multiply-accumulates from table 1 of the paper, "
+    "which counts both products of attention"
+)
 
 
 @architecture(
@@ -76,9 +71,9 @@ def _published(variant: str, parameters: int, macs: int) -> Published:
         "stochastic_depth_rate": 0.0,
     },
     published=(
-        _published("tiny", 28_288_354, 4_500_000_000),
-        _published("small", 49_606_258, 8_700_000_000),
-        _published("base", 87_768_224, 15_400_000_000),
+        of_imagenet("tiny", 28_288_354, 4_500_000_000, source=_SOURCE),
+        of_imagenet("small", 49_606_258, 8_700_000_000, source=_SOURCE),
+        of_imagenet("base", 87_768_224, 15_400_000_000, source=_SOURCE),
     ),
 )
 @variants(VARIANTS)

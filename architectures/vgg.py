@@ -17,10 +17,11 @@ from architectures._knobs import (
     check_number,
     check_option,
     check_whole,
+    of_imagenet,
     variants,
     whole_numbers,
 )
-from sweeper.catalog import Published, architecture
+from sweeper.catalog import architecture
 
 LARGEST_FACTOR = 8
 """Filters double from stage to stage up to this multiple of the first stage's."""
@@ -43,29 +44,18 @@ VARIANTS = {
 """Configurations A, B, D and E in table 1 of the paper."""
 
 
-def _published(variant: str, parameters: int, macs: int, **others: bool) -> Published:
-    return Published(
-        arguments={"variant": variant, **others},
-        input_shape=(224, 224, 3),
-        num_classes=1000,
-        parameters=parameters,
-        macs=macs,
-        source="parameters and multiply-accumulates as listed for the ImageNet models of torchvision",
-    )
-
-
 @architecture(
     paper="Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv:1409.1556",
     tiny={"convolutions_per_stage": "1-1", "width": 8, "dense_units": "16", "dropout": 0.0},
     published=(
-        _published("11", 132_863_336, 7_610_000_000),
-        _published("13", 133_047_848, 11_310_000_000),
-        _published("16", 138_357_544, 15_470_000_000),
-        _published("19", 143_667_240, 19_630_000_000),
-        _published("11", 132_868_840, 7_610_000_000, batch_norm=True),
-        _published("13", 133_053_736, 11_310_000_000, batch_norm=True),
-        _published("16", 138_365_992, 15_470_000_000, batch_norm=True),
-        _published("19", 143_678_248, 19_630_000_000, batch_norm=True),
+        of_imagenet("11", 132_863_336, 7_610_000_000),
+        of_imagenet("13", 133_047_848, 11_310_000_000),
+        of_imagenet("16", 138_357_544, 15_470_000_000),
+        of_imagenet("19", 143_667_240, 19_630_000_000),
+        of_imagenet("11", 132_868_840, 7_610_000_000, batch_norm=True),
+        of_imagenet("13", 133_053_736, 11_310_000_000, batch_norm=True),
+        of_imagenet("16", 138_365_992, 15_470_000_000, batch_norm=True),
+        of_imagenet("19", 143_678_248, 19_630_000_000, batch_norm=True),
     ),
 )
 @variants(VARIANTS)

@@ -11,7 +11,16 @@ import math
 import keras
 
 from architectures._blocks import logits
-from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, variants
+from architectures._knobs import (
+    CUSTOM,
+    TORCHVISION,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    of_imagenet,
+    variants,
+)
 from architectures._transformer import POSITIONS, check_heads, check_positions, encoder
 from sweeper.catalog import Published, architecture
 from sweeper.errors import KnobError
@@ -37,33 +46,15 @@ VARIANTS: dict[str, dict[str, str | int | float]] = {
 _DEIT = "arXiv:2012.12877, table 5, and its reference implementation; both products of attention are counted"
 
 
-def _published(variant: str, parameters: int, macs: int, *, macs_tolerance: float = 0.03, source: str = _DEIT) -> Published:
-    return Published(
-        arguments={"variant": variant},
-        input_shape=(224, 224, 3),
-        num_classes=1000,
-        parameters=parameters,
-        macs=macs,
-        macs_tolerance=macs_tolerance,
-        source=source,
-    )
-
-
 @architecture(
     paper="Dosovitskiy et al., An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale, arXiv:2010.11929",
     tiny={"patch_size": 4, "width": 16, "depth": 1, "num_heads": 2, "dropout": 0.0},
     published=(
         # The published 1.3 G is itself rounded by up to 4 %.
-        _published("tiny/16", 5_717_416, 1_300_000_000, macs_tolerance=0.04),
-        _published("small/16", 22_050_664, 4_600_000_000),
-        _published("base/16", 86_567_656, 17_600_000_000),
-        _published(
-            "large/16",
-            304_326_632,
-            61_550_000_000,
-            source="parameters and multiply-accumulates as listed for the ImageNet models of torchvision, which counts both "
-            "products of attention",
-        ),
+        of_imagenet("tiny/16", 5_717_416, 1_300_000_000, macs_tolerance=0.04, source=_DEIT),
+        of_imagenet("small/16", 22_050_664, 4_600_000_000, source=_DEIT),
+        of_imagenet("base/16", 86_567_656, 17_600_000_000, source=_DEIT),
+        of_imagenet("large/16", 304_326_632, 61_550_000_000, source=f"{TORCHVISION}, which counts both products of attention"),
         Published(
             arguments={"variant": "mini"},
             input_shape=(48, 48, 1),

@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from architectures._blocks import batch_normalization
+
 KINDS = ("none", "se", "eca", "cbam", "bam")
 """What `attention` can be told."""
 
@@ -138,11 +140,6 @@ def bottleneck_attention(x: Any, *, ratio: int, batch_norm: bool = True) -> Any:
         )(positions)
     positions = keras.layers.Conv2D(1, 1, use_bias=not batch_norm)(positions)
     if batch_norm:
-        channels, positions = _normalized(channels), _normalized(positions)
+        channels, positions = batch_normalization(channels), batch_normalization(positions)
     gate = keras.layers.Activation("sigmoid")(keras.layers.Add()([channels, positions]))
     return keras.layers.Add()([x, keras.layers.Multiply()([x, gate])])
-
-
-def _normalized(x: Any) -> Any:
-    """As `_blocks.batch_normalization`, whose module uses this one."""
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-
-from architectures._attention import channel_gate, squeeze_excitation
 
 MOBILE_EPSILON = 1e-3
 """Of normalisation in the networks of inverted residual blocks, as in their reference implementations."""
@@ -86,7 +84,7 @@ def plain_block(
     convolutions: int,
     kernel_size: int,
     is_normalised: bool = True,
-    squeeze_ratio: int | None = None,
+    attend: Callable[[Any], Any] | None = None,
     dropout: float = 0.0,
 ) -> Any:
     """Convolutions with rectifiers, then attention, 2x2 max pooling and dropout.
@@ -101,16 +99,13 @@ def plain_block(
         kernel_size: Side of their window in pixels.
         is_normalised: Whether each is followed by batch normalisation; only without it they have biases, which normalisation
             would remove.
-        squeeze_ratio: As for `squeeze_excitation`; None for none.
+        attend: Weighs the map, as those of `architectures._attention` do; None for nothing.
         dropout: Share of values dropped at the end.
     """
     for _ in range(convolutions):
-        x = keras.layers.Conv2D(filters, kernel_size, padding="same", use_bias=not is_normalised, kernel_initializer="he_normal")(
-            x
-        )
-        x = keras.layers.ReLU()(batch_normalization(x) if is_normalised else x)
-    if squeeze_ratio is not None:
-        x = squeeze_excitation(x, ratio=squeeze_ratio)
+        x = rectified_convolution(x, filters, kernel_size, is_normalised=is_normalised)
+    if attend is not None:
+        x = attend(x)
     if min(x.shape[1:3]) >= 2:
         x = keras.layers.MaxPooling2D(2)(x)
     return keras.layers.Dropout(dropout)(x)
@@ -192,7 +187,7 @@ def inverted_residual(
     strides: int,
     activation: str,
     norm_momentum: float,
-    squeeze_ratio: int | None = None,
+    attend: Callable[[Any], Any] | None = None,
     drop_rate: float = 0.0,
 ) -> Any:
     """A block that is wide inside and narrow between blocks; it has a shortcut only where the shape stays the same.
@@ -206,12 +201,12 @@ def inverted_residual(
         expansion: Channels inside per channel that comes in; with 1 nothing is widened.
         kernel_size: Side of the depthwise window in pixels.
         strides: Of the depthwise convolution; a side of 1 stays 1.
-        activation: Behind the first two convolutions, and inside the attention.
+        activation: Behind the first two convolutions.
         norm_momentum: As for `batch_normalization`.
-        squeeze_ratio: Channels that come in, not those inside, per hidden unit of attention over channels; None for none.
+        attend: Weighs the wide map, as those of `architectures._attention` do; None for nothing.
         drop_rate: As for `stochastic_depth`.
 
-    Source: Sandler et al., MobileNetV2, arXiv:1801.04381, section 3.3 and table 1; attention as in arXiv:1905.11946.
+    Source: Sandler et al., MobileNetV2, arXiv:1801.04381, section 3.3 and table 1.
     """
     shortcut = x
     channels_in = x.shape[-1]
@@ -222,8 +217,8 @@ def inverted_residual(
     )(x)
     x = batch_normalization(x, momentum=norm_momentum, epsilon=MOBILE_EPSILON)
     x = keras.layers.Activation(activation)(x)
-    if squeeze_ratio is not None:
-        x = channel_gate(x, units=max(1, channels_in // squeeze_ratio), activation=activation)
+    if attend is not None:
+        x = attend(x)
     x = activated_convolution(x, channels, activation="linear", norm_momentum=norm_momentum)
     if strides != 1 or channels_in != channels:
         return x

@@ -7,8 +7,11 @@ no hidden layer is `architectures.cnn_se`.
 
 from __future__ import annotations
 
+import functools
+
 import keras
 
+from architectures._attention import squeeze_excitation
 from architectures._blocks import batch_normalization, logits, plain_block
 from architectures._knobs import check_flag, check_image_and_classes, check_number, check_option, check_whole
 from sweeper.catalog import architecture
@@ -86,7 +89,7 @@ def cnn(
             convolutions=convolutions_per_block,
             kernel_size=kernel_size,
             is_normalised=batch_norm,
-            squeeze_ratio=squeeze_ratio if attention == "se" else None,
+            attend=functools.partial(squeeze_excitation, ratio=squeeze_ratio) if attention == "se" else None,
             dropout=dropout,
         )
     if head == "average":

@@ -7,8 +7,11 @@ head averages over positions, so nearly all parameters are convolutions. The usu
 
 from __future__ import annotations
 
+import functools
+
 import keras
 
+from architectures._attention import squeeze_excitation
 from architectures._blocks import logits, plain_block
 from architectures._knobs import check_image_and_classes, check_number, check_option, check_whole, whole_numbers
 from sweeper.catalog import architecture
@@ -68,7 +71,7 @@ def cnn_se(
             filters,
             convolutions=convolutions_per_block,
             kernel_size=kernel_size,
-            squeeze_ratio=squeeze_ratio if attention == "se" else None,
+            attend=functools.partial(squeeze_excitation, ratio=squeeze_ratio) if attention == "se" else None,
             dropout=dropout,
         )
     x = keras.layers.GlobalAveragePooling2D()(x)

@@ -8,10 +8,12 @@ its peak. Without a variant it is a small network for images of 8x8 to 48x48; ``
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import keras
 
+from architectures._attention import channel_gate
 from architectures._blocks import activated_convolution, inverted_residual, logits, scaled
 from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, of_imagenet, variants
 from sweeper.catalog import architecture
@@ -161,6 +163,7 @@ def efficientnet(
     position = 0
     for stage, num_blocks in zip(STAGES, repeats, strict=True):
         for block in range(num_blocks):
+            gate = functools.partial(channel_gate, units=max(1, x.shape[-1] // squeeze_ratio), activation=ACTIVATION)
             x = inverted_residual(
                 x,
                 scaled(stage.channels, width),
@@ -169,7 +172,7 @@ def efficientnet(
                 strides=stage.strides if block == 0 else 1,
                 activation=ACTIVATION,
                 norm_momentum=norm_momentum,
-                squeeze_ratio=squeeze_ratio if attention == "se" else None,
+                attend=gate if attention == "se" else None,
                 drop_rate=stochastic_depth_rate * position / sum(repeats),
             )
             position += 1

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Sequence
 import keras
 
 from sweeper.training._folding import Part, Step, fold
+from sweeper.training._products import Shape
 from sweeper.training._wording import words
-from sweeper.training.measure import Call, Shape, calls, leaves
+from sweeper.training.measure import Call, calls, leaves
 
 JOINS = ("Add", "Concatenate")
 """Operations by which a skip connection comes back."""

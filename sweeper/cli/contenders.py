@@ -76,6 +76,7 @@ def _picture_option(name: str, text: str) -> Callable[[Command], Command]:
 @num_classes_option
 @_picture_option("--diagram", "Draw the network into this file.")
 @_picture_option("--parameters", "Draw into this file where the parameters sit.")
+@_picture_option("--gradient-flow", "Draw into this file how large the gradient is at each layer before training.")
 @click.option("--latency", is_flag=True, help="Time the forward pass of 1 and of 32 images on this machine.")
 @json_option
 def describe(
@@ -85,6 +86,7 @@ def describe(
     num_classes: int,
     diagram: Path | None,
     parameters: Path | None,
+    gradient_flow: Path | None,
     latency: bool,
     as_json: bool,
 ) -> None:
@@ -115,10 +117,16 @@ def describe(
         from sweeper.plots._parameters import parameters as drawn_parameters
 
         files.append(_saved(drawn_parameters(title, shares), parameters, "--parameters"))
+    gradients: dict[str, object] = {}
+    if gradient_flow is not None:
+        from sweeper.cli.gradients import measured_gradients
+
+        gradients, picture = measured_gradients(title, architecture, arguments, input_shape, num_classes)
+        files.append(_saved(picture, gradient_flow, "--gradient-flow"))
     times = _latency(architecture, arguments, input_shape, num_classes) if latency else {}
     if as_json:
         asked = {"architecture": architecture, "arguments": arguments, "input_shape": input_shape}
-        print_json({**asked, **facts, **memory, **times, "parameter_shares": shares, "files": files})
+        print_json({**asked, **facts, **memory, **times, "parameter_shares": shares, **gradients, "files": files})
         return
     click.echo(f"{architecture}: {catalog.summary('architecture', architecture)}")
     click.echo(f"input {'x'.join(map(str, input_shape))}, {num_classes} classes")

@@ -82,6 +82,7 @@ def test_the_network_that_answers_is_the_model_without_its_heads() -> None:
     assert measure.count_macs(network) == measure.count_macs(alone) < measure.count_macs(model)
 
 
+@pytest.mark.slow
 def test_a_training_step_reaches_every_weight(worker: Worker) -> None:
     model = start(worker, "t", auxiliary_heads=True, blocks_per_stage="1-3-1")
     names = [weight.path for weight in model.trainable_variables]

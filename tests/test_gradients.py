@@ -56,6 +56,27 @@ def test_the_gradient_of_a_linear_network_is_that_of_the_formula() -> None:
     assert (row["layer"], row["kind"], row["depth"]) == ("dense", "dense", 1)
 
 
+def test_gradients_are_those_of_the_framework() -> None:
+    import tensorflow as tf
+
+    def build() -> keras.Model:
+        seed_weights()
+        function = catalog.load("architecture", "resnet")
+        return function((8, 8, 1), 4, **function.tiny)
+
+    found = {row["layer"]: row["gradient_norm"] for row in gradient_norms(build())}
+    model = build()
+    random = np.random.default_rng(SEED)
+    images = random.standard_normal((BATCH, 8, 8, 1), dtype=np.float32)
+    labels = random.integers(4, size=BATCH)
+    weights = {layer.name: layer.kernel.value for layer in model.layers if hasattr(layer, "kernel")}
+    with tf.GradientTape() as tape:
+        losses = keras.losses.sparse_categorical_crossentropy(labels, model(images, training=True), from_logits=True)
+        loss = keras.ops.mean(losses)
+    expected = {name: float(tf.norm(gradient)) for name, gradient in tape.gradient(loss, weights).items()}
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
 def test_a_gradient_far_below_the_rounding_of_the_weights_is_measured() -> None:
     image = keras.Input((4,))
     x = layers.Dense(4, name="first")(image)
@@ -250,6 +271,14 @@ def test_describe_compares_with_and_without_skip_connections(describe: Callable[
     again = describe("sigmoids", "--set", "skip=false", "--gradient-flow", files[1])
     assert again["gradient_flow"] == flow
     assert Path(files[1]).read_bytes().startswith(b"<?xml")
+
+
+def test_with_normalisation_plain_networks_explode_towards_the_image(tmp_path: Path) -> None:
+    knobs = ["--set", "blocks_per_stage=8-8", "--set", "width=8", "--input-shape", "8,8,1"]
+    command = ["describe", "resnet", *knobs, "--gradient-flow", str(tmp_path / "flow.png"), "--json"]
+    flow = json.loads(CliRunner().invoke(cli, command, catch_exceptions=False).stdout)["gradient_flow"]
+    whole, plain = (growth(frame({"": network["layers"]})) for network in flow["networks"])
+    assert plain > 5 * whole > 5
 
 
 def test_an_architecture_without_the_knob_gets_one_panel(describe: Callable[..., Any], tmp_path: Path) -> None:

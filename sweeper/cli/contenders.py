@@ -69,14 +69,14 @@ def _picture_option(name: str, text: str) -> Callable[[Command], Command]:
     return click.option(name, type=kind, callback=_picture, metavar="FILE.png|svg", help=text)
 
 
-@click.command(short_help="Parameters, multiply-accumulates, memory, layers of an architecture.")
+@click.command(short_help="Parameters, multiply-accumulates, memory of an architecture.")
 @click.argument("architecture")
 @click.option("--set", "settings", metavar="KNOB=VALUE", multiple=True, help="An argument of the architecture; may be repeated.")
 @input_shape_option
 @num_classes_option
 @_picture_option("--diagram", "Draw the network into this file.")
 @_picture_option("--parameters", "Draw into this file where the parameters sit.")
-@_picture_option("--gradient-flow", "Draw into this file how large the gradient is at each layer before training.")
+@_picture_option("--gradient-flow", "Draw into this file how large the gradient of each layer is, with and without skips.")
 @click.option("--latency", is_flag=True, help="Time the forward pass of 1 and of 32 images on this machine.")
 @json_option
 def describe(

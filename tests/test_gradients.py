@@ -185,8 +185,17 @@ def test_the_frame_has_every_layer_and_says_which_has_no_logarithm() -> None:
 def test_growth_compares_the_ends_and_the_trend_follows_the_middle() -> None:
     table = frame({ONLY: rows(800.0, 1000.0, 1000.0, 10.0, 9.0, 8.0, 1.0, 2.0, 900.0)})
     assert growth(table) == 1000.0 / 2.0
-    assert list(trend(table)) == [900.0, 1000.0, 1000.0, 10.0, 9.0, 8.0, 2.0, 2.0, 451.0]
+    line = trend(table)
+    assert list(line.index) == [2, 3, 4, 5, 6, 7, 8], "the ends lack neighbours on one side"
+    assert list(line) == pytest.approx([1000.0, 1000.0, 10.0, 9.0, 8.0, 2.0**0.5, 2.0])
     assert math.isnan(growth(frame({ONLY: rows(0.0, 0.0)})))
+
+
+@pytest.mark.parametrize("num_layers", [8, 28, 56])
+def test_the_trend_runs_between_layers_that_take_turns(num_layers: int) -> None:
+    line = trend(frame({ONLY: rows(*[1.0, 100.0] * (num_layers // 2))}))
+    assert len(line) > num_layers / 2
+    assert list(line) == pytest.approx([10.0] * len(line))
 
 
 @pytest.mark.parametrize(

@@ -46,16 +46,23 @@ def growth(rows: pd.DataFrame) -> float:
 
 
 def trend(rows: pd.DataFrame) -> pd.Series:
-    """By depth, the median of the relative norms of the layers about as deep, which one layer unlike its neighbours leaves alone.
+    """By depth, the geometric median of the relative norms about as deep, which one layer unlike its neighbours leaves alone.
+
+    Layers at the rim count half, so that of two kinds that take turns each counts as much as the other and the line runs
+    between them, where a plain median would jump from one to the other. It ends where one side has fewer layers.
 
     Args:
         rows: Those of one panel of `frame`.
     """
     seen = rows[rows["is_shown"]]
-    reach = max(1.0, REACH * rows["depth"].max())
-    medians = {
-        depth: seen.loc[(seen["depth"] - depth).abs() <= reach, "relative_norm"].median() for depth in sorted(set(seen["depth"]))
-    }
+    deepest = rows["depth"].max()
+    reach = max(1, round(REACH * deepest))
+    medians = {}
+    for depth in sorted(set(seen["depth"])):
+        away = (seen["depth"] - depth).abs()
+        if reach < depth <= deepest - reach:
+            near = pd.concat([seen[away <= reach], seen[away < reach]])  # all but the rim twice
+            medians[depth] = np.exp(np.log(near["relative_norm"]).median())
     return pd.Series(medians, dtype=float)
 
 

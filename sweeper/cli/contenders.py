@@ -14,8 +14,6 @@ from sweeper.cli._shared import json_option
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from sweeper.training.gradients import LayerGradient
-
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
@@ -119,25 +117,16 @@ def describe(
         from sweeper.plots._parameters import parameters as drawn_parameters
 
         files.append(_saved(drawn_parameters(title, shares), parameters, "--parameters"))
-    flows = {} if gradient_flow is None else _flows(architecture, arguments, input_shape, num_classes)
+    gradients: dict[str, object] = {}
     if gradient_flow is not None:
-        from sweeper.plots._gradient_flow import gradient_flow as drawn_flow
+        from sweeper.cli.gradients import measured_gradients
 
-        files.append(_saved(drawn_flow(title, flows), gradient_flow, "--gradient-flow"))
+        gradients, picture = measured_gradients(title, architecture, arguments, input_shape, num_classes)
+        files.append(_saved(picture, gradient_flow, "--gradient-flow"))
     times = _latency(architecture, arguments, input_shape, num_classes) if latency else {}
     if as_json:
         asked = {"architecture": architecture, "arguments": arguments, "input_shape": input_shape}
-        print_json(
-            {
-                **asked,
-                **facts,
-                **memory,
-                **times,
-                "parameter_shares": shares,
-                **({"gradient_flow": flows} if flows else {}),
-                "files": files,
-            }
-        )
+        print_json({**asked, **facts, **memory, **times, "parameter_shares": shares, **gradients, "files": files})
         return
     click.echo(f"{architecture}: {catalog.summary('architecture', architecture)}")
     click.echo(f"input {'x'.join(map(str, input_shape))}, {num_classes} classes")
@@ -191,23 +180,3 @@ def _latency(
         key: in_a_process(architecture, dict(arguments), input_shape, num_classes, batch, runs=50).median_ms
         for key, batch in batches.items()
     }
-
-
-def _flows(
-    architecture: str, arguments: Mapping[str, object], input_shape: tuple[int, int, int], num_classes: int
-) -> dict[str, list[LayerGradient]]:
-    """The gradients of the network as asked for and, where it has the knob, without and with skip connections."""
-    import random
-
-    from sweeper import catalog
-    from sweeper.cli._shared import build
-    from sweeper.training.gradients import gradient_flow
-
-    settings: dict[str, dict[str, object]] = {"as asked for": {}}
-    if "skip" in catalog.parameters("architecture", architecture):
-        settings = {"with skip connections": {"skip": True}, "without": {"skip": False}}
-    flows = {}
-    for name, changed in settings.items():
-        random.seed(0)
-        flows[name] = gradient_flow(build(architecture, input_shape, num_classes, {**arguments, **changed}))
-    return flows

@@ -1,51 +1,139 @@
-"""How far gradients reach: the size of the gradient in every layer, by depth."""
+"""The gradient at each layer of an untrained network by depth, with and without skip connections side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from sweeper.plots import _style
+from sweeper.plots import _quantities, _style
+from sweeper.plots._parameters import COLOURS, KINDS
 
+END = 0.25
+"""Part of the depth that counts as the first layers of a network, and as the last ones."""
 
-def frame(flows: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
-    """One row per layer and network: ``network layer depth gradient``.
-
-    Args:
-        flows: What `sweeper.training.gradients.gradient_flow` gives, by what the network is called.
-    """
-    rows = [{"network": network, **layer} for network, layers in flows.items() for layer in layers]
-    return pd.DataFrame(rows, columns=["network", "layer", "depth", "gradient"])
+REACH = 1 / 16
+"""How far the line looks to both sides, as a part of the depth: kernels of 1x1 and 3x3 take turns, and are not the slope."""
 
 
-def gradient_flow(name: str, flows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    """A figure with a panel for each network, all on the same axes: gradient of each layer's kernel by depth.
+def frame(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
+    """A row for each layer of each panel: what `gradient_norms` tells, and `panel`; `is_shown` where a logarithm exists.
 
     Args:
-        name: What the networks are called in the title.
-        flows: As for `frame`; one network, or with and without skip connections.
+        panels: What `sweeper.training.gradients.gradient_norms` gives, by the title of its panel.
     """
-    table = frame(flows)
+    columns = ["panel", "layer", "kind", "depth", "gradient_norm", "weight_norm", "relative_norm"]
+    rows = [{"panel": panel, **layer} for panel, layers in panels.items() for layer in layers]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(is_shown=np.isfinite(table["relative_norm"]) & (table["relative_norm"] > 0))
+
+
+def growth(rows: pd.DataFrame) -> float:
+    """How many times as large the relative norms of the first quarter of the depth are as those of the last: their medians.
+
+    Args:
+        rows: Those of one panel of `frame`; NaN where an end shows no layer.
+    """
+    seen = rows[rows["is_shown"]]
+    room = END * (rows["depth"].max() - 1)
+    first, last = seen["depth"] <= 1 + room, seen["depth"] >= rows["depth"].max() - room
+    return float(seen.loc[first, "relative_norm"].median() / seen.loc[last, "relative_norm"].median())
+
+
+def trend(rows: pd.DataFrame) -> pd.Series:
+    """By depth, the geometric median of the relative norms about as deep, which one layer unlike its neighbours leaves alone.
+
+    Layers at the rim count half, so that of two kinds that take turns each counts as much as the other and the line runs
+    between them, where a plain median would jump from one to the other. It ends where one side has fewer layers.
+
+    Args:
+        rows: Those of one panel of `frame`.
+    """
+    seen = rows[rows["is_shown"]]
+    deepest = rows["depth"].max()
+    reach = max(1, round(REACH * deepest))
+    medians = {}
+    for depth in sorted(set(seen["depth"])):
+        away = (seen["depth"] - depth).abs()
+        if reach < depth <= deepest - reach:
+            near = pd.concat([seen[away <= reach], seen[away < reach]])  # all but the rim twice
+            medians[depth] = np.exp(np.log(near["relative_norm"]).median())
+    return pd.Series(medians, dtype=float)
+
+
+def gradient_flow(name: str, panels: Mapping[str, Sequence[Mapping[str, Any]]], *, batch: int, caption: str = "") -> Figure:
+    """A figure with a panel for each network, all on the same axes: relative norm of the gradient of each layer by depth.
+
+    Args:
+        name: What the network is called in the title.
+        panels: What `sweeper.training.gradients.gradient_norms` gives, by the title of its panel; one or two.
+        batch: Images the gradient is of.
+        caption: What else to say below.
+    """
+    table = frame(panels)
+    kinds = [kind for kind in KINDS if kind in set(table["kind"])]
+    hidden = _quantities.count(int((~table["is_shown"]).sum()), "layer")
     with _style.applied():
-        picture = _style.figure(width=5.2 * len(flows) + 1.5, height=4.6)
-        panels = picture.subplots(1, len(flows), sharex=True, sharey=True, squeeze=False)[0]
-        ratios = []
-        for axes, (network, colour) in zip(panels, zip(flows, _style.COLOURS, strict=False), strict=True):
-            own = table[table["network"] == network]
-            axes.plot(own["depth"], own["gradient"], color=colour, linewidth=1.0, marker="o", markersize=3.5)
-            axes.set_yscale("log")
-            axes.set_title(network, fontsize=9.5)
-            axes.set_xlabel("layer, from input to logits")
-            ratios.append(f"{network} {own['gradient'].iloc[0] / own['gradient'].iloc[-1]:.2g}")
-        panels[0].set_ylabel("gradient of the kernel (root mean square)")
-        alone = "" if len(flows) > 1 else " This family has no knob that takes its skip connections away."
+        picture = _style.figure(width=10.8 if len(panels) > 1 else 8.6, height=4.6)
+        row = picture.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, panel in zip(row, panels, strict=True):
+            _draw(axes, table[table["panel"] == panel])
+            axes.set_title(panel if len(panels) > 1 else "", fontsize=9.5, loc="left")
+            axes.set_xlabel("depth: layers with kernels since the image")
+        row[0].set_ylabel("gradient norm / weight norm")
+        _scale(row[0], table)
         _style.finish(
             picture,
-            title=f"{name}: gradient of each layer before training",
-            caption="One batch of 32 random images with random labels, same seed. "
-            f"First layer over last: {', '.join(ratios)}.{alone}",
+            title=f"{name}: {_in_words({panel: growth(table[table['panel'] == panel]) for panel in panels})}",
+            caption="Each point: norm of the gradient at the kernels of a layer, as a multiple of the norm of these kernels: how "
+            "far one step of gradient descent with learning rate 1 would move them. Line: median of the layers about as deep; "
+            "where it falls from left to right, gradients grow on their way back to the image, where it rises, they vanish. "
+            "Title: median of the first quarter of the depth against that of the last. Before training, "
+            f"{_quantities.count(batch, 'image')} of random pixels. {caption}"
+            + ("" if table["is_shown"].all() else f" Not shown: {hidden} whose gradient or weights are 0 or not finite."),
+            handles=[_style.handle(kind, marker="o", color=COLOURS[kind]) for kind in kinds],
         )
     return picture
+
+
+def _draw(axes: Axes, rows: pd.DataFrame) -> None:
+    seen = rows[rows["is_shown"]]
+    line = trend(rows)
+    axes.plot(line.index, line, color=_style.FAINT, linewidth=1.4, zorder=1)
+    for kind, group in seen.groupby("kind"):
+        axes.scatter(group["depth"], group["relative_norm"], s=20, color=COLOURS[str(kind)], linewidth=0, zorder=2)
+
+
+def _scale(axes: Axes, table: pd.DataFrame) -> None:
+    """One logarithmic axis for all panels, at least two powers of ten long, so that noise does not look like a slope."""
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    axes.set_yscale("log")
+    values = table.loc[table["is_shown"], "relative_norm"]
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.1, 1.0)
+    room = max(high / low, 100.0) / (high / low)
+    axes.set_ylim(low / room**0.5 / 1.6, high * room**0.5 * 1.6)
+    axes.yaxis.set_major_locator(LogLocator(numticks=9))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _in_words(growths: Mapping[str, float]) -> str:
+    """What the figure shows: ``towards the image, gradients grow 12-fold with skip connections; without, they grow 7k-fold``."""
+    first, *others = growths
+    text = f"towards the image, gradients {_change(growths[first])}" + (f" {first}" if others else "")
+    # What both panels are called, such as "skip connections", is said once.
+    shorter = {panel: " ".join(word for word in panel.split() if word not in first.split()) for panel in others}
+    return text + "".join(f"; {shorter[panel] or panel}, they {_change(growths[panel])}" for panel in others)
+
+
+def _change(growth: float) -> str:
+    if not np.isfinite(growth):
+        return "cannot be compared"
+    factor = max(growth, 1 / growth)
+    if factor < 1.5:
+        return "keep their size"
+    return f"{'grow' if growth > 1 else 'shrink'} {_quantities.short(float(f'{factor:.2g}'))}-fold"

@@ -1,50 +1,146 @@
-"""How far gradients reach: their size in every layer of a network that has just been built."""
+"""How large the gradient is at each layer of a network before it is trained: whether it reaches the first layers."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Iterator
+from typing import Any, TypedDict
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
-from sweeper.training.measure import inference_network, leaves
+from sweeper.errors import KnobError, SweeperError
+from sweeper.training.measure import calls, leaves
+from sweeper.training.program import AUXILIARY_WEIGHT
+from sweeper.training.shares import kind_of
 
-NUM_IMAGES = 32
-"""Random standardised images in the batch that is looked at, with random labels."""
+BATCH, SEED = 16, 0
+"""Images of the one batch, and the seed of images, labels and, through `seed_weights`, of weights and dropout."""
 
 
 class LayerGradient(TypedDict):
-    """The gradient of one layer's kernel: root mean square over its values, of the mean cross-entropy of the batch."""
+    """The gradient at the kernels of one layer.
+
+    `kind` is that of `sweeper.training.shares`; `depth` the number of layers with kernels on the longest way from the image to
+    its output, itself included. Norms are Euclidean, over all kernels of the layer (four of a layer of attention, which counts
+    as one). `relative_norm` is the gradient's over the weights', which layers of any size and any scale of weights have in
+    common: how far, in units of its weights, one step of plain gradient descent with learning rate 1 would move the layer. It
+    is NaN where all weights are 0.
+    """
 
     layer: str
+    kind: str
     depth: int
-    gradient: float
+    gradient_norm: float
+    weight_norm: float
+    relative_norm: float
 
 
-def gradient_flow(model: keras.Model) -> list[LayerGradient]:
-    """The gradient of every kernel of a network on one batch, from input to logits; the network is changed by it.
+def seed_weights() -> None:
+    """Call before a network is built: its weights, dropout and the names of its layers then follow from `SEED` alone."""
+    from keras.src.utils.naming import reset_uids
 
-    Kernels are weights of two axes or more: biases and normalisation are left out. Of a layer with several, such as attention,
-    all values count together. Layers behave as in training.
+    reset_uids()  # as `sweeper.training.program.build` does, and for its reason
+    keras.utils.set_random_seed(SEED)
+
+
+def gradient_norms(model: keras.Model) -> list[LayerGradient]:
+    """The gradient of the mean cross-entropy of one batch at each layer that holds kernels, from the image to the logits.
+
+    Images are standard normal, labels uniform. The network runs as in training: dropout drops, batch normalisation takes the
+    statistics of the batch, auxiliary heads add to the loss as they do in a trial. Biases and the scales and offsets of
+    normalisation are left out, since their gradients are of another scale.
 
     Args:
-        model: Uncompiled, giving logits (auxiliary heads are left out).
+        model: Built, not compiled. One step is made with it, so it is of no use afterwards.
+
+    Raises:
+        KnobError: It cannot be trained with images of this size.
+        SweeperError: It has no kernels, or as `sweeper.training.measure.count_macs`.
     """
-    network = inference_network(model)
-    # Momentum that was zero holds after one step exactly the gradient, with the other sign; a difference of weights is rounded.
-    optimizer = keras.optimizers.SGD(learning_rate=1.0, momentum=0.9)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    network.compile(optimizer=optimizer, loss=loss, jit_compile=False)
-    generator = np.random.default_rng(0)
-    images = generator.normal(size=(NUM_IMAGES, *network.input_shape[1:])).astype("float32")
-    network.train_on_batch(images, generator.integers(0, network.output_shape[-1], NUM_IMAGES))
-    variables = network.trainable_variables
-    of = {id(variable): momentum for variable, momentum in zip(variables, optimizer.momentums, strict=True)}
-    found: list[LayerGradient] = []
-    for layer in leaves(network):
-        kernels = [weight for weight in layer.trainable_variables if len(weight.shape) >= 2]
-        if kernels:
-            values = np.concatenate([np.ravel(keras.ops.convert_to_numpy(of[id(weight)])) for weight in kernels])
-            size = float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
-            found.append(LayerGradient(layer=layer.name, depth=len(found) + 1, gradient=size))
-    return found
+    depths = _depths(model)
+    if not depths:
+        raise SweeperError(f"the network '{model.name}' has no kernels, so no gradients to show. Leave out --gradient-flow.")
+    weights = {id(variable): _array(variable) for layer, _ in depths for variable in kernels(layer)}
+    gradients = _gradients(model)
+    return [
+        _of_layer(
+            layer,
+            depth,
+            [weights[id(variable)] for variable in kernels(layer)],
+            [gradients[id(variable)] for variable in kernels(layer)],
+        )
+        for layer, depth in depths
+    ]
+
+
+def kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """The trained weights of a layer that multiply its input, those of layers inside it included."""
+    return [weight for weight in layer.trainable_weights if weight.name.endswith("kernel") and len(weight.shape) >= 2]
+
+
+def _depths(model: keras.Model) -> list[tuple[keras.layers.Layer, int]]:
+    """The layers with kernels and how deep each lies, in the order of the graph; a shared one where it is used first."""
+    depths: dict[int, int] = {-1: 0}
+    found: dict[int, tuple[keras.layers.Layer, int]] = {}
+    for place, call in enumerate(calls(model)):
+        depth = max(depths[source] for source in call.sources or (-1,))
+        for layer in _with_kernels(call.operation):
+            depth += 1
+            found.setdefault(id(layer), (layer, depth))
+        depths[place] = depth
+    return list(found.values())
+
+
+def _with_kernels(operation: keras.Operation) -> Iterator[keras.layers.Layer]:
+    layers = leaves(operation) if isinstance(operation, keras.Model) else [operation]
+    return (layer for layer in layers if isinstance(layer, keras.layers.Layer) and kernels(layer))
+
+
+def _gradients(model: keras.Model) -> dict[int, npt.NDArray[np.float64]]:
+    """The gradient at each trained weight, by the id of the weight."""
+    # Momentum after the first step with learning rate 1 is minus the gradient, on every backend. The difference of weights
+    # before and after would lose small gradients to rounding.
+    optimizer = keras.optimizers.SGD(learning_rate=1.0, momentum=0.5)
+    num_heads = len(model.outputs)
+    losses = [keras.losses.SparseCategoricalCrossentropy(from_logits=True) for _ in range(num_heads)]
+    model.compile(
+        optimizer=optimizer,
+        loss=losses if num_heads > 1 else losses[0],
+        loss_weights=[1.0, *[AUXILIARY_WEIGHT] * (num_heads - 1)] if num_heads > 1 else None,
+        run_eagerly=True,  # one step is not worth compiling
+    )
+    random = np.random.default_rng(SEED)
+    images = random.standard_normal((BATCH, *model.inputs[0].shape[1:]), dtype=np.float32)
+    labels = random.integers(model.outputs[0].shape[-1], size=BATCH)
+    try:
+        model.train_on_batch(images, [labels] * num_heads if num_heads > 1 else labels)
+    except Exception as error:
+        # Sizes no check foresaw end in errors of the framework, of whatever class, most of them for want of memory.
+        size = "x".join(map(str, images.shape[1:]))
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+        raise KnobError(
+            f"no gradient of '{model.name}' can be computed on {BATCH} images of {size}: {type(error).__name__}: {reason}. "
+            "Choose a smaller --input-shape or a smaller network."
+        ) from None
+    return {id(weight): -_array(momentum) for weight, momentum in zip(model.trainable_weights, optimizer.momentums, strict=True)}
+
+
+def _of_layer(layer: keras.layers.Layer, depth: int, weights: list[Any], gradients: list[Any]) -> LayerGradient:
+    gradient_norm, weight_norm = _norm(gradients), _norm(weights)
+    return LayerGradient(
+        layer=layer.name,
+        kind=kind_of(layer),
+        depth=depth,
+        gradient_norm=gradient_norm,
+        weight_norm=weight_norm,
+        relative_norm=gradient_norm / weight_norm if weight_norm else float("nan"),
+    )
+
+
+def _norm(arrays: list[npt.NDArray[np.float64]]) -> float:
+    return float(np.sqrt(sum(float(np.sum(array**2)) for array in arrays)))
+
+
+def _array(variable: Any) -> npt.NDArray[np.float64]:
+    return np.asarray(keras.ops.convert_to_numpy(variable), dtype=np.float64)

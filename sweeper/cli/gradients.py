@@ -43,12 +43,13 @@ def measured_gradients(
     from sweeper import catalog
     from sweeper.cli._shared import build, quiet
     from sweeper.plots._gradient_flow import gradient_flow
-    from sweeper.training.gradients import BATCH, SEED, gradient_norms, seed_weights
+    from sweeper.training.gradients import BATCH, SEED, gradient_norms
+    from sweeper.training.program import seed_network
 
     compared = networks(catalog.parameters("architecture", architecture), arguments)
     panels = {}
     for panel, changed in compared.items():
-        seed_weights()
+        seed_network(SEED)
         model = build(architecture, input_shape, num_classes, changed)
         with quiet():
             panels[panel] = gradient_norms(model)

@@ -17,6 +17,9 @@ from sweeper.plots._parameters import COLOURS, KINDS
 END = 0.25
 """Part of the depth that counts as the first layers of a network, and as the last ones."""
 
+SAME = 3.0
+"""Change below which gradients keep their size: with other seeds it comes out twice as large or small."""
+
 REACH = 1 / 16
 """How far the line looks to both sides, as a part of the depth: kernels of 1x1 and 3x3 take turns, and are not the slope."""
 
@@ -134,6 +137,6 @@ def _change(growth: float) -> str:
     if not np.isfinite(growth):
         return "cannot be compared"
     factor = max(growth, 1 / growth)
-    if factor < 1.5:
+    if factor < SAME:
         return "keep their size"
     return f"{'grow' if growth > 1 else 'shrink'} {_quantities.short(float(f'{factor:.2g}'))}-fold"

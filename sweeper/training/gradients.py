@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sweeper.errors import KnobError, SweeperError
-from sweeper.training.measure import calls, leaves
-from sweeper.training.program import AUXILIARY_WEIGHT
+from sweeper.training.measure import calls, inference_network, leaves
 from sweeper.training.shares import kind_of
 
 BATCH, SEED = 16, 0
-"""Images of the one batch, and the seed of images, labels and, through `seed_weights`, of weights and dropout."""
+"""Images of the one batch, and the seed of images and labels."""
 
 
 class LayerGradient(TypedDict):
@@ -36,20 +35,12 @@ class LayerGradient(TypedDict):
     relative_norm: float
 
 
-def seed_weights() -> None:
-    """Call before a network is built: its weights, dropout and the names of its layers then follow from `SEED` alone."""
-    from keras.src.utils.naming import reset_uids
-
-    reset_uids()  # as `sweeper.training.program.build` does, and for its reason
-    keras.utils.set_random_seed(SEED)
-
-
 def gradient_norms(model: keras.Model) -> list[LayerGradient]:
     """The gradient of the mean cross-entropy of one batch at each layer that holds kernels, from the image to the logits.
 
     Images are standard normal, labels uniform. The network runs as in training: dropout drops, batch normalisation takes the
-    statistics of the batch, auxiliary heads add to the loss as they do in a trial. Biases and the scales and offsets of
-    normalisation are left out, since their gradients are of another scale.
+    statistics of the batch. Auxiliary heads are left out, as in every measure, and so are biases and the scales and offsets of
+    normalisation, since their gradients are of another scale.
 
     Args:
         model: Built, not compiled. One step is made with it, so it is of no use afterwards.
@@ -58,6 +49,7 @@ def gradient_norms(model: keras.Model) -> list[LayerGradient]:
         KnobError: It cannot be trained with images of this size.
         SweeperError: It has no kernels, or as `sweeper.training.measure.count_macs`.
     """
+    model = inference_network(model)
     depths = _depths(model)
     if not depths:
         raise SweeperError(f"the network '{model.name}' has no kernels, so no gradients to show. Leave out --gradient-flow.")
@@ -102,19 +94,13 @@ def _gradients(model: keras.Model) -> dict[int, npt.NDArray[np.float64]]:
     # Momentum after the first step with learning rate 1 is minus the gradient, on every backend. The difference of weights
     # before and after would lose small gradients to rounding.
     optimizer = keras.optimizers.SGD(learning_rate=1.0, momentum=0.5)
-    num_heads = len(model.outputs)
-    losses = [keras.losses.SparseCategoricalCrossentropy(from_logits=True) for _ in range(num_heads)]
-    model.compile(
-        optimizer=optimizer,
-        loss=losses if num_heads > 1 else losses[0],
-        loss_weights=[1.0, *[AUXILIARY_WEIGHT] * (num_heads - 1)] if num_heads > 1 else None,
-        run_eagerly=True,  # one step is not worth compiling
-    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=optimizer, loss=loss, run_eagerly=True)  # one step is not worth compiling
     random = np.random.default_rng(SEED)
-    images = random.standard_normal((BATCH, *model.inputs[0].shape[1:]), dtype=np.float32)
-    labels = random.integers(model.outputs[0].shape[-1], size=BATCH)
+    images = random.standard_normal((BATCH, *model.input_shape[1:]), dtype=np.float32)
+    labels = random.integers(model.output_shape[-1], size=BATCH)
     try:
-        model.train_on_batch(images, [labels] * num_heads if num_heads > 1 else labels)
+        model.train_on_batch(images, labels)
     except Exception as error:
         # Sizes no check foresaw end in errors of the framework, of whatever class, most of them for want of memory.
         size = "x".join(map(str, images.shape[1:]))

@@ -81,6 +81,18 @@ class Program:
     macs: int
 
 
+def seed_network(seed: int) -> None:
+    """Call before a network is built: its weights, the states of its random layers and all names then follow from the seed."""
+    from keras.src.utils.naming import reset_uids
+
+    # Layers are named by counting those made before in this process, and TensorFlow orders the terms of a sum by names: of three
+    # or more, as behind a tensor that goes into three branches, another order is another rounding. So the count begins anew;
+    # Keras has had this function since 3.0, but does not export it.
+    reset_uids()
+    # Keras draws the default seeds of initialisers and layers from Python's generator.
+    random.seed(seed)
+
+
 def build(
     architecture: str,
     configuration: Mapping[str, Value],
@@ -102,15 +114,9 @@ def build(
             from, grey ones as three equal channels. Nothing is frozen yet.
     """
     import keras
-    from keras.src.utils.naming import reset_uids
 
     *size, channels = task.input_shape
-    # Layers are named by counting those made before in this process, and TensorFlow orders the terms of a sum by names: of three
-    # or more, as behind a tensor that goes into three branches, another order is another rounding. So the count begins anew;
-    # Keras has had this function since 3.0, but does not export it.
-    reset_uids()
-    # Keras draws the default seeds of initialisers and layers from Python's generator.
-    random.seed(init_seed)
+    seed_network(init_seed)
     network = catalog.load("architecture", architecture)(
         (*size, 3 if pretrained else channels), task.num_classes, **_of_model(configuration)
     )

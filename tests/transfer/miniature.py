@@ -16,8 +16,13 @@ from architectures._blocks import batch_normalization, convolution
 from sweeper import transfer
 from sweeper.training import applications, weight_files
 from sweeper.training.applications import Application, in_order_made
+from sweeper.training.pretrained import Asking, Pretrained
+from sweeper.training.program import Task
 
 FILE = "tiny_notop.h5"
+
+SHAPE = (16, 16, 3)
+GREY = (16, 16, 1)
 
 KNOBS: dict[str, Any] = {"blocks_per_stage": "1-1-1", "width": 4}
 """Of the architecture resnet, which gives the miniature network."""
@@ -97,3 +102,29 @@ def in_this_process(patch: pytest.MonkeyPatch) -> None:
         return json.loads((folder / "answer.json").read_text())
 
     patch.setattr(transfer, "run", run)
+
+
+def asking(name: str = "arm", architecture: str = "resnet", space: str | None = None, **fixed: Any) -> Asking:
+    return Asking(name=name, architecture=architecture, space=space, recipe=None, fixed=fixed)
+
+
+def find(*arms: Asking, folder: Path | None, shape: tuple[int, int, int] = SHAPE, **options: Any) -> weight_files.Found:
+    return weight_files.find(arms, shape, 3, folder=folder and str(folder), **options)
+
+
+def loaded(folder: Path, shape: tuple[int, int, int] = SHAPE) -> Pretrained:
+    found = find(asking(**FIXED), folder=folder, shape=shape)
+    assert found.faults == []
+    return found.networks[FILE]
+
+
+def task_of(shape: tuple[int, int, int], image_dtype: str = "uint8") -> Task:
+    channels = shape[2]
+    return Task(
+        input_shape=shape, num_classes=3, image_dtype=image_dtype, mean=(0.3,) * channels, deviation=(0.2,) * channels,
+        class_counts=(8, 8, 8), num_validation=8,
+    )  # fmt: skip
+
+
+def pixels(shape: tuple[int, int, int], count: int = 6) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(4).integers(0, 256, (count, *shape)).astype("uint8")

@@ -1,0 +1,33 @@
+"""The miniature network in the place of Keras Applications, and a file of weights for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import pytest
+
+from sweeper.training.applications import Application
+from tests.transfer import miniature as tiny
+
+
+@pytest.fixture
+def entry(monkeypatch: pytest.MonkeyPatch) -> Application:
+    tiny.in_this_process(monkeypatch)
+    return tiny.install(monkeypatch)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, entry: Application) -> Path:
+    """A folder with the file of the miniature network."""
+    tiny.write(tmp_path / "weights", entry)
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_dtype_policy(previous)

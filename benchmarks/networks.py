@@ -22,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pandas as pd
 
 from sweeper import catalog
+from sweeper.analysis.markdown import markdown
 from sweeper.catalog import Published
 from sweeper.plots import _labels, _quantities, _style
 
@@ -194,15 +195,9 @@ def figure(rows: pd.DataFrame) -> Any:
             "Counted: convolutions, dense layers and matrix products. Lines join the sizes of a family.",
             handles=handles,
         )
-        variants = [label.partition(":")[2] for label in shown["network"]]
-        _labels.place(axes, shown[["parameters", "macs"]].to_numpy(float), variants)
+        names = [label.replace(":", " ") for label in shown["network"]]
+        _labels.place(axes, shown[["parameters", "macs"]].to_numpy(float), names)
     return picture
-
-
-def markdown(frame: pd.DataFrame) -> str:
-    """A frame as a Markdown table."""
-    rows = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *frame.astype(object).to_numpy().tolist()]
-    return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
 
 
 def main(out: Path) -> None:

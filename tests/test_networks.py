@@ -10,6 +10,8 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
+from sweeper.analysis.markdown import markdown
+
 pytestmark = pytest.mark.usefixtures("framework")
 
 ROOT = Path(__file__).parents[1]
@@ -44,3 +46,7 @@ def test_a_verdict_follows_from_what_was_measured(networks: ModuleType, value: f
 def test_every_published_network_is_listed(networks: ModuleType) -> None:
     listed = set(pd.read_csv(ROOT / "docs" / "architectures.csv")["network"])
     assert {label for label, _ in networks.published()} <= listed
+
+
+def test_a_frame_is_a_markdown_table() -> None:
+    assert markdown(pd.DataFrame({"a b": [1, 2], "c": ["x", "y"]})) == "| a b | c |\n| --- | --- |\n| 1 | x |\n| 2 | y |"

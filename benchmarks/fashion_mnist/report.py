@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from sweeper.analysis.markdown import markdown
 from sweeper.analysis.results import Results, best_trials
 from sweeper.cli._shared import results_of
 from sweeper.cli.answers import save_figure
@@ -43,12 +44,6 @@ def arms_table(results: Results) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows).sort_values("validation accuracy", ascending=False)
     return table.assign(**{"validation accuracy": table["validation accuracy"].map("{:.1%}".format)})
-
-
-def markdown(frame: pd.DataFrame) -> str:
-    """A frame as a Markdown table."""
-    rows = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *frame.astype(object).to_numpy().tolist()]
-    return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
 
 
 def main(study: Path, out: Path) -> None:

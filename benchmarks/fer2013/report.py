@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from sweeper.analysis.markdown import markdown
 from sweeper.analysis.results import Results
 from sweeper.analysis.seeds import paired_differences, seeds_table
 from sweeper.cli._shared import results_of, spec_of
@@ -65,12 +66,6 @@ def together(parts: list[Results], name: str) -> Results:
         trials=pd.concat([part.trials for part in parts], ignore_index=True),
         epochs=pd.concat([part.epochs for part in parts], ignore_index=True),
     )
-
-
-def markdown(frame: pd.DataFrame) -> str:
-    """A frame as a Markdown table."""
-    rows = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *frame.astype(object).to_numpy().tolist()]
-    return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
 
 
 def guide_table(guide: Results) -> pd.DataFrame:

@@ -47,6 +47,12 @@ SIZES: dict[str, tuple[str, dict[str, Any], tuple[int, int, int]]] = {
 }
 
 
+CASES = [
+    pytest.param(size, marks=() if size.startswith("tiny") or size in ("cnn", "resnet 50") else pytest.mark.slow)
+    for size in SIZES
+]
+
+
 @pytest.fixture(scope="module")
 def built() -> Callable[[str], keras.Model]:
     """Models by their name in `SIZES`, each built once."""
@@ -64,7 +70,7 @@ def built() -> Callable[[str], keras.Model]:
 Built = Callable[[str], keras.Model]
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", CASES)
 def test_blocks_sum_to_the_model(size: str, built: Built) -> None:
     model = built(size)
     found = blocks(model)
@@ -297,7 +303,8 @@ def check(picture: Figure, num_blocks: int) -> None:
         assert not overlap(place, where), (text, other)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.slow
+@pytest.mark.parametrize("size", CASES)
 def test_every_text_has_its_place(size: str, built: Built) -> None:
     found = blocks(built(size))
     picture = diagram(f"the network {size}", found, input_shape=SIZES[size][2])

@@ -75,6 +75,7 @@ def overlap(one: Bbox, other: Bbox) -> bool:
     return bool(one.x0 < other.x1 and other.x0 < one.x1 and one.y0 < other.y1 and other.y0 < one.y1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", MODULES)
 def test_text_stays_inside_the_figure_and_off_other_text(name: str, size: str) -> None:
@@ -267,6 +268,7 @@ def test_every_trial_of_the_front_is_labelled_inside_the_axes(results: Results) 
     assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1 for box in boxes.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [1.0, 0.1, 0.0])
 def test_labels_of_a_crowd_do_not_overlap(spread: float) -> None:
     stream = np.random.default_rng(0)

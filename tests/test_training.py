@@ -183,6 +183,7 @@ def test_a_moving_average_is_validated_and_never_trained(make: Any) -> None:
     assert [row["val_loss"] for row in hardly] == pytest.approx([row["val_loss"] for row in plain], rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"mix": "mixup"}, {"flip": "both", "cutout": 0.3}], ids=str)
 def test_augmentation_changes_what_is_trained_on_and_nothing_else(change: dict[str, Any], make: Any) -> None:
     still = {"learning_rate": 1e-7, "batch_norm": False}  # the weights stay where they begin
@@ -194,6 +195,7 @@ def test_augmentation_changes_what_is_trained_on_and_nothing_else(change: dict[s
     assert changed["macs"] == plain["macs"]
 
 
+@pytest.mark.slow
 def test_trials_with_one_seed_see_the_same_augmentation_in_every_arm(make: Any) -> None:
     def states(arm: str, seed: int, **knobs: Any) -> tuple[list[Any], list[Any]]:
         worker = make()
@@ -285,6 +287,7 @@ def test_a_checkpoint_that_cannot_be_removed_is_no_reason_to_stop(tmp_path: Path
     assert [path.name for path in checkpoint.stored(tmp_path)] == ["epoch-00002.npz"]
 
 
+@pytest.mark.slow
 def test_checkpoints_by_time_leave_out_all_but_the_last_epoch(make: Any, tmp_path: Path) -> None:
     rows = train(make(checkpoint_every_s=3600.0), assignment("cnn"), epochs=EPOCHS - 1)
     assert [row["checkpoint_s"] for row in rows] == [None] * (EPOCHS - 1)

@@ -62,6 +62,7 @@ def test_squeeze_excitation_keeps_at_least_four_units() -> None:
     assert units == [4, 32, 4, 64, 10]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "blocks"),
     [

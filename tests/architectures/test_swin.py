@@ -222,6 +222,7 @@ def test_swin_has_the_stages_of_the_papers_table(variant: str) -> None:
     assert sum(found) + 1000 * 8 * width + 1000 == measure.trainable_parameters(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("merging", ["concatenation", "average"])
 @pytest.mark.parametrize("shape", [(2, 2, 1), (2, 9, 1), (3, 5, 3), (13, 7, 1)], ids=str)
 def test_swin_takes_every_image_that_holds_a_patch(shape: tuple[int, int, int], merging: str) -> None:

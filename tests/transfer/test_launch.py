@@ -79,6 +79,7 @@ def test_a_folder_that_nothing_needs_is_a_fault(command: str, run: Run, data: Pa
     assert "training.weights_folder: no arm begins with weights. Leave it out" in err
 
 
+@pytest.mark.slow
 def test_check_says_which_files_are_needed(run: Run, data: Path, tmp_path: Path) -> None:
     dense = "{architecture: densenet, space: densenet_published, fixed: {variant: '121', weights: imagenet}}"
     file = write_study(tmp_path / "study.yaml", data, f"{{plain: {{architecture: cnn}}, d: {dense}}}")

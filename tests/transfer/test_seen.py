@@ -42,6 +42,7 @@ def expected(body: keras.Model, seen: Array, head: keras.Model) -> Array:
     return np.asarray(head(features.reshape(len(features), -1)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("preprocess", [tiny.CAFFE, tiny.TORCH, tiny.TF], ids=["caffe", "torch", "tf"])
 @pytest.mark.parametrize("has_statistics", [False, True])

@@ -132,6 +132,7 @@ def test_going_on_and_a_reused_program_are_bit_for_bit_the_same(
     assert metrics(rest) == metrics(whole[2:])
 
 
+@pytest.mark.slow
 def test_a_row_says_which_file_its_trial_began_with(
     folder: Path, splits: tuple[Split, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,7 @@ def test_heads_that_weigh_nothing_change_nothing(worker: Worker, monkeypatch: py
     assert not np.allclose(rows["with"], rows["without"], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_describe_tells_both_sizes_and_draws_the_network_without_heads(tmp_path: Path) -> None:
     command = ["describe", "googlenet", "--input-shape", "8,8,1", "--set", "auxiliary_heads=true"]
     command += [text for name, value in TINY.items() for text in ("--set", f"{name}={value}")]

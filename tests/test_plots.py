@@ -162,6 +162,7 @@ def test_frames_are_those_of_the_analysis() -> None:
         pd.testing.assert_frame_equal(frame(results, stage="confirm"), expected[name][1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_repetitions_leave_a_picture_of_the_search_as_it_was(name: str) -> None:
     without, repeated = synthetic.build(), synthetic.build(ablation_seeds=4, confirm_seeds=2)
@@ -177,6 +178,7 @@ def picture_of(figure: Figure) -> Any:
     return figure.canvas.buffer_rgba()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 2, 3, 8, 10])
 @pytest.mark.parametrize("arms", [1, 2, 3, 6, 8])
 def test_text_of_a_seed_strip_stays_inside_and_off_other_text(arms: int, seeds: int) -> None:

@@ -258,6 +258,7 @@ def fault(code: str) -> bytes:
     return f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>said by the store</Message></Error>'.encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "code", "said"),
     [
@@ -365,6 +366,7 @@ def test_an_outage_while_a_part_is_written_leaves_it_in_doubt(bucket: ObjectPlac
     assert study.owner is None
 
 
+@pytest.mark.slow
 def test_many_parts_are_read(bucket: ObjectPlace) -> None:
     study = StudyStore(bucket / "study")
     study.create("")

@@ -211,6 +211,7 @@ def test_trials_with_one_seed_see_the_same_augmentation_in_every_arm(make: Any) 
     assert [state.tolist() for state in states("one", 4)[0]] != [state.tolist() for state in one]
 
 
+@pytest.mark.slow
 def test_rows_the_driver_never_saw_come_from_the_checkpoint(make: Any) -> None:
     first = train(make(), assignment("cnn"), epochs=3)
     worker = make()
@@ -298,6 +299,7 @@ def test_checkpoints_by_time_leave_out_all_but_the_last_epoch(make: Any, tmp_pat
     assert [path.name for path in checkpoint.stored(place(tmp_path / "checkpoints" / "t"))] == [f"epoch-{EPOCHS:05d}.npz"]
 
 
+@pytest.mark.slow
 def test_a_worker_whose_driver_lost_the_study_writes_nothing_more(make: Any, tmp_path: Path) -> None:
     study = StudyStore(tmp_path / "study")
     study.create("{}")
@@ -312,6 +314,7 @@ def test_a_worker_whose_driver_lost_the_study_writes_nothing_more(make: Any, tmp
     assert found == ["attempt-2/epoch-00002.npz", "attempt-1/epoch-00001.npz"]
 
 
+@pytest.mark.slow
 def test_a_late_first_attempt_knows_no_checkpoints_and_leaves_its_successors_alone(make: Any, tmp_path: Path) -> None:
     """It was dispatched, its connection broke, the next attempt ran; then it came to run after all."""
     whole = train(make(), assignment("cnn"), epochs=2)

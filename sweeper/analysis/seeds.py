@@ -3,7 +3,8 @@
 A **repetition** trains the configuration of another trial, its parent, once more with a seed of its own. The seeds 1 to N
 are shared by all configurations and fix order of the data and augmentation alike, so the design is **paired**: what a seed
 does to all of them drops out of the differences. The value is that of the last epoch of a completed repetition; one that
-failed has none, and is counted instead of being filled in.
+failed has none, and is counted instead of being filled in. A study that was extended may hold repetitions of different
+lengths; those are not compared, because the longer training would pass for the better configuration.
 """
 
 from __future__ import annotations
@@ -93,8 +94,8 @@ def repetitions(results: Results, *, stage: str = "ablation", column: str | None
         column: What to look at, one of `sweeper.analysis.results.DIRECTIONS`; None means the first objective.
 
     Returns:
-        Columns ``arm parent seed trial status value``, sorted by arm, parent and seed; ``value`` is NaN unless the
-        repetition is completed and has a finite one.
+        Columns ``arm parent seed trial status max_epochs value``, sorted by arm, parent and seed; ``value`` is NaN unless
+        the repetition is completed and has a finite one.
 
     Raises:
         UnknownNameError: No such stage or column.
@@ -106,7 +107,7 @@ def repetitions(results: Results, *, stage: str = "ablation", column: str | None
     selected = at_stage(results, stage)
     rows = selected.trials[selected.trials["parent"].notna()]
     value = comparable(selected, column)[column].astype(float).reindex(rows.index)
-    table = rows[["arm", "parent", "seed", "trial", "status"]].assign(value=value)
+    table = rows[["arm", "parent", "seed", "trial", "status", "max_epochs"]].assign(value=value)
     return table.astype({"seed": int}).sort_values(["arm", "parent", "seed"]).reset_index(drop=True)
 
 
@@ -122,9 +123,10 @@ def seeds_table(
         confidence: Of the interval, between 0 and 1.
 
     Returns:
-        Columns ``arm parent n mean sd low high min max failures unfinished``. ``n`` counts the completed repetitions,
-        the only ones that have a value; ``mean sd low high`` are as in `spread`. ``failures`` counts those that ended
-        without a value, ``unfinished`` those that have not ended. No repetitions give an empty table.
+        Columns ``arm parent max_epochs n mean sd low high min max failures unfinished``. ``max_epochs`` is how long each
+        repetition is trained. ``n`` counts the completed ones, the only ones that have a value; ``mean sd low high`` are as
+        in `spread`. ``failures`` counts those that ended without a value, ``unfinished`` those that have not ended. No
+        repetitions give an empty table.
 
     Raises:
         UnknownNameError: No such stage or column.
@@ -139,6 +141,7 @@ def seeds_table(
             {
                 "arm": arm,
                 "parent": parent,
+                "max_epochs": rows["max_epochs"].iloc[0],
                 "n": len(values),
                 **spread(values, confidence)._asdict(),
                 "min": values.min(),
@@ -147,7 +150,7 @@ def seeds_table(
                 "unfinished": int((~is_ended).sum()),
             }
         )
-    names = ["arm", "parent", "n", "mean", "sd", "low", "high", "min", "max", "failures", "unfinished"]
+    names = ["arm", "parent", "max_epochs", "n", "mean", "sd", "low", "high", "min", "max", "failures", "unfinished"]
     ascending = [goal(results, column) == "min", True, True]
     table = pd.DataFrame(found, columns=names).sort_values(["mean", "arm", "parent"], ascending=ascending)
     return table.reset_index(drop=True)
@@ -156,7 +159,7 @@ def seeds_table(
 def paired_differences(
     results: Results, *, stage: str = "ablation", column: str | None = None, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """One row per pair of repeated configurations, compared over the seeds that both completed.
+    """One row per pair of repeated configurations, compared over the seeds that both completed in the same number of epochs.
 
     Args:
         results: The results of a study.
@@ -167,7 +170,7 @@ def paired_differences(
     Returns:
         Columns ``first second n excluded difference sd low high p p_holm correlation variance_reduction``, in the order
         of `seeds_table`. ``first`` and ``second`` are parents, ``first`` the one with the better mean over its own
-        seeds. ``n`` counts the seeds both completed, ``excluded`` those that only one or neither of them did.
+        seeds. ``n`` counts the seeds both completed in the same number of epochs, ``excluded`` all others.
         ``difference`` is the mean of first - second over these seeds; ``sd low high`` are as in `spread`. ``p`` is of
         the two-sided paired t test, ``p_holm`` the same adjusted for all pairs of the table: NaN for fewer than two
         seeds and where all differences are equal. ``correlation`` of the two over seeds and ``variance_reduction``, the
@@ -179,18 +182,18 @@ def paired_differences(
         InputError: The confidence is not between 0 and 1.
     """
     order = seeds_table(results, stage=stage, column=column, confidence=confidence)["parent"]
-    values = repetitions(results, stage=stage, column=column).set_index(["parent", "seed"])["value"]
+    rows = repetitions(results, stage=stage, column=column).set_index(["parent", "seed"])[["value", "max_epochs"]]
     found = []
     for first, second in itertools.combinations(order, 2):
-        seeds = pd.DataFrame({"first": values.loc[first], "second": values.loc[second]})
-        pairs = seeds.dropna()
+        seeds = rows.loc[first].merge(rows.loc[second], how="outer", on="seed", suffixes=("_first", "_second"))
+        pairs = seeds[seeds["max_epochs_first"] == seeds["max_epochs_second"]].dropna()
         found.append(
             {
                 "first": first,
                 "second": second,
                 "n": len(pairs),
                 "excluded": len(seeds) - len(pairs),
-                **_compared(pairs["first"].to_numpy(dtype=float), pairs["second"].to_numpy(dtype=float), confidence),
+                **_compared(pairs["value_first"].to_numpy(float), pairs["value_second"].to_numpy(float), confidence),
             }
         )
     names = ["first", "second", "n", "excluded", "difference", "sd", "low", "high", "p", "p_holm"]

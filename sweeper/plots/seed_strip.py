@@ -199,6 +199,9 @@ def _lead(results: Results, stage: str, column: str, rows: pd.DataFrame) -> str:
     if len(rows) < 2:
         return ""
     pair = paired_differences(results, stage=stage, column=column).iloc[0]
+    if rows["max_epochs"].iloc[0] != rows["max_epochs"].iloc[1]:
+        lengths = " and ".join(f"{length:.0f}" for length in rows["max_epochs"].iloc[:2])
+        return f" {pair['first']} and {pair['second']} were trained for {lengths} epochs, so they are not compared."
     if np.isnan(pair["p"]):
         return ""
     # Over the seeds both completed the order may be the other way round.

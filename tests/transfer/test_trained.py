@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,14 @@ def splits() -> tuple[Split, Split]:
     labels = np.arange(48) % 3
     images = (draw.integers(0, 120, (48, *GREY)) + 60 * labels[:, None, None, None]).clip(0, 255).astype("uint8")
     return Split(images[:32], labels[:32]), Split(images[32:], labels[32:])
+
+
+@pytest.fixture
+def half_precision() -> Iterator[None]:
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    keras.config.set_dtype_policy(previous)
 
 
 def worker_of(splits: tuple[Split, Split], folder: Path, given: Pretrained, patch: pytest.MonkeyPatch) -> Worker:
@@ -129,6 +138,24 @@ def test_going_on_and_a_reused_program_are_bit_for_bit_the_same(
     trained(worker_of(splits, tmp_path / "b", given, monkeypatch), assignment(**knobs), epochs=2)
     rest = trained(worker_of(splits, tmp_path / "b", given, monkeypatch), assignment(attempt=2, known=2, **knobs), epochs=2)
     assert metrics(rest) == metrics(whole[2:])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("half_precision")
+def test_in_half_precision_weights_are_whole_and_frozen_ones_stay(
+    folder: Path, splits: tuple[Split, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = loaded(folder, GREY)
+    worker = worker_of(splits, tmp_path / "a", given, monkeypatch)
+    whole = trained(worker, assignment(trained="last-1"))
+    assert whole[-1]["val_loss"] != whole[0]["val_loss"]
+    network = next(layer for layer in worker._program.model.layers if isinstance(layer, keras.Model))
+    assert network.compute_dtype == "float16"
+    for array, weight, stage in zip(given.arrays, snapshot(weights_in_order(network)), given.stages, strict=True):
+        assert stage <= 1 or (array is not None and array.tobytes() == weight.tobytes())
+    trained(worker_of(splits, tmp_path / "b", given, monkeypatch), assignment(trained="last-1"), epochs=2)
+    again = worker_of(splits, tmp_path / "b", given, monkeypatch)
+    assert metrics(trained(again, assignment(attempt=2, known=2, trained="last-1"), epochs=2)) == metrics(whole[2:])
 
 
 @pytest.mark.slow

@@ -2,9 +2,10 @@
 
     python benchmarks/networks.py docs
 
-builds the published networks, at the size of image they were published for and, for the figure, at 224x224 with 1000 classes, and
-every family's default at 48x48 in grey with 7 classes; it trains nothing. It writes ``architectures.csv``, ``architectures.png``
-and ``architectures.md``, with what guides claim beside what was measured.
+builds the published networks, at the size of image they were published for and, for the figure, at 224x224 with 1000 classes; at
+that size also the defaults of families without a network for it, and every family's default at 48x48 in grey with 7 classes. It
+trains nothing. It writes ``architectures.csv``, ``architectures.png`` and ``architectures.md``, with what guides claim beside
+what was measured.
 """
 
 from __future__ import annotations
@@ -122,12 +123,17 @@ def published() -> Iterator[tuple[str, Published]]:
 
 
 def table() -> pd.DataFrame:
-    """One row for each network and size of image: published ones as published, large ones at 224x224 too, then defaults."""
+    """One row for each network and size of image: published ones as published, large ones at 224x224 too, then defaults.
+
+    A family without a published network for 224x224 is there with its default.
+    """
     rows = []
     for label, entry in published():
         rows.append(_row(label, entry, entry.input_shape, entry.num_classes))
         if min(entry.input_shape[:2]) >= LARGE[0] and (entry.input_shape, entry.num_classes) != (LARGE, NUM_CLASSES):
             rows.append(_row(label, entry, LARGE, NUM_CLASSES))
+    at_large = {row["network"].partition(":")[0] for row in rows if row["input_shape"] == _shape(LARGE)}
+    rows += [_row(name, None, LARGE, NUM_CLASSES) for name in catalog.names("architecture") if name not in at_large]
     rows += [_row(name, None, SMALL, FEW_CLASSES) for name in catalog.names("architecture")]
     return pd.DataFrame(rows)
 
@@ -136,12 +142,16 @@ def _row(label: str, entry: Published | None, shape: tuple[int, int, int], num_c
     is_as_published = entry is not None and (entry.input_shape, entry.num_classes) == (shape, num_classes)
     return {
         "network": label,
-        "input_shape": "x".join(map(str, shape)),
+        "input_shape": _shape(shape),
         "num_classes": num_classes,
         **measured(label.partition(":")[0], entry.arguments if entry else {}, shape, num_classes),
         "published_parameters": entry.parameters if entry and is_as_published else None,
         "published_macs": entry.macs if entry and is_as_published else None,
     }
+
+
+def _shape(shape: tuple[int, int, int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def verdict(claim: Claim, value: float) -> str:
@@ -171,29 +181,29 @@ def _worded(value: float, quantity: str) -> str:
 
 
 def figure(rows: pd.DataFrame) -> Any:
-    """Parameters against multiply-accumulates at 224x224 with 1000 classes, a mark for each published network."""
-    shown = rows[(rows["input_shape"] == "224x224x3") & (rows["num_classes"] == NUM_CLASSES)].reset_index(drop=True)
+    """Parameters against multiply-accumulates of all families at 224x224 with 1000 classes; hollow: made for smaller images."""
+    shown = rows[(rows["input_shape"] == _shape(LARGE)) & (rows["num_classes"] == NUM_CLASSES)].reset_index(drop=True)
     families = list(dict.fromkeys(label.partition(":")[0] for label in shown["network"]))
     looks = _style.looks({family: family for family in families})
     with _style.applied():
-        picture = _style.figure(width=11, height=7)
+        picture = _style.figure(width=12, height=8)
         axes = picture.subplots()
         for family, look in looks.items():
             own = shown[shown["network"].str.partition(":")[0] == family].sort_values("parameters")
             axes.plot(own["parameters"], own["macs"], color=look.colour, linewidth=0.8, alpha=0.5)
-            axes.scatter(own["parameters"], own["macs"], color=look.colour, marker=look.marker, s=42, zorder=3)
+            face = look.colour if own["network"].str.contains(":").all() else "white"
+            axes.scatter(own["parameters"], own["macs"], color=face, edgecolors=look.colour, marker=look.marker, s=42, zorder=3)
         for which in ("x", "y"):
             getattr(axes, f"set_{which}scale")("log")
             getattr(axes, f"{which}axis").set_major_formatter(lambda value, _: _quantities.short(value))
         axes.set_xlabel("trainable parameters")
         axes.set_ylabel("multiply-accumulates of one image")
-        handles = [_style.handle(look.label, color=look.colour, marker=look.marker, linestyle="none") for look in looks.values()]
         _style.finish(
             picture,
             title="Parameters do not tell the cost: at equal size networks differ by a factor of ten and more",
-            caption="Published networks built for images of 224x224x3 and 1000 classes, those made for larger ones too. "
-            "Counted: convolutions, dense layers and matrix products. Lines join the sizes of a family.",
-            handles=handles,
+            caption="Published networks built for images of 224x224x3 and 1000 classes, those made for larger ones too; hollow: "
+            "the default of a family made for small images. Counted: convolutions, dense layers and matrix products. Lines join "
+            "the sizes of a family.",
         )
         names = [label.replace(":", " ") for label in shown["network"]]
         _labels.place(axes, shown[["parameters", "macs"]].to_numpy(float), names)
@@ -243,8 +253,8 @@ names those that are wrong.
 
 ## Every network
 
-Published networks at the size they were published for, larger ones at 224x224x3 too; then every family's default at 48x48x1
-with 7.
+Published networks at the size they were published for, larger ones at 224x224x3 too; then, at that size, the defaults of the
+families that are made for small images, and every family's default at 48x48x1 with 7 classes.
 
 {markdown(pd.DataFrame(lines))}
 """

@@ -10,6 +10,7 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
+from sweeper import catalog
 from sweeper.analysis.markdown import markdown
 
 pytestmark = pytest.mark.usefixtures("framework")
@@ -43,9 +44,11 @@ def test_a_verdict_follows_from_what_was_measured(networks: ModuleType, value: f
     assert networks.verdict(claim, value) == said
 
 
-def test_every_published_network_is_listed(networks: ModuleType) -> None:
-    listed = set(pd.read_csv(ROOT / "docs" / "architectures.csv")["network"])
-    assert {label for label, _ in networks.published()} <= listed
+def test_every_published_network_is_listed_and_every_family_at_large_images(networks: ModuleType) -> None:
+    listed = pd.read_csv(ROOT / "docs" / "architectures.csv")
+    assert {label for label, _ in networks.published()} <= set(listed["network"])
+    large = listed[(listed["input_shape"] == "224x224x3") & (listed["num_classes"] == 1000)]["network"]
+    assert set(large.str.partition(":")[0]) == set(catalog.names("architecture"))
 
 
 def test_a_frame_is_a_markdown_table() -> None:

@@ -31,9 +31,10 @@ demo: install
 	$(BIN)/sweeper plot digits --results $(RESULTS)
 
 # Fast tests first, over two processes; then the slow ones; then those that share one Ray, which wants the cores for itself.
+# By file, because what the tests of a file share, such as trained networks, is made once in each process.
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slow"
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and not ray"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not ray"
 	$(BIN)/python -m pytest -m ray
 
 test-fast: install

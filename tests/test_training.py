@@ -1,6 +1,6 @@
 """The worker's side: a reused program and a continued trial are bit for bit what a fresh, uninterrupted one is.
 
-Going on in another process, and every part of a training on its own, is in `tests/test_continuation.py`.
+Going on in another process, and every part of a training on its own, is in `tests/continuation/`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Trains trials in a process of its own: ``python -m tests.continuation JOB.json``, for `tests/test_continuation.py`.
+"""Trains trials in a process of its own: ``python -m tests.continuation.process JOB.json``.
 
 A job names an .npz of images, a folder for checkpoints, tasks, and a file for the answer: for each trial its rows, or why it
 failed. Each task has a worker of its own, so that every program is built and compiled anew.

@@ -1,0 +1,40 @@
+"""Going on: optimizers, schedules, regularisation, precision."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.continuation.kit import Axis, Trained, check_change, check_going_on, train
+
+pytestmark = pytest.mark.slow
+
+AXES: dict[str, Axis] = {
+    "base": Axis(),
+    **{f"optimizer-{name}": Axis(knobs={"optimizer": name}) for name in ("nadam", "rmsprop")},
+    "optimizer-adamw": Axis(knobs={"optimizer": "adamw", "weight_decay": 0.05}),  # without any decay it is adam
+    "optimizer-sgd": Axis(knobs={"optimizer": "sgd", "momentum": 0.9}),
+    **{f"schedule-{name}": Axis(knobs={"schedule": name}) for name in ("cosine", "step", "one_cycle")},
+    "schedule-warmup": Axis(knobs={"warmup_epochs": 3}),
+    "weight_decay": Axis(knobs={"weight_decay": 0.05}),
+    "label_smoothing": Axis(knobs={"label_smoothing": 0.1}),
+    "clip_norm": Axis(knobs={"clip_norm": 0.1}),
+    "class_weights": Axis(knobs={"class_weights": "balanced"}),
+    "ema_momentum": Axis(knobs={"ema_momentum": 0.9}),
+    "mixed_bfloat16": Axis(precision="mixed_bfloat16"),
+    "mixed_float16": Axis(precision="mixed_float16"),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train(tmp_path_factory.mktemp("trained"), AXES)
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_going_on_in_a_new_process_is_never_having_stopped(name: str, trained: Trained) -> None:
+    check_going_on(trained, name)
+
+
+@pytest.mark.parametrize("name", [name for name in AXES if name != "base"])
+def test_every_axis_changes_the_training(name: str, trained: Trained) -> None:
+    check_change(trained, name, AXES[name].reference)

@@ -9,7 +9,9 @@ import dataclasses
 import json
 import math
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -410,6 +412,18 @@ def test_a_worker_without_gpu_sees_none_and_one_with_gpu_is_left_to_ray() -> Non
     assert "CUDA_VISIBLE_DEVICES" not in environment(gpus=0.5), "Ray assigns the device to each worker"
     assert environment(backend="jax")["KERAS_BACKEND"] == "jax"
     assert environment(cpus=3)["OMP_NUM_THREADS"] == "3"
+
+
+def test_dropout_follows_from_the_seed_where_keras_leaves_it_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    seeds: list[int] = []
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(manual_seed=seeds.append))
+    devices.seed_dropout(1)
+    assert seeds == []
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    devices.seed_dropout(5)
+    assert seeds == [5]
 
 
 def test_a_share_of_a_gpu_is_a_share_of_its_memory() -> None:

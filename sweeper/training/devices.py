@@ -53,6 +53,16 @@ def configure(training: TrainingSpec, resources: ResourcesSpec) -> str:
     return {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[backend](training, resources)
 
 
+def seed_dropout(seed: int) -> None:
+    """Let dropout follow from a seed on torch too, where Keras leaves it to torch's own generator; others seed each layer."""
+    import keras
+
+    if keras.backend.backend() == "torch":
+        import torch
+
+        torch.manual_seed(seed)
+
+
 def memory_cap_mb(gpus_per_trial: float, total_mb: float) -> int | None:
     """MB of a GPU one trial may take; None when it has the whole GPU or none."""
     return int(total_mb * gpus_per_trial) if 0 < gpus_per_trial < 1 else None

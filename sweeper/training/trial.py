@@ -214,6 +214,7 @@ class Worker:
         learning_rate = self._recipe.learning_rate_at(epoch, assignment.max_epochs)
         started = time.perf_counter()
         order = generator(assignment.seed, "order", epoch).permutation(len(self._train))
+        devices.seed_dropout(seed_of(assignment.seed, "dropout", epoch))
         model.optimizer.learning_rate = learning_rate
         targets = self._train_targets[order]
         with averaging(model, is_on=self._recipe.ema_momentum > 0) as callbacks:

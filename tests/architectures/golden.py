@@ -1,7 +1,7 @@
 """Logits of every architecture, with weights and images that follow from a rule of numpy alone.
 
 ``python -m tests.architectures.golden`` writes those of the current backend to stdout; with ``--accept`` TensorFlow's become the
-golden ones, ``tests/golden/logits.json``.
+golden ones, ``tests/golden/logits.json``; with ``--compare`` it says by how much the current backend's differ from these.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def main() -> None:
     """Write the logits of the current backend."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accept", action="store_true")
+    parser.add_argument("--compare", action="store_true")
     parser.add_argument("--everything", action="store_true")
     options = parser.parse_args()
     if options.accept:
@@ -76,6 +77,11 @@ def main() -> None:
         FILE.write_text(
             "{\n" + ",\n".join(f"{json.dumps(label)}: {json.dumps(rows)}" for label, rows in rounded.items()) + "\n}\n"
         )
+    elif options.compare:
+        golden, found = json.loads(FILE.read_text(encoding="utf-8")), all_logits()
+        largest = {label: float(np.abs(np.subtract(rows, golden[label])).max()) for label, rows in found.items()}
+        label = max(largest, key=lambda label: largest[label])
+        print(f"{len(found)} of {len(golden)} compared; the largest difference is {largest[label]:.1e}, of {label}")
     else:
         print(json.dumps(all_logits(options.everything)))
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -58,11 +58,11 @@ class Trained:
     folder: Path
 
 
-def train(folder: Path, axes: Mapping[str, Axis], backend: Literal["tensorflow", "jax"] = "tensorflow") -> Trained:
+def train(folder: Path, axes: Mapping[str, Axis], backend: str = "tensorflow") -> Trained:
     """Train all of it, and once more from half way."""
     write_data(folder / "data.npz")
     begin, go_on = ([task(name, axis, known) for name, axis in axes.items()] for known in (0, EPOCHS // 2))
-    training = TrainingSpec(backend=backend)
+    training = TrainingSpec.model_validate({"backend": backend})
     whole = in_a_process(folder, "whole", begin, training, copy_to=folder / "rest")
     return Trained(whole=whole, rest=in_a_process(folder, "rest", go_on, training), folder=folder)
 

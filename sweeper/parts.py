@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -232,25 +232,40 @@ def merge(tables: Iterable[pa.Table]) -> pa.Table:
     return table.filter(pa.concat_arrays([pa.array([True]), is_new]))
 
 
-def last_sequences(tables: Collection[pa.Table]) -> dict[int, int]:
-    """The last sequence seen of each generation, from tables of the columns `generation` and `sequence`."""
+def fence_of(folder: Place) -> dict[int, int]:
+    """What the next generation writes down: the last sequence of each generation that counts.
+
+    Rows that an older fence hides do not raise it: they would count again if that fence were lost.
+
+    Args:
+        folder: The ledger's folder.
+
+    Raises:
+        LedgerError: A part is damaged, or was written by a newer version.
+    """
+    tables = read_all(folder, columns=(*_KEY, "kind", "detail")).values()
     if not tables:
         return {}
-    rows = pa.concat_tables(tables).group_by("generation").aggregate([("sequence", "max")])
-    return dict(zip(rows.column("generation").to_pylist(), rows.column("sequence_max").to_pylist(), strict=True))
+    rows = pa.concat_tables(tables)
+    limits = limits_of(rows)
+    last = rows.group_by("generation").aggregate([("sequence", "max")]).to_pydict()
+    return {
+        generation: min(sequence, limits.get(generation, sequence))
+        for generation, sequence in zip(last["generation"], last["sequence_max"], strict=True)
+    }
 
 
 def limits_of(table: pa.Table) -> dict[int, int]:
     """The last sequence that counts of every generation but the newest: the lowest fence that a newer one set, 0 for none.
 
     Args:
-        table: All rows, in order of their keys.
+        table: All rows.
 
     Raises:
         LedgerError: A `driver_started` event has no readable fence.
     """
     is_start = pc.equal(table.column("kind"), Kind.DRIVER_STARTED.value)
-    starts = table.select(["detail", *_KEY]).filter(is_start).to_pylist()
+    starts = table.select(["detail", *_KEY]).filter(is_start).sort_by([(name, "ascending") for name in _KEY]).to_pylist()
     generations = pc.unique(table.column("generation")).to_pylist()
     limits: dict[int, int] = {}
     for start in reversed(starts):

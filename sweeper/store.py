@@ -12,9 +12,10 @@
 position. Together they are the key of a row. Reading sorts by key and removes repeats.
 
 **Fence.** The first commit of a generation is its `driver_started` event. Its `detail` is a JSON object; `fence` in it maps
-each older generation to the last sequence seen of it, and `schema` is the version this driver writes. A row of an older
-generation above the fence of a newer one was written late, by a driver that had lost its lock, and is ignored. A commit checks
-the lock before and after it puts its part in place, so a commit that returned lies below every later fence.
+each older generation to the last sequence of it that counts, and `schema` is the version this driver writes. A row of an older
+generation above the fence of a newer one was written late, by a driver that had lost its lock, and is ignored: for good, since
+fences never rise, so it stays hidden when the part with that fence is lost. A commit checks the lock before and after it puts
+its part in place, so a commit that returned lies below every later fence.
 
 **Compaction** takes the driver's next sequence number as the name of the merged part, exactly as a commit does, while the
 rows in it keep their own keys. Under the new number stands one row more, an event that says how many parts were merged. So
@@ -245,10 +246,9 @@ class Ledger:
         lock = store._lock()
         try:
             store._remove_leftovers()
-            tables = parts.read_all(store.ledger_folder, columns=("generation", "sequence"))
-            fence = parts.last_sequences(tables.values())
+            fence = parts.fence_of(store.ledger_folder)
             # What a repair moved away has had its number: a note that it is lost must not come to speak of another part.
-            had = [*parts.names(store.folder / "damaged"), *tables]
+            had = [*parts.names(store.folder / "damaged"), *parts.names(store.ledger_folder)]
             ledger = cls(store, lock, max([0, *map(parts.generation_of, had), *fence]) + 1)
             own = {"schema": SCHEMA_VERSION, "fence": {str(generation): last for generation, last in sorted(fence.items())}}
             text = json.dumps({**detail, **own})

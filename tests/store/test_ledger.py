@@ -231,6 +231,22 @@ def test_late_writes_of_a_dead_driver_are_ignored(study: StudyStore, monkeypatch
         assert third.generation == 3
 
 
+def test_late_rows_stay_away_when_the_part_that_fenced_them_is_lost(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    with study.drive() as dead:
+        dead.append(note("in time"))
+        dead.commit()
+        (study.folder / "owner.json").remove()
+        with study.drive(), monkeypatch.context() as patch:
+            patch.setattr(lock.Lock, "check", lambda _: None)
+            dead.append(note("late"))
+            dead.commit()
+    with study.drive() as third:
+        third.append(note("third"))
+    (lost,) = [name for name in names(study) if name.startswith("000002-")]
+    (study.ledger_folder / lost).remove()
+    assert notes(study) == ["in time", "third"]
+
+
 def test_a_generation_the_fence_does_not_know_is_late(study: StudyStore) -> None:
     with study.drive() as ledger:
         ledger.append(note("a"))

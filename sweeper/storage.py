@@ -324,7 +324,7 @@ def explain(error: OSError, where: Place) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{where} cannot be written: the disk or your quota is full. Free some space, then run the command again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{where} is not writable ({error.strerror}). Change its permissions, or choose another folder with --results."
+        return f"{where} is not writable ({error.strerror}). Change its permissions, or choose another folder."
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         path = Path(str(where))
         files = [str(one) for one in (path, *path.parents) if os.path.lexists(one) and not os.path.isdir(one)]

@@ -208,6 +208,15 @@ def test_time_shares() -> None:
     assert table.loc["w2", "wait_share"] == 0.0
 
 
+def test_the_time_expected_counts_a_checkpoint_as_often_as_there_was_one() -> None:
+    """Trial a-00000 took 1 s to build and 1 and 4 s for its epochs, of which one had a checkpoint of 3 s: 4 s an epoch."""
+    found = tiny(build_s=[1.0, None, None])
+    found.epochs.loc[(found.epochs["trial"] == "a-00000") & (found.epochs["epoch"] == 2), "checkpoint_s"] = 3.0
+    assert summary.expected_seconds(found, [("a-00000", 10)]) == pytest.approx(1 + 10 * 4)
+    assert summary.expected_seconds(found, [("a-00000", 10), ("a-00001", 2)]) == pytest.approx(41 + 2 * 3.5)
+    assert summary.expected_seconds(found, [("c-00000", 1)]) is None
+
+
 def test_shares_sum_to_one(digits: results.Results) -> None:
     table = summary.time_shares(digits)
     assert table["total_s"].iloc[-1] == pytest.approx(table["total_s"].iloc[:-1].sum())

@@ -265,9 +265,7 @@ def test_launching_where_nothing_can_be_written(run: Run, tmp_path: Path, monkey
     monkeypatch.setattr(Path, "mkdir", refuse)
     code, _, err = run("launch", "study.yaml", "--results", "locked")
     assert code == 2
-    assert (
-        "locked/made is not writable (Permission denied). Change its permissions, or choose another folder with --results." in err
-    )
+    assert "locked/made is not writable (Permission denied). Change its permissions, or choose another folder." in err
 
 
 def test_a_study_under_another_name_is_not_begun_anew(run: Run, finished: Path, tmp_path: Path) -> None:

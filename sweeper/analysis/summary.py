@@ -98,8 +98,9 @@ def expected_seconds(results: Results, asked: Sequence[tuple[str, int]]) -> floa
         The sum over all; None when a trial has no epoch to go by.
     """
     trials = results.trials.set_index("trial")
-    per_epoch = ["train_s", "evaluate_s", "checkpoint_s"]
-    epochs = results.epochs.groupby("trial")[per_epoch].mean().sum(axis=1)
+    # Not after every epoch there is a checkpoint.
+    spent = results.epochs[["train_s", "evaluate_s", "checkpoint_s"]].astype(float).fillna(0.0).sum(axis=1)
+    epochs = spent.groupby(results.epochs["trial"]).mean()
     if not all(trial in epochs.index for trial, _ in asked):
         return None
     build = trials["build_s"].fillna(0.0)

@@ -137,6 +137,25 @@ def test_who_hands_over_learns_whether_it_was_taken(
             _extending.hand_over(wanted, kept.folder.parent, False)
 
 
+def test_arms_with_weights_are_refused_with_their_reason(
+    kept: StudyStore, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, _ = at_work
+    post: Callable[..., object] = requests.post
+
+    def answered(*arguments: object, **options: object) -> object:
+        request = post(*arguments, **options)
+        runner._take_requests(session, kept)
+        return request
+
+    monkeypatch.setattr(requests, "post", answered)
+    arm = ArmSpec(architecture="resnet", space="resnet_published", fixed={"variant": "50", "weights": "imagenet"})
+    wanted = extended(SPEC, trials=4).model_copy(update={"arms": {**SPEC.arms, "r50": arm}})
+    with pytest.raises(InputError, match=r"Arms with weights \(r50\) cannot be added while it works.*Interrupt it"):
+        _extending.hand_over(wanted, kept.folder.parent, False)
+    assert session.search.spec == SPEC
+
+
 def test_an_attempt_that_waits_for_a_worker_is_not_taken_for_hung(
     kept: StudyStore, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
 ) -> None:

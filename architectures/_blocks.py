@@ -20,6 +20,11 @@ def batch_normalization(x: Any, *, momentum: float = 0.9, epsilon: float = 1e-5)
     return keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon)(x)
 
 
+def layer_norm(x: Any, *, epsilon: float = 1e-6) -> Any:
+    """Normalisation of each position by itself, over its channels, with the epsilon of most published transformers."""
+    return keras.layers.LayerNormalization(epsilon=epsilon)(x)
+
+
 def convolution(x: Any, filters: int, kernel_size: int, *, strides: int = 1, use_bias: bool = False) -> Any:
     """Convolution padded by the same amount on all sides, without bias unless no normalisation follows.
 
@@ -136,7 +141,9 @@ def hidden_layers(x: Any, units: Sequence[int], *, dropout: float, is_normalised
         x: Feature map (batch, height, width, channels).
         units: Of each layer.
         dropout: Share of each layer's units dropped.
-        is_normalised: As for `plain_block`.
+        is_normalised: As for `plain_block`. The inputs are thousands that are never negative: a single step of Adam at its
+            default rate moves their sum by several units, so without normalisation most rectifiers are shut for good before the
+            first epoch ends.
     """
     x = keras.layers.Flatten()(x)
     for number in units:
@@ -144,6 +151,11 @@ def hidden_layers(x: Any, units: Sequence[int], *, dropout: float, is_normalised
         x = keras.layers.ReLU()(batch_normalization(x) if is_normalised else x)
         x = keras.layers.Dropout(dropout)(x)
     return x
+
+
+def depth_rates(rate: float, num_layers: int) -> list[float]:
+    """Rates of stochastic depth of all layers: none in the first, `rate` in the last or only one, evenly rising between."""
+    return [rate * (layer / (num_layers - 1) if num_layers > 1 else 1.0) for layer in range(num_layers)]
 
 
 def stochastic_depth(x: Any, rate: float) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from architectures._blocks import stochastic_depth
+from architectures._blocks import depth_rates, layer_norm, stochastic_depth
 from sweeper.errors import KnobError
 
 POSITIONS = ("learned", "sincos", "none")
@@ -31,16 +31,6 @@ def check_positions(positions: str, width: int) -> None:
             f"'width' is {width}, which sines and cosines of rows and columns cannot share equally; allowed with "
             f"'positions' sincos: multiples of 4. Change 'width' or 'positions'."
         )
-
-
-def depth_rates(rate: float, num_layers: int) -> list[float]:
-    """Rates of stochastic depth of all layers: none in the first, `rate` in the last, evenly rising between."""
-    return [rate * (layer / (num_layers - 1) if num_layers > 1 else 1.0) for layer in range(num_layers)]
-
-
-def layer_norm(x: Any, *, epsilon: float = 1e-6) -> Any:
-    """Normalisation of each token by itself, with the epsilon of most published transformers."""
-    return keras.layers.LayerNormalization(epsilon=epsilon)(x)
 
 
 def self_attention(x: Any, num_heads: int) -> Any:
@@ -95,7 +85,7 @@ def encoder(
         positions: One of `POSITIONS`; a class token has a learned one or none.
         pooling: ``class_token``, ``mean``, or ``sequence`` for a mean whose weights depend on the tokens.
         dropout: As for `encoder_layer`, and behind the positions.
-        stochastic_depth_rate: As for `depth_rates`.
+        stochastic_depth_rate: As for `architectures._blocks.depth_rates`.
     """
     width = x.shape[-1]
     if positions == "sincos":

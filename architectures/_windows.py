@@ -51,12 +51,14 @@ class WindowAttention(keras.layers.Layer):  # type: ignore[misc]
         self.regions = self._regions(sides)
         # As in the encoder layers of other transformers here; a new one for each layer, since layers that share one start alike.
         first, last = (keras.initializers.TruncatedNormal(stddev=channels**-0.5) for _ in range(2))
-        self.projections = keras.layers.Dense(3 * channels, kernel_initializer=first, dtype=self.dtype_policy, name="projections")
+        rows, columns = self.window
+        # A window of one token has nothing to weigh: what it would be asked for, and by what, is not there either.
+        self.has_company = rows * columns > 1
+        width = 3 * channels if self.has_company else channels
+        self.projections = keras.layers.Dense(width, kernel_initializer=first, dtype=self.dtype_policy, name="projections")
         self.projections.build(input_shape)
         self.output_projection = keras.layers.Dense(channels, kernel_initializer=last, dtype=self.dtype_policy, name="output")
         self.output_projection.build(input_shape)
-        rows, columns = self.window
-        self.has_company = rows * columns > 1
         if self.has_position_bias and self.has_company:
             shape = ((2 * rows - 1) * (2 * columns - 1), self.num_heads)
             initializer = keras.initializers.TruncatedNormal(stddev=0.02)
@@ -67,10 +69,11 @@ class WindowAttention(keras.layers.Layer):  # type: ignore[misc]
         """Attend within each window."""
         _, height, width, _ = tokens.shape
         windows = self._partition(tokens)
-        queries, keys, values = self._heads(self.projections(windows))
-        # A window of one token has nothing to weigh.
-        found = keras.ops.matmul(self._weights(queries, keys), values) if self.has_company else values
-        found = keras.ops.reshape(keras.ops.swapaxes(found, 2, 3), (-1, *windows.shape[1:]))
+        found = self.projections(windows)
+        if self.has_company:
+            queries, keys, values = self._heads(found)
+            found = keras.ops.swapaxes(keras.ops.matmul(self._weights(queries, keys), values), 2, 3)
+            found = keras.ops.reshape(found, (-1, *windows.shape[1:]))
         return self._join(self.output_projection(found), height, width)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -74,8 +74,8 @@ def alexnet(
 
     Pooling over 3x3 pixels with stride 2 follows the first, second and fifth convolution; where the map is smaller than that
     window, the window shrinks to it, so a side of one pixel stays one. The dense layers see every position that is left: 6x6
-    for images of 224x224. A map of 12 or more positions a side is first averaged over windows of equal size down to 6 to 11, so
-    that large images do not make the dense layers grow without end.
+    for images of 224x224. A map of 12 or more positions a side is first averaged over windows of equal size down to 6 to 11, the
+    last rows and columns that fill no window left out, so that large images do not make the dense layers grow without end.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.

@@ -12,7 +12,7 @@ import functools
 import keras
 
 from architectures._attention import squeeze_excitation
-from architectures._blocks import batch_normalization, logits, plain_block
+from architectures._blocks import hidden_layers, logits, plain_block
 from architectures._knobs import check_flag, check_image_and_classes, check_number, check_option, check_whole
 from sweeper.catalog import architecture
 
@@ -95,10 +95,5 @@ def cnn(
     if head == "average":
         x = keras.layers.GlobalAveragePooling2D()(x)
     else:
-        x = keras.layers.Flatten()(x)
-        # Thousands of inputs that are never negative: a single step of Adam at its default rate moves their sum by several units,
-        # so without normalisation most rectifiers of this layer are shut for good before the first epoch ends.
-        x = keras.layers.Dense(dense_units, use_bias=not batch_norm, kernel_initializer="he_normal")(x)
-        x = keras.layers.ReLU()(batch_normalization(x) if batch_norm else x)
-        x = keras.layers.Dropout(dense_dropout)(x)
+        x = hidden_layers(x, [dense_units], dropout=dense_dropout, is_normalised=batch_norm)
     return keras.Model(image, logits(x, num_classes), name="cnn")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import keras
 
-from architectures._blocks import LayerScale, fan_out, logits, stochastic_depth
+from architectures._blocks import LayerScale, depth_rates, fan_out, layer_norm, logits, stochastic_depth
 from architectures._knobs import (
     CUSTOM,
     check_image_and_classes,
@@ -116,16 +116,14 @@ def convnext(
     check_option("stem", stem, ("small", *PATCHES))
 
     image = keras.Input(input_shape)
-    x = _normalize(_stem(image, channels[0], stem))
-    position = 0
+    x = layer_norm(_stem(image, channels[0], stem))
+    drop_rates = iter(depth_rates(stochastic_depth_rate, sum(stages)))
     for stage, (num_blocks, width) in enumerate(zip(stages, channels, strict=True)):
         if stage > 0:
-            x = _patches(_normalize(x), width, 2)
+            x = _patches(layer_norm(x), width, 2)
         for _ in range(num_blocks):
-            drop_rate = stochastic_depth_rate * position / max(1, sum(stages) - 1)
-            x = _block(x, kernel_size=kernel_size, layer_scale=layer_scale, drop_rate=drop_rate)
-            position += 1
-    x = _normalize(keras.layers.GlobalAveragePooling2D()(x))
+            x = _block(x, kernel_size=kernel_size, layer_scale=layer_scale, drop_rate=next(drop_rates))
+    x = layer_norm(keras.layers.GlobalAveragePooling2D()(x))
     return keras.Model(image, logits(x, num_classes), name="convnext")
 
 
@@ -147,13 +145,8 @@ def _block(x: keras.KerasTensor, *, kernel_size: int, layer_scale: float, drop_r
     """Positions mixed channel by channel, then channels mixed position by position; the result is added to what came in."""
     width = x.shape[-1]
     branch = keras.layers.DepthwiseConv2D(kernel_size, padding="same", depthwise_initializer=fan_out())(x)
-    branch = keras.layers.Dense(EXPANSION * width, activation="gelu")(_normalize(branch))
+    branch = keras.layers.Dense(EXPANSION * width, activation="gelu")(layer_norm(branch))
     branch = keras.layers.Dense(width)(branch)
     if layer_scale > 0:
         branch = LayerScale(layer_scale)(branch)
     return keras.layers.Add()([x, stochastic_depth(branch, drop_rate)])
-
-
-def _normalize(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Each position by itself, over its channels."""
-    return keras.layers.LayerNormalization(epsilon=1e-6)(x)

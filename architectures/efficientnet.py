@@ -124,8 +124,8 @@ def efficientnet(
         squeeze_ratio: Channels that come into a block (not those it is widened to) per hidden unit of that attention, from 1;
             unused without it.
         dropout: Share of values dropped before the head, 0 to below 1.
-        stochastic_depth_rate: Share of images for which the residual branch of the last block is dropped while training, 0 to
-            below 1; earlier blocks have proportionally less, the first none.
+        stochastic_depth_rate: Block i of n, counted from 0, is dropped for i/n of this share of images while training, 0 to
+            below 1, as in the reference implementation; blocks that change the shape have no shortcut and are never dropped.
         norm_momentum: Part of the running statistics of normalisation that a step keeps, 0 to below 1. The paper has 0.99, with
             which they are of use after hundreds of steps only.
         stem: ``small`` (3x3, keeps the size) or ``large`` (3x3 with stride 2).

@@ -36,9 +36,9 @@ def hybrid(
 ) -> keras.Model:
     """A transformer behind a stem of convolutions; about 119 thousand parameters with its defaults on 32x32x3.
 
-    Each convolution of the stem (3x3, normalisation, rectifier) halves the map and doubles the channels; a side of 1 stays 1, so
-    images of any size fit any stem. A 1x1 convolution then gives each place of the map as a token to the encoder, whose layers
-    are those of the vision transformer.
+    Each convolution of the stem (3x3, normalisation, rectifier) halves the map and doubles the channels; a map of 2x2 stays one,
+    for a single token has nothing to attend to, so images of any size fit any stem. A 1x1 convolution then gives each place of
+    the map as a token to the encoder, whose layers are those of the vision transformer.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
@@ -79,7 +79,8 @@ def hybrid(
 
     image = x = keras.Input(input_shape)
     for layer in range(stem_depth):
-        x = keras.layers.ReLU()(batch_normalization(convolution(x, stem_width * 2**layer, 3, strides=2)))
+        strides = 2 if max(x.shape[1:3]) > 2 else 1
+        x = keras.layers.ReLU()(batch_normalization(convolution(x, stem_width * 2**layer, 3, strides=strides)))
     x = keras.layers.Conv2D(width, 1)(x)
     x = encoder(
         x,

@@ -17,8 +17,10 @@ from architectures._blocks import (
     LayerScale,
     batch_normalization,
     convolution,
+    depth_rates,
     depthwise_convolution,
     halving_pool,
+    layer_norm,
     logits,
     stochastic_depth,
 )
@@ -114,7 +116,8 @@ def resnet(
         skip: Whether blocks have shortcuts; false gives the plain network of the paper, which lacks the projections of the
             shortcuts and, without normalisation, the scales of the branches, and is otherwise the same.
         stochastic_depth_rate: Share of images for which the residual branch of the last block is dropped while training, 0 to
-            below 1; earlier blocks have proportionally less, the first none; unused without ``skip``.
+            below 1; earlier blocks have proportionally less, the first none (in the paper as much as one block adds); unused
+            without ``skip``.
         dropout: Share of values dropped before the head, 0 to below 1.
 
     Raises:
@@ -157,15 +160,13 @@ def resnet(
     )
     image = keras.Input(input_shape)
     x = _stem(image, width, stem, style)
-    position = 0
+    drop_rates = iter(depth_rates(stochastic_depth_rate, style.num_blocks))
     for stage, num_blocks in enumerate(stages):
         if attention == "bam" and stage > 0:
             x = style.attend(x)
         for number in range(num_blocks):
             strides = 2 if stage > 0 and number == 0 else 1
-            drop_rate = stochastic_depth_rate * position / style.num_blocks
-            x = _block(x, width * 2**stage, style, strides=strides, drop_rate=drop_rate)
-            position += 1
+            x = _block(x, width * 2**stage, style, strides=strides, drop_rate=next(drop_rates))
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dropout(dropout)(x)
     return keras.Model(image, logits(x, num_classes), name="resnet")
@@ -204,7 +205,7 @@ class _Style:
     def _normalize(self, x: Any) -> Any:
         if self.norm == "batch":
             return batch_normalization(x)
-        return keras.layers.LayerNormalization(epsilon=1e-6)(x) if self.norm == "layer" else x
+        return layer_norm(x) if self.norm == "layer" else x
 
 
 def _stem(image: Any, width: int, stem: str, style: _Style) -> Any:

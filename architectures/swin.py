@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import keras
 
-from architectures._blocks import logits
+from architectures._blocks import depth_rates, layer_norm, logits
 from architectures._knobs import (
     CUSTOM,
     check_flag,
@@ -20,7 +20,7 @@ from architectures._knobs import (
     variants,
     whole_numbers,
 )
-from architectures._transformer import check_heads, depth_rates, encoder_layer, layer_norm
+from architectures._transformer import check_heads, encoder_layer
 from architectures._windows import MergePatches, WindowAttention
 from sweeper.catalog import architecture
 from sweeper.errors import KnobError

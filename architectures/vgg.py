@@ -30,6 +30,7 @@ _COMMON = {
     "width": 64,
     "batch_norm": False,
     "keep_biases": True,
+    "dense_norm": False,
     "head": "dense",
     "dense_units": "4096-4096",
     "dropout": 0.5,
@@ -68,6 +69,7 @@ def vgg(
     width: int = 24,
     batch_norm: bool = True,
     keep_biases: bool = False,
+    dense_norm: bool = True,
     head: str = "average",
     dense_units: str = "128",
     dropout: float = 0.5,
@@ -87,6 +89,8 @@ def vgg(
         batch_norm: Whether to normalise after each convolution, which the paper did not know.
         keep_biases: Whether convolutions keep their biases in front of normalisation, where they change nothing, as the
             published networks with normalisation do; unused without it, when there are always biases.
+        dense_norm: Whether `batch_norm` holds for hidden dense layers as well, which the published networks with normalisation
+            leave without.
         head: ``average`` over positions, or ``dense`` for hidden dense layers that see each of them.
         dense_units: Units of each hidden dense layer with hyphens between them, for example ``4096-4096``; used with
             ``head="dense"`` only.
@@ -103,6 +107,7 @@ def vgg(
     check_whole("width", width, low=1)
     check_flag("batch_norm", batch_norm)
     check_flag("keep_biases", keep_biases)
+    check_flag("dense_norm", dense_norm)
     check_option("head", head, ("average", "dense"))
     units = whole_numbers("dense_units", dense_units, each="layer")
     check_number("dropout", dropout, low=0, below=1)
@@ -118,7 +123,7 @@ def vgg(
             x = keras.layers.ReLU()(batch_normalization(x) if batch_norm else x)
         x = pooled(x, 2)
     if head == "dense":
-        x = hidden_layers(x, units, dropout=dropout)
+        x = hidden_layers(x, units, dropout=dropout, is_normalised=batch_norm and dense_norm)
     else:
         x = keras.layers.Dropout(dropout)(keras.layers.GlobalAveragePooling2D()(x))
     return keras.Model(image, logits(x, num_classes), name="vgg")

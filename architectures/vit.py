@@ -25,9 +25,11 @@ from architectures._transformer import POSITIONS, check_heads, check_positions, 
 from sweeper.catalog import Published, architecture
 from sweeper.errors import KnobError
 
+_DEIT_REGULARISED = {"dropout": 0.0, "stochastic_depth_rate": 0.1}
+
 VARIANTS: dict[str, dict[str, str | int | float]] = {
-    "tiny/16": {"patch_size": 16, "width": 192, "depth": 12, "num_heads": 3, "mlp_ratio": 4.0},
-    "small/16": {"patch_size": 16, "width": 384, "depth": 12, "num_heads": 6, "mlp_ratio": 4.0},
+    "tiny/16": {"patch_size": 16, "width": 192, "depth": 12, "num_heads": 3, "mlp_ratio": 4.0, **_DEIT_REGULARISED},
+    "small/16": {"patch_size": 16, "width": 384, "depth": 12, "num_heads": 6, "mlp_ratio": 4.0, **_DEIT_REGULARISED},
     "base/16": {"patch_size": 16, "width": 768, "depth": 12, "num_heads": 12, "mlp_ratio": 4.0},
     "large/16": {"patch_size": 16, "width": 1024, "depth": 24, "num_heads": 16, "mlp_ratio": 4.0},
     "mini": {

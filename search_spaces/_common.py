@@ -8,14 +8,21 @@ from sweeper.space import Choice, Float, Int, Knob
 
 CONVOLUTIONAL: Mapping[str, Knob] = {
     "optimizer": Choice("adam", "adamw", "sgd"),
-    "learning_rate": Float(low=1e-4, high=1e-1, log=True, default=1e-3),
+    "learning_rate": Float(low=1e-4, high=3e-2, log=True, default=1e-3),
     "schedule": Choice("cosine", "constant"),
     "batch_size": Choice(32, 64, 128),
     "momentum": Float(low=0.8, high=0.99, default=0.9).when(optimizer="sgd"),
     "weight_decay": Float(low=1e-5, high=1e-1, log=True, default=1e-3).when(optimizer="adamw"),
     "label_smoothing": Float(low=0.0, high=0.2, default=0.0),
 }
-"""For networks of convolutions with normalisation, which train with any optimizer."""
+"""For networks of convolutions with normalisation, or few layers, which train with any optimizer."""
+
+UNNORMALISED: Mapping[str, Knob] = {
+    **CONVOLUTIONAL,
+    "learning_rate": Float(low=1e-5, high=1e-2, log=True, default=1e-4),
+    "clip_norm": Choice(1.0, 0.0),
+}
+"""For deep published networks from before normalisation: low rates, and clipping."""
 
 TRANSFORMER: Mapping[str, Knob] = {
     "optimizer": Choice("adamw", "adam"),

@@ -7,7 +7,7 @@ Fix `variant` for one of them (as text, in quotes); then nothing of the network 
 
 from __future__ import annotations
 
-from search_spaces._common import CONVOLUTIONAL
+from search_spaces._common import UNNORMALISED
 from sweeper.space import Choice, Space
 
-vgg_published = Space(architecture="vgg", model={"variant": Choice("11", "13", "16", "19")}, training=CONVOLUTIONAL)
+vgg_published = Space(architecture="vgg", model={"variant": Choice("11", "13", "16", "19")}, training=UNNORMALISED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import pytest
@@ -30,6 +31,15 @@ def test_a_chain_holds_two_maps_at_once() -> None:
     x = keras.layers.ReLU()(keras.layers.ReLU()(keras.layers.ReLU()(image)))
     found = memory_of(keras.Model(image, x))
     assert found == {"weights_mb": 0.0, "activation_mb": 3 * VALUES * 4 / 1e6, "peak_activation_mb": 2 * VALUES * 4 / 1e6}
+
+
+@pytest.mark.parametrize("weigh", [keras.layers.Dense, lambda *units, **options: keras.layers.Conv2D(*units, 1, **options)])
+def test_an_activation_counts_wherever_it_is_written(weigh: Any) -> None:
+    image = keras.Input((4, 4, 2))
+    inside = keras.Model(image, keras.layers.ReLU()(weigh(2, activation="gelu")(image)))
+    behind = keras.Model(image, keras.layers.ReLU()(keras.layers.Activation("gelu")(weigh(2)(image))))
+    assert memory_of(inside) == memory_of(behind)
+    assert memory_of(inside)["activation_mb"] == 3 * VALUES * 4 / 1e6
 
 
 def test_a_shortcut_is_held_until_it_is_added() -> None:

@@ -130,13 +130,9 @@ def describe(
         return
     click.echo(f"{architecture}: {catalog.summary('architecture', architecture)}")
     click.echo(f"input {'x'.join(map(str, input_shape))}, {num_classes} classes")
-    is_published = arguments.get("variant") is not None
-    if is_published:
-        click.echo("  every knob not listed as published for this variant")
+    sizes = getattr(catalog.load("architecture", architecture), "sizes", {}).get(arguments.get("variant"), {})
     for name, knob in catalog.parameters("architecture", architecture).items():
-        if is_published and name not in arguments:
-            continue
-        value = arguments.get(name, knob.default)
+        value = {name: knob.default, **sizes, **arguments}[name]
         click.echo(f"  {name} = {'none' if value is None else shown(value) if isinstance(value, bool) else value}")
     click.echo(f"trainable parameters {facts['trainable_parameters']:,} (of {facts['total_parameters']:,})")
     if facts["auxiliary_parameters"]:

@@ -257,7 +257,13 @@ class _Recorder:
         outputs = self._counter.run(operation, *args, **kwargs)
         dtype = operation.compute_dtype if isinstance(operation, keras.layers.Layer) else self._dtype
         outputs = keras.tree.map_structure(lambda tensor: _copy(tensor, dtype), outputs)
-        self._keep(operation, inputs, keras.tree.flatten(outputs), macs=self._counter.macs - before)
+        macs = self._counter.macs - before
+        if self._is_open and _activates(operation):
+            # Two results, as with an activation layer behind it: what is activated, and what comes of it.
+            activated = [_copy(outputs, dtype)]
+            self._keep(operation, inputs, activated, macs=macs)
+            inputs, macs = activated, 0
+        self._keep(operation, inputs, keras.tree.flatten(outputs), macs=macs)
         return outputs
 
     def _keep(
@@ -287,6 +293,12 @@ def _scores(queries: keras.KerasTensor, keys: keras.KerasTensor) -> keras.KerasT
     """What attention makes of queries and keys, both (batch, positions, heads, size): (batch, heads, queries, keys)."""
     batch, num_queries, num_heads, _ = queries.shape
     return keras.KerasTensor((batch, num_heads, num_queries, keys.shape[1]), dtype=queries.dtype)
+
+
+def _activates(operation: keras.Operation) -> bool:
+    """Whether it is a layer that weighs its input and has an activation as its argument."""
+    has_weights = isinstance(operation, keras.layers.Layer) and bool(operation.weights)
+    return has_weights and getattr(operation, "activation", None) not in (None, keras.activations.linear)
 
 
 def _is_compound(layer: keras.layers.Layer) -> bool:

@@ -3,8 +3,9 @@
 Activations are counted from the graph of the model for one image. Models inside it, the layers of this project and those of
 attention are opened down to layers of Keras and operations, so the queries, keys, values and scores of attention are counted too.
 Counted is the output of every call, each once, at the precision in which it computes (4 bytes a value, in half precision 2), also
-where a framework would work in place, give a view or fuse operations. The image counts as alive until its last use. Not counted
-is what a layer of Keras needs inside besides its output: workspace, and an activation given as its argument.
+where a framework would work in place, give a view or fuse operations; an activation given to a layer as its argument counts as
+a layer of its own. The image counts as alive until its last use. Not counted is what an operation needs inside besides its
+output, which is workspace, and for GELU and normalisation more tensors of the same size.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class Memory(TypedDict):
     """What `memory_of` tells, in MB.
 
     `weights_mb` has all weights, those that are not trained included. `activation_mb` is the sum of all outputs, without the
-    image: an estimate from above of what training keeps for the way back, for each image of a batch. `peak_activation_mb` is the
+    image: about what training keeps for the way back, for each image of a batch, less where a framework works in place and more
+    where it takes an operation apart. `peak_activation_mb` is the
     most that is alive at once, the image included, when the graph runs in order and an output is given up after its last use, as
     in inference.
     """

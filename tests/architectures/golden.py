@@ -33,19 +33,18 @@ def value(path: str, position: int, shape: tuple[int, ...]) -> np.ndarray[Any, A
 
 
 def logits(name: str, knobs: dict[str, Any]) -> list[list[float]]:
-    """What the smallest instance of an architecture, with some knobs changed, says of a few images."""
+    """What the smallest instance of an architecture, with some knobs changed, says of a few images, auxiliary heads as well."""
     import keras
 
-    from tests.architectures.kit import build
+    from tests.architectures.kit import build, outputs
 
     model = build(name, SHAPE, NUM_CLASSES, **knobs)
     for position, weight in enumerate(model.weights):
         if keras.backend.standardize_dtype(weight.dtype).startswith("float"):
             weight.assign(value(weight.path, position, tuple(weight.shape)).astype("float32"))
     images = np.random.default_rng(0).normal(size=(NUM_IMAGES, *SHAPE)).astype("float32")
-    outputs = model(images)
-    first = outputs[0] if isinstance(outputs, list) else outputs
-    return [[float(score) for score in row] for row in keras.ops.convert_to_numpy(first)]
+    scores = np.concatenate([keras.ops.convert_to_numpy(given) for given in outputs(model, images)], axis=-1)
+    return [[float(score) for score in row] for row in scores]
 
 
 def cases(everything: bool) -> dict[str, tuple[str, dict[str, Any]]]:

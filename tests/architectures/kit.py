@@ -9,8 +9,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 
 from sweeper import catalog
+from sweeper.errors import KnobError
 from sweeper.space import Choice, Configuration, Float, Int, Knob, Space, Value
 from sweeper.training import measure
 
@@ -50,17 +52,46 @@ def images(shape: tuple[int, int, int], number: int = 16) -> np.ndarray[Any, Any
     return np.random.default_rng(0).normal(size=(number, *shape)).astype("float32")
 
 
+NEEDED: dict[tuple[str, str], dict[str, Any]] = {
+    ("lenet", "padding"): {"widths": "4"},
+    ("vgg", "dense_norm"): {"head": "dense"},
+}
+"""Knobs without which another one does nothing, or small images are too small, where no search space says so."""
+
+NUMBERS: dict[str, dict[str, Any]] = {"convnext": {"layer_scale": 0.1}}
+"""Numbers that add something to a network, not only more of it."""
+
+
 def variations(name: str) -> Iterator[dict[str, Any]]:
-    """No change, then each text or boolean option of the architecture's spaces, one at a time; numbers in text are mere sizes."""
+    """No change, then each text or boolean option of the architecture, one at a time; numbers in text are mere sizes.
+
+    What an option needs to have an effect comes with it.
+    """
     yield {}
-    for space_name in SPACES:
-        space: Space = catalog.load("space", space_name)
+    needed = dict(NEEDED)
+    for space in (catalog.load("space", space_name) for space_name in SPACES):
         for knob_name, knob in space.model.items() if space.architecture == name else ():
-            if isinstance(knob, Choice) and knob_name != "variant":
-                for option in knob.options:
-                    is_size = isinstance(option, str) and re.fullmatch(r"[\d-]+", option)
-                    if isinstance(option, (str, bool)) and not is_size and option != knob.default:
-                        yield {knob_name: option}
+            if knob.condition is not None:
+                parent, values = knob.condition
+                needed[name, knob_name] = {parent: values[0]}
+    for knob_name, parameter in catalog.parameters("architecture", name).items():
+        value = {knob_name: parameter.default, **catalog.load("architecture", name).tiny}[knob_name]
+        for option in _options(name, knob_name, value):
+            yield {**needed.get((name, knob_name), {}), knob_name: option}
+    if name in NUMBERS:
+        yield NUMBERS[name]
+
+
+def _options(name: str, knob: str, value: Any) -> list[Any]:
+    """What a flag or a text may be instead: for a text what the architecture lists when it refuses another one."""
+    if isinstance(value, bool):
+        return [not value]
+    if not isinstance(value, str) or knob == "variant":
+        return []
+    with pytest.raises(KnobError) as refusal:
+        build(name, **{knob: "no such option"})
+    listed = re.search(r"Allowed: (.+)\. Change", str(refusal.value))
+    return [option for option in listed.group(1).split(", ") if option != value] if listed else []
 
 
 def corners(knob: Knob) -> tuple[Value, ...]:

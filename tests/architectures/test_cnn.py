@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,9 +25,16 @@ def test_cnn_default_has_about_a_million_parameters() -> None:
     assert 800_000 < measure.trainable_parameters(model) < 1_100_000
 
 
-def test_the_hidden_layer_of_cnn_survives_its_first_steps() -> None:
+@pytest.mark.parametrize(
+    ("name", "knobs"),
+    [
+        ("cnn", {"num_blocks": 1, "convolutions_per_block": 1, "width": 16, "dense_units": 64}),
+        ("vgg", {"convolutions_per_stage": "1", "width": 16, "head": "dense", "dense_units": "64"}),
+    ],
+)
+def test_the_hidden_layer_survives_its_first_steps(name: str, knobs: dict[str, Any]) -> None:
     random.seed(0)
-    model = build("cnn", (32, 32, 1), 7, num_blocks=1, convolutions_per_block=1, width=16, dense_units=64)
+    model = build(name, (32, 32, 1), 7, **knobs)
     model.compile(keras.optimizers.Adam(1e-3), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     x = images((32, 32, 1), 640)
     model.fit(x, np.random.default_rng(1).integers(0, 7, 640), batch_size=32, epochs=2, verbose=0, shuffle=False)

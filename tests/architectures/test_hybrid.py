@@ -35,10 +35,10 @@ def test_hybrid_takes_images_of_any_size(shape: tuple[int, int, int], pooling: s
         assert np.isfinite(np.asarray(model(images(shape)))).all()
 
 
-def test_the_stem_halves_the_map_until_a_pixel_is_left() -> None:
+def test_the_stem_halves_the_map_while_there_is_more_than_attention_needs() -> None:
     model = build("hybrid", (9, 3, 1), stem_depth=5, stem_width=2, width=8)
     assert [shape[1:] for shape in layer_shapes(model, keras.layers.Conv2D)] == [
-        (5, 2, 2), (3, 1, 4), (2, 1, 8), (1, 1, 16), (1, 1, 32), (1, 1, 8)
+        (5, 2, 2), (3, 1, 4), (2, 1, 8), (2, 1, 16), (2, 1, 32), (2, 1, 8)
     ]  # fmt: skip
 
 

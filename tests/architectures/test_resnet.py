@@ -169,10 +169,10 @@ def test_resnet_filters_each_channel_on_its_own(block: str) -> None:
     assert sizes.count((3, 3)) == 1, "the stem's alone"
 
 
-def test_resnet_drops_later_branches_more_often() -> None:
+def test_resnet_drops_later_branches_more_often_and_the_first_of_several_never() -> None:
     model = build("resnet", blocks_per_stage="2-3", stochastic_depth_rate=0.5)
     rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout) and layer.noise_shape]
-    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert rates == pytest.approx([0.125, 0.25, 0.375, 0.5])
 
 
 @pytest.mark.parametrize(("attention", "number"), [("none", 0), ("se", 5), ("eca", 5), ("cbam", 5), ("bam", 2)])

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from architectures import _transformer
+from architectures import _blocks, _transformer
 from sweeper import catalog
 from sweeper.errors import KnobError
 from sweeper.training import measure
@@ -158,8 +158,8 @@ def test_sines_and_cosines_need_a_width_they_can_share() -> None:
 
 
 def test_rates_of_stochastic_depth_rise_to_the_last_layer() -> None:
-    assert _transformer.depth_rates(0.3, 4) == pytest.approx([0.0, 0.1, 0.2, 0.3])
-    assert _transformer.depth_rates(0.3, 1) == [0.3]
+    assert _blocks.depth_rates(0.3, 4) == pytest.approx([0.0, 0.1, 0.2, 0.3])
+    assert _blocks.depth_rates(0.3, 1) == [0.3]
     model = build("vit", depth=3, stochastic_depth_rate=0.2)
     rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout) and layer.noise_shape]
     assert rates == [0.1, 0.1, 0.2, 0.2], "two branches a layer, and no layer where nothing is dropped"

@@ -41,7 +41,7 @@ SIZES: dict[str, tuple[str, dict[str, Any], tuple[int, int, int]]] = {
     "resnet 50 small": ("resnet", {"variant": "50"}, (8, 8, 1)),
     "densenet 121": ("densenet", {"variant": "121"}, (224, 224, 3)),
     "efficientnet b0": ("efficientnet", {"variant": "b0"}, (224, 224, 3)),
-    "vit small": ("vit", {"variant": "small/16"}, (224, 224, 3)),
+    "vit small": ("vit", {"variant": "small/16", "stochastic_depth_rate": 0.0}, (224, 224, 3)),
     "swin tiny": ("swin", {"variant": "tiny"}, (224, 224, 3)),
     "vit mean": ("vit", {"pooling": "mean", "head": "hidden"}, (48, 48, 1)),
 }

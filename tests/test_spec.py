@@ -276,14 +276,14 @@ search: {sampler: grid, grid_points: POINTS}
 
 
 @pytest.mark.parametrize(
-    ("points", "size", "default", "most"),
+    ("fixed", "points", "size", "default", "most"),
     [
-        (2, 4, "one trial more", 11),  # learning rates x label smoothings, the default rate not among them
-        (4, 16, "one of them", 33),  # the rates are powers of ten, among them the default
+        ("", 2, 4, "one trial more", 11),  # learning rates x label smoothings, the default rate not among them
+        (", learning_rate: 0.001", 4, 4, "one of them", 9),  # no smoothing is the default
     ],
 )
-def test_more_trials_than_points_are_refused(points: int, size: int, default: str, most: int) -> None:
-    text = SMALL.replace("POINTS", str(points))
+def test_more_trials_than_points_are_refused(fixed: str, points: int, size: int, default: str, most: int) -> None:
+    text = SMALL.replace("POINTS", str(points)).replace("batch_size: 32", f"batch_size: 32{fixed}")
     assert parse(text.replace("TRIALS", str(most))).budget.trials == most
     share = most // 2 + 1
     assert fault(text.replace("TRIALS", str(most + 1))) == (

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 
 from sweeper import records
 from sweeper.analysis import pareto, progress, results, summary
@@ -215,6 +216,13 @@ def test_the_time_expected_counts_a_checkpoint_as_often_as_there_was_one() -> No
     assert summary.expected_seconds(found, [("a-00000", 10)]) == pytest.approx(1 + 10 * 4)
     assert summary.expected_seconds(found, [("a-00000", 10), ("a-00001", 2)]) == pytest.approx(41 + 2 * 3.5)
     assert summary.expected_seconds(found, [("c-00000", 1)]) is None
+
+
+def test_the_interval_of_an_accuracy_is_that_of_scipy() -> None:
+    for right, images in ((53, 100), (359, 359), (0, 10), (4_500, 7_178)):
+        interval = stats.binomtest(right, images).proportion_ci(0.95, method="wilson")
+        expected = (interval.high - interval.low) / 2
+        assert results.sampling_error(right / images, images) == pytest.approx(expected, rel=1e-4)
 
 
 def test_shares_sum_to_one(digits: results.Results) -> None:

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from sweeper import catalog
+from sweeper.analysis.results import sampling_error
 from sweeper.cli import cli
 from sweeper.cli._shared import shown
 from sweeper.grid import Grid
@@ -76,6 +77,7 @@ def make_study(folder: Path, spec: StudySpec, max_events: int | None = None) -> 
                 "train_s": 1.5,
                 "peak_memory_mb": 700.0,
                 "device": "cpu",
+                "dataset": json.dumps({"name": "digits", "options": {}, "validation_images": 359}),
             }
             ledger.append(event.replace(**measured) if event.kind is Kind.EPOCH else event)
     return log
@@ -318,6 +320,9 @@ def test_status(run: Run, finished: Path) -> None:
     assert code == 0
     assert out.startswith(f"study 'made' ({facts['study_id']}): finished; {facts['epochs']} epochs\n")
     assert f"best so far: {facts['best']['trial']} with {facts['best']['val_accuracy']:.4f} at epoch 9, " in out
+    points = 100 * sampling_error(facts["best"]["val_accuracy"], 359)
+    assert f"was validated on 359 images, which leaves its accuracy uncertain by about {points:.1f} points (95 %)" in out
+    assert "sweeper ablate made --seeds 3" in out
     assert not any(line.endswith(" ") for line in out.splitlines())
 
 

@@ -60,6 +60,20 @@ def test_no_two_blocks_have_the_same_title(name: str) -> None:
     assert len(set(titles)) == len(titles), "the frame tells blocks apart by title"
 
 
+def test_describe_lists_a_variant_whole_and_what_is_not_as_published(run: Run) -> None:
+    code, out, _ = run("describe", "efficientnet", "--set", "variant=b0", "--set", "attention=none", "--input-shape", "32,32,3")
+    assert code == 0
+    for line in ("variant = b0", "attention = none", "stochastic_depth_rate = 0.2", "not as published: attention"):
+        assert f"  {line}\n" in out
+    assert "not as published" not in run("describe", "lenet", "--set", "variant=5", "--input-shape", "32,32,1")[1]
+
+
+def test_two_pictures_need_two_files(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("describe", "lenet", "--diagram", tmp_path / "a.png", "--parameters", tmp_path / "." / "a.png")
+    assert (code, list(tmp_path.iterdir())) == (2, [])
+    assert "two pictures cannot have one name; give --diagram, --parameters and --gradient-flow a file each." in err
+
+
 def test_describe_tells_memory_and_shares_and_draws_them(run: Run, tmp_path: Path) -> None:
     code, out, _ = run(
         "describe", "vgg", "--set", "head=dense", "--input-shape", "16,16,1", "--parameters", "where.png", "--json"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from sweeper.cli._shared import json_option
+from sweeper.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,6 +95,9 @@ def describe(
     from sweeper import catalog
     from sweeper.cli._shared import build, prepare_keras, print_json, read_settings, shown, table
 
+    pictures = [file.resolve() for file in (diagram, parameters, gradient_flow) if file is not None]
+    if len({*pictures}) < len(pictures):
+        raise InputError("two pictures cannot have one name; give --diagram, --parameters and --gradient-flow a file each.")
     catalog.check("architecture", architecture)
     arguments = read_settings(settings, catalog.parameters("architecture", architecture), "knob", architecture)
     prepare_keras()
@@ -134,6 +138,8 @@ def describe(
     for name, knob in catalog.parameters("architecture", architecture).items():
         value = {name: knob.default, **sizes, **arguments}[name]
         click.echo(f"  {name} = {'none' if value is None else shown(value) if isinstance(value, bool) else value}")
+    if changed := [name for name in arguments if name in sizes and arguments[name] != sizes[name]]:
+        click.echo(f"  not as published: {', '.join(changed)}")
     click.echo(f"trainable parameters {facts['trainable_parameters']:,} (of {facts['total_parameters']:,})")
     if facts["auxiliary_parameters"]:
         click.echo(f"  and {facts['auxiliary_parameters']:,} in auxiliary heads, which only training uses: counted nowhere else")
@@ -156,7 +162,6 @@ def _saved(picture: Figure, file: Path, option: str) -> str:
     Raises:
         InputError: It cannot be written.
     """
-    from sweeper.errors import InputError
     from sweeper.plots._style import save_as
 
     try:

@@ -98,7 +98,7 @@ class _Lines(_Pace):
         now = time.monotonic()
         if not self.last:  # the first call says that the driver is about to start Ray
             self.last = now
-            text = f"starting Ray and its workers; every epoch: sweeper status {self.study} --watch"
+            text = f"reading the data, then starting Ray and its workers; meanwhile: sweeper status {self.study} --watch"
             self.out.print(text, markup=False, soft_wrap=True)
         if event is not None and event.status is not None and event.kind in (Kind.EPOCH, Kind.ATTEMPT_ENDED):
             if event.status is Status.RUNNING:

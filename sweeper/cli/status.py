@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,9 @@ def status_of(stored: StudyStore) -> dict[str, Any]:
         "best": None
         if best is None
         else {key: best[key] for key in ("trial", "arm", column, "parameters", "epoch", "configuration")},
+        "validation_images": None
+        if best is None or not best["dataset"]
+        else json.loads(best["dataset"]).get("validation_images"),
     }
 
 
@@ -114,13 +118,23 @@ def _print_status(facts: dict[str, Any]) -> None:
 
 
 def print_further(facts: dict[str, Any]) -> None:
-    """What follows the table of a study's arms: disk used, repetitions."""
+    """What follows the table of a study's arms: how far the best value can be trusted, disk used, repetitions."""
+    from sweeper.analysis.results import sampling_error
     from sweeper.cli._shared import counted
+
+    num_images, has_repetitions = facts["validation_images"], any(facts["repetitions"].values())
+    if num_images and "val_accuracy" in facts["best"]:
+        points = 100 * sampling_error(facts["best"]["val_accuracy"], num_images)
+        advice = "" if has_repetitions else f": sweeper ablate {facts['study']} --seeds 3"
+        click.echo(
+            f"{facts['best']['trial']} was validated on {num_images:,} images, which leaves its accuracy uncertain by about "
+            f"{points:.1f} points (95 %); other seeds tell what chance does besides{advice}"
+        )
 
     kept = facts["checkpoints"]
     if kept["files"]:
         click.echo(f"checkpoints of {counted(kept['trials'], 'trial')}: {kept['bytes'] / 1e6:,.1f} MB on disk")
-    if any(facts["repetitions"].values()):
+    if has_repetitions:
         counts = ", ".join(f"{count} {status}" for status, count in facts["repetitions"].items() if count)
         click.echo(f"repetitions with other seeds: {counts}; sweeper ablate shows them")
 

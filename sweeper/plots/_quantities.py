@@ -128,15 +128,6 @@ def count(number_of: int, noun: str) -> str:
     return f"{number_of:,} {noun}" + ("" if number_of == 1 else "s")
 
 
-def bound(goal: str) -> str:
-    """What the last value of a trial that was stopped early is for its configuration.
-
-    Args:
-        goal: ``max`` or ``min``: which way the value is better.
-    """
-    return "a lower bound" if goal == "max" else "an upper bound"
-
-
 def counts_line(counts: Mapping[str, int], **notes: str) -> str:
     """The counts for a caption, for example ``18 completed, 5 stopped early (hollow), 1 failed (not shown)``.
 

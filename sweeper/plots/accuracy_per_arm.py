@@ -38,7 +38,7 @@ def frame(results: Results, *, metric: str = "val_accuracy", stage: str = "searc
 def accuracy_per_arm(results: Results, *, metric: str = "val_accuracy", stage: str = "search", is_zoomed: bool = True) -> Figure:
     """A figure with a row per arm, best arm first: a dot per trial, quartiles of the completed trials behind the dots.
 
-    Completed trials are filled, stopped ones hollow (a fair lower bound: they were stopped early); failed and
+    Completed trials are filled, stopped ones hollow (what they had when they were stopped); failed and
     unfinished ones are counted beside the arm's name. Without any completed trial the hollow dots are drawn and the
     title says so.
 
@@ -81,7 +81,10 @@ def accuracy_per_arm(results: Results, *, metric: str = "val_accuracy", stage: s
             _draw_edge(axes, int((outside["arm"] == arm).sum()), place, looks[arm], direction)
         _name_rows(axes, trials, order, looks, column)
         caption = _quantities.counts_line(
-            status_counts(trials), stopped=f"hollow: {_quantities.bound(direction)}", failed="not shown", unfinished="not shown"
+            status_counts(trials),
+            stopped="hollow: what they had when they were stopped",
+            failed="not shown",
+            unfinished="not shown",
         )
         if len(outside):
             caption += f" Beyond the axis: {_quantities.count(len(outside), 'trial')}, counted at the arrows."

@@ -191,7 +191,7 @@ def _caption(results: Results, stage: str, shown: pd.DataFrame, x: str, y: str, 
     trials = at_stage(results, stage).trials
     line = _quantities.counts_line(
         status_counts(trials),
-        stopped=f"hollow: {_quantities.bound(goal(results, y))}, never on the front",
+        stopped="hollow: what they had when they were stopped, never on the front",
         failed="not shown",
         unfinished="not shown",
     )

@@ -31,10 +31,11 @@ demo: install
 	$(BIN)/sweeper plot digits --results $(RESULTS)
 
 # Fast tests first, over two processes; then the slow ones; then those that share one Ray, which wants the cores for itself.
-# By file, because what the tests of a file share, such as trained networks, is made once in each process.
+# By file, because what the tests of a file share, such as trained networks, is made once in each process. Slow files come in their
+# own order: by number of tests, as is the default, the long tests of the kills would come last, beside an idle core.
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slow"
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not ray"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow and not ray"
 	$(BIN)/python -m pytest -m ray
 
 test-fast: install

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import sys
 import tempfile
@@ -42,6 +44,15 @@ def framework() -> None:
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
+
+
+@pytest.fixture
+def released() -> Iterator[None]:
+    """Gives the memory of large networks back to the machine after a test; the allocator would keep gigabytes of it."""
+    yield
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

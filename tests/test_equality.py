@@ -20,7 +20,7 @@ from sweeper import catalog
 from sweeper.training import measure
 from sweeper.training.applications import APPLICATIONS, Application, in_order
 
-pytestmark = pytest.mark.usefixtures("framework", "double_precision")
+pytestmark = pytest.mark.usefixtures("framework", "double_precision", "released")
 
 Array = np.ndarray[Any, Any]
 

@@ -178,6 +178,6 @@ def _latency(
 
     batches = {"latency_ms": 1, "latency_ms_batch32": 32}
     return {
-        key: in_a_process(architecture, dict(arguments), input_shape, num_classes, batch, runs=50).median_ms
+        key: in_a_process(architecture, dict(arguments), input_shape, num_classes, batch, runs=50)["median_ms"]
         for key, batch in batches.items()
     }

@@ -11,7 +11,6 @@ from sweeper.cli.contenders import input_shape_option, num_classes_option
 
 if TYPE_CHECKING:
     from sweeper.storage import Place
-    from sweeper.training.inference import Inference
 
 
 @click.command(short_help="Inference time, throughput and memory of architectures.")
@@ -40,8 +39,6 @@ def benchmark(
     as_json: bool,
 ) -> None:
     """Time the forward pass of each ARCHITECTURE at its defaults, or at a published size: NAME:VARIANT, for example resnet:50."""
-    import dataclasses
-
     from sweeper.cli._shared import print_json, table
 
     asked = [_asked(text) for text in dict.fromkeys(architectures)]
@@ -50,7 +47,7 @@ def benchmark(
         label = ":".join([name, *map(str, arguments.values())])
         for batch, rows in measured.items():
             found = in_a_process(name, arguments, input_shape, num_classes, batch, runs)
-            rows.append({**dataclasses.asdict(found), "architecture": label})
+            rows.append({**found, "architecture": label})
     files = []
     if out is not None:
         from sweeper.cli.answers import save_figure
@@ -98,8 +95,8 @@ def _asked(text: str) -> tuple[str, dict[str, Any]]:
 
 def in_a_process(
     name: str, arguments: dict[str, Any], input_shape: tuple[int, int, int], num_classes: int, batch: int, runs: int
-) -> Inference:
-    """The measurement made in a fresh process: nothing of an architecture measured before is in its memory or caches."""
+) -> dict[str, Any]:
+    """The fields of `Inference` measured in a fresh process: nothing of an architecture measured before is in its memory."""
     import concurrent.futures
     import multiprocessing
 
@@ -117,9 +114,12 @@ def in_a_process(
             ) from None
 
 
-def _measure(*arguments: Any) -> Inference:
+def _measure(*arguments: Any) -> dict[str, Any]:
+    import dataclasses
+
     from sweeper.cli._shared import quiet
-    from sweeper.training.inference import measure_inference
 
     with quiet():
-        return measure_inference(*arguments)
+        from sweeper.training.inference import measure_inference
+
+        return dataclasses.asdict(measure_inference(*arguments))

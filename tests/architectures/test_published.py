@@ -15,7 +15,7 @@ from tests.architectures.kit import (
     SPACES_OF_VARIANTS,
 )
 
-pytestmark = pytest.mark.usefixtures("framework")
+pytestmark = pytest.mark.usefixtures("framework", "released")
 
 
 def is_slow(name: str, published: Published) -> bool:

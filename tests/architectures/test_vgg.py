@@ -8,7 +8,7 @@ import pytest
 from sweeper import catalog
 from tests.architectures.kit import build, layer_shapes, weighted
 
-pytestmark = pytest.mark.usefixtures("framework")
+pytestmark = pytest.mark.usefixtures("framework", "released")
 
 COLUMNS = {
     "11": ([1, 1, 2, 2, 2], 133),

@@ -18,7 +18,7 @@ from sweeper.training.pretrained import TRAINING_ONLY, weights_in_order
 from tests.transfer import miniature as tiny
 from tests.transfer.miniature import SHAPE, asking, find
 
-pytestmark = pytest.mark.usefixtures("framework")
+pytestmark = pytest.mark.usefixtures("framework", "released")
 
 Array = np.ndarray[Any, Any]
 

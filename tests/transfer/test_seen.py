@@ -16,7 +16,7 @@ from sweeper.training.program import build
 from tests.transfer import miniature as tiny
 from tests.transfer.miniature import GREY, SHAPE, asking, find, loaded, pixels, task_of
 
-pytestmark = pytest.mark.usefixtures("framework")
+pytestmark = pytest.mark.usefixtures("framework", "released")
 
 Array = np.ndarray[Any, Any]
 

@@ -96,7 +96,8 @@ def gradient_flow(name: str, panels: Mapping[str, Sequence[Mapping[str, Any]]], 
             caption="Each point: norm of the gradient at the kernels of a layer, as a multiple of the norm of these kernels: how "
             "far one step of gradient descent with learning rate 1 would move them. Line: median of the layers about as deep; "
             "where it falls from left to right, gradients grow on their way back to the image, where it rises, they vanish. "
-            "Title: median of the first quarter of the depth against that of the last. Before training, "
+            f"Title: median of the first quarter of the depth against that of the last; below {SAME:.0f}-fold counts as none, "
+            "for another seed changes as much. Before training, "
             f"{_quantities.count(batch, 'image')} of random pixels. {caption}"
             + ("" if table["is_shown"].all() else f" Not shown: {hidden} whose gradient or weights are 0 or not finite."),
             handles=[_style.handle(kind, marker="o", color=COLOURS[kind]) for kind in kinds],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from sweeper.spec import ResourcesSpec, TrainingSpec
@@ -55,11 +56,7 @@ def configure(training: TrainingSpec, resources: ResourcesSpec) -> str:
 
 def seed_dropout(seed: int) -> None:
     """Let dropout follow from a seed on torch too, where Keras leaves it to torch's own generator; others seed each layer."""
-    import keras
-
-    if keras.backend.backend() == "torch":
-        import torch
-
+    if (torch := sys.modules.get("torch")) is not None:  # where Keras runs on it
         torch.manual_seed(seed)
 
 

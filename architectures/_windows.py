@@ -52,7 +52,7 @@ class WindowAttention(keras.layers.Layer):  # type: ignore[misc]
         # As in the encoder layers of other transformers here; a new one for each layer, since layers that share one start alike.
         first, last = (keras.initializers.TruncatedNormal(stddev=channels**-0.5) for _ in range(2))
         rows, columns = self.window
-        # A window of one token has nothing to weigh: what it would be asked for, and by what, is not there either.
+        # A window of one token has nothing to weigh, so it needs no queries and keys.
         self.has_company = rows * columns > 1
         width = 3 * channels if self.has_company else channels
         self.projections = keras.layers.Dense(width, kernel_initializer=first, dtype=self.dtype_policy, name="projections")

@@ -116,8 +116,7 @@ def resnet(
         skip: Whether blocks have shortcuts; false gives the plain network of the paper, which lacks the projections of the
             shortcuts and, without normalisation, the scales of the branches, and is otherwise the same.
         stochastic_depth_rate: Share of images for which the residual branch of the last block is dropped while training, 0 to
-            below 1; earlier blocks have proportionally less, the first none (in the paper as much as one block adds); unused
-            without ``skip``.
+            below 1; earlier blocks have proportionally less, the first none, unlike in the paper; unused without ``skip``.
         dropout: Share of values dropped before the head, 0 to below 1.
 
     Raises:

@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -26,6 +26,8 @@ from sweeper.storage import Place, explain, explain_reading
 
 _NAME = re.compile(r"[0-9]{6,}-[0-9]{9,}\.parquet")
 _KEY = ("generation", "sequence", "position")
+FENCE = (*_KEY, "kind", "detail")
+"""The columns that tell which rows count."""
 _COLUMNS = tuple(field.name for field in dataclasses.fields(Event))
 _ENUMS = {"kind": Kind, "stage": Stage, "status": Status, "reason": Reason}
 
@@ -232,18 +234,17 @@ def merge(tables: Iterable[pa.Table]) -> pa.Table:
     return table.filter(pa.concat_arrays([pa.array([True]), is_new]))
 
 
-def fence_of(folder: Place) -> dict[int, int]:
+def fence_of(tables: Collection[pa.Table]) -> dict[int, int]:
     """What the next generation writes down: the last sequence of each generation that counts.
 
     Rows that an older fence hides do not raise it: they would count again if that fence were lost.
 
     Args:
-        folder: The ledger's folder.
+        tables: All parts, of the columns `FENCE`.
 
     Raises:
-        LedgerError: A part is damaged, or was written by a newer version.
+        LedgerError: A `driver_started` event has no readable fence.
     """
-    tables = read_all(folder, columns=(*_KEY, "kind", "detail")).values()
     if not tables:
         return {}
     rows = pa.concat_tables(tables)

@@ -8,19 +8,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
-import json
 import logging
 import os
 import signal
 import socket
-import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper import catalog, nodes, requests, store, stored, tables, transfer
+from sweeper import catalog, nodes, provenance, requests, store, stored, tables, transfer
 from sweeper.datasets import Dataset
 from sweeper.errors import InputError, StudyLockedError, SweeperError
 from sweeper.keeper import KEEP_BEST, CheckpointKeeper
@@ -120,10 +117,10 @@ def launch(
         slots = nodes.slots(spec.resources)
         if not is_private:
             nodes.check_results(results, spec.resources)
-        constants = constants_of(spec, dataset)
+        constants = provenance.constants_of(spec, dataset)
         if not study.exists:
             study.create(spec.to_yaml())
-        detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": _versions()}
+        detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": provenance.versions()}
         with study.drive(detail, study_id=spec.study_id) as ledger:
             events = study.read()
             search.fold(events)
@@ -192,11 +189,6 @@ def _weights(
         with contextlib.suppress(InputError):  # one that cannot be met is passed over when it is taken
             return transfer.weights_for(wanted, [current, *waiting], dataset)
     return transfer.weights_for(wanted, [current], dataset)
-
-
-def constants_of(spec: StudySpec, dataset: Dataset) -> dict[str, str | None]:
-    """Columns that are the same in every event of a run: which study, which code, which data."""
-    return {"study_id": spec.study_id, "commit": _commit(), "dataset": _describe(spec, dataset)}
 
 
 def _extend(session: Session, study: store.StudyStore, wanted: StudySpec, *, repeats_decayed: bool) -> None:
@@ -394,28 +386,3 @@ def _terminate() -> Iterator[Callable[[], bool]]:
     finally:
         signal.signal(signal.SIGTERM, before)
         signal.signal(signal.SIGINT, before_interrupt)
-
-
-def _describe(spec: StudySpec, dataset: Dataset) -> str:
-    sizes = {"train_images": len(dataset.train), "validation_images": len(dataset.validation)}
-    return json.dumps({**spec.dataset.model_dump(mode="json"), **sizes})
-
-
-def _versions() -> dict[str, str]:
-    from importlib import metadata
-
-    return {name: metadata.version(name) for name in ("sweeper", "ray", "optuna", "keras", "numpy", "pyarrow")}
-
-
-def _commit() -> str | None:
-    """Commit of the repository the code runs from; None when it is installed without one.
-
-    An installed copy may lie inside somebody else's repository, which does not know its files.
-    """
-    git = ["git", "-C", str(Path(__file__).parent)]
-    options: dict[str, Any] = {"capture_output": True, "text": True, "check": True, "timeout": 5}
-    try:
-        subprocess.run([*git, "ls-files", "--error-unmatch", Path(__file__).name], **options)
-        return str(subprocess.run([*git, "rev-parse", "HEAD"], **options).stdout).strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

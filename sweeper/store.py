@@ -246,9 +246,10 @@ class Ledger:
         lock = store._lock()
         try:
             store._remove_leftovers()
-            fence = parts.fence_of(store.ledger_folder)
+            tables = parts.read_all(store.ledger_folder, columns=parts.FENCE)
+            fence = parts.fence_of(tables.values())
             # What a repair moved away has had its number: a note that it is lost must not come to speak of another part.
-            had = [*parts.names(store.folder / "damaged"), *parts.names(store.ledger_folder)]
+            had = [*parts.names(store.folder / "damaged"), *tables]
             ledger = cls(store, lock, max([0, *map(parts.generation_of, had), *fence]) + 1)
             own = {"schema": SCHEMA_VERSION, "fence": {str(generation): last for generation, last in sorted(fence.items())}}
             text = json.dumps({**detail, **own})

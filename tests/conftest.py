@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import sys
@@ -47,12 +46,31 @@ def framework() -> None:
 
 
 @pytest.fixture
+def half_precision() -> Iterator[None]:
+    """Layers compute in float16, their weights are float32."""
+    yield from _under_policy("mixed_float16")
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    """Keeps rounding, which fifty layers of random weights enlarge a thousandfold, far below what is tested."""
+    yield from _under_policy("float64")
+
+
+def _under_policy(name: str) -> Iterator[None]:
+    import keras
+
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    yield
+    keras.config.set_dtype_policy(previous)
+
+
+@pytest.fixture
 def released() -> Iterator[None]:
-    """Gives the memory of large networks back to the machine after a test; the allocator would keep gigabytes of it."""
+    """Lets go of the network of a test after it: models hold themselves in circles, and the largest take gigabytes."""
     yield
     gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy import stats
 
 from sweeper import records
 from sweeper.analysis import pareto, progress, results, summary
@@ -218,11 +217,11 @@ def test_the_time_expected_counts_a_checkpoint_as_often_as_there_was_one() -> No
     assert summary.expected_seconds(found, [("c-00000", 1)]) is None
 
 
-def test_the_interval_of_an_accuracy_is_that_of_scipy() -> None:
-    for right, images in ((53, 100), (359, 359), (0, 10), (4_500, 7_178)):
-        interval = stats.binomtest(right, images).proportion_ci(0.95, method="wilson")
-        expected = (interval.high - interval.low) / 2
-        assert results.sampling_error(right / images, images) == pytest.approx(expected, rel=1e-4)
+def test_the_sampling_error_by_hand() -> None:
+    """Half the width is sqrt(z2 * (p * (1 - p) + z2 / 4)) / (1 + z2), where z2 is 1.96 squared over the number of images."""
+    assert summary.sampling_error(0.5, 100) == pytest.approx(0.0961, abs=1e-4)
+    assert summary.sampling_error(0.9, 7_178) == pytest.approx(0.00694, abs=1e-5)
+    assert summary.sampling_error(1.0, 100) == pytest.approx(0.0185, abs=1e-4), "nothing is certain because all were right"
 
 
 def test_shares_sum_to_one(digits: results.Results) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from sweeper import catalog
-from sweeper.analysis.results import sampling_error
+from sweeper.analysis.summary import sampling_error
 from sweeper.cli import cli
 from sweeper.cli._shared import shown
 from sweeper.grid import Grid

@@ -7,9 +7,7 @@ batch normalisation random, so that nothing is hidden by a one or a zero.
 
 from __future__ import annotations
 
-import gc
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -58,15 +56,6 @@ CASES = [
 ]
 
 
-@pytest.fixture
-def double_precision() -> Iterator[None]:
-    """Rounding, which fifty layers of random weights enlarge a thousandfold, is kept far below what is tested."""
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_dtype_policy(previous)
-
-
 def randomize(model: keras.Model, images: Array, generator: np.random.Generator) -> None:
     """Other values for all that starts as ones, zeros or nearly so: biases, scales and batch normalisation.
 
@@ -98,7 +87,6 @@ def randomize(model: keras.Model, images: Array, generator: np.random.Generator)
 def test_equal_weights_give_equal_logits(application: Application, parity: str) -> None:
     is_heavy = application.architecture == "convnext"
     shape, num_images = (SMALL_SHAPES[parity], 2) if is_heavy else (SHAPES[parity], 8)
-    gc.collect()  # models hold themselves in circles, and the largest two take 3 GB
     generator = np.random.default_rng(0)
     random.seed(0)  # Keras draws the seeds of initialisers from it
     theirs = application.build(shape, 10)

@@ -46,9 +46,11 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/nodes.py": ("ray", "spec errors storage"),
     "sweeper/stored.py": ("", "catalog spec search store records errors"),
     "sweeper/transfer.py": ("", "spec space errors training datasets"),
+    "sweeper/provenance.py": ("", "spec datasets"),
     "sweeper/runner.py": (
         "ray",
-        "keeper nodes requests stored search storage store tables spec records errors training datasets catalog transfer tune",
+        "keeper nodes provenance requests stored search storage store tables spec records errors training datasets catalog "
+        "transfer tune",
     ),
     "sweeper/retrain.py": ("", "records errors training"),
     "sweeper/analysis": ("numpy pandas scipy", "analysis records errors"),
@@ -59,8 +61,8 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "sweeper/cli": (
         "click rich",
-        "cli audit errors catalog space spec spec_faults schema records requests search store stored storage tables runner "
-        "transfer retrain training analysis plots",
+        "cli audit errors catalog provenance space spec spec_faults schema records requests search store stored storage tables "
+        "runner transfer retrain training analysis plots",
     ),
     "architectures": (
         "keras",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -16,14 +15,6 @@ pytestmark = pytest.mark.usefixtures("framework")
 
 VALUES = 4 * 4 * 2
 """Of the maps of the models here: 4x4 pixels, two channels."""
-
-
-@pytest.fixture
-def half_precision() -> Iterator[None]:
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    yield
-    keras.config.set_dtype_policy(previous)
 
 
 def test_a_chain_holds_two_maps_at_once() -> None:

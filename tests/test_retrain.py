@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeper import runner
+from sweeper import provenance, runner
 from sweeper.errors import NoDataError, SweeperError, UnknownNameError
 from sweeper.records import Event, Kind, Reason, Status
 from sweeper.retrain import Comparison, Failure, recorded, retrain
@@ -92,7 +92,7 @@ def record(spec: StudySpec, folder: Path, attempts: tuple[int, ...] = (EPOCHS,),
     """
     stored = StudyStore(folder)
     stored.create(spec.to_yaml())
-    constants = runner.constants_of(spec, runner.load_dataset(spec))
+    constants = provenance.constants_of(spec, runner.load_dataset(spec))
     for count in attempts:
         with stored.drive({}, study_id=spec.study_id) as ledger:
             search = Search(spec).fold(stored.read())

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from sweeper import nodes, requests, runner
+from sweeper import nodes, provenance, requests, runner
 from sweeper.errors import DatasetError, InputError, ResultsFolderError, StudyLockedError, SweeperError
 from sweeper.records import Event, Kind, Reason, Stage, Status
 from sweeper.search import repetition
@@ -294,11 +294,11 @@ def test_a_copy_inside_another_repository_has_no_commit(tmp_path: Path, monkeypa
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
-    monkeypatch.setattr(runner, "__file__", str(tmp_path / "runner.py"))
-    assert runner._commit() is None
-    (tmp_path / "runner.py").touch()
-    subprocess.run([*git, "add", "runner.py"], check=True)
-    assert len(runner._commit() or "") == 40
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    assert provenance.commit() is None
+    (tmp_path / "provenance.py").touch()
+    subprocess.run([*git, "add", "provenance.py"], check=True)
+    assert len(provenance.commit() or "") == 40
 
 
 @pytest.mark.slow

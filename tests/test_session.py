@@ -112,24 +112,30 @@ def test_what_this_machine_does_not_know_is_refused_whole(
     assert not any(event.kind is Kind.EXTENDED for event in kept.read())
 
 
+def answer(patch: pytest.MonkeyPatch, react: Callable[[], None]) -> None:
+    """Let the driver react to each request as soon as it is posted."""
+    post: Callable[..., object] = requests.post
+
+    def answered(*arguments: object, **options: object) -> object:
+        request = post(*arguments, **options)
+        react()
+        return request
+
+    patch.setattr(requests, "post", answered)
+
+
 @pytest.mark.parametrize("is_taken", [True, False])
 def test_who_hands_over_learns_whether_it_was_taken(
     is_taken: bool, kept: StudyStore, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, _ = at_work
+
+    def pass_over() -> None:
+        for path, _, _ in requests.waiting(kept.folder):
+            path.remove()
+
     wanted = extended(SPEC, trials=3)
-    post: Callable[..., object] = requests.post
-
-    def answered(*arguments: object, **options: object) -> object:
-        request = post(*arguments, **options)
-        if is_taken:
-            runner._take_requests(session, kept)
-        else:
-            for path, _, _ in requests.waiting(kept.folder):
-                path.remove()
-        return request
-
-    monkeypatch.setattr(requests, "post", answered)
+    answer(monkeypatch, (lambda: runner._take_requests(session, kept)) if is_taken else pass_over)
     if is_taken:
         assert _extending.hand_over(wanted, kept.folder.parent, False)
     else:
@@ -141,14 +147,7 @@ def test_arms_with_weights_are_refused_with_their_reason(
     kept: StudyStore, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, _ = at_work
-    post: Callable[..., object] = requests.post
-
-    def answered(*arguments: object, **options: object) -> object:
-        request = post(*arguments, **options)
-        runner._take_requests(session, kept)
-        return request
-
-    monkeypatch.setattr(requests, "post", answered)
+    answer(monkeypatch, lambda: runner._take_requests(session, kept))
     arm = ArmSpec(architecture="resnet", space="resnet_published", fixed={"variant": "50", "weights": "imagenet"})
     wanted = extended(SPEC, trials=4).model_copy(update={"arms": {**SPEC.arms, "r50": arm}})
     with pytest.raises(InputError, match=r"Arms with weights \(r50\) cannot be added while it works.*Interrupt it"):

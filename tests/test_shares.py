@@ -60,12 +60,15 @@ def test_no_two_blocks_have_the_same_title(name: str) -> None:
     assert len(set(titles)) == len(titles), "the frame tells blocks apart by title"
 
 
-def test_describe_lists_a_variant_whole_and_what_is_not_as_published(run: Run) -> None:
-    code, out, _ = run("describe", "efficientnet", "--set", "variant=b0", "--set", "attention=none", "--input-shape", "32,32,3")
+def test_describe_lists_a_variant_whole_and_what_is_other_than_in_it(run: Run) -> None:
+    changes = ("attention=none", "stem=small", "dropout=0.2")  # a knob of no variant, one of this one, and one as it has it
+    settings = [part for change in ("variant=b0", *changes) for part in ("--set", change)]
+    code, out, _ = run("describe", "efficientnet", *settings, "--input-shape", "32,32,3")
     assert code == 0
-    for line in ("variant = b0", "attention = none", "stochastic_depth_rate = 0.2", "not as published: attention"):
+    lines = ("variant = b0", "attention = none", "stochastic_depth_rate = 0.2", "other than in variant b0: attention, stem")
+    for line in lines:
         assert f"  {line}\n" in out
-    assert "not as published" not in run("describe", "lenet", "--set", "variant=5", "--input-shape", "32,32,1")[1]
+    assert "other than" not in run("describe", "lenet", "--set", "variant=5", "--input-shape", "32,32,1")[1]
 
 
 def test_two_pictures_need_two_files(run: Run, tmp_path: Path) -> None:

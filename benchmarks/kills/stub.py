@@ -30,7 +30,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 import sweeper.tune
-from sweeper import lock, nodes, runner, store
+from sweeper import lock, nodes, provenance, runner, store
 from sweeper.datasets import Split
 from sweeper.errors import KnobError
 from sweeper.lock import Claim
@@ -99,7 +99,7 @@ def drive(job: Job) -> Gate:
     replace(checkpoint, snapshot=lambda variables: [value.copy() for value in variables], assign=_assign)
     replace(tune, Tuner=lambda context, **configs: Tuner(context, gate, notes, job, **configs))
     replace(runner, load_dataset=lambda spec: DATASET, _ray=_ray, _trainable=lambda spec, dataset, worker, **context: context)
-    replace(runner, _commit=lambda: None, _versions=dict)
+    replace(provenance, commit=lambda: None, versions=dict)
     replace(nodes, slots=lambda resources: job.num_workers)
     replace(lock, HEARTBEAT_S=0.01)
     notes.watch_commits()

@@ -157,22 +157,6 @@ def comparable(results: Results, column: str | None = None) -> pd.DataFrame:
     return chosen
 
 
-def sampling_error(accuracy: float, num_images: int) -> float:
-    """Half the width of the 95 % interval of an accuracy, as a fraction, for what the choice of the images does to it.
-
-    What another seed of the training does comes on top of it.
-
-    Args:
-        accuracy: Measured, from 0 to 1.
-        num_images: On how many images, from 1.
-
-    Source: Wilson, Probable inference, the law of succession, and statistical inference (1927), which does not give 0 for
-        accuracies of 0 and 1.
-    """
-    square = 1.959964**2 / num_images
-    return float(np.sqrt(square * (accuracy * (1 - accuracy) + square / 4)) / (1 + square))
-
-
 def ranked(results: Results, column: str | None = None) -> pd.DataFrame:
     """The comparable trials, best first.
 

@@ -87,6 +87,21 @@ def time_shares(results: Results, *, stage: str = "search") -> pd.DataFrame:
     return table.rename_axis("worker").reset_index().astype({"epochs": int})
 
 
+def sampling_error(accuracy: float, num_images: int) -> float:
+    """Half the width of Wilson's 95 % interval of an accuracy, as a fraction: what the choice of the images does to it.
+
+    What another seed of the training does comes on top of it.
+
+    Args:
+        accuracy: Measured, from 0 to 1.
+        num_images: On how many images, from 1.
+    """
+    from scipy.stats import binomtest
+
+    interval = binomtest(round(accuracy * num_images), num_images).proportion_ci(0.95, method="wilson")
+    return float(interval.high - interval.low) / 2
+
+
 def expected_seconds(results: Results, asked: Sequence[tuple[str, int]]) -> float | None:
     """Seconds of a worker's time that training these trials again would take, going by how long they took.
 

@@ -134,12 +134,14 @@ def describe(
         return
     click.echo(f"{architecture}: {catalog.summary('architecture', architecture)}")
     click.echo(f"input {'x'.join(map(str, input_shape))}, {num_classes} classes")
-    sizes = getattr(catalog.load("architecture", architecture), "sizes", {}).get(arguments.get("variant"), {})
-    for name, knob in catalog.parameters("architecture", architecture).items():
-        value = {name: knob.default, **sizes, **arguments}[name]
+    defaults = {name: knob.default for name, knob in catalog.parameters("architecture", architecture).items()}
+    variant = arguments.get("variant")
+    usual = defaults | getattr(catalog.load("architecture", architecture), "sizes", {}).get(variant, {})
+    for name, value in (usual | arguments).items():
         click.echo(f"  {name} = {'none' if value is None else shown(value) if isinstance(value, bool) else value}")
-    if changed := [name for name in arguments if name in sizes and arguments[name] != sizes[name]]:
-        click.echo(f"  not as published: {', '.join(changed)}")
+    changed = [name for name, value in arguments.items() if name != "variant" and value != usual[name]]
+    if variant is not None and changed:
+        click.echo(f"  other than in variant {variant}: {', '.join(changed)}")
     click.echo(f"trainable parameters {facts['trainable_parameters']:,} (of {facts['total_parameters']:,})")
     if facts["auxiliary_parameters"]:
         click.echo(f"  and {facts['auxiliary_parameters']:,} in auxiliary heads, which only training uses: counted nowhere else")

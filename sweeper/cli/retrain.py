@@ -73,7 +73,7 @@ def _worker(spec: StudySpec, record: Recorded) -> Iterator[tuple[Worker, dict[st
 
     What it writes is in a temporary folder, gone with the block.
     """
-    from sweeper import runner, transfer
+    from sweeper import provenance, runner, transfer
     from sweeper.cli._shared import check_backend, quiet
     from sweeper.errors import SweeperError
     from sweeper.storage import place
@@ -86,7 +86,7 @@ def _worker(spec: StudySpec, record: Recorded) -> Iterator[tuple[Worker, dict[st
         keras_home = variables.pop("KERAS_HOME")
         os.environ.update(variables)
         dataset = runner.load_dataset(spec)
-        constants = runner.constants_of(spec, dataset)
+        constants = provenance.constants_of(spec, dataset)
         _warn_of_other_data(record, constants)
         begun = record.assignment
         pretrained = transfer.weights_of(begun.architecture, begun.configuration, begun.arm, dataset, spec.training)

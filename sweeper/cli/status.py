@@ -119,7 +119,7 @@ def _print_status(facts: dict[str, Any]) -> None:
 
 def print_further(facts: dict[str, Any]) -> None:
     """What follows the table of a study's arms: how far the best value can be trusted, disk used, repetitions."""
-    from sweeper.analysis.results import sampling_error
+    from sweeper.analysis.summary import sampling_error
     from sweeper.cli._shared import counted
 
     num_images, has_repetitions = facts["validation_images"], any(facts["repetitions"].values())

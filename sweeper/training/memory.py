@@ -26,9 +26,8 @@ class Memory(TypedDict):
 
     `weights_mb` has all weights, those that are not trained included. `activation_mb` is the sum of all outputs, without the
     image: about what training keeps for the way back, for each image of a batch, less where a framework works in place and more
-    where it takes an operation apart. `peak_activation_mb` is the
-    most that is alive at once, the image included, when the graph runs in order and an output is given up after its last use, as
-    in inference.
+    where it takes an operation apart. `peak_activation_mb` is the most that is alive at once, the image included, when the graph
+    runs in order and an output is given up after its last use, as in inference.
     """
 
     weights_mb: float

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -23,14 +22,6 @@ from tests.architectures.kit import (
 )
 
 pytestmark = pytest.mark.usefixtures("framework")
-
-
-@pytest.fixture
-def half_precision() -> Iterator[None]:
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    yield
-    keras.config.set_dtype_policy(previous)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -3,3 +3,7 @@
 Around a base each axis changes one thing: optimizer, schedule, augmentation, regularisation, precision, architecture. One process
 trains all trials of a file in one go and keeps their checkpoints of half way; another one goes on from those.
 """
+
+import pytest
+
+pytest.register_assert_rewrite("tests.continuation.kit")

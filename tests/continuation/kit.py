@@ -10,9 +10,10 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 
 from sweeper import catalog
 from sweeper.records import METRICS
@@ -82,9 +83,30 @@ def check_going_on(trained: Trained, name: str) -> None:
     assert [array.tobytes() for array in first] == [array.tobytes() for array in second]
 
 
-def check_change(trained: Trained, name: str, reference: str) -> None:
-    """What an axis changes reaches the training: otherwise going on with it would prove nothing."""
-    assert metrics(trained.whole[name])[EPOCHS // 2 :] != metrics(trained.whole[reference])[EPOCHS // 2 :]
+class GoingOn:
+    """The tests of a file: a class of its own gives them its axes."""
+
+    axes: ClassVar[Mapping[str, Axis]]
+    backend: ClassVar[str] = "tensorflow"
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Each axis is a test; those beside a base also one of what they change."""
+        if "name" in metafunc.fixturenames:
+            metafunc.parametrize("name", self.axes)
+        if "changed" in metafunc.fixturenames:
+            metafunc.parametrize("changed", [name for name in self.axes if name != "base"])
+
+    @pytest.fixture(scope="class")
+    def trained(self, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+        return train(tmp_path_factory.mktemp("trained"), self.axes, self.backend)
+
+    def test_going_on_in_a_new_process_is_never_having_stopped(self, name: str, trained: Trained) -> None:
+        check_going_on(trained, name)
+
+    def test_every_axis_changes_the_training(self, changed: str, trained: Trained) -> None:
+        """Otherwise going on with it would prove nothing."""
+        reference = self.axes[changed].reference
+        assert metrics(trained.whole[changed])[EPOCHS // 2 :] != metrics(trained.whole[reference])[EPOCHS // 2 :]
 
 
 def write_data(path: Path) -> None:

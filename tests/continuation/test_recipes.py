@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.continuation.kit import Axis, Trained, check_change, check_going_on, train
+from tests.continuation.kit import Axis, GoingOn
 
 pytestmark = pytest.mark.slow
 
@@ -25,16 +25,5 @@ AXES: dict[str, Axis] = {
 }
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return train(tmp_path_factory.mktemp("trained"), AXES)
-
-
-@pytest.mark.parametrize("name", AXES)
-def test_going_on_in_a_new_process_is_never_having_stopped(name: str, trained: Trained) -> None:
-    check_going_on(trained, name)
-
-
-@pytest.mark.parametrize("name", [name for name in AXES if name != "base"])
-def test_every_axis_changes_the_training(name: str, trained: Trained) -> None:
-    check_change(trained, name, AXES[name].reference)
+class TestRecipes(GoingOn):
+    axes = AXES

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import keras
 import pytest
 
 from sweeper.training.applications import Application
@@ -23,11 +21,3 @@ def folder(tmp_path: Path, entry: Application) -> Path:
     """A folder with the file of the miniature network."""
     tiny.write(tmp_path / "weights", entry)
     return tmp_path / "weights"
-
-
-@pytest.fixture
-def double_precision() -> Iterator[None]:
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_dtype_policy(previous)

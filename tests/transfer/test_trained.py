@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +36,6 @@ def splits() -> tuple[Split, Split]:
     labels = np.arange(48) % 3
     images = (draw.integers(0, 120, (48, *GREY)) + 60 * labels[:, None, None, None]).clip(0, 255).astype("uint8")
     return Split(images[:32], labels[:32]), Split(images[32:], labels[32:])
-
-
-@pytest.fixture
-def half_precision() -> Iterator[None]:
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    yield
-    keras.config.set_dtype_policy(previous)
 
 
 def worker_of(splits: tuple[Split, Split], folder: Path, given: Pretrained, patch: pytest.MonkeyPatch) -> Worker:

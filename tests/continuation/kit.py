@@ -97,8 +97,9 @@ class GoingOn:
             metafunc.parametrize("changed", [name for name in self.axes if name != "base"])
 
     @pytest.fixture(scope="class")
-    def trained(self, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-        return train(tmp_path_factory.mktemp("trained"), self.axes, self.backend)
+    @classmethod
+    def trained(cls, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+        return train(tmp_path_factory.mktemp("trained"), cls.axes, cls.backend)
 
     def test_going_on_in_a_new_process_is_never_having_stopped(self, name: str, trained: Trained) -> None:
         check_going_on(trained, name)

@@ -1,0 +1,1 @@
+"""Datasets: what they give, and what they say of bad input."""

@@ -1,0 +1,1 @@
+"""The command line: what it says, what it writes, how it ends."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sweeper import catalog
 from sweeper.errors import KnobError
 from sweeper.space import TRAINING, Choice, Configuration, Float, Int, Knob, Space, Value
+from tests.knobs import values_of
 
 finite = st.floats(min_value=-1e6, max_value=1e6)
 texts = st.text(alphabet="abcd", min_size=1, max_size=4)
@@ -55,15 +56,6 @@ def spaces(draw: st.DrawFn) -> Space:
             knob = knob.when(**{parent: wanted})
         model[f"knob_{number}"] = knob
     return Space(architecture="any", model=model)
-
-
-def values_of(knob: Knob) -> st.SearchStrategy[Value]:
-    if isinstance(knob, Choice):
-        return st.sampled_from(knob.options)
-    if isinstance(knob, Int):
-        return st.integers(knob.low, knob.high)
-    assert isinstance(knob, Float)
-    return st.floats(knob.low, knob.high)
 
 
 def draw_configuration(data: st.DataObject, space: Space) -> Configuration:

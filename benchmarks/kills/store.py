@@ -2,8 +2,8 @@
 
     python benchmarks/kills/store.py --kills 1000 --seed 0 [--json FILE]
 
-Neither Ray nor Keras runs: `stub` says what stands in for them, `faults` what befalls a driver, `harness` what is checked.
-First every fault strikes at every call of a whole run, one study each; then drivers are killed at random, `--kills` times in
+Neither Ray nor Keras runs: `stub` says what stands in for them, `faults` what befalls a driver, `harness` when, `siege` what is
+checked. First every fault strikes at every call of a whole run, one study each; then drivers are killed at random, `--kills` times in
 all. Prints a table, and ends with 1 if a figure that must be 0 is not. ``mended by hand`` need not be: where a file system shows
 the name of a file before its content, although that was synced, a part of the ledger cannot be read, and the message asks for it
 to be moved away.
@@ -27,8 +27,9 @@ from pathlib import Path
 
 import stub
 from faults import ERRORS, KILLS
-from harness import Figures, Setup, any_of, every_call, random_kills
+from harness import any_of, every_call, random_kills
 from plants import PLANTS
+from siege import Figures, Setup
 
 MODES = (*KILLS, *ERRORS)
 

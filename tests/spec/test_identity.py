@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sweeper import catalog, spec, strict_yaml
-from sweeper.space import Choice, Float, Int, Knob
 from sweeper.spec import parse
+from tests.knobs import values_of
 from tests.spec.kit import MINIMAL, fault, faults, with_fixed
 
 
@@ -163,16 +163,7 @@ def test_faults_of_an_arm_hide_its_grid() -> None:
 def fixed_values(arm: str) -> st.SearchStrategy[dict[str, Any]]:
     """Fixed values of an arm: any knobs of its space that need no other, anywhere in their range."""
     space = catalog.load("space", arm)
-
-    def values(knob: Knob) -> st.SearchStrategy[Any]:
-        if isinstance(knob, Choice):
-            return st.sampled_from(knob.options)
-        if isinstance(knob, Int):
-            return st.integers(knob.low, knob.high)
-        assert isinstance(knob, Float)
-        return st.floats(knob.low, knob.high)
-
-    free = {name: values(knob) for name, knob in space.knobs.items() if knob.condition is None}
+    free = {name: values_of(knob) for name, knob in space.knobs.items() if knob.condition is None}
     return st.fixed_dictionaries({}, optional=free)
 
 

@@ -3,10 +3,10 @@
     python benchmarks/kills/store.py --kills 1000 --seed 0 [--json FILE]
 
 Neither Ray nor Keras runs: `stub` says what stands in for them, `faults` what befalls a driver, `harness` when, `siege` what is
-checked. First every fault strikes at every call of a whole run, one study each; then drivers are killed at random, `--kills` times in
-all. Prints a table, and ends with 1 if a figure that must be 0 is not. ``mended by hand`` need not be: where a file system shows
-the name of a file before its content, although that was synced, a part of the ledger cannot be read, and the message asks for it
-to be moved away.
+checked. First every fault strikes at every call of a whole run, one study each; then drivers are killed at random, `--kills`
+times in all. Prints a table, and ends with 1 if a figure that must be 0 is not. ``mended by hand`` need not be: where a file
+system shows the name of a file before its content, although that was synced, a part of the ledger cannot be read, and the message
+asks for it to be moved away.
 
     python benchmarks/kills/store.py --plants
 

@@ -53,11 +53,11 @@ NAMES = {
 
 def store(rows: int, folder: Path) -> tuple[int, float]:
     """Rows appended as fast as they can be: how many, and seconds."""
-    from sweeper.records import Event, Kind, Reason, Stage, Status
-    from sweeper.store import StudyStore
-    from sweeper.tune import COMPACT_AFTER
+    from sweeper.driver.tune import COMPACT_AFTER
+    from sweeper.ledger.ledger import StudyFolder
+    from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
 
-    known = StudyStore(folder / "rate")
+    known = StudyFolder(folder / "rate")
     known.create("rate")
     commits = 0
     common = Event(
@@ -122,10 +122,10 @@ def stock(rows: int, folder: Path) -> tuple[int, float]:
 
 def ours(rows: int, folder: Path) -> tuple[int, float]:
     """Our driver with the stub: epoch rows in the ledger, and seconds from the first one to the commit of the last."""
-    from sweeper import runner
-    from sweeper.records import Kind
-    from sweeper.spec import StudySpec
-    from sweeper.store import Ledger, StudyStore
+    from sweeper.driver import launch
+    from sweeper.ledger.ledger import Ledger, StudyFolder
+    from sweeper.ledger.records import Kind
+    from sweeper.study.spec import StudySpec
 
     commit, durable = Ledger.commit, [0.0]
 
@@ -148,8 +148,8 @@ def ours(rows: int, folder: Path) -> tuple[int, float]:
         }
     )
     worker = functools.partial(StubWorker, options=Options(epoch_s=0.0, has_checkpoints=False))
-    outcome = runner.launch(spec, folder, num_cpus=2, worker=worker)
-    times = [event.time or 0.0 for event in StudyStore(outcome.folder).read() if event.kind is Kind.EPOCH]
+    outcome = launch.launch(spec, folder, num_cpus=2, worker=worker)
+    times = [event.time or 0.0 for event in StudyFolder(outcome.folder).read() if event.kind is Kind.EPOCH]
     return len(times), durable[0] - times[0]
 
 

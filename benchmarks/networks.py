@@ -98,9 +98,9 @@ RIGHT_WITHIN = 0.15
 
 def measured(name: str, knobs: Mapping[str, Any], input_shape: tuple[int, int, int], num_classes: int) -> dict[str, Any]:
     """Parameters and multiply-accumulates of one network, and the share of its dense layers; it is freed again."""
-    from sweeper.training.measure import count_macs, inference_network, trainable_parameters
-    from sweeper.training.memory import memory_of
-    from sweeper.training.shares import parameter_shares
+    from sweeper.training.measuring.measure import count_macs, inference_network, trainable_parameters
+    from sweeper.training.measuring.memory import memory_of
+    from sweeper.training.measuring.shares import parameter_shares
 
     model = inference_network(catalog.load("architecture", name)(input_shape, num_classes, **knobs))
     found = {

@@ -4,7 +4,7 @@
 
 writes a study with so many finished trials through the real store (two arms of 16 knobs, tpe, early stopping, at most 9 epochs;
 some fail, some diverge), with two that were running when the driver died and four not begun, and the last commits not merged
-yet. Then `sweeper.runner.launch` goes on with it, in a process of its own, on a private Ray, with a worker that does not train.
+yet. Then `sweeper.driver.launch` goes on with it, in a process of its own, on a private Ray, with a worker that does not train.
 
 ``beyond Ray`` is the time from the start of the process to the commit that dispatches the first trial, less that of ``ray.init``
 and of importing it. ``processor time`` is what the driver itself computed until then, Ray's start included: it says more on a
@@ -31,12 +31,12 @@ from typing import Any
 
 from stub_worker import Options, StubWorker, make_importable, metrics
 
-from sweeper.records import Event, Kind, Stage
+from sweeper.ledger.ledger import Ledger, StudyFolder
+from sweeper.ledger.records import Event, Kind, Stage
 from sweeper.search.sampler import RandomSampler
 from sweeper.search.study import Search
-from sweeper.spec import StudySpec
-from sweeper.store import Ledger, StudyStore
 from sweeper.streams import seed_of
+from sweeper.study.spec import StudySpec
 
 INTERRUPTED = 2
 NEW = 4
@@ -60,9 +60,9 @@ def study(trials: int) -> StudySpec:
     )
 
 
-def generate(spec: StudySpec, results: Path, trials: int) -> StudyStore:
+def generate(spec: StudySpec, results: Path, trials: int) -> StudyFolder:
     """Write the study as a driver would have that was killed after so many trials; their configurations are drawn at random."""
-    store = StudyStore(results / spec.name)
+    store = StudyFolder(results / spec.name)
     results.mkdir(parents=True, exist_ok=True)
     store.create(spec.to_yaml())
     search = Search(spec)
@@ -152,7 +152,8 @@ class Clock:
 def drive(results: Path, trials: int) -> None:
     """Go on with the study to its end, and print what was measured."""
     clock = Clock()
-    from sweeper import runner, tables
+    from sweeper.driver import launch
+    from sweeper.ledger import tables
     from sweeper.search.sampler import TpeSampler
 
     make_importable()
@@ -170,12 +171,12 @@ def drive(results: Path, trials: int) -> None:
 
     clock.spent["ray"] = time.time() - began
     clock.timed("ray", ray, "init")
-    clock.timed("read", StudyStore, "read")
+    clock.timed("read", StudyFolder, "read")
     clock.timed("fold", Search, "fold")
     clock.timed("ask", TpeSampler, "suggest")
     clock.timed("tables", tables, "write_tables")
     options = Options(epoch_s=0.0)
-    runner.launch(study(trials), results, num_cpus=2, worker=functools.partial(StubWorker, options=options))
+    launch.launch(study(trials), results, num_cpus=2, worker=functools.partial(StubWorker, options=options))
     clock.spent["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(clock.spent))
 

@@ -2,7 +2,7 @@
 
 `StubWorker` answers what its configuration, seed and epoch say, so every run of a study gives the same rows, whatever happens to
 its processes. It writes real checkpoints and goes on from them. `LoggedWorker` is the real one. Both are given to
-`sweeper.runner.launch` as ``functools.partial(StubWorker, options=Options(...))``.
+`sweeper.driver.launch` as ``functools.partial(StubWorker, options=Options(...))``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeper.lock import Claim
+from sweeper.ledger.lock import Claim
 from sweeper.training import checkpoint
 from sweeper.training.checkpoint import Checkpoint
 from sweeper.training.trial import Assignment, Worker, failure

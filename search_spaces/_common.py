@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sweeper.space import Choice, Float, Int, Knob
+from sweeper.study.space import Choice, Float, Int, Knob
 
 CONVOLUTIONAL: Mapping[str, Knob] = {
     "optimizer": Choice("adam", "adamw", "sgd"),

@@ -7,6 +7,6 @@ has 61 million parameters for images of 224x224 and 1000 classes and no normalis
 from __future__ import annotations
 
 from search_spaces._common import UNNORMALISED
-from sweeper.space import Choice, Space
+from sweeper.study.space import Choice, Space
 
 alexnet_published = Space(architecture="alexnet", model={"variant": Choice("one_tower")}, training=UNNORMALISED)

@@ -6,7 +6,7 @@ thing: fix `flip: none` in the arms, or write a recipe of your own.
 
 from __future__ import annotations
 
-from sweeper.space import Choice, Float, Space
+from sweeper.study.space import Choice, Float, Space
 
 augmentation = Space(
     architecture=None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweeper.space import Choice, Float, Int, Space
+from sweeper.study.space import Choice, Float, Int, Space
 
 cnn = Space(
     architecture="cnn",

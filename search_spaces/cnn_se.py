@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from search_spaces._common import CONVOLUTIONAL
-from sweeper.space import Choice, Float, Int, Space
+from sweeper.study.space import Choice, Float, Int, Space
 
 cnn_se = Space(
     architecture="cnn_se",

@@ -7,7 +7,7 @@ depths and widths are of three stages, so any of one fits any of the other.
 from __future__ import annotations
 
 from search_spaces._common import TRANSFORMER
-from sweeper.space import Choice, Float, Space
+from sweeper.study.space import Choice, Float, Space
 
 convnext = Space(
     architecture="convnext",

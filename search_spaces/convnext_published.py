@@ -8,7 +8,7 @@ small images.
 from __future__ import annotations
 
 from search_spaces._common import TRANSFORMER
-from sweeper.space import Choice, Space
+from sweeper.study.space import Choice, Space
 
 convnext_published = Space(
     architecture="convnext", model={"variant": Choice("tiny", "small", "base", "large")}, training=TRANSFORMER

@@ -8,6 +8,6 @@ images.
 from __future__ import annotations
 
 from search_spaces._common import CONVOLUTIONAL
-from sweeper.space import Choice, Space
+from sweeper.study.space import Choice, Space
 
 densenet_published = Space(architecture="densenet", model={"variant": Choice("121", "169", "201")}, training=CONVOLUTIONAL)

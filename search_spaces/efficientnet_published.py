@@ -8,7 +8,7 @@ changes the published network in that one respect. On a CPU they are slow even w
 from __future__ import annotations
 
 from search_spaces._common import CONVOLUTIONAL
-from sweeper.space import Choice, Space
+from sweeper.study.space import Choice, Space
 
 efficientnet_published = Space(
     architecture="efficientnet", model={"variant": Choice("b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7")}, training=CONVOLUTIONAL

@@ -6,7 +6,7 @@ Every size is a knob here, and knobs win over a variant: the network of the pape
 from __future__ import annotations
 
 from search_spaces._common import CONVOLUTIONAL
-from sweeper.space import Choice, Float, Space
+from sweeper.study.space import Choice, Float, Space
 
 googlenet = Space(
     architecture="googlenet",

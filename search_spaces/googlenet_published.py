@@ -7,6 +7,6 @@ paper did, ``batch_norm: true`` makes that easier, ``stem: small`` is for small 
 from __future__ import annotations
 
 from search_spaces._common import UNNORMALISED
-from sweeper.space import Choice, Space
+from sweeper.study.space import Choice, Space
 
 googlenet_published = Space(architecture="googlenet", model={"variant": Choice("v1")}, training=UNNORMALISED)

@@ -6,7 +6,7 @@ Each convolution of the stem leaves a quarter of the tokens; with one of them a 
 from __future__ import annotations
 
 from search_spaces._common import TRANSFORMER
-from sweeper.space import Choice, Float, Int, Space
+from sweeper.study.space import Choice, Float, Int, Space
 
 hybrid = Space(
     architecture="hybrid",

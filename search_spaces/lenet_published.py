@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from search_spaces._common import CONVOLUTIONAL
-from sweeper.space import Choice, Space
+from sweeper.study.space import Choice, Space
 
 lenet_published = Space(architecture="lenet", model={"variant": Choice("5")}, training=CONVOLUTIONAL)

@@ -6,7 +6,7 @@ Every size is a knob here, and knobs win over a variant: mini-Xception is in the
 from __future__ import annotations
 
 from search_spaces._common import CONVOLUTIONAL
-from sweeper.space import Choice, Float, Int, Space
+from sweeper.study.space import Choice, Float, Int, Space
 
 light_cnn = Space(
     architecture="light_cnn",

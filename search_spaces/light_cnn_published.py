@@ -7,6 +7,6 @@ that one respect.
 from __future__ import annotations
 
 from search_spaces._common import CONVOLUTIONAL
-from sweeper.space import Choice, Space
+from sweeper.study.space import Choice, Space
 
 light_cnn_published = Space(architecture="light_cnn", model={"variant": Choice("mini_xception")}, training=CONVOLUTIONAL)

@@ -6,7 +6,7 @@ Every size is a knob here, and knobs win over a variant: the networks of the pap
 from __future__ import annotations
 
 from search_spaces._common import CONVOLUTIONAL
-from sweeper.space import Choice, Float, Space
+from sweeper.study.space import Choice, Float, Space
 
 mobilenet_v2 = Space(
     architecture="mobilenet_v2",

@@ -7,7 +7,7 @@ it, such as ``stem: small`` for small images, changes the published network in t
 from __future__ import annotations
 
 from search_spaces._common import CONVOLUTIONAL
-from sweeper.space import Choice, Space
+from sweeper.study.space import Choice, Space
 
 mobilenet_v2_published = Space(
     architecture="mobilenet_v2", model={"variant": Choice("1.0", "0.75", "0.5", "0.35", "1.4")}, training=CONVOLUTIONAL

@@ -7,7 +7,7 @@ for large images is no part of it.
 from __future__ import annotations
 
 from search_spaces._common import CONVOLUTIONAL
-from sweeper.space import Choice, Float, Space
+from sweeper.study.space import Choice, Float, Space
 
 resnet = Space(
     architecture="resnet",

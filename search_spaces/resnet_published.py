@@ -8,6 +8,6 @@ images.
 from __future__ import annotations
 
 from search_spaces._common import CONVOLUTIONAL
-from sweeper.space import Choice, Space
+from sweeper.study.space import Choice, Space
 
 resnet_published = Space(architecture="resnet", model={"variant": Choice("18", "34", "50", "101", "152")}, training=CONVOLUTIONAL)

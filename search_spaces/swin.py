@@ -7,7 +7,7 @@ three stages, because the heads are told stage by stage.
 from __future__ import annotations
 
 from search_spaces._common import TRANSFORMER
-from sweeper.space import Choice, Float, Space
+from sweeper.study.space import Choice, Float, Space
 
 swin = Space(
     architecture="swin",

@@ -7,6 +7,6 @@ Fix `variant` for one of them; then nothing of the network is searched. They wer
 from __future__ import annotations
 
 from search_spaces._common import TRANSFORMER
-from sweeper.space import Choice, Space
+from sweeper.study.space import Choice, Space
 
 swin_published = Space(architecture="swin", model={"variant": Choice("tiny", "small", "base")}, training=TRANSFORMER)

@@ -8,6 +8,6 @@ Fix `variant` for one of them (as text, in quotes); then nothing of the network 
 from __future__ import annotations
 
 from search_spaces._common import UNNORMALISED
-from sweeper.space import Choice, Space
+from sweeper.study.space import Choice, Space
 
 vgg_published = Space(architecture="vgg", model={"variant": Choice("11", "13", "16", "19")}, training=UNNORMALISED)

@@ -7,7 +7,7 @@ for images of up to about 16x16: the number of tokens grows fourfold, and the co
 from __future__ import annotations
 
 from search_spaces._common import TRANSFORMER
-from sweeper.space import Choice, Float, Int, Space
+from sweeper.study.space import Choice, Float, Int, Space
 
 vit = Space(
     architecture="vit",

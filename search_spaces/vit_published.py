@@ -7,7 +7,7 @@ sides of an image must be multiples of 16; fix `patch_size` beside the variant f
 from __future__ import annotations
 
 from search_spaces._common import TRANSFORMER
-from sweeper.space import Choice, Space
+from sweeper.study.space import Choice, Space
 
 vit_published = Space(
     architecture="vit",

@@ -11,12 +11,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Choice": "sweeper.space",
-    "Float": "sweeper.space",
-    "Int": "sweeper.space",
-    "Space": "sweeper.space",
-    "StudySpec": "sweeper.spec",
-    "launch": "sweeper.runner",
+    "Choice": "sweeper.study.space",
+    "Float": "sweeper.study.space",
+    "Int": "sweeper.study.space",
+    "Space": "sweeper.study.space",
+    "StudySpec": "sweeper.study.spec",
+    "launch": "sweeper.driver.launch",
 }
 
 __all__ = ["__version__", *_PUBLIC]

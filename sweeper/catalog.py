@@ -76,7 +76,7 @@ def architecture(*, paper: str, tiny: Mapping[str, Any], published: tuple[Publis
 
     A model may have several outputs: the logits first, then the logits of auxiliary heads in the middle of the network, which
     only training uses. Their losses are added to that of the logits (`sweeper.training.program`); every metric and every size
-    is of the network without them (`sweeper.training.measure.inference_network`).
+    is of the network without them (`sweeper.training.measuring.measure.inference_network`).
 
     Args:
         paper: Where the architecture comes from.

@@ -14,8 +14,8 @@ from moto.backends import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.server import ThreadedMotoServer
 
-from sweeper.object_store import ObjectPlace
 from sweeper.storage import Place
+from sweeper.storage.s3 import ObjectPlace
 
 _numbers = itertools.count()
 

@@ -27,7 +27,7 @@ os.environ.update(
 )
 
 if TYPE_CHECKING:
-    from sweeper.object_store import ObjectPlace
+    from sweeper.storage.s3 import ObjectPlace
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -78,8 +78,8 @@ def ray_session() -> Iterator[None]:
     """One Ray for all tests that need one: two CPUs, two logical GPUs."""
     import ray
 
-    from sweeper.runner import ray_arguments
-    from sweeper.spec import StudySpec
+    from sweeper.driver.launch import ray_arguments
+    from sweeper.study.spec import StudySpec
 
     spec = StudySpec.model_validate(
         {
@@ -135,7 +135,7 @@ def s3_address() -> Iterator[str]:
 @pytest.fixture
 def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> ObjectPlace:
     """An empty bucket, with the environment that gives access to it, and locks that are taken at once."""
-    from sweeper.object_store import ObjectPlace
+    from sweeper.storage.s3 import ObjectPlace
     from tests import buckets
 
     for name, value in buckets.environment(s3_address).items():

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sweeper.records import Event, Kind, Reason, Status
+from sweeper.ledger.ledger import Ledger, StudyFolder
+from sweeper.ledger.records import Event, Kind, Reason, Status
 from sweeper.search.study import Search
-from sweeper.spec import StudySpec, parse_stored
-from sweeper.store import Ledger, StudyStore
+from sweeper.study.spec import StudySpec, parse_stored
 from tests.virtual_clock import Curve, VirtualClock
 
 
@@ -64,7 +64,7 @@ class LedgerClock(VirtualClock):
 
 
 @contextmanager
-def driven(study: StudyStore, spec: StudySpec | None = None, values: Curve = curve, **options: Any) -> Iterator[LedgerClock]:
+def driven(study: StudyFolder, spec: StudySpec | None = None, values: Curve = curve, **options: Any) -> Iterator[LedgerClock]:
     """A driver at work on a study, which it makes unless it is there; its search is where the ledger ends.
 
     What is buffered at the end of the block is lost, as with a driver that was killed; commit to keep it.
@@ -92,7 +92,7 @@ def driven(study: StudyStore, spec: StudySpec | None = None, values: Curve = cur
         ledger.close()
 
 
-def drive(study: StudyStore, spec: StudySpec | None = None, num_events: int | None = None, **options: Any) -> Search:
+def drive(study: StudyFolder, spec: StudySpec | None = None, num_events: int | None = None, **options: Any) -> Search:
     """One driver, to the end of the study or killed after `num_events` events; the search as it left it."""
     with driven(study, spec, **options) as clock:
         clock.run(None if num_events is None else len(clock.log) + num_events)
@@ -101,9 +101,9 @@ def drive(study: StudyStore, spec: StudySpec | None = None, num_events: int | No
     return clock.search
 
 
-def facts(study: StudyStore) -> dict[str, Any]:
+def facts(study: StudyFolder) -> dict[str, Any]:
     """What a study's ledger says, as JSON has it: events, both tables, and where the search stands."""
-    from sweeper.tables import tables
+    from sweeper.ledger.tables import tables
 
     events = study.read()
     search = Search(parse_stored(study.study_yaml(), study.folder)).fold(events)

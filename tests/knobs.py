@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from sweeper.space import Choice, Float, Int, Knob, Value
+from sweeper.study.space import Choice, Float, Int, Knob, Value
 
 
 def values_of(knob: Knob) -> st.SearchStrategy[Value]:

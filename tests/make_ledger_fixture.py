@@ -11,12 +11,12 @@ import json
 import math
 from pathlib import Path
 
-from sweeper.records import SCHEMA_VERSION, Reason
-from sweeper.search import extension, repetition
-from sweeper.spec import parse
-from sweeper.store import StudyStore
-from sweeper.stored import extended
-from sweeper.tables import write_tables
+from sweeper.driver.extending import extended
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import SCHEMA_VERSION, Reason
+from sweeper.ledger.tables import write_tables
+from sweeper.search import details, extension, repetition
+from sweeper.study.spec import parse
 from tests.driverless import curve, driven, facts
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -38,7 +38,7 @@ def values(trial: str, epoch: int) -> float:
 
 def make(folder: Path) -> None:
     """Make the study in a folder that is not there."""
-    study = StudyStore(folder)
+    study = StudyFolder(folder)
     with driven(study, parse(STUDY.format(name=folder.name)), values, commit_every=20) as clock:
         clock.run(len(clock.log) + 9)
         clock.interrupt()
@@ -51,7 +51,7 @@ def make(folder: Path) -> None:
         clock.run(len(clock.log) + 14)
     with driven(study, None, values, commit_every=20) as clock:
         clock.run()
-        clock.record(repetition.event(repetition.plan(clock.search, ["cnn-00000"], 1)))
+        clock.record(details.planned_event(repetition.plan(clock.search, ["cnn-00000"], 1)))
         clock.run()
         clock.ledger.commit()  # type: ignore[union-attr]
     with driven(study, None, values, commit_every=20) as clock:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sweeper.analysis.results import Results
-from sweeper.records import BEST_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, trial_name
+from sweeper.ledger.records import BEST_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, trial_name
 
 OBJECTIVES = (("max", "val_accuracy"), ("min", "parameters"))
 NUM_VALIDATION = 360

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sweeper import records
 from sweeper.analysis import pareto, progress, results, summary
 from sweeper.errors import InputError, UnknownNameError
-from sweeper.records import BEST_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS
+from sweeper.ledger import records
+from sweeper.ledger.records import BEST_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS
 from tests import synthetic
 
 

@@ -14,10 +14,11 @@ from click.testing import CliRunner
 from sweeper import catalog
 from sweeper.cli import cli
 from sweeper.datasets import Split
-from sweeper.records import METRICS
-from sweeper.spec import ResourcesSpec, TrainingSpec
-from sweeper.training import checkpoint, devices, measure, program
-from sweeper.training.inference import measure_inference
+from sweeper.ledger.records import METRICS
+from sweeper.study.spec import ResourcesSpec, TrainingSpec
+from sweeper.training import checkpoint, devices, program
+from sweeper.training.measuring import measure
+from sweeper.training.measuring.inference import measure_inference
 from sweeper.training.trial import Assignment, Worker
 
 pytestmark = pytest.mark.usefixtures("framework")
@@ -61,9 +62,9 @@ def start(worker: Worker, trial: str, **knobs: Any) -> Any:
 
 
 def step(worker: Worker) -> dict[str, Any]:
-    news = worker.step()
-    assert "rows" in news, news
-    (row,) = news["rows"]
+    report = worker.step()
+    assert "rows" in report, report
+    (row,) = report["rows"]
     return dict(row)
 
 

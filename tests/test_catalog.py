@@ -124,15 +124,16 @@ def test_help_and_lists_import_nothing_heavy(arguments: list[str]) -> None:
 
 def test_reading_a_study_imports_nothing_heavy() -> None:
     study = Path(__file__).parents[1] / "studies" / "digits.yaml"
-    assert loaded_by("import sys\nfrom sweeper import spec\nspec.load(sys.argv[1])", str(study)) == []
+    assert loaded_by("import sys\nfrom sweeper.study import spec\nspec.load(sys.argv[1])", str(study)) == []
 
 
 def test_the_package_itself_imports_nothing_heavy() -> None:
-    assert loaded_by("import sweeper, sweeper.records, sweeper.streams, sweeper.errors\nsweeper.Space, sweeper.StudySpec") == []
+    names = "sweeper.ledger.records, sweeper.streams, sweeper.errors"
+    assert loaded_by(f"import sweeper, {names}\nsweeper.Space, sweeper.StudySpec") == []
 
 
 def test_results_are_read_without_ray_keras_and_optuna() -> None:
-    found = loaded_by("import sweeper.store, sweeper.tables, sweeper.analysis.results, sweeper.plots.pareto")
+    found = loaded_by("import sweeper.ledger.ledger, sweeper.ledger.tables, sweeper.analysis.results, sweeper.plots.pareto")
     assert not {"ray", "keras", "tensorflow", "jax", "torch", "optuna"} & set(found)
 
 

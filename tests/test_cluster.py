@@ -23,13 +23,14 @@ from click.testing import CliRunner
 
 from cluster import attach as attaching
 from cluster.attach import attach, check_address, check_answer, shipped_code
-from sweeper import catalog, nodes
+from sweeper import catalog
 from sweeper.cli import cli
+from sweeper.driver import nodes
 from sweeper.errors import InputError, ResultsFolderError
-from sweeper.records import Status
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Status
 from sweeper.search.study import Search
-from sweeper.spec import ResourcesSpec, parse
-from sweeper.store import StudyStore
+from sweeper.study.spec import ResourcesSpec, parse
 from tests.tiny_study import wait_for_epochs
 
 STUDY = """
@@ -267,14 +268,15 @@ def sweeper(*arguments: str, **settings: str) -> subprocess.Popen[str]:
 
 LOOK = """
 import json, sys, ray
-from sweeper import runner, spec
+from sweeper.driver import launch
+from sweeper.study import spec
 
 def look():
     import os, architectures, keras, sweeper
     files = [sweeper.__file__, architectures.__file__, sys.modules["sweeper"].__path__[0]]
     return files, {name: os.environ.get(name) for name in ("KERAS_HOME", "KERAS_BACKEND", "OMP_NUM_THREADS")}
 
-ray.init(**runner.ray_arguments(spec.load(sys.argv[1]), "attach", {"address": sys.argv[2]}, sys.argv[3]))
+ray.init(**launch.ray_arguments(spec.load(sys.argv[1]), "attach", {"address": sys.argv[2]}, sys.argv[3]))
 print(json.dumps(ray.get(ray.remote(num_cpus=0)(look).remote())))
 """
 
@@ -304,7 +306,7 @@ def test_a_study_on_a_cluster_that_was_running(head: tuple[str, Path, dict[str, 
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 130, output
     assert "Traceback" not in output
-    trials = Search(parse(STUDY)).fold(StudyStore(results / "tiny").read()).trials
+    trials = Search(parse(STUDY)).fold(StudyFolder(results / "tiny").read()).trials
     assert Status.INTERRUPTED in {trial.status for trial in trials.values()}
     process = sweeper("resume", "tiny", *where, **token)
     output = process.communicate(timeout=300)[0]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import devices
 
 

@@ -20,9 +20,9 @@ from sweeper import catalog
 from sweeper.cli import cli
 from sweeper.errors import InputError
 from sweeper.plots._diagram import WIDTH, diagram
-from sweeper.training._folding import Part, Step, fold
-from sweeper.training.blocks import Block, blocks
-from sweeper.training.measure import calls, count_macs, trainable_parameters
+from sweeper.training.measuring._folding import Part, Step, fold
+from sweeper.training.measuring.blocks import Block, blocks
+from sweeper.training.measuring.measure import calls, count_macs, trainable_parameters
 
 pytestmark = pytest.mark.usefixtures("framework")
 

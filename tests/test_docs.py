@@ -10,7 +10,7 @@ import click
 import pytest
 
 from sweeper.cli import cli
-from sweeper.spec import parse
+from sweeper.study.spec import parse
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from sweeper import catalog
-from sweeper.training import measure
-from sweeper.training.applications import APPLICATIONS, Application, in_order
+from sweeper.training.measuring import measure
+from sweeper.training.weights.applications import APPLICATIONS, Application, in_order
 
 pytestmark = pytest.mark.usefixtures("framework", "double_precision", "released")
 

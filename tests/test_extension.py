@@ -5,20 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sweeper import stored, tables
 from sweeper.cli.progress import epochs_left
 from sweeper.errors import InputError
-from sweeper.records import Event, Kind, Stage, Status
-from sweeper.search import extension, repetition
+from sweeper.ledger import tables
+from sweeper.ledger.records import Event, Kind, Stage, Status
+from sweeper.search import details, extension, repetition
 from sweeper.search.study import Search
-from sweeper.space import Choice, Float, Space
-from sweeper.spec import ArmSpec, StudySpec, parse
-from sweeper.store import StudyStore
+from sweeper.study.space import Choice, Float, Space
+from sweeper.study.spec import ArmSpec, StudySpec
 from tests.virtual_clock import VirtualClock, epoch_event
 
 SPACE = Space(
@@ -294,7 +292,7 @@ def test_repetitions_of_one_trial_are_of_one_length() -> None:
     driven.run()
     repeated = "arm0-00000"
     assert driven.search.trials[repeated].configuration["schedule"] == "constant"
-    driven.record(repetition.event(repetition.plan(driven.search, [repeated], 2)))
+    driven.record(details.planned_event(repetition.plan(driven.search, [repeated], 2)))
     driven.run()
     extend(driven, grown(spec, max_epochs=12))
     driven.run()
@@ -322,10 +320,10 @@ def test_the_newest_extension_is_the_study() -> None:
     first = study()
     driven = clock(first)
     driven.run()
-    assert extension.current(first, driven.log) == first
+    assert driven.search.spec == first == Search(first, {}).fold(driven.log).spec
     extend(driven, grown(first, trials=10))
     extend(driven, grown(first, trials=10, max_epochs=27))
-    assert extension.current(first, driven.log) == grown(first, trials=10, max_epochs=27)
+    assert Search(first, {}).fold(driven.log).spec == grown(first, trials=10, max_epochs=27)
 
 
 def test_lengthened_trials_have_their_new_epochs_left() -> None:
@@ -363,49 +361,3 @@ def test_rows_of_a_lengthened_trial_are_judged_by_its_new_length() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- the stored study
-
-STUDY = """
-name: a
-dataset: {name: digits, size: 8}
-arms: {cnn: {fixed: {schedule: constant}}}
-budget: {trials: 2, max_epochs: 2}
-search: {sampler: grid, grid_points: 2}
-"""
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> StudyStore:
-    store = StudyStore(tmp_path / "a")
-    store.create(parse(STUDY).to_yaml())
-    return store
-
-
-def test_a_budget_no_study_can_have_is_refused(kept: StudyStore) -> None:
-    assert stored.extended(stored.first_spec(kept), trials=3).budget.trials == 3
-    with pytest.raises(InputError, match=r"2 trials of 999999999 epochs: budget\.max_epochs"):
-        stored.extended(stored.first_spec(kept), max_epochs=999999999)
-    with pytest.raises(InputError, match=r"--trials 1: study 'a' has 2 already"):
-        stored.extended(stored.first_spec(kept), trials=1)
-
-
-def test_the_file_a_study_began_with_may_be_launched_again_after_an_extension(kept: StudyStore) -> None:
-    first = stored.first_spec(kept)
-    wanted = stored.extended(first, trials=3)
-    search = Search(first)
-    with kept.drive() as ledger:
-        planned = stored.extension_to(search, wanted, kept)
-        assert planned is not None
-        for event in extension.events(search, planned):
-            search.apply(ledger.append(event))
-    again = Search(first).fold(kept.read())
-    assert again.spec.budget.trials == 3
-    assert stored.current_spec(kept, kept.read()) == wanted
-    assert stored.extension_to(again, first, kept) is None, "as it began"
-    assert stored.extension_to(again, first, kept, repeats_decayed=True) is None, "with nothing to train anew"
-    assert stored.extension_to(again, wanted, kept) is None, "as it is"
-    with pytest.raises(InputError, match="it can only grow"):
-        stored.extension_to(
-            again,
-            stored.extended(first, trials=3).model_copy(update={"budget": first.budget.model_copy(update={"max_epochs": 3})}),
-            kept,
-        )

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import ray
 
-from sweeper import runner, tune
+from sweeper.driver import launch, tune
 from sweeper.errors import DatasetError, SweeperError
-from sweeper.records import Kind, Reason, Status
-from sweeper.store import StudyStore
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Kind, Reason, Status
 from sweeper.training.trial import Assignment
 from tests.tiny_study import check_whole, rows_of, study
 
@@ -72,12 +72,12 @@ class TestOnOneRay:
         monkeypatch.setattr(tune, "HANG_LEAST_S", 2.0)
         monkeypatch.setattr(tune, "HANG_FACTOR", 1.5)
         spec = study(data, trials=3, epochs=4)
-        outcome = runner.launch(spec, tmp_path, worker=Hangs)
+        outcome = launch.launch(spec, tmp_path, worker=Hangs)
         check_whole(outcome.folder, spec)
         trials, epochs = rows_of(outcome.folder)
         assert [trial["status"] for trial in trials] == [Status.COMPLETED] * 3
         assert [row["attempt"] for row in epochs if row["trial"] == "cnn-00001"] == [1, 1, 2, 2]
-        ended = [event for event in StudyStore(outcome.folder).read() if event.kind is Kind.ATTEMPT_ENDED]
+        ended = [event for event in StudyFolder(outcome.folder).read() if event.kind is Kind.ATTEMPT_ENDED]
         assert [(event.trial, event.status, event.reason) for event in ended] == [
             ("cnn-00001", Status.INTERRUPTED, Reason.TIMEOUT)
         ]
@@ -90,31 +90,31 @@ class TestOnOneRay:
     ) -> None:
         monkeypatch.setattr(tune, "HANG_LEAST_S", 2.0)
         monkeypatch.setattr(tune, "HANG_FACTOR", 1.0)
-        outcome = runner.launch(study(data, trials=1, epochs=5), tmp_path, worker=HangsAlways)
+        outcome = launch.launch(study(data, trials=1, epochs=5), tmp_path, worker=HangsAlways)
         trials, _ = rows_of(outcome.folder)
         assert [(trial["status"], trial["reason"], trial["attempt"]) for trial in trials] == [(Status.FAILED, Reason.TIMEOUT, 3)]
 
     def test_a_full_disk_ends_the_sweep_and_costs_no_trial(self, data: Path, tmp_path: Path) -> None:
         spec = study(data, trials=2)
         with pytest.raises(SweeperError, match="No space left on device"):
-            runner.launch(spec, tmp_path, worker=FullDisk)
+            launch.launch(spec, tmp_path, worker=FullDisk)
         trials, _ = rows_of(tmp_path / "tiny")
         assert {trial["status"] for trial in trials} == {Status.INTERRUPTED}
-        check_whole(runner.launch(spec, tmp_path, worker=Row).folder, spec)
+        check_whole(launch.launch(spec, tmp_path, worker=Row).folder, spec)
 
 
 def test_a_study_whose_data_are_gone_says_so_and_loses_nothing(data: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.npz"
     own.write_bytes(data.read_bytes())
     spec = study(own)
-    store = StudyStore(tmp_path / "tiny")
+    store = StudyFolder(tmp_path / "tiny")
     store.create(spec.to_yaml())
     with store.drive():
         pass
     own.unlink()
     before = store.read()
     with pytest.raises(DatasetError, match=r"own\.npz"):
-        runner.launch(spec, tmp_path)
+        launch.launch(spec, tmp_path)
     assert store.read() == before
     assert store.owner is None
 

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from sweeper.records import SCHEMA_VERSION, Kind
-from sweeper.store import StudyStore
-from sweeper.tables import tables
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import SCHEMA_VERSION, Kind
+from sweeper.ledger.tables import tables
 from tests.driverless import drive, facts
 from tests.make_ledger_fixture import FIXTURES
 
@@ -32,7 +32,7 @@ def test_there_is_a_fixture_of_every_schema() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_ledger_of_this_schema_is_read_by_value(version: int) -> None:
-    study = StudyStore(fixture(version))
+    study = StudyFolder(fixture(version))
     written = {pq.read_schema(path).metadata[b"sweeper_schema"] for path in (fixture(version) / "ledger").iterdir()}
     assert written == {str(version).encode()}
     expected = json.loads((fixture(version) / "expected.json").read_text())
@@ -44,7 +44,7 @@ def test_a_ledger_of_this_schema_is_read_by_value(version: int) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_a_fixture_holds(version: int) -> None:
     is_extended = version > 1
-    events = StudyStore(fixture(version)).read()
+    events = StudyFolder(fixture(version)).read()
     trials, epochs = tables(events)
     rows = {row["trial"]: row for row in trials.to_pylist()}
     counts: Counter[Any] = Counter((row["status"], row["reason"]) for row in rows.values())
@@ -66,7 +66,7 @@ def test_what_a_fixture_holds(version: int) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_study_of_this_schema_goes_on(version: int, tmp_path: Path) -> None:
-    study = StudyStore(Path(shutil.copytree(fixture(version), tmp_path / f"ledger-v{version}")))
+    study = StudyFolder(Path(shutil.copytree(fixture(version), tmp_path / f"ledger-v{version}")))
     before = study.read()
     assert drive(study).is_finished
     after = study.read()

@@ -18,7 +18,7 @@ from sweeper.cli import cli
 from sweeper.cli.gradients import ONLY, WITH, WITHOUT, networks
 from sweeper.errors import KnobError, SweeperError
 from sweeper.plots._gradient_flow import frame, gradient_flow, growth, trend
-from sweeper.training.gradients import BATCH, SEED, gradient_norms
+from sweeper.training.measuring.gradients import BATCH, SEED, gradient_norms
 from sweeper.training.program import seed_network
 
 pytestmark = pytest.mark.usefixtures("framework")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,63 +14,43 @@ ROOT = Path(__file__).parents[1]
 OURS = ("sweeper", "architectures", "search_spaces", "cluster")
 
 TABLE: dict[str, tuple[str, str]] = {
-    # third-party packages, then modules of ours without "sweeper."; a package covers what is in it
+    # third-party packages, then modules of ours without "sweeper."; a package covers what is in it. From the ground floor up:
+    # nothing imports from a floor above its own.
     "sweeper/__init__.py": ("", ""),
-    "sweeper/__main__.py": ("", "cli"),
     "sweeper/errors.py": ("", ""),
-    "sweeper/catalog.py": ("", "errors"),
-    "sweeper/space.py": ("", "errors"),
     "sweeper/streams.py": ("numpy", ""),
-    "sweeper/strict_yaml.py": ("yaml", ""),
-    "sweeper/budget.py": ("", ""),
-    "sweeper/grid.py": ("", "space"),
-    "sweeper/spec.py": ("pydantic pydantic_core yaml", "budget catalog grid space errors spec_faults strict_yaml"),
-    "sweeper/spec_faults.py": ("", "budget catalog grid space errors records strict_yaml"),
-    "sweeper/schema.py": ("", "spec spec_faults catalog records"),
-    "sweeper/records.py": ("pyarrow", ""),
-    "sweeper/search": ("optuna numpy scipy", "search spec grid space records errors streams"),
-    "sweeper/training": (
-        "keras tensorflow jax torch numpy",
-        "training spec space catalog datasets records errors streams storage lock",
-    ),
-    "sweeper/datasets": ("numpy PIL sklearn keras", "datasets catalog records errors"),
-    "sweeper/storage.py": ("", "errors object_store"),
-    "sweeper/object_store.py": ("pyarrow", "errors storage"),
-    "sweeper/lock.py": ("", "errors storage"),
-    "sweeper/parts.py": ("pyarrow", "records errors storage"),
-    "sweeper/store.py": ("pyarrow", "records errors storage lock parts"),
-    "sweeper/tables.py": ("pyarrow", "records errors storage"),
-    "sweeper/requests.py": ("pydantic", "spec storage"),
-    "sweeper/keeper.py": ("", "search storage records training"),
-    "sweeper/tune.py": ("ray", "keeper lock search storage store spec records errors training datasets"),
-    "sweeper/nodes.py": ("ray", "spec errors storage"),
-    "sweeper/stored.py": ("", "catalog spec search store records errors"),
-    "sweeper/transfer.py": ("", "spec space errors training datasets"),
-    "sweeper/provenance.py": ("", "spec datasets"),
-    "sweeper/runner.py": (
-        "ray",
-        "keeper nodes provenance requests stored search storage store tables spec records errors training datasets catalog "
-        "transfer tune",
-    ),
-    "sweeper/retrain.py": ("", "records errors training"),
-    "sweeper/analysis": ("numpy pandas scipy", "analysis records errors"),
-    "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis records errors storage"),
-    "sweeper/audit": (
-        "pyarrow",
-        "audit parts storage records errors search spec store stored tables training.checkpoint",
-    ),
-    "sweeper/cli": (
-        "click rich",
-        "cli audit errors catalog provenance space spec spec_faults schema records requests search store stored storage tables "
-        "runner transfer retrain training analysis plots",
-    ),
+    "sweeper/catalog.py": ("", "errors"),
     "architectures": (
         "keras",
         "catalog errors architectures._attention architectures._blocks architectures._knobs architectures._transformer "
         "architectures._windows",
     ),
-    "search_spaces": ("", "space search_spaces._common"),
     "cluster": ("ray", "catalog errors"),
+    "sweeper/storage": ("pyarrow", "storage errors"),
+    "sweeper/ledger": ("pyarrow", "ledger storage errors"),
+    "sweeper/ledger/records.py": ("pyarrow", ""),
+    "sweeper/study": ("pydantic pydantic_core yaml", "study ledger.records catalog errors"),
+    "sweeper/study/space.py": ("", "errors"),
+    "sweeper/study/strict_yaml.py": ("yaml", ""),
+    "search_spaces": ("", "study.space search_spaces._common"),
+    "sweeper/datasets": ("numpy PIL sklearn keras", "datasets ledger.records catalog errors"),
+    "sweeper/search": ("optuna numpy scipy", "search study ledger.records streams errors"),
+    "sweeper/training": (
+        "keras tensorflow jax torch numpy",
+        "training datasets study ledger.records ledger.lock storage streams catalog errors",
+    ),
+    "sweeper/driver": ("ray pydantic", "driver training datasets search study ledger storage catalog errors"),
+    "sweeper/driver/session.py": ("", "driver.retention training search ledger errors"),
+    "sweeper/driver/opened.py": ("", "search study ledger storage errors"),
+    "sweeper/driver/retrain.py": ("", "training ledger.records errors"),
+    "sweeper/analysis": ("numpy pandas scipy", "analysis ledger.records errors"),
+    "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis ledger.records storage errors"),
+    "sweeper/audit": ("pyarrow", "audit driver.opened training.checkpoint search study ledger storage errors"),
+    "sweeper/cli": (
+        "click rich",
+        "cli audit plots analysis driver training datasets search study ledger storage catalog errors",
+    ),
+    "sweeper/__main__.py": ("", "cli"),
 }
 """The longest entry that fits a file counts."""
 
@@ -82,10 +62,10 @@ AT_THE_TOP = {
     "sweeper/search": "numpy",
     "sweeper/analysis": "numpy pandas scipy",
     "sweeper/plots": "matplotlib seaborn pandas numpy",
-    "sweeper/tune.py": "ray",
-    "sweeper/parts.py": "pyarrow",
-    "sweeper/store.py": "pyarrow",
-    "sweeper/tables.py": "pyarrow",
+    "sweeper/driver/tune.py": "ray",
+    "sweeper/ledger/parts.py": "pyarrow",
+    "sweeper/ledger/ledger.py": "pyarrow",
+    "sweeper/ledger/tables.py": "pyarrow",
     "architectures": "keras",
 }
 """Heavy packages a file may import as soon as it is imported itself; anywhere else only inside the function that needs them."""
@@ -96,7 +76,7 @@ DYNAMIC = ("sweeper/__init__.py", "sweeper/catalog.py", "sweeper/training/trial.
 PICKLES = ("pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib")
 """Reading one of these runs whatever code its writer wanted."""
 
-PICKLE_OF_TUNE = ("sweeper/tune.py",)
+PICKLE_OF_TUNE = ("sweeper/driver/tune.py",)
 """Reads the class of an error that Tune itself has just written to its temporary folder; nothing of a results folder."""
 
 
@@ -108,24 +88,31 @@ class Import:
         module: Its full name, as far as it is a module.
         line: Where.
         is_at_top: Whether it happens when the file itself is imported.
+        is_for_types: Whether only type checkers follow it.
     """
 
     module: str
     line: int
     is_at_top: bool
+    is_for_types: bool = False
 
 
 class _Walker(ast.NodeVisitor):
-    """Every import of one file that is not for type checkers alone, and what is forbidden everywhere."""
+    """Every import of one file, and what is forbidden everywhere."""
 
     def __init__(self, root: Path, file: Path):
         self.root, self.file = root, file
         self.imports: list[Import] = []
         self.forbidden: list[str] = []
         self._depth = 0
+        self._is_for_types = False
 
     def visit_If(self, node: ast.If) -> None:
         if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            self._is_for_types = True
+            for statement in node.body:
+                self.visit(statement)
+            self._is_for_types = False
             for statement in node.orelse:
                 self.visit(statement)
         else:
@@ -177,27 +164,33 @@ class _Walker(ast.NodeVisitor):
         self._depth -= 1
 
     def _add(self, module: str, node: ast.AST) -> None:
-        self.imports.append(Import(module, getattr(node, "lineno", 0), self._depth == 0))
+        self.imports.append(Import(module, getattr(node, "lineno", 0), self._depth == 0, self._is_for_types))
 
     def _is_module(self, name: str) -> bool:
         path = self.root.joinpath(*name.split("."))
         return path.is_dir() or path.with_suffix(".py").is_file()
 
 
+def walked(root: Path, file: Path) -> _Walker:
+    """What is found in one file."""
+    walker = _Walker(root, file)
+    walker.visit(ast.parse(file.read_text(encoding="utf-8"), filename=str(file)))
+    return walker
+
+
 def problems(root: Path, pattern: str = "*.py") -> Iterator[str]:
     """Everything in the files of the tree under `root` that the table does not allow, one line each."""
     for file in sorted(file for name in OURS for file in (root / name).rglob(pattern)):
         name = _relative(root, file)
-        entry = max((entry for entry in TABLE if name == entry or name.startswith(f"{entry}/")), key=len, default=None)
+        entry = _entry(name, TABLE)
         if entry is None:
             yield f"{name}: the table of layers does not cover it; add it to TABLE in tests/test_layers.py"
             continue
-        walker = _Walker(root, file)
-        walker.visit(ast.parse(file.read_text(encoding="utf-8"), filename=str(file)))
+        walker = walked(root, file)
         yield from (f"{name}, {text}" for text in walker.forbidden)
         packages, modules = (words.split() for words in TABLE[entry])
-        top = AT_THE_TOP.get(entry, "").split()
-        for found in dict.fromkeys(walker.imports):
+        top = AT_THE_TOP.get(_entry(name, AT_THE_TOP) or "", "").split()
+        for found in dict.fromkeys(one for one in walker.imports if not one.is_for_types):
             package = found.module.split(".")[0]
             where = f"{name}, line {found.line}"
             if package in OURS:
@@ -214,6 +207,54 @@ def problems(root: Path, pattern: str = "*.py") -> Iterator[str]:
             yield f"{name}: imports both ray and matplotlib"
 
 
+def _entry(name: str, table: Mapping[str, object]) -> str | None:
+    """The longest entry of a table that covers a file."""
+    return max((entry for entry in table if name == entry or name.startswith(f"{entry}/")), key=len, default=None)
+
+
+def floors() -> list[str]:
+    """The rooms from the ground floor up, in the order of `TABLE`; one that has files with entries of their own counts once."""
+    return [entry for entry in TABLE if not any(entry.startswith(f"{room}/") for room in TABLE)]
+
+
+def graph(root: Path) -> dict[str, set[str]]:
+    """Which files of ours each file imports, wherever it does so, also for type checkers alone."""
+    files = {_relative(root, file): file for name in OURS for file in sorted((root / name).rglob("*.py"))}
+    found: dict[str, set[str]] = {}
+    for name, file in files.items():
+        targets = {module.module.replace(".", "/") for module in walked(root, file).imports}
+        paths = {path for target in targets for path in (f"{target}.py", f"{target}/__init__.py") if path in files}
+        found[name] = paths - {name}
+    return found
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """Every circle of imports, as the files that reach each other."""
+    reach = {name: _reached(arrows, name) for name in arrows}
+    found = {tuple(sorted({name, *(other for other in reach[name] if name in reach[other])})) for name in arrows}
+    return sorted([*group] for group in found if len(group) > 1)
+
+
+def _reached(arrows: dict[str, set[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = arrows[waiting.pop()] - seen
+        seen |= new
+        waiting += new
+    return seen
+
+
+def upward(arrows: dict[str, set[str]]) -> list[str]:
+    """Imports from a floor above the file's own; the version, which everybody may read, is on the ground floor."""
+    order = floors()
+
+    def floor(name: str) -> int:
+        return next(number for number, room in enumerate(order) if name == room or name.startswith(f"{room}/"))
+
+    return sorted(f"{name} -> {target}" for name, targets in arrows.items() for target in targets if floor(target) > floor(name))
+
+
 def _is_allowed(module: str, allowed: list[str]) -> bool:
     if module == "sweeper":
         return True  # its version; it loads nothing by itself
@@ -227,6 +268,28 @@ def _relative(root: Path, file: Path) -> str:
 
 def test_every_file_keeps_to_its_layer() -> None:
     assert list(problems(ROOT)) == []
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    assert circles(graph(ROOT)) == []
+
+
+def test_no_import_runs_up() -> None:
+    assert upward(graph(ROOT)) == []
+
+
+def test_a_circle_and_an_import_that_runs_up_would_be_noticed(tmp_path: Path) -> None:
+    for name, text in {
+        "sweeper/search/one.py": "def f():\n    from sweeper.search import two",
+        "sweeper/search/two.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from sweeper.search.one import f",
+        "sweeper/errors.py": "def f():\n    import sweeper.search.one",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    arrows = graph(tmp_path)
+    assert circles(arrows) == [["sweeper/search/one.py", "sweeper/search/two.py"]]
+    assert upward(arrows) == ["sweeper/errors.py -> sweeper/search/one.py"]
 
 
 def test_the_table_names_nothing_that_is_gone() -> None:
@@ -250,31 +313,31 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("sweeper/search/study.py", "import ray", "imports ray"),
         ("sweeper/search/study.py", "def f():\n    from keras import ops", "imports keras"),
-        ("sweeper/search/study.py", "from sweeper import runner", "imports sweeper.runner"),
+        ("sweeper/search/study.py", "from sweeper.driver import launch", "imports sweeper.driver.launch"),
         ("sweeper/search/study.py", "from ..training import trial", "imports sweeper.training.trial"),
         ("sweeper/search/stopping.py", "import scipy.stats", "imports scipy at the top"),
         ("sweeper/analysis/results.py", "import matplotlib", "imports matplotlib"),
-        ("sweeper/analysis/results.py", "from sweeper.store import StudyStore", "imports sweeper.store"),
+        ("sweeper/analysis/results.py", "from sweeper.ledger.ledger import StudyFolder", "imports sweeper.ledger.ledger"),
         ("sweeper/plots/pareto.py", "import scipy", "imports scipy"),
-        ("sweeper/spec.py", "def f():\n    import ray", "imports ray"),
+        ("sweeper/study/spec.py", "def f():\n    import ray", "imports ray"),
         ("sweeper/streams.py", "import numpy", "at the top"),
         ("sweeper/cli/answers.py", "import pandas", "imports pandas"),
         ("sweeper/datasets/digits.py", "import sklearn", "at the top"),
-        ("sweeper/runner.py", "import ray", "at the top"),
-        ("sweeper/store.py", "import pickle", "imports pickle"),
-        ("sweeper/store.py", "async def f():\n    import joblib", "imports joblib"),
-        ("sweeper/store.py", "def f(n, p):\n    n.load(p, allow_pickle=True)", "allows pickle"),
-        ("sweeper/runner.py", "def f(ray, s):\n    ray.cloudpickle.load(s)", "uses ray.cloudpickle"),
-        ("sweeper/runner.py", "x = eval('1')", "calls eval("),
-        ("sweeper/spec.py", "def f(x):\n    exec(x)", "calls exec("),
-        ("sweeper/spec.py", "import importlib\nimportlib.import_module('ray')", "imports ray"),
-        ("sweeper/spec.py", "import importlib\ndef f(x):\n    importlib.import_module(x)", "whose name is a variable"),
+        ("sweeper/driver/launch.py", "import ray", "at the top"),
+        ("sweeper/ledger/ledger.py", "import pickle", "imports pickle"),
+        ("sweeper/ledger/ledger.py", "async def f():\n    import joblib", "imports joblib"),
+        ("sweeper/ledger/ledger.py", "def f(n, p):\n    n.load(p, allow_pickle=True)", "allows pickle"),
+        ("sweeper/driver/launch.py", "def f(ray, s):\n    ray.cloudpickle.load(s)", "uses ray.cloudpickle"),
+        ("sweeper/driver/launch.py", "x = eval('1')", "calls eval("),
+        ("sweeper/study/spec.py", "def f(x):\n    exec(x)", "calls exec("),
+        ("sweeper/study/spec.py", "import importlib\nimportlib.import_module('ray')", "imports ray"),
+        ("sweeper/study/spec.py", "import importlib\ndef f(x):\n    importlib.import_module(x)", "whose name is a variable"),
         ("architectures/cnn.py", "import tensorflow as tf", "imports tensorflow"),
         ("architectures/cnn.py", "from architectures.resnet import resnet", "imports architectures.resnet"),
         ("architectures/cnn.py", "import numpy", "imports numpy"),
         ("search_spaces/cnn.py", "import keras", "imports keras"),
         ("search_spaces/cnn.py", "from sweeper.catalog import names", "imports sweeper.catalog"),
-        ("cluster/local.py", "from sweeper.runner import launch", "imports sweeper.runner"),
+        ("cluster/local.py", "from sweeper.driver.launch import launch", "imports sweeper.driver.launch"),
         ("sweeper/novelty.py", "import os", "the table of layers does not cover it"),
     ],
 )
@@ -298,11 +361,12 @@ import os
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy
-    from sweeper.store import Ledger
+    from sweeper.ledger.ledger import Ledger
 else:
     import json
 """
     (tmp_path / "sweeper" / "errors.py").write_text(text)
     assert list(problems(tmp_path)) == []
-    (tmp_path / "sweeper" / "tune.py").write_text("def f():\n    import ray\n    import matplotlib.pyplot\n")
-    assert "sweeper/tune.py: imports both ray and matplotlib" in list(problems(tmp_path))
+    (tmp_path / "sweeper" / "driver").mkdir()
+    (tmp_path / "sweeper" / "driver" / "tune.py").write_text("def f():\n    import ray\n    import matplotlib.pyplot\n")
+    assert "sweeper/driver/tune.py: imports both ray and matplotlib" in list(problems(tmp_path))

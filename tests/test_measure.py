@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from sweeper.errors import SweeperError
-from sweeper.training.measure import count_macs, describe_model, total_parameters, trainable_parameters
+from sweeper.training.measuring.measure import count_macs, describe_model, total_parameters, trainable_parameters
 
 pytestmark = pytest.mark.usefixtures("framework")
 

@@ -8,8 +8,8 @@ import keras
 import pytest
 
 from sweeper import catalog
-from sweeper.training.measure import calls, inference_network
-from sweeper.training.memory import memory_of
+from sweeper.training.measuring.measure import calls, inference_network
+from sweeper.training.measuring.memory import memory_of
 
 pytestmark = pytest.mark.usefixtures("framework")
 

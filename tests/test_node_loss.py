@@ -17,9 +17,9 @@ sys.path.insert(0, os.environ["STUB"])
 import ray
 from ray.cluster_utils import Cluster
 from stub_worker import Options, StubWorker, make_importable
-from sweeper import runner
-from sweeper.spec import parse
-from sweeper.store import StudyStore
+from sweeper.driver import launch
+from sweeper.study.spec import parse
+from sweeper.ledger.ledger import StudyFolder
 
 make_importable()
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -41,8 +41,8 @@ def watch(search, event):
         cluster.remove_node(nodes[0], allow_graceful=False)
 
 worker = functools.partial(StubWorker, options=Options(epoch_s=0.2))
-outcome = runner.launch(spec, sys.argv[1], watch=watch, worker=worker)
-ended = [event for event in StudyStore(outcome.folder).read() if event.kind == "attempt_ended" and event.status == "interrupted"]
+outcome = launch.launch(spec, sys.argv[1], watch=watch, worker=worker)
+ended = [event for event in StudyFolder(outcome.folder).read() if event.kind == "attempt_ended" and event.status == "interrupted"]
 print("RESULT", outcome.search.is_finished, len(killed), sorted({event.reason for event in ended}), file=sys.stderr)
 ray.shutdown()
 cluster.shutdown()

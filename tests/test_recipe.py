@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sweeper.errors import KnobError
-from sweeper.space import TRAINING
+from sweeper.study.space import TRAINING
 from sweeper.training.program import structure_key
 from sweeper.training.recipe import Recipe
 

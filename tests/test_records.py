@@ -8,8 +8,19 @@ import enum
 import pyarrow as pa
 import pytest
 
-from sweeper import records
-from sweeper.records import BEST_COLUMNS, EPOCH_COLUMNS, METRICS, OBJECTIVES, TRIAL_COLUMNS, Event, Kind, Reason, Stage, Status
+from sweeper.ledger import records
+from sweeper.ledger.records import (
+    BEST_COLUMNS,
+    EPOCH_COLUMNS,
+    METRICS,
+    OBJECTIVES,
+    TRIAL_COLUMNS,
+    Event,
+    Kind,
+    Reason,
+    Stage,
+    Status,
+)
 
 COLUMNS = {column["name"]: column for column in records.describe()}
 UNITS = {"_s": "seconds", "_mb": "MB", "_ms": "ms", "_ms_batch32": "ms", "_accuracy": "fraction", "_loss": "nats"}

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from sweeper.errors import InputError, UnknownNameError
-from sweeper.records import Event, Kind, Reason, Stage, Status
-from sweeper.search import repetition
+from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
+from sweeper.ledger.tables import tables
+from sweeper.search import details, repetition
 from sweeper.search.study import Search
-from sweeper.tables import tables
 from tests.test_search import curve, search_of, seconds, state, study
 from tests.virtual_clock import VirtualClock, epoch_event
 
@@ -37,7 +37,7 @@ def test_trials_are_repeated_with_paired_seeds() -> None:
     assert [(one.parent, one.seed) for one in planned] == [(parent, seed) for seed in (1, 2) for parent in parents]
     assert all(one.trial == f"{one.parent}-s{one.seed}" for one in planned)
     assert all(one.configuration == clock.search.trials[one.parent].configuration for one in planned)
-    assert repetition.read(repetition.event(planned)) == planned
+    assert details.repetitions_in(details.planned_event(planned)) == planned
 
 
 def test_defaults_and_named_trials() -> None:
@@ -66,7 +66,7 @@ def test_what_cannot_be_repeated_is_refused() -> None:
 def test_repetitions_are_trained_to_their_end_and_the_search_does_not_know_of_them() -> None:
     clock = searched()
     before = state(Search(clock.search.spec, clock.search.spaces).fold(clock.log))
-    clock.record(repetition.event(repetition.plan(clock.search, [*best(clock.search), "arm0-00001"], 3)))
+    clock.record(details.planned_event(repetition.plan(clock.search, [*best(clock.search), "arm0-00001"], 3)))
     assert not clock.search.is_finished
     assert clock.search.is_searched
     clock.run()
@@ -86,7 +86,7 @@ def test_repetitions_are_trained_to_their_end_and_the_search_does_not_know_of_th
 @pytest.mark.parametrize("cut", range(1, 40, 3))
 def test_a_cut_ablation_goes_on_with_what_is_left_and_nothing_twice(cut: int) -> None:
     whole = searched(epochs=4)
-    planned = repetition.event(repetition.plan(whole.search, best(whole.search), 2))
+    planned = details.planned_event(repetition.plan(whole.search, best(whole.search), 2))
     num_before = len(whole.log)
     whole.record(planned)
     whole.run()
@@ -105,7 +105,7 @@ def test_a_cut_ablation_goes_on_with_what_is_left_and_nothing_twice(cut: int) ->
 
 def test_a_repetition_that_diverges_is_a_row() -> None:
     clock = searched(trials=2)
-    clock.record(repetition.event(repetition.plan(clock.search, ["defaults"], 1)))
+    clock.record(details.planned_event(repetition.plan(clock.search, ["defaults"], 1)))
     event = clock.search.propose()
     assert event is not None
     clock.record(event)
@@ -115,7 +115,7 @@ def test_a_repetition_that_diverges_is_a_row() -> None:
 
 def test_the_table_says_what_each_repeats() -> None:
     clock = searched(trials=2, epochs=2)
-    clock.record(repetition.event(repetition.plan(clock.search, ["defaults"], 2)))
+    clock.record(details.planned_event(repetition.plan(clock.search, ["defaults"], 2)))
     clock.run()
     trials, epochs = tables(clock.log)
     rows = {row["trial"]: row for row in trials.to_pylist()}

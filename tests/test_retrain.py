@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeper import provenance, runner
+from sweeper.driver import launch, provenance
+from sweeper.driver.retrain import Comparison, Failure, recorded, retrain
 from sweeper.errors import NoDataError, SweeperError, UnknownNameError
-from sweeper.records import Event, Kind, Reason, Status
-from sweeper.retrain import Comparison, Failure, recorded, retrain
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Event, Kind, Reason, Status
+from sweeper.ledger.tables import tables
 from sweeper.search.study import Search
-from sweeper.spec import StudySpec
-from sweeper.store import StudyStore
-from sweeper.tables import tables
+from sweeper.study.spec import StudySpec
 from sweeper.training import devices
 from sweeper.training.trial import Assignment, Worker
 from tests.conftest import Run
@@ -70,7 +70,7 @@ def study(data: Path, **fixed: Any) -> StudySpec:
 
 
 def worker_of(spec: StudySpec, checkpoints: Path) -> Worker:
-    dataset = runner.load_dataset(spec)
+    dataset = launch.load_dataset(spec)
     return Worker(
         train=dataset.train,
         validation=dataset.validation,
@@ -81,7 +81,7 @@ def worker_of(spec: StudySpec, checkpoints: Path) -> Worker:
     )
 
 
-def record(spec: StudySpec, folder: Path, attempts: tuple[int, ...] = (EPOCHS,), break_at: int | None = None) -> StudyStore:
+def record(spec: StudySpec, folder: Path, attempts: tuple[int, ...] = (EPOCHS,), break_at: int | None = None) -> StudyFolder:
     """A study with one trial, driven as Ray's workers and the driver do it: so many epochs in each attempt, each by a new worker.
 
     Args:
@@ -90,9 +90,9 @@ def record(spec: StudySpec, folder: Path, attempts: tuple[int, ...] = (EPOCHS,),
         attempts: Epochs of each attempt; before the next one a driver starts anew.
         break_at: Epoch in which training raises.
     """
-    stored = StudyStore(folder)
+    stored = StudyFolder(folder)
     stored.create(spec.to_yaml())
-    constants = provenance.constants_of(spec, runner.load_dataset(spec))
+    constants = provenance.constants_of(spec, launch.load_dataset(spec))
     for count in attempts:
         with stored.drive({}, study_id=spec.study_id) as ledger:
             search = Search(spec).fold(stored.read())
@@ -120,12 +120,12 @@ def record(spec: StudySpec, folder: Path, attempts: tuple[int, ...] = (EPOCHS,),
             )
             facts = {"trial": trial.trial, "arm": trial.arm, "architecture": "cnn", "number": trial.number, "seed": trial.seed}
             for _ in range(count):
-                news = broken() if trial.epoch + 1 == break_at else worker.step()
-                if "failure" in news:
-                    ended = Event(kind=Kind.ATTEMPT_ENDED, attempt=trial.attempt, **facts, **news["failure"])
+                report = broken() if trial.epoch + 1 == break_at else worker.step()
+                if "failure" in report:
+                    ended = Event(kind=Kind.ATTEMPT_ENDED, attempt=trial.attempt, **facts, **report["failure"])
                     tell(search.judge(ended))
                     break
-                for row in news["rows"]:
+                for row in report["rows"]:
                     tell(search.judge(Event(kind=Kind.EPOCH, **facts, **row)))
     return stored
 
@@ -146,13 +146,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def stored(kept: Path, tmp_path: Path) -> StudyStore:
+def stored(kept: Path, tmp_path: Path) -> StudyFolder:
     """The recorded study, one's own copy, under ``results``."""
     shutil.copytree(kept / "results", tmp_path / "results")
-    return StudyStore(tmp_path / "results" / "tiny")
+    return StudyFolder(tmp_path / "results" / "tiny")
 
 
-def tamper(stored: StudyStore, change: Callable[[Event], Event]) -> None:
+def tamper(stored: StudyFolder, change: Callable[[Event], Event]) -> None:
     """Write the ledger anew with some events changed."""
     events = [event for event in stored.read() if event.kind is not Kind.DRIVER_STARTED]
     stored.ledger_folder.remove_tree()
@@ -161,12 +161,12 @@ def tamper(stored: StudyStore, change: Callable[[Event], Event]) -> None:
             ledger.append(change(event))
 
 
-def once_more(stored: StudyStore, tmp_path: Path, trial: str = "cnn-00000", **options: Any) -> Comparison:
+def once_more(stored: StudyFolder, tmp_path: Path, trial: str = "cnn-00000", **options: Any) -> Comparison:
     spec = StudySpec.model_validate(study_of(stored))
     return retrain(recorded(stored.read(), trial), worker_of(spec, tmp_path / "again"), **options)
 
 
-def study_of(stored: StudyStore) -> dict[str, Any]:
+def study_of(stored: StudyFolder) -> dict[str, Any]:
     import yaml
 
     return dict(yaml.safe_load(stored.study_yaml()))
@@ -179,7 +179,7 @@ def files(folder: Path) -> Mapping[Path, bytes]:
 # ------------------------------------------------------------------------------------------------------ what is compared
 
 
-def test_a_trial_of_two_attempts_is_identical_to_one_uninterrupted_training(stored: StudyStore, tmp_path: Path) -> None:
+def test_a_trial_of_two_attempts_is_identical_to_one_uninterrupted_training(stored: StudyFolder, tmp_path: Path) -> None:
     before = files(Path(stored.folder))
     seen: list[int] = []
     comparison = once_more(stored, tmp_path, watch=lambda epoch: seen.append(epoch.epoch))
@@ -191,7 +191,7 @@ def test_a_trial_of_two_attempts_is_identical_to_one_uninterrupted_training(stor
 
 
 @pytest.mark.parametrize("column", ["val_loss", "train_loss", "train_accuracy", "val_accuracy", "learning_rate"])
-def test_the_smallest_difference_is_found(column: str, stored: StudyStore, tmp_path: Path) -> None:
+def test_the_smallest_difference_is_found(column: str, stored: StudyFolder, tmp_path: Path) -> None:
     def changed(event: Event) -> Event:
         value = getattr(event, column)
         return event.replace(**{column: math.nextafter(value, 10)}) if event.epoch == 2 else event
@@ -205,14 +205,14 @@ def test_the_smallest_difference_is_found(column: str, stored: StudyStore, tmp_p
     assert 0 < comparison.largest_difference[column] < 1e-15
 
 
-def test_another_seed_differs_in_the_first_epoch(stored: StudyStore, tmp_path: Path) -> None:
+def test_another_seed_differs_in_the_first_epoch(stored: StudyFolder, tmp_path: Path) -> None:
     tamper(stored, lambda event: event.replace(seed=1) if event.kind is Kind.SUGGESTED else event)
     first = once_more(stored, tmp_path, most_epochs=1).first_difference
     assert first is not None
     assert first.epoch == 1
 
 
-def test_the_row_the_search_acted_on_is_the_one_compared(stored: StudyStore, tmp_path: Path) -> None:
+def test_the_row_the_search_acted_on_is_the_one_compared(stored: StudyFolder, tmp_path: Path) -> None:
     again = next(event for event in stored.read() if event.epoch == 1)
     with stored.drive() as ledger:
         ledger.append(again.replace(attempt=3, val_loss=9.0, device="another", time=None))
@@ -222,7 +222,7 @@ def test_the_row_the_search_acted_on_is_the_one_compared(stored: StudyStore, tmp
     assert record.circumstances["device"] == "cpu"
 
 
-def test_a_trial_that_was_lengthened_is_trained_as_it_was_last_asked_for(stored: StudyStore) -> None:
+def test_a_trial_that_was_lengthened_is_trained_as_it_was_last_asked_for(stored: StudyFolder) -> None:
     suggested = next(event for event in stored.read() if event.kind is Kind.SUGGESTED)
     longer = suggested.replace(attempt=3, max_epochs=2 * EPOCHS)
     assert recorded([*stored.read(), longer], "cnn-00000").assignment.max_epochs == 2 * EPOCHS
@@ -269,7 +269,7 @@ def test_a_trial_that_never_trained_fails_again_as_recorded(tmp_path: Path) -> N
     assert "kernel_size" in comparison.failure.words
 
 
-def test_a_full_disk_is_no_difference(stored: StudyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_no_difference(stored: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Worker, "step", lambda worker: {"fault": "no space left"})
     with pytest.raises(SweeperError, match="no space left"):
         once_more(stored, tmp_path)
@@ -278,12 +278,12 @@ def test_a_full_disk_is_no_difference(stored: StudyStore, tmp_path: Path, monkey
 # ---------------------------------------------------------------------------------------------------------- wrong input
 
 
-def test_an_unknown_trial(stored: StudyStore) -> None:
+def test_an_unknown_trial(stored: StudyFolder) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'cnn-00000'"):
         recorded(stored.read(), "cnn-0000")
 
 
-def test_a_trial_without_an_epoch(stored: StudyStore) -> None:
+def test_a_trial_without_an_epoch(stored: StudyFolder) -> None:
     events = [event for event in stored.read() if event.kind is not Kind.EPOCH]
     with pytest.raises(NoDataError, match="no epoch of trial cnn-00000"):
         recorded(events, "cnn-00000")
@@ -292,7 +292,7 @@ def test_a_trial_without_an_epoch(stored: StudyStore) -> None:
         recorded([*events, lost], "cnn-00000")
 
 
-def test_a_trial_whose_suggestion_is_lost(stored: StudyStore) -> None:
+def test_a_trial_whose_suggestion_is_lost(stored: StudyFolder) -> None:
     with pytest.raises(NoDataError, match="configuration of trial cnn-00000 is lost"):
         recorded([event for event in stored.read() if event.kind is not Kind.SUGGESTED], "cnn-00000")
 
@@ -300,7 +300,7 @@ def test_a_trial_whose_suggestion_is_lost(stored: StudyStore) -> None:
 # ------------------------------------------------------------------------------------------------------ the command line
 
 
-def test_the_command_says_identical(stored: StudyStore, run: Run) -> None:
+def test_the_command_says_identical(stored: StudyFolder, run: Run) -> None:
     code, out, err = run("retrain", "tiny", "cnn-00000", "--epochs", 1)
     assert code == 0
     assert out.splitlines()[-1] == "1 of 1 epoch is identical bit for bit"
@@ -308,7 +308,7 @@ def test_the_command_says_identical(stored: StudyStore, run: Run) -> None:
     assert err.rstrip().endswith(": same")
 
 
-def test_the_command_finds_and_explains_a_difference(stored: StudyStore, run: Run) -> None:
+def test_the_command_finds_and_explains_a_difference(stored: StudyFolder, run: Run) -> None:
     def changed(event: Event) -> Event:
         if event.epoch is None:
             return event
@@ -344,7 +344,7 @@ def test_the_command_finds_and_explains_a_difference(stored: StudyStore, run: Ru
 
 
 def test_the_command_on_changed_data_says_so_and_compares_anyway(
-    kept: Path, stored: StudyStore, tmp_path: Path, run: Run
+    kept: Path, stored: StudyFolder, tmp_path: Path, run: Run
 ) -> None:
     write_data(tmp_path / "less.npz", num_train=64)
     path = Path(stored.folder) / "study.yaml"
@@ -358,13 +358,13 @@ def test_the_command_on_changed_data_says_so_and_compares_anyway(
 @pytest.mark.parametrize(
     ("trial", "said"), [("cnn-0000", "Did you mean 'cnn-00000'?"), ("vit", "unknown trial 'vit'. Allowed: cnn-00000")]
 )
-def test_the_command_on_an_unknown_trial(trial: str, said: str, stored: StudyStore, run: Run) -> None:
+def test_the_command_on_an_unknown_trial(trial: str, said: str, stored: StudyFolder, run: Run) -> None:
     code, out, err = run("retrain", "tiny", trial)
     assert (code, out) == (2, "")
     assert said in err
 
 
-def test_the_command_without_the_data(kept: Path, stored: StudyStore, run: Run) -> None:
+def test_the_command_without_the_data(kept: Path, stored: StudyFolder, run: Run) -> None:
     path = Path(stored.folder) / "study.yaml"
     path.write_text(path.read_text().replace("data.npz", "gone.npz"))
     code, _, err = run("retrain", "tiny", "cnn-00000")
@@ -395,7 +395,7 @@ def test_the_command_on_failures(tmp_path: Path, run: Run, monkeypatch: pytest.M
     assert (facts["identical"], facts["epochs"], facts["first_difference"]) == (False, 0, None)
 
 
-def test_the_command_sets_up_a_process_as_a_worker_has_it(stored: StudyStore, tmp_path: Path) -> None:
+def test_the_command_sets_up_a_process_as_a_worker_has_it(stored: StudyFolder, tmp_path: Path) -> None:
     """In an environment that is wrong for it, and in which importing Keras too early would leave a file behind."""
     home = tmp_path / "home"
     home.mkdir()

@@ -14,13 +14,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sweeper import catalog
-from sweeper.grid import Grid, values
 from sweeper.search.points import GridSampler, QmcSampler, value_at
 from sweeper.search.sampler import RandomSampler, Sampler
 from sweeper.search.study import Search
-from sweeper.space import Choice, Configuration, Float, Int, Knob, Space, Value
-from sweeper.spec import parse
 from sweeper.streams import seed_of
+from sweeper.study.grid import Grid, values
+from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
+from sweeper.study.spec import parse
 from tests.test_grid import exact
 from tests.test_space import spaces
 from tests.virtual_clock import VirtualClock

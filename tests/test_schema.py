@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sweeper import catalog
-from sweeper.schema import study_schema
+from sweeper.study.schema import study_schema
 
 GOOD: dict[str, Any] = {
     "name": "a",

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeper.records import Event, Kind, Reason, Status
+from sweeper.ledger.records import Event, Kind, Reason, Status
 from sweeper.search.sampler import Finished, RandomSampler, Sampler, TpeSampler
 from sweeper.search.stopping import Rungs
 from sweeper.search.study import RETRIES, Search
-from sweeper.space import Choice, Float, Int, Space
-from sweeper.spec import StudySpec
+from sweeper.study.space import Choice, Float, Int, Space
+from sweeper.study.spec import StudySpec
 from tests.virtual_clock import VirtualClock, epoch_event
 
 SPACE = Space(

@@ -14,8 +14,8 @@ from scipy import stats
 from sweeper.analysis.results import Results
 from sweeper.analysis.seeds import holm, paired_differences, repetitions, seeds_table, spread
 from sweeper.errors import InputError, UnknownNameError
+from sweeper.ledger.records import BEST_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, trial_name
 from sweeper.plots.seed_strip import seed_strip
-from sweeper.records import BEST_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, trial_name
 from tests import synthetic
 
 T_TWO, T_THREE = 12.7062047, 4.3026527

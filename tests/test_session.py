@@ -11,17 +11,19 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from sweeper import requests, runner, tune
 from sweeper.cli import _extending, cli, status, studies
+from sweeper.driver import extending, launch, requests, tune
+from sweeper.driver import session as sessions
+from sweeper.driver.extending import extended
+from sweeper.driver.opened import OpenedStudy, open_study
+from sweeper.driver.retention import CheckpointRetention
+from sweeper.driver.session import Session
 from sweeper.errors import InputError
-from sweeper.keeper import CheckpointKeeper
-from sweeper.records import Kind, Reason
-from sweeper.search import repetition
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Kind, Reason
+from sweeper.search import details, repetition
 from sweeper.search.study import Search
-from sweeper.spec import ArmSpec, StudySpec, parse
-from sweeper.store import StudyStore
-from sweeper.stored import extended, first_spec
-from sweeper.tune import Session
+from sweeper.study.spec import ArmSpec, StudySpec, parse
 from tests.driverless import LedgerClock, drive, driven
 
 SPEC = parse(
@@ -36,22 +38,27 @@ search: {sampler: random}
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> StudyStore:
+def kept(tmp_path: Path) -> StudyFolder:
     """A finished study."""
-    store = StudyStore(tmp_path / "a")
+    store = StudyFolder(tmp_path / "a")
     drive(store, SPEC)
     return store
 
 
 @pytest.fixture
-def at_work(kept: StudyStore) -> Iterator[tuple[Session, LedgerClock]]:
+def at_work(kept: StudyFolder) -> Iterator[tuple[Session, LedgerClock]]:
     with driven(kept) as clock:
         assert clock.ledger is not None
-        keeper = CheckpointKeeper(kept.folder / "checkpoints", clock.search)
+        keeper = CheckpointRetention(kept.folder / "checkpoints", clock.search)
         yield Session(clock.search, clock.ledger, keeper, 2, lambda event: None, {}), clock
 
 
-def test_what_is_asked_for_in_the_last_moment_is_run(kept: StudyStore, at_work: tuple[Session, LedgerClock]) -> None:
+def study_of(files: StudyFolder, session: Session) -> OpenedStudy:
+    """The study as its driver knows it."""
+    return OpenedStudy(files=files, first=SPEC, events=[], search=session.search)
+
+
+def test_what_is_asked_for_in_the_last_moment_is_run(kept: StudyFolder, at_work: tuple[Session, LedgerClock]) -> None:
     session, clock = at_work
     runs: list[int] = []
 
@@ -61,14 +68,14 @@ def test_what_is_asked_for_in_the_last_moment_is_run(kept: StudyStore, at_work: 
         session.is_exhausted = True
         if len(runs) == 1:  # the beat takes it when Tune, which has been told that nothing is left, asks no more
             requests.post(kept.folder, extended(SPEC, trials=3), repeats_decayed=False)
-            runner._take_requests(session, kept)
+            extending.take_requests(session, study_of(kept, session))
 
-    runner._run_to_end(session, kept, run)
+    launch._drive(session, study_of(kept, session), run)
     assert runs == [2, 3]
     assert session.search.is_finished
 
 
-def test_a_signal_ends_a_run_whatever_is_left(kept: StudyStore, at_work: tuple[Session, LedgerClock]) -> None:
+def test_a_signal_ends_a_run_whatever_is_left(kept: StudyFolder, at_work: tuple[Session, LedgerClock]) -> None:
     session, _ = at_work
     requests.post(kept.folder, extended(SPEC, trials=3), repeats_decayed=False)
     runs: list[int] = []
@@ -77,13 +84,13 @@ def test_a_signal_ends_a_run_whatever_is_left(kept: StudyStore, at_work: tuple[S
         session.is_exhausted = not runs
         runs.append(1)
 
-    runner._run_to_end(session, kept, run)
+    launch._drive(session, study_of(kept, session), run)
     assert len(runs) == 2
     assert not session.search.is_finished
 
 
 def test_what_a_dead_driver_did_not_take_is_taken_though_the_study_is_finished(
-    kept: StudyStore, monkeypatch: pytest.MonkeyPatch
+    kept: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class BegunError(Exception):
         pass
@@ -91,21 +98,21 @@ def test_what_a_dead_driver_did_not_take_is_taken_though_the_study_is_finished(
     def begin(spec: StudySpec) -> None:
         raise BegunError
 
-    monkeypatch.setattr(runner, "load_dataset", begin)
-    assert runner.launch(SPEC, kept.folder.parent).was_finished
+    monkeypatch.setattr(launch, "load_dataset", begin)
+    assert launch.launch(SPEC, kept.folder.parent).was_finished
     requests.post(kept.folder, extended(SPEC, trials=3), repeats_decayed=False)
     with pytest.raises(BegunError):
-        runner.launch(SPEC, kept.folder.parent)
+        launch.launch(SPEC, kept.folder.parent)
 
 
 @pytest.mark.parametrize("arm", [ArmSpec(architecture="cnn", space="gone"), ArmSpec(architecture="gone", space="cnn")])
 def test_what_this_machine_does_not_know_is_refused_whole(
-    arm: ArmSpec, kept: StudyStore, at_work: tuple[Session, LedgerClock]
+    arm: ArmSpec, kept: StudyFolder, at_work: tuple[Session, LedgerClock]
 ) -> None:
     session, _ = at_work
     wanted = extended(SPEC, trials=4).model_copy(update={"arms": {**SPEC.arms, "new": arm}})
     request = requests.post(kept.folder, wanted, repeats_decayed=False)
-    runner._take_requests(session, kept)
+    extending.take_requests(session, study_of(kept, session))
     assert not request.exists()
     assert session.search.spec == SPEC
     assert session.search.is_finished
@@ -126,7 +133,7 @@ def answer(patch: pytest.MonkeyPatch, react: Callable[[], None]) -> None:
 
 @pytest.mark.parametrize("is_taken", [True, False])
 def test_who_hands_over_learns_whether_it_was_taken(
-    is_taken: bool, kept: StudyStore, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
+    is_taken: bool, kept: StudyFolder, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, _ = at_work
 
@@ -135,43 +142,43 @@ def test_who_hands_over_learns_whether_it_was_taken(
             path.remove()
 
     wanted = extended(SPEC, trials=3)
-    answer(monkeypatch, (lambda: runner._take_requests(session, kept)) if is_taken else pass_over)
+    answer(monkeypatch, (lambda: extending.take_requests(session, study_of(kept, session))) if is_taken else pass_over)
     if is_taken:
-        assert _extending.hand_over(wanted, kept.folder.parent, False)
+        assert _extending.hand_over(open_study(kept), wanted, False)
     else:
         with pytest.raises(InputError, match="cannot extend the study"):
-            _extending.hand_over(wanted, kept.folder.parent, False)
+            _extending.hand_over(open_study(kept), wanted, False)
 
 
 def test_arms_with_weights_are_refused_with_their_reason(
-    kept: StudyStore, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
+    kept: StudyFolder, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, _ = at_work
-    answer(monkeypatch, lambda: runner._take_requests(session, kept))
+    answer(monkeypatch, lambda: extending.take_requests(session, study_of(kept, session)))
     arm = ArmSpec(architecture="resnet", space="resnet_published", fixed={"variant": "50", "weights": "imagenet"})
     wanted = extended(SPEC, trials=4).model_copy(update={"arms": {**SPEC.arms, "r50": arm}})
     with pytest.raises(InputError, match=r"Arms with weights \(r50\) cannot be added while it works.*Interrupt it"):
-        _extending.hand_over(wanted, kept.folder.parent, False)
+        _extending.hand_over(open_study(kept), wanted, False)
     assert session.search.spec == SPEC
 
 
 def test_an_attempt_that_waits_for_a_worker_is_not_taken_for_hung(
-    kept: StudyStore, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
+    kept: StudyFolder, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune, "HANG_LEAST_S", -1.0)
+    monkeypatch.setattr(sessions, "HANG_LEAST_S", -1.0)
     session, _ = at_work
     requests.post(kept.folder, extended(SPEC, max_epochs=4), repeats_decayed=False)
-    runner._take_requests(session, kept)
-    assert isinstance(session.suggest("one"), dict)
+    extending.take_requests(session, study_of(kept, session))
+    assert session.next_attempt("one") is not None
     session.live["one"].silences_s.append(0.0)
-    session.live["one"].last_news = 0.0
+    session.live["one"].last_report = 0.0
     assert session.hung() == []
     tune.CallbackAdapter(session).on_trial_start(1, [], SimpleNamespace(trial_id="one"))
-    assert session.live["one"].last_news > 0, "waiting is no silence"
+    assert session.live["one"].last_report > 0, "waiting is no silence"
     assert session.hung() == ["one"]
 
 
-def test_facts_are_printed_by_who_hands_over_too(kept: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_facts_are_printed_by_who_hands_over_too(kept: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(studies, "hand_over", lambda *arguments: True)
     result = CliRunner().invoke(cli, ["resume", str(kept.folder), "--trials", "3", "--json"])
     assert result.exit_code == 0
@@ -179,18 +186,18 @@ def test_facts_are_printed_by_who_hands_over_too(kept: StudyStore, monkeypatch: 
     assert result.stderr == "extending study 'a': trials 2 -> 3\n"
 
 
-def test_status_of_a_study_that_lost_its_extension_counts_what_its_search_does(kept: StudyStore) -> None:
+def test_status_of_a_study_that_lost_its_extension_counts_what_its_search_does(kept: StudyFolder) -> None:
     with driven(kept) as clock:
         assert clock.ledger is not None
-        longer = Search(extended(first_spec(kept), trials=3)).fold(clock.log)
+        longer = Search(extended(open_study(kept).first, trials=3)).fold(clock.log)
         proposed = longer.propose()
         assert proposed is not None
         clock.record(proposed)
         clock.end(proposed.trial or "", Reason.EXCEPTION)
         planned = repetition.plan(clock.search, ["defaults"], 1)
-        clock.record(repetition.event([dataclasses.replace(one, arm="lost", trial="lost-00000-s1") for one in planned]))
+        clock.record(details.planned_event([dataclasses.replace(one, arm="lost", trial="lost-00000-s1") for one in planned]))
         assert clock.search.is_finished
         clock.ledger.commit()
-    facts = status.status_of(kept)
+    facts = status.status_of(open_study(kept))
     assert facts["arms"]["cnn"]["pending"] == facts["trials"]["pending"] == 0
     assert facts["is_finished"]

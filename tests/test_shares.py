@@ -10,9 +10,9 @@ import pytest
 
 from sweeper import catalog
 from sweeper.plots._parameters import frame, parameters
-from sweeper.training.blocks import blocks
-from sweeper.training.measure import inference_network, trainable_parameters
-from sweeper.training.shares import parameter_shares
+from sweeper.training.measuring.blocks import blocks
+from sweeper.training.measuring.measure import inference_network, trainable_parameters
+from sweeper.training.measuring.shares import parameter_shares
 from tests.conftest import Run
 
 pytestmark = pytest.mark.usefixtures("framework")

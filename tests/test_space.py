@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sweeper import catalog
 from sweeper.errors import KnobError
-from sweeper.space import TRAINING, Choice, Configuration, Float, Int, Knob, Space, Value
+from sweeper.study.space import TRAINING, Choice, Configuration, Float, Int, Knob, Space, Value
 from tests.knobs import values_of
 
 finite = st.floats(min_value=-1e6, max_value=1e6)

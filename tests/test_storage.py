@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sweeper import object_store, parts, tables
 from sweeper.audit import given_up
 from sweeper.errors import LedgerError, ResultsFolderError, StorageError
-from sweeper.object_store import ObjectPlace
-from sweeper.storage import LocalPlace, Place, place
-from sweeper.store import StudyStore
+from sweeper.ledger import parts, tables
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.storage import LocalPlace, Place, place, s3
+from sweeper.storage.s3 import ObjectPlace
 from sweeper.training import checkpoint
 from sweeper.training.checkpoint import Checkpoint
 from tests.buckets import set_modified
@@ -104,11 +104,11 @@ def test_part_of_a_file_is_read_without_the_rest(root: Place) -> None:
     with (root / "a.npz").open() as file:
         raw = getattr(file, "raw", None)
         read: list[int] = []
-        if isinstance(raw, object_store._Ranges):
+        if isinstance(raw, s3._Ranges):
             raw._file = _Counting(raw._file, read)
         with np.load(file, allow_pickle=False) as loaded:
             assert json.loads(loaded["state"].tobytes()) == {"epoch": 3}
-    assert sum(read) <= 4 * object_store.RANGE_BYTES
+    assert sum(read) <= 4 * s3.RANGE_BYTES
 
 
 def test_touching_makes_a_file_new(root: Place) -> None:
@@ -194,7 +194,7 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(text: str, run: 
 
 
 def test_a_bucket_that_does_not_exist(bucket: ObjectPlace) -> None:
-    study = StudyStore("s3://nobody-has-this/results/study")
+    study = StudyFolder("s3://nobody-has-this/results/study")
     for act in (study.read, lambda: study.create(""), study.drive().__enter__, lambda: tables.write_tables(study.folder, [])):
         with pytest.raises(ResultsFolderError, match=r"there is no bucket 'nobody-has-this' at http://127.*Create it"):
             act()
@@ -273,7 +273,7 @@ def test_an_answer_of_the_store_in_our_words(
     answering: Callable[[int, bytes], None], bucket: ObjectPlace, status: int, code: str, said: str, run: Any
 ) -> None:
     answering(200, b"")
-    object_store._connect(bucket.bucket, object_store._endpoint())
+    s3._connect(bucket.bucket, s3._endpoint())
     answering(status, fault(code))
     with pytest.raises(StorageError, match=f"(?s){said}") as caught:
         bucket.names()

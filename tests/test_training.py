@@ -18,11 +18,11 @@ import pytest
 from sweeper import catalog
 from sweeper.datasets import Split
 from sweeper.errors import KnobError
-from sweeper.records import METRICS
-from sweeper.space import TRAINING
-from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import METRICS
 from sweeper.storage import place
-from sweeper.store import StudyStore
+from sweeper.study.space import TRAINING
+from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import checkpoint, devices
 from sweeper.training.recipe import Recipe
 from sweeper.training.trial import Assignment, Worker, channel_statistics, failure
@@ -79,9 +79,9 @@ def train(worker: Worker, task: Assignment, epochs: int = EPOCHS) -> list[dict[s
     worker.start(task)
     rows: list[dict[str, Any]] = []
     while len(rows) < epochs:
-        news = worker.step()
-        assert "failure" not in news, news["failure"]["detail"]
-        rows += news["rows"]
+        report = worker.step()
+        assert "failure" not in report, report["failure"]["detail"]
+        rows += report["rows"]
     return rows
 
 
@@ -297,7 +297,7 @@ def test_checkpoints_by_time_leave_out_all_but_the_last_epoch(make: Any, tmp_pat
 
 @pytest.mark.slow
 def test_a_worker_whose_driver_lost_the_study_writes_nothing_more(make: Any, tmp_path: Path) -> None:
-    study = StudyStore(tmp_path / "study")
+    study = StudyFolder(tmp_path / "study")
     study.create("{}")
     with study.drive() as ledger:
         worker = make(claim=ledger.claim)
@@ -351,9 +351,9 @@ def test_divergence_is_a_row_with_nan(make: Any) -> None:
 def test_what_cannot_be_built_is_a_failure_not_an_exception(make: Any) -> None:
     worker = make()
     worker.start(assignment("vit", patch_size=3))
-    news = worker.step()
-    assert news["failure"]["reason"] == "infeasible"
-    assert "3" in news["failure"]["detail"]
+    report = worker.step()
+    assert report["failure"]["reason"] == "infeasible"
+    assert "3" in report["failure"]["detail"]
     assert train(worker, assignment("cnn", "after"), epochs=1), "the worker goes on"
 
 
@@ -380,9 +380,9 @@ def test_an_error_while_training_is_a_failure_with_its_traceback(make: Any, monk
     worker = make()
     worker.start(assignment("cnn"))
     monkeypatch.setattr(worker._program.model, "fit", lambda *a, **k: (_ for _ in ()).throw(ValueError("broken")))
-    news = worker.step()
-    assert news["failure"]["reason"] == "exception"
-    assert "ValueError: broken" in news["failure"]["detail"]
+    report = worker.step()
+    assert report["failure"]["reason"] == "exception"
+    assert "ValueError: broken" in report["failure"]["detail"]
 
 
 def test_statistics_of_channels() -> None:

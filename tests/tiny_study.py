@@ -8,10 +8,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from sweeper.records import Kind, Status
-from sweeper.spec import StudySpec
-from sweeper.store import StudyStore
-from sweeper.tables import tables
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Kind, Status
+from sweeper.ledger.tables import tables
+from sweeper.study.spec import StudySpec
 
 TINY = {
     "num_blocks": 1, "width": 2, "convolutions_per_block": 1, "dense_units": 4, "batch_size": 32, "attention": "none",
@@ -39,7 +39,7 @@ def study(
 
 
 def rows_of(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    trials, epochs = tables(StudyStore(folder).read())
+    trials, epochs = tables(StudyFolder(folder).read())
     return trials.to_pylist(), epochs.to_pylist()
 
 
@@ -52,7 +52,7 @@ def check_whole(folder: Path, spec: StudySpec) -> None:
         assert own == list(range(1, len(own) + 1))
         if trial["status"] == Status.COMPLETED:
             assert len(own) == spec.budget.max_epochs
-    keys = Counter((event.trial, event.attempt, event.epoch) for event in StudyStore(folder).read() if event.kind is Kind.EPOCH)
+    keys = Counter((event.trial, event.attempt, event.epoch) for event in StudyFolder(folder).read() if event.kind is Kind.EPOCH)
     assert max(keys.values()) == 1
 
 
@@ -60,7 +60,7 @@ def wait_for_epochs(process: subprocess.Popen[str], folder: Path, count: int) ->
     """Wait until the study a process drives has so many epochs."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if (folder / "ledger").is_dir() and sum(event.kind is Kind.EPOCH for event in StudyStore(folder).read()) >= count:
+        if (folder / "ledger").is_dir() and sum(event.kind is Kind.EPOCH for event in StudyFolder(folder).read()) >= count:
             return
         time.sleep(0.2)
     raise AssertionError(f"no {count} epochs after two minutes: {process.communicate(timeout=30)[0]}")

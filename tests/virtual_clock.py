@@ -6,7 +6,7 @@ import dataclasses
 import heapq
 from collections.abc import Callable
 
-from sweeper.records import Event, Kind, Status
+from sweeper.ledger.records import Event, Kind, Status
 from sweeper.search.study import Search
 
 Curve = Callable[[str, int], float]

@@ -16,11 +16,11 @@ from sweeper.analysis.markdown import markdown
 from sweeper.analysis.results import Results, best_trials
 from sweeper.cli._shared import results_of
 from sweeper.cli.answers import save_figure
+from sweeper.ledger.ledger import StudyFolder
 from sweeper.plots.accuracy_per_arm import accuracy_per_arm
 from sweeper.plots.learning_curves import learning_curves
 from sweeper.plots.pareto import pareto
 from sweeper.storage import place
-from sweeper.store import StudyStore
 
 
 def arms_table(results: Results) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def arms_table(results: Results) -> pd.DataFrame:
 
 def main(study: Path, out: Path) -> None:
     """Write everything."""
-    results = results_of(StudyStore(study))
+    results = results_of(StudyFolder(study))
     figures = {
         "pareto_parameters": pareto(results),
         "pareto_macs": pareto(results, x="macs"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from faults import Plan
 from siege import FINISHED, Figures, Reference, Setup, Siege, nothing, outcome_of, start
 
-from sweeper.store import StudyStore
+from sweeper.ledger.ledger import StudyFolder
 
 SUDDEN = ("kill", "short", "power", "enospc", "edquot", "eio")
 """Faults that a study may meet one after the other."""
@@ -40,7 +40,7 @@ def undisturbed(setup: Setup, mode: str) -> Reference:
         job = sound.job(folder, Plan(mode=mode), seed=0)
         code, text, _ = start(job)
         assert code == FINISHED, text
-        events = StudyStore(job.results / setup.spec.name).read()
+        events = StudyFolder(job.results / setup.spec.name).read()
         if setup != sound:  # its calls may be others, but what comes out must be the same
             shutil.rmtree(job.results.parent)
             code, text, _ = start(setup.job(folder, Plan(mode=mode), seed=0))

@@ -10,9 +10,13 @@ from typing import Any
 
 from stub import replace
 
-import sweeper.tune
-from sweeper import parts, runner, storage, store, tables
+import sweeper.driver.session
+import sweeper.ledger.ledger
+from sweeper.driver import launch
+from sweeper.ledger import parts, tables
+from sweeper.ledger.ledger import Ledger
 from sweeper.search.study import Search
+from sweeper.storage import Place, local
 from sweeper.training import checkpoint
 
 
@@ -36,15 +40,15 @@ class Plant:
 def commit_before_the_part_is_there() -> None:
     """A part is written when the next one is due."""
     waiting: list[Any] = []
-    publish = store.Ledger._publish
+    publish = Ledger._publish
 
-    def late(ledger: store.Ledger, table: Any) -> None:
+    def late(ledger: Ledger, table: Any) -> None:
         waiting.append(table)
         if len(waiting) > 1:
             publish(ledger, parts.merge([part.replace_schema_metadata(None) for part in waiting]))
             waiting.clear()
 
-    replace(store.Ledger, _publish=late)
+    replace(Ledger, _publish=late)
 
 
 def nothing_is_synced() -> None:
@@ -54,25 +58,25 @@ def nothing_is_synced() -> None:
 
 def folders_are_not_synced() -> None:
     """The folders of a study are made, but not durable."""
-    replace(storage.LocalPlace, make_folder=lambda place: place.path.mkdir(parents=True, exist_ok=True))
+    replace(local.LocalPlace, make_folder=lambda place: place.path.mkdir(parents=True, exist_ok=True))
 
 
 def checkpoint_removed_before_the_commit() -> None:
     """As soon as a trial ends its checkpoints go."""
-    record = sweeper.tune.Session.record
+    record = sweeper.driver.session.Session.record
 
-    def hasty(session: sweeper.tune.Session, event: Any) -> Any:
+    def hasty(session: sweeper.driver.session.Session, event: Any) -> Any:
         recorded = record(session, event)
-        session.keeper.clean()
+        session.retention.clean()
         return recorded
 
-    replace(sweeper.tune.Session, record=hasty)
+    replace(sweeper.driver.session.Session, record=hasty)
 
 
 def old_parts_removed_before_the_merged_one_is_there() -> None:
     """A compaction in the wrong order."""
 
-    def hasty(ledger: store.Ledger, min_parts: int = 2) -> int:
+    def hasty(ledger: Ledger, min_parts: int = 2) -> int:
         ledger.commit()
         folder = ledger._store.ledger_folder
         tables = parts.read_all(folder)
@@ -80,13 +84,13 @@ def old_parts_removed_before_the_merged_one_is_there() -> None:
         ledger._publish(parts.merge(tables.values()))
         return len(tables)
 
-    replace(store.Ledger, compact=hasty)
+    replace(Ledger, compact=hasty)
 
 
 def compaction_gives_rows_new_keys() -> None:
     """Whoever reads before the old parts are gone has every row twice."""
 
-    def renumbering(ledger: store.Ledger, min_parts: int = 2) -> int:
+    def renumbering(ledger: Ledger, min_parts: int = 2) -> int:
         ledger.commit()
         folder = ledger._store.ledger_folder
         tables = parts.read_all(folder)
@@ -96,26 +100,26 @@ def compaction_gives_rows_new_keys() -> None:
         parts.remove(folder, sorted(tables))
         return len(tables)
 
-    replace(store.Ledger, compact=renumbering)
+    replace(Ledger, compact=renumbering)
 
 
 def parts_grow_in_place() -> None:
     """A file has its name before it has its content."""
 
-    def write(place: storage.LocalPlace, data: Any, *, may_replace: bool = False) -> None:
+    def write(place: local.LocalPlace, data: Any, *, may_replace: bool = False) -> None:
         with open(place, "wb" if may_replace else "xb") as file:
             file.write(data)
             os.fsync(file.fileno())
-        storage.sync_folder(place.path.parent)
+        local.sync_folder(place.path.parent)
 
-    replace(storage.LocalPlace, write_whole=write)
+    replace(local.LocalPlace, write_whole=write)
 
 
 def a_full_disk_is_passed_over() -> None:
     """What the disk does not take is forgotten."""
     write = parts.write
 
-    def brave(path: storage.Place, table: Any) -> None:
+    def brave(path: Place, table: Any) -> None:
         with contextlib.suppress(OSError):
             write(path, table)
 
@@ -124,7 +128,7 @@ def a_full_disk_is_passed_over() -> None:
 
 def errors_name_nothing() -> None:
     """A message that helps nobody."""
-    for module in (store, parts):
+    for module in (sweeper.ledger.ledger, parts):
         replace(module, explain=lambda error, where: "something went wrong")
 
 
@@ -135,7 +139,7 @@ def leftovers_stay() -> None:
 
 def a_finished_study_is_left_as_it_is() -> None:
     """Whatever its last driver did not come to do."""
-    replace(runner, _tidy=lambda study, spec, keep_best: tables.write_tables(study.folder, study.read()))
+    replace(launch, _tidy=lambda study, spec, keep_best: tables.write_tables(study.folder, study.read()))
 
 
 def training_starts_anew() -> None:

@@ -12,10 +12,10 @@ from ray_driver import told
 from ray_killing import Story
 
 from sweeper.errors import SweeperError
-from sweeper.records import METRICS, Event, Kind, Status
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import METRICS, Event, Kind, Status
 from sweeper.search.study import Search
-from sweeper.spec import StudySpec
-from sweeper.store import StudyStore
+from sweeper.study.spec import StudySpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Verdict:
 
 def readable(spec: StudySpec, folder: Path) -> str | None:
     """Why a study cannot be read; None when it can, or was not created yet."""
-    store = StudyStore(folder)
+    store = StudyFolder(folder)
     try:
         if store.exists:
             Search(spec).fold(store.read())
@@ -57,7 +57,7 @@ def readable(spec: StudySpec, folder: Path) -> str | None:
 
 def judge(spec: StudySpec, folder: Path, outside: Path, story: Story) -> Verdict:
     """Hold a study against what the witness was told."""
-    events = StudyStore(folder).read()
+    events = StudyFolder(folder).read()
     stored = {tuple(row["key"]): json.dumps(row) for row in map(told, events)}
     acknowledged = {run: _lines(path) for run, path in _of_runs(outside)}
     rows = [row for of_run in acknowledged.values() for row in of_run]
@@ -87,13 +87,13 @@ def differences(spec: StudySpec, calm: Path, killed: Path, *, is_strict: bool) -
         killed: The folder of the other one.
         is_strict: Whether decisions and their order must be the same too; otherwise what both know of a trial must be.
     """
-    one, other = (_curves(StudyStore(folder).read()) for folder in (calm, killed))
+    one, other = (_curves(StudyFolder(folder).read()) for folder in (calm, killed))
     found = []
     if is_strict:
         trials = [
             [
                 (trial.trial, trial.configuration, trial.seed, trial.status, trial.reason)
-                for trial in Search(spec).fold(StudyStore(folder).read()).trials.values()
+                for trial in Search(spec).fold(StudyFolder(folder).read()).trials.values()
             ]
             for folder in (calm, killed)
         ]

@@ -24,9 +24,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from stub_worker import LoggedWorker, Options, StubWorker, make_importable
 
-from sweeper import cli, runner, tables
-from sweeper.records import Event, Kind
-from sweeper.store import Ledger
+from sweeper import cli
+from sweeper.ledger import tables
+from sweeper.ledger.ledger import Ledger
+from sweeper.ledger.records import Event, Kind
 
 TOLD = (
     "kind",
@@ -57,7 +58,7 @@ def main() -> None:
     _tell_acknowledged(Appended(arguments.outside / f"rows-{arguments.run}.jsonl"), phase)
     options = Options(run=arguments.run, log=arguments.outside / "epochs.jsonl")
     worker: Callable[..., Any] = StubWorker if arguments.trainer == "stub" else LoggedWorker
-    runner.launch = functools.partial(runner.launch, worker=functools.partial(worker, options=options))
+    launch.launch = functools.partial(launch.launch, worker=functools.partial(worker, options=options))
     sys.argv = ["sweeper", "launch", *launch]
     cli.main()
 

@@ -33,8 +33,8 @@ from typing import Any
 from ray_checks import Verdict, differences, judge, readable
 from ray_killing import Killed, Plan, Story, plans
 
-from sweeper.spec import StudySpec
-from sweeper.store import StudyStore, study_folder
+from sweeper.ledger.ledger import StudyFolder, study_folder
+from sweeper.study.spec import StudySpec
 
 KILLS_PER_STUDY = 10
 
@@ -117,7 +117,7 @@ def finish(folder: Path, spec: StudySpec, trainer: str, planned: list[Plan], opt
     stored = study_folder(results, spec.name)
     killed = Killed(file, results, outside, ["--trainer", trainer, *options], lambda: readable(spec, stored))
     story = killed.finish(planned)
-    if not StudyStore(stored).exists:
+    if not StudyFolder(stored).exists:
         raise SystemExit(f"no study was begun: {story.faults}")
     return judge(spec, stored, outside, story), story
 

@@ -22,14 +22,14 @@ import pyarrow.parquet as pq
 from faults import ERRORS, Gate, Plan
 from stub import KEEP_BEST, Job, digest, drive
 
-from sweeper import tables
 from sweeper.audit.findings import Found
 from sweeper.audit.whole import audit
 from sweeper.errors import SweeperError
-from sweeper.records import METRICS, Event, Kind
+from sweeper.ledger import tables
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import METRICS, Event, Kind
 from sweeper.search.study import Search
-from sweeper.spec import StudySpec
-from sweeper.store import StudyStore
+from sweeper.study.spec import StudySpec
 
 MUST_BE_ZERO = ("lost", "repeated", "unreadable", "redone_beyond", "differing", "left_over", "unexplained", "audited")
 
@@ -163,7 +163,7 @@ class Siege:
 
     def __init__(self, folder: Path, setup: Setup, reference: Reference, figures: Figures, *, seed: int):
         self._folder, self._setup, self._reference, self._figures = folder, setup, reference, figures
-        self._store = StudyStore(setup.job(folder, Plan(), 0).results / setup.spec.name)
+        self._store = StudyFolder(setup.job(folder, Plan(), 0).results / setup.spec.name)
         self._seed = seed
         self._num_cycles = 0
         self._befell = "nothing"

@@ -1,4 +1,4 @@
-"""A driver without Ray and Keras: `sweeper.runner.launch` as it is, with stand-ins for Tune, for the cluster and for the network.
+"""A driver without Ray and Keras: `sweeper.driver.launch` as it is, with stand-ins for Tune, for the cluster and for the network.
 
 What is real: the order in which a study is created, locked, read, folded, continued and compacted; the adapters and their
 session; the worker with its checkpoints; ledger, lock and tables. What a network would learn is a chain of hashes, so it
@@ -29,14 +29,21 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-import sweeper.tune
-from sweeper import lock, nodes, provenance, runner, store
+import sweeper.driver.session
+import sweeper.driver.tune
+import sweeper.ledger.ledger
 from sweeper.datasets import Split
+from sweeper.driver import launch, nodes, provenance
 from sweeper.errors import KnobError
-from sweeper.lock import Claim
-from sweeper.spec import StudySpec
+from sweeper.ledger import lock
+from sweeper.ledger.ledger import Ledger
+from sweeper.ledger.lock import Claim
+from sweeper.study.spec import StudySpec
 from sweeper.training import checkpoint
 from sweeper.training.trial import Assignment, Worker
+
+NEEDED = ("checkpoints", "checkpoint_every_s", "claim", "pretrained")
+"""What a worker here takes of the driver's context."""
 
 COMMIT_AFTER_ROWS = 3
 COMPACT_AFTER = 6
@@ -55,7 +62,7 @@ class Job:
         spec: The study.
         grown: The study it is extended to when it is finished; None for no extension.
         num_workers: Trials that run at once.
-        max_concurrent: As `sweeper.runner.launch` takes it.
+        max_concurrent: As `sweeper.driver.launch` takes it.
         plan: What befalls it.
         seed: The order in which workers report.
         plant: Breaks something first, to see whether that is found.
@@ -94,11 +101,12 @@ def drive(job: Job) -> Gate:
     """Run the driver in this process, which is good for nothing else afterwards; the gate, with every call it saw."""
     gate = Gate(job.plan)
     notes = Notes(job.folder)
-    replace(store, COMMIT_AFTER_ROWS=COMMIT_AFTER_ROWS, COMMIT_AFTER_S=math.inf)
-    replace(sweeper.tune, COMPACT_AFTER=COMPACT_AFTER)
+    replace(sweeper.ledger.ledger, COMMIT_AFTER_ROWS=COMMIT_AFTER_ROWS, COMMIT_AFTER_S=math.inf)
+    replace(sweeper.driver.session, COMPACT_AFTER=COMPACT_AFTER)
     replace(checkpoint, snapshot=lambda variables: [value.copy() for value in variables], assign=_assign)
     replace(tune, Tuner=lambda context, **configs: Tuner(context, gate, notes, job, **configs))
-    replace(runner, load_dataset=lambda spec: DATASET, _ray=_ray, _trainable=lambda spec, dataset, worker, **context: context)
+    replace(launch, load_dataset=lambda spec: DATASET, connected=_ray)
+    replace(sweeper.driver.tune, trainable=lambda context: {name: getattr(context, name) for name in NEEDED})
     replace(provenance, commit=lambda: None, versions=dict)
     replace(nodes, slots=lambda resources: job.num_workers)
     replace(lock, HEARTBEAT_S=0.01)
@@ -106,7 +114,7 @@ def drive(job: Job) -> Gate:
     Disk(str(job.results.parent), gate).install()
     job.plant()
     for spec in (job.spec, job.grown or job.spec):
-        outcome = runner.launch(spec, job.results, max_concurrent=job.max_concurrent, keep_best=KEEP_BEST)
+        outcome = launch.launch(spec, job.results, max_concurrent=job.max_concurrent, keep_best=KEEP_BEST)
         assert outcome.search.is_finished
         if job.grown is None:
             break
@@ -123,15 +131,15 @@ class Notes:
 
     def watch_commits(self) -> None:
         """Note every row once the commit that took it has returned."""
-        commit = store.Ledger.commit
+        commit = Ledger.commit
 
-        def watched(ledger: store.Ledger) -> None:
+        def watched(ledger: Ledger) -> None:
             rows = list(ledger._buffer)
             commit(ledger)
             if rows:
                 self._note(self._acknowledged, *[f"{':'.join(map(str, row.key))} {digest(row)}" for row in rows])
 
-        replace(store.Ledger, commit=watched)
+        replace(Ledger, commit=watched)
 
     def trained(self, trial: str, attempt: int, epoch: int) -> None:
         """Note that an epoch is about to be trained."""
@@ -189,12 +197,12 @@ class Tuner:
         worker, trial = running[name], types.SimpleNamespace(trial_id=name, pickled_error_file=None)
         try:
             with self._gate.dying(worker.num_calls_to_live) if self._is_doomed(worker) else contextlib.nullcontext():
-                news = worker.step()
+                report = worker.step()
         except WorkerDied:
             self._scheduler.on_trial_error(None, trial)
             self._idle.append(self._new_worker())
         else:
-            if self._scheduler.on_trial_result(None, trial, {"news": json.dumps(news)}) == TrialScheduler.CONTINUE:
+            if self._scheduler.on_trial_result(None, trial, {"report": json.dumps(report)}) == TrialScheduler.CONTINUE:
                 return
             self._idle.append(worker)
         del running[name]
@@ -280,6 +288,7 @@ class StubModel:
 
 
 DATASET: Any = types.SimpleNamespace(
+    num_classes=2,
     train=Split(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), np.zeros(8, np.int64)),
     validation=Split(np.zeros((8, 1, 1, 1), np.uint8), np.zeros(8, np.int64)),
 )

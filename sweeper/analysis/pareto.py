@@ -15,7 +15,7 @@ import pandas as pd
 
 from sweeper.analysis.results import DIRECTIONS, Results, goal, require_data
 from sweeper.errors import InputError, NoDataError, UnknownNameError
-from sweeper.records import Status
+from sweeper.ledger.records import Status
 
 GOALS = ("max", "min")
 

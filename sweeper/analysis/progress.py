@@ -12,7 +12,7 @@ from sweeper.analysis.results import (
     metric_or_objective,
     require_data,
 )
-from sweeper.records import METRICS, Status
+from sweeper.ledger.records import METRICS, Status
 
 
 def learning_curves(results: Results, metric: str | None = None) -> pd.DataFrame:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from sweeper.errors import InputError, NoDataError, UnknownNameError
-from sweeper.records import (
+from sweeper.ledger.records import (
     BEST_COLUMNS,
     EPOCH_COLUMNS,
     METRICS,

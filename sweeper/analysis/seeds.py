@@ -20,7 +20,7 @@ from scipy import stats
 
 from sweeper.analysis.results import Results, at_stage, comparable, goal
 from sweeper.errors import InputError, UnknownNameError
-from sweeper.records import Stage, Status
+from sweeper.ledger.records import Stage, Status
 
 STAGES = (Stage.CONFIRM, Stage.ABLATION)
 """Those that repeat trials. Each has seeds of its own, so they are never looked at together."""

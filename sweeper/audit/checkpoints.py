@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sweeper.audit.findings import Finding, Found
 from sweeper.audit.trials import History
-from sweeper.records import Status
+from sweeper.ledger.records import Status
 from sweeper.storage import Place
 from sweeper.training.checkpoint import Listed
 

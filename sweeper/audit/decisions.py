@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from sweeper.audit.findings import Finding, Found
 from sweeper.audit.ledger import RESTORE
 from sweeper.errors import SweeperError
-from sweeper.records import Event, Kind, Reason, Stage
+from sweeper.ledger.records import Event, Kind, Reason, Stage
 from sweeper.search.study import Search
-from sweeper.spec import StudySpec
+from sweeper.study.spec import StudySpec
 
 
 def check(spec: StudySpec, events: Sequence[Event]) -> list[Finding]:

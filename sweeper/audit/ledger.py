@@ -1,4 +1,4 @@
-"""Whether the rows of a ledger are all there, each once: its keys have no holes (see `sweeper.store`)."""
+"""Whether the rows of a ledger are all there, each once: its keys have no holes (see `sweeper.ledger.ledger`)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from sweeper import parts
 from sweeper.audit.findings import Finding, Found
 from sweeper.audit.given_up import Commits
 from sweeper.errors import LedgerError
-from sweeper.records import Event, Kind, Reason, Stage, Status
+from sweeper.ledger import parts
+from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
 from sweeper.storage import Place
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _named(names: Iterable[str], limits: Mapping[int, int]) -> Commits:
 
 
 def _holes(rows: pa.Table, given_up: Commits, named: Commits) -> Iterable[Finding]:
-    """Rows that must have been there once: see *No holes* in `sweeper.store`."""
+    """Rows that must have been there once: see *No holes* in `sweeper.ledger.ledger`."""
     there = _positions(rows)
     present: dict[int, set[int]] = {}
     for generation, sequence in there:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sweeper import parts, tables
 from sweeper.audit import given_up
 from sweeper.audit.findings import Audit, Finding, Found
 from sweeper.audit.whole import examine, gather
 from sweeper.errors import ResultsFolderError
+from sweeper.ledger import parts, tables
+from sweeper.ledger.ledger import StudyFolder
 from sweeper.storage import Place, explain
-from sweeper.store import StudyStore
 
 BROKEN = (Found.TORN, Found.LEFTOVER)
 NEEDLESS = (Found.ORPHANED, Found.USELESS)
 
 
-def repair(study: StudyStore) -> tuple[list[str], Audit]:
+def repair(study: StudyFolder) -> tuple[list[str], Audit]:
     """What was done, a line each, and the audit after it.
 
     Unreadable parts are moved to ``damaged/`` in the study's folder, so no row is ever deleted; checkpoints that cannot be used

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sweeper.audit.findings import Finding, Found
 from sweeper.audit.ledger import ranges
-from sweeper.records import METRICS, Event, Kind
+from sweeper.ledger.records import METRICS, Event, Kind
 
 AGAIN = "the next resume does it again"
 

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sweeper import parts, tables
 from sweeper.audit import checkpoints, decisions, derived, given_up, ledger, trials
 from sweeper.audit.findings import Audit, Finding, Found
+from sweeper.driver.opened import first_spec
 from sweeper.errors import DamagedPartError, LedgerError, StorageError, SweeperError
-from sweeper.records import Event, Kind, Status
-from sweeper.spec import StudySpec
-from sweeper.store import StudyStore
-from sweeper.stored import checked_spec
+from sweeper.ledger import parts, tables
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Event, Kind, Status
+from sweeper.study.spec import StudySpec
 from sweeper.training import checkpoint
 from sweeper.training.checkpoint import Listed
 
@@ -39,7 +39,7 @@ class Material:
         unreadable: Why others cannot be read.
     """
 
-    study: StudyStore
+    study: StudyFolder
     is_driven: bool
     derived: dict[str, pa.Table | str]
     listing: list[Listed]
@@ -47,7 +47,7 @@ class Material:
     unreadable: dict[str, LedgerError]
 
 
-def audit(study: StudyStore) -> Audit:
+def audit(study: StudyFolder) -> Audit:
     """What a study holds and what is wrong with it; nothing is changed, and a driver may be at work.
 
     Args:
@@ -67,7 +67,7 @@ def audit(study: StudyStore) -> Audit:
     )
 
 
-def gather(study: StudyStore, *, is_held: bool = False) -> Material:
+def gather(study: StudyFolder, *, is_held: bool = False) -> Material:
     """Everything an audit looks at, but for the content of checkpoints.
 
     Args:
@@ -132,9 +132,9 @@ def _unreadable(material: Material) -> Iterable[Finding]:
             yield Finding(kind=Found.UNREADABLE, where=str(path), what=str(error).removeprefix(f"{path} "))
 
 
-def _follow(study: StudyStore, events: tuple[Event, ...], findings: list[Finding]) -> list[Finding]:
+def _follow(study: StudyFolder, events: tuple[Event, ...], findings: list[Finding]) -> list[Finding]:
     try:
-        spec = checked_spec(study, events)
+        spec = first_spec(study, events)
     except StorageError:
         raise
     except SweeperError as error:

@@ -12,7 +12,7 @@ import sys
 import click
 
 from sweeper import __version__
-from sweeper.cli import ablation, answers, audit, contenders, data, retrain, speed, status, studies
+from sweeper.cli import ablation, answers, audit, check, contenders, data, retrain, speed, status, studies
 from sweeper.errors import SweeperError, did_you_mean
 
 
@@ -42,8 +42,8 @@ for command in (
     contenders.describe,
     speed.benchmark,
     data.describe_data,
-    studies.schema,
-    studies.check,
+    check.schema,
+    check.check,
     studies.launch,
     studies.resume,
     status.status,

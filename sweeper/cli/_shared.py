@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import re
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.errors import InputError, KnobError, SweeperError, UnknownNameError
+from sweeper.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from sweeper.analysis.results import Results
     from sweeper.catalog import Parameter
-    from sweeper.spec import StudySpec
+    from sweeper.driver.opened import OpenedStudy
+    from sweeper.ledger.ledger import StudyFolder
     from sweeper.storage import Place
-    from sweeper.store import StudyStore
+    from sweeper.study.spec import StudySpec
 
 UNBROKEN = 5000
 """Width of what is not a terminal: no line is broken there."""
@@ -56,20 +53,20 @@ def out_option(meaning: str) -> Callable[[Callable[..., Any]], Callable[..., Any
     return click.option("--out", type=_Folder(file_okay=False), help=meaning)
 
 
-def find_study(results: Place, study: str) -> StudyStore:
+def find_study(results: Place, study: str) -> StudyFolder:
     """The stored study: a folder that holds one, or a name under the results folder.
 
     Raises:
         InputError: There is none.
         UnknownNameError: There is none of this name; the ones that exist are listed.
     """
-    from sweeper.store import StudyStore, study_folder
+    from sweeper.ledger.ledger import StudyFolder, study_folder
 
-    direct = StudyStore(study)
+    direct = StudyFolder(study)
     if study and direct.exists:
         return direct
     is_name = os.sep not in study and study not in (".", "..")
-    if is_name and (stored := StudyStore(study_folder(results, study))).exists:
+    if is_name and (stored := StudyFolder(study_folder(results, study))).exists:
         return stored
     existing = sorted(name for name in results.names() if (results / name / "study.yaml").is_file())
     listed = f"Studies in {results}: {', '.join(existing)}." if existing else f"There is no study in {results} yet."
@@ -82,12 +79,18 @@ def find_study(results: Place, study: str) -> StudyStore:
     raise UnknownNameError("study", study, existing, where=results)
 
 
-def results_of(stored: StudyStore) -> Results:
-    """The result tables of a stored study, computed from its ledger, so also while it runs."""
-    from sweeper.stored import first_spec
-    from sweeper.tables import tables
+def open_named(results: Place, study: str) -> OpenedStudy:
+    """The stored study that `find_study` finds, opened; raises as that does, and as `sweeper.driver.opened.open_study`."""
+    from sweeper.driver.opened import open_study
 
-    return results_from(first_spec(stored), *tables(stored.read()))
+    return open_study(find_study(results, study))
+
+
+def results_of(study: OpenedStudy) -> Results:
+    """The result tables of an opened study, computed from its events, so also while it runs."""
+    from sweeper.ledger.tables import tables
+
+    return results_from(study.first, *tables(study.events))
 
 
 def results_from(spec: StudySpec, trials: Any, epochs: Any) -> Results:
@@ -166,8 +169,8 @@ def read_settings(settings: tuple[str, ...], known: Mapping[str, Parameter], kin
     Raises:
         InputError: No ``=``, an unknown or repeated name, a value of another type.
     """
-    from sweeper.spec import parse_value
-    from sweeper.spec_faults import allowed_words, argument_problem
+    from sweeper.study.faults import allowed_words, argument_problem
+    from sweeper.study.spec import parse_value
 
     given: dict[str, Any] = {}
     for setting in settings:
@@ -184,73 +187,6 @@ def read_settings(settings: tuple[str, ...], known: Mapping[str, Parameter], kin
         if argument_problem(known[name], given[name]) is not None:
             raise InputError(f"--set {setting}: '{text}' cannot be read as {allowed_words(known[name])}.")
     return given
-
-
-def check_backend(backend: str) -> None:
-    """Raise `InputError` unless a backend of Keras is installed."""
-    import importlib.util
-
-    if importlib.util.find_spec(backend) is None:
-        raise InputError(f"the backend {backend} is not installed here. Install it, or name another one in training.backend.")
-
-
-def prepare_keras(backend: str = "tensorflow") -> None:
-    """Prepare this process for importing Keras: its backend, few messages, no file in the user's home, no GPU.
-
-    Raises:
-        InputError: The backend is not installed.
-    """
-    check_backend(backend)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), f"sweeper-keras-{os.getuid()}"))
-    os.environ["KERAS_BACKEND"] = backend
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Nothing on stderr, not even from C++, unless the block fails: TensorFlow has messages no setting silences."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as messages:
-        os.dup2(messages.fileno(), 2)
-        try:
-            yield
-        except SweeperError:
-            raise  # its text says it all
-        except BaseException:
-            sys.stderr.flush()
-            messages.seek(0)
-            os.write(kept, messages.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
-def build(architecture: str, input_shape: tuple[int, int, int], num_classes: int, arguments: Mapping[str, Any]) -> Any:
-    """The uncompiled model; call `prepare_keras` before.
-
-    Raises:
-        KnobError: The architecture does not take these arguments, or the framework cannot build such a model.
-    """
-    from sweeper import catalog
-
-    with quiet():
-        function = catalog.load("architecture", architecture)
-    try:
-        return function(input_shape, num_classes, **arguments)
-    except SweeperError:
-        raise
-    except Exception as error:
-        # Sizes no check foresaw end in errors of the framework, of whatever class; the last line says what it could not do.
-        size = "x".join(map(str, input_shape))
-        lines = re.sub(r"\{\{.*?\}\} *", "", str(error)).strip().splitlines()
-        reason = (lines[-1] if lines else type(error).__name__)[:300].rstrip(".")
-        raise KnobError(
-            f"{architecture} cannot be built for images of {size} and {num_classes} classes: {reason}. Choose other values."
-        ) from error
 
 
 def _plain(data: Any) -> Any:

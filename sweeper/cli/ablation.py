@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sweeper.cli._shared import (
-    find_study,
     json_option,
+    open_named,
     out_option,
     print_json,
     results_of,
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sweeper.analysis.results import Results
-    from sweeper.search.repetition import Repetition
-    from sweeper.spec import ResourcesSpec
+    from sweeper.driver.opened import OpenedStudy
+    from sweeper.search.details import Repetition
     from sweeper.storage import Place
-    from sweeper.store import StudyStore
+    from sweeper.study.spec import ResourcesSpec
 
 
 @click.command(short_help="Repeat trials with other seeds: means and intervals.")
@@ -55,29 +55,27 @@ def ablate(
     goes on where it was left, and more seeds are added to those there are.
     """
     from sweeper.search import repetition
-    from sweeper.search.study import Search
-    from sweeper.stored import first_spec
 
-    stored = find_study(results, study)
-    spec = first_spec(stored)
-    search = Search(spec).fold(stored.read())
+    opened = open_named(results, study)
+    spec, search = opened.first, opened.search
     repetition.check_searched(search)
-    data = results_of(stored)
+    data = results_of(opened)
     asked = [trial for name in trials for trial in (_best(data) if name == "best" else [name])]
     planned = repetition.plan(search, asked, num_seeds)
     opening = _announcement(data, planned, num_known=len(search.planned), slots=_slots(spec.resources, **options))
 
-    def closing(stored: StudyStore, facts: dict[str, Any]) -> None:
-        _print_closing(stored, facts, out or stored.folder / "figures", as_json)
+    def closing(now: OpenedStudy, facts: dict[str, Any]) -> None:
+        _print_closing(now, facts, out or now.folder / "figures", as_json)
 
     if not planned and search.is_finished:
         click.echo(opening, err=True)
-        closing(stored, status_of(stored))
+        closing(opened, status_of(opened))
         return
     run(
         spec,
-        folder_of_studies(stored),
+        folder_of_studies(opened),
         as_json,
+        opened=opened,
         repeat=lambda search: repetition.plan(search, asked, num_seeds),
         opening=opening,
         closing=closing,
@@ -128,12 +126,12 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _print_closing(stored: StudyStore, facts: dict[str, Any], figures: Place, as_json: bool) -> None:
+def _print_closing(study: OpenedStudy, facts: dict[str, Any], figures: Place, as_json: bool) -> None:
     from sweeper.analysis.seeds import paired_differences, seeds_table
     from sweeper.cli._shared import table
     from sweeper.plots.seed_strip import seed_strip
 
-    data = results_of(stored)
+    data = results_of(study)
     seeds, pairs = seeds_table(data), paired_differences(data)
     files: list[Place] = []
     if seeds["n"].any():

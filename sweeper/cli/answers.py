@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._shared import find_study, json_option, out_option, print_json, results_of, results_option, shown, study_argument
+from sweeper.cli._shared import json_option, open_named, out_option, print_json, results_of, results_option, shown, study_argument
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,10 +30,10 @@ def pareto(study: str, results: Place, x: str, y: str, out: Place | None, as_jso
     from sweeper.cli._shared import table
     from sweeper.plots import pareto as plot
 
-    stored = find_study(results, study)
-    data = results_of(stored)
+    opened = open_named(results, study)
+    data = results_of(opened)
     frame = plot.frame(data, x=x, y=y)
-    files = save_figure(plot.pareto(data, x=x, y=y), out or stored.folder / "figures", f"pareto_{x}_{y}")
+    files = save_figure(plot.pareto(data, x=x, y=y), out or opened.folder / "figures", f"pareto_{x}_{y}")
     columns = list(dict.fromkeys(["trial", "arm", y, x, "epoch", "configuration"]))
     front = frame[frame["is_on_front"]].merge(data.trials[["trial", *(set(columns) - set(frame.columns))]], on="trial")
     front = front.sort_values(x)[columns]
@@ -67,8 +67,8 @@ def plot(study: str, names: tuple[str, ...], results: Place, out: Place | None, 
 
     for name in names:
         catalog.check("plot", name)
-    stored = find_study(results, study)
-    data = results_of(stored)
+    opened = open_named(results, study)
+    data = results_of(opened)
     written, skipped = [], {}
     for name in names or catalog.names("plot"):
         try:
@@ -78,7 +78,7 @@ def plot(study: str, names: tuple[str, ...], results: Place, out: Place | None, 
                 raise
             skipped[name] = error
             continue
-        written += save_figure(figure, out or stored.folder / "figures", name)
+        written += save_figure(figure, out or opened.folder / "figures", name)
     if not written:
         raise next(iter(skipped.values()))
     for name, reason in skipped.items():

@@ -67,7 +67,7 @@ def facts(found: Audit) -> dict[str, Any]:
 
 
 def _counts(found: Audit) -> dict[str, int]:
-    from sweeper.records import Status
+    from sweeper.ledger.records import Status
 
     finished = sum(found.by_status[status] for status in Status if status.is_final)
     return {"suggested": found.suggested, "finished": finished, **found.by_status, "retried": found.retried}

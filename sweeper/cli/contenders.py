@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from sweeper.cli._networks import input_shape_option, num_classes_option
 from sweeper.cli._shared import json_option
 from sweeper.errors import InputError
 
@@ -41,21 +41,6 @@ def list_command(kind: str | None, as_json: bool) -> None:
         width = max(map(len, entries), default=0)
         for name, text in entries.items():
             click.echo(f"  {name:<{width}}  {text}")
-
-
-def _shape(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    parts = value.split(",")
-    if len(parts) != 3 or not all(re.fullmatch(r" *[0-9]{1,5} *", part) and int(part) > 0 for part in parts):
-        raise click.BadParameter(f"'{value}' is no shape; write height,width,channels, for example 48,48,1.")
-    return tuple(int(part) for part in parts)
-
-
-input_shape_option = click.option(
-    "--input-shape", callback=_shape, metavar="H,W,C", default="32,32,3", show_default=True, help="Height, width and channels."
-)
-num_classes_option = click.option(
-    "--num-classes", type=click.IntRange(2, 1_000_000), default=10, show_default=True, help="Number of classes."
-)
 
 
 def _picture(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
@@ -93,7 +78,8 @@ def describe(
 ) -> None:
     """Parameters, multiply-accumulates, memory and layers of an ARCHITECTURE, built but not trained."""
     from sweeper import catalog
-    from sweeper.cli._shared import build, prepare_keras, print_json, read_settings, shown, table
+    from sweeper.cli._networks import build, prepare_keras
+    from sweeper.cli._shared import print_json, read_settings, shown, table
 
     pictures = [file.resolve() for file in (diagram, parameters, gradient_flow) if file is not None]
     if len({*pictures}) < len(pictures):
@@ -102,10 +88,10 @@ def describe(
     arguments = read_settings(settings, catalog.parameters("architecture", architecture), "knob", architecture)
     prepare_keras()
     model = build(architecture, input_shape, num_classes, arguments)
-    from sweeper.training.blocks import blocks
-    from sweeper.training.measure import describe_model, inference_network
-    from sweeper.training.memory import memory_of
-    from sweeper.training.shares import parameter_shares
+    from sweeper.training.measuring.blocks import blocks
+    from sweeper.training.measuring.measure import describe_model, inference_network
+    from sweeper.training.measuring.memory import memory_of
+    from sweeper.training.measuring.shares import parameter_shares
 
     network = inference_network(model)
     facts, memory = describe_model(model), memory_of(network)

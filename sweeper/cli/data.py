@@ -28,15 +28,16 @@ def describe_data(name: str, path: str | None, settings: tuple[str, ...], as_jso
     """
     from sweeper import catalog
     from sweeper.cli._shared import print_json
+    from sweeper.datasets._audit import audit
 
     catalog.check("dataset", name)
     options = _options(name, path, settings)
     data: Dataset = catalog.load("dataset", name)(**options)
-    audit = data.audit()
+    found = audit(data)
     if as_json:
-        print_json(_facts(data, audit, options))
+        print_json(_facts(data, found, options))
     else:
-        _show(data, audit)
+        _show(data, found)
 
 
 def _options(name: str, path: str | None, settings: tuple[str, ...]) -> dict[str, Any]:

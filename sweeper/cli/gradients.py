@@ -41,9 +41,9 @@ def measured_gradients(
         KnobError: It takes these arguments with skip connections only, or without only, or these images are too large.
     """
     from sweeper import catalog
-    from sweeper.cli._shared import build, quiet
+    from sweeper.cli._networks import build, quiet
     from sweeper.plots._gradient_flow import gradient_flow
-    from sweeper.training.gradients import BATCH, SEED, gradient_norms
+    from sweeper.training.measuring.gradients import BATCH, SEED, gradient_norms
     from sweeper.training.program import seed_network
 
     compared = networks(catalog.parameters("architecture", architecture), arguments)

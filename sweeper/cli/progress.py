@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sweeper.cli._shared import console
-from sweeper.records import Event, Kind, Stage, Status
+from sweeper.ledger.records import Event, Kind, Stage, Status
 
 if TYPE_CHECKING:
     from sweeper.search.study import Search

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._shared import find_study, json_option, print_json, results_option, study_argument
+from sweeper.cli._shared import json_option, open_named, print_json, results_option, study_argument
 
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset
-    from sweeper.retrain import Comparison, Epoch, Recorded
-    from sweeper.spec import StudySpec
+    from sweeper.driver.retrain import Comparison, Epoch, Recorded
     from sweeper.storage import Place
-    from sweeper.training.pretrained import Pretrained
+    from sweeper.study.spec import StudySpec
     from sweeper.training.trial import Worker
+    from sweeper.training.weights.pretrained import Pretrained
 
 
 @click.command(short_help="Train a recorded trial again and compare every epoch.")
@@ -36,13 +36,11 @@ def retrain(study: str, trial: str, most_epochs: int | None, results: Place, as_
     Exit code 0 when every epoch is identical bit for bit, 1 when one differs or the trial fails. Nothing in the study's folder is
     written.
     """
-    from sweeper import retrain as work
-    from sweeper.stored import checked_spec
+    from sweeper.driver import retrain as work
 
-    stored = find_study(results, study)
-    events = stored.read()
-    spec = checked_spec(stored, events)  # an extension changes neither the data nor how a trial is trained
-    record = work.recorded(events, trial)
+    opened = open_named(results, study)
+    spec = opened.first  # an extension changes neither the data nor how a trial is trained
+    record = work.recorded(opened.events, trial)
     objective = spec.goals[0][1]
 
     def watch(epoch: Epoch) -> None:
@@ -73,8 +71,9 @@ def _worker(spec: StudySpec, record: Recorded) -> Iterator[tuple[Worker, dict[st
 
     What it writes is in a temporary folder, gone with the block.
     """
-    from sweeper import provenance, runner, transfer
-    from sweeper.cli._shared import check_backend, quiet
+    from sweeper.cli._networks import check_backend, quiet
+    from sweeper.driver import provenance, weights
+    from sweeper.driver.launch import load_dataset
     from sweeper.errors import SweeperError
     from sweeper.storage import place
     from sweeper.training.devices import environment
@@ -85,11 +84,11 @@ def _worker(spec: StudySpec, record: Recorded) -> Iterator[tuple[Worker, dict[st
         # Only once data and weights are loaded: what Keras downloaded before lies in the user's own home of Keras.
         keras_home = variables.pop("KERAS_HOME")
         os.environ.update(variables)
-        dataset = runner.load_dataset(spec)
+        dataset = load_dataset(spec)
         constants = provenance.constants_of(spec, dataset)
         _warn_of_other_data(record, constants)
         begun = record.assignment
-        pretrained = transfer.weights_of(begun.architecture, begun.configuration, begun.arm, dataset, spec.training)
+        pretrained = weights.weights_of(begun.architecture, begun.configuration, begun.arm, dataset, spec.training)
         _warn_of_other_weights(record, pretrained)
         os.environ["KERAS_HOME"] = keras_home
         try:
@@ -116,7 +115,7 @@ def _made(spec: StudySpec, dataset: Dataset, checkpoints: Place, pretrained: dic
 
 
 def _warn_of_other_data(record: Recorded, constants: dict[str, str | None]) -> None:
-    from sweeper.retrain import circumstances, differing
+    from sweeper.driver.retrain import circumstances, differing
 
     then = {name: value for name, value in record.circumstances.items() if name.startswith("dataset ")}
     if then:
@@ -164,7 +163,7 @@ def _facts(study: str, trial: str, comparison: Comparison, then: dict[str, str],
 
 def _print(record: Recorded, comparison: Comparison, objective: str, then: dict[str, str], now: dict[str, str]) -> None:
     from sweeper.cli._shared import counted, table
-    from sweeper.retrain import differing
+    from sweeper.driver.retrain import differing
 
     columns = ["epoch", "attempt", f"{objective} recorded", f"{objective} now", "all metrics"]
     rows: list[list[object]] = [

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweeper.cli._networks import input_shape_option, num_classes_option
 from sweeper.cli._shared import json_option, out_option
-from sweeper.cli.contenders import input_shape_option, num_classes_option
 
 if TYPE_CHECKING:
     from sweeper.storage import Place
@@ -100,7 +100,7 @@ def in_a_process(
     import concurrent.futures
     import multiprocessing
 
-    from sweeper.cli._shared import prepare_keras
+    from sweeper.cli._networks import prepare_keras
     from sweeper.errors import SweeperError
 
     context = multiprocessing.get_context("spawn")
@@ -117,9 +117,9 @@ def in_a_process(
 def _measure(*arguments: Any) -> dict[str, Any]:
     import dataclasses
 
-    from sweeper.cli._shared import quiet
+    from sweeper.cli._networks import quiet
 
     with quiet():
-        from sweeper.training.inference import measure_inference
+        from sweeper.training.measuring.inference import measure_inference
 
         return dataclasses.asdict(measure_inference(*arguments))

@@ -19,8 +19,9 @@ from sweeper.cli._shared import (
 )
 
 if TYPE_CHECKING:
+    from sweeper.driver.opened import OpenedStudy
+    from sweeper.search.study import Search
     from sweeper.storage import Place
-    from sweeper.store import StudyStore
 
 
 @click.command(short_help="Where a study stands, also while it runs.")
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 @json_option
 def status(study: str, results: Place, watch: bool, as_json: bool) -> None:
     """Where STUDY stands: trials by status, arms, epochs so far, the best trial; also while it runs."""
-    stored = find_study(results, study)
+    from sweeper.driver.opened import open_study
+
+    files = find_study(results, study)
     while True:
-        facts = status_of(stored)
+        facts = status_of(open_study(files))
         if as_json:
             print_json(facts)
         else:
@@ -42,63 +45,75 @@ def status(study: str, results: Place, watch: bool, as_json: bool) -> None:
         time.sleep(2)
 
 
-def status_of(stored: StudyStore) -> dict[str, Any]:
-    """Where a study stands, read from its ledger alone: its search, and beside it the repetitions."""
-    from sweeper import tables
-    from sweeper.analysis.results import at_stage, ranked
-    from sweeper.records import Kind, Stage, Status
-    from sweeper.search import repetition
-    from sweeper.stored import current_spec, first_spec
+def status_of(study: OpenedStudy) -> dict[str, Any]:
+    """Where a study stands, told from its events alone: its search, and beside it the repetitions."""
+    from sweeper.ledger.records import Stage
     from sweeper.training import checkpoint
 
-    events = stored.read()
-    study = current_spec(stored, events)
-    trial_table, epoch_table = tables.tables(events)
-    # Repetitions are no part of the budget, and the luckiest of them would pass for the best trial.
-    rows = trial_table.to_pylist()
-    trials = [trial for trial in rows if trial["stage"] == Stage.SEARCH]
-    repeated = [trial for trial in rows if trial["stage"] != Stage.SEARCH]
-    asked = {asked.trial: asked for event in events if event.kind is Kind.PLANNED for asked in repetition.read(event)}
-    begun = {trial["trial"] for trial in rows}
-    to_come = [planned for name, planned in asked.items() if name not in begun and planned.arm in study.arms]
-    repetitions = {status.value: sum(trial["status"] == status for trial in repeated) for status in Status}
-    repetitions["pending"] += sum(planned.stage is not Stage.SEARCH for planned in to_come)
-    owner = stored.owner
-    kept = checkpoint.listing(stored.folder / "checkpoints")
-    counts = {status.value: sum(trial["status"] == status for trial in trials) for status in Status}
-    goal, column = study.goals[0]
-    done = [trial for trial in trials if trial["status"] == Status.COMPLETED and trial[column] is not None]
-    ranking = ranked(at_stage(results_from(study, trial_table, epoch_table), Stage.SEARCH))["trial"]
-    best = next((trial for trial in done if trial["trial"] == next(iter(ranking), None)), None)
-    arms: dict[str, dict[str, Any]] = {}
-    for arm in study.arms:
-        own = [trial for trial in trials if trial["arm"] == arm]
-        own_done = [trial[column] for trial in done if trial["arm"] == arm]
-        arms[arm] = {status.value: sum(trial["status"] == status for trial in own) for status in Status}
-        arms[arm]["pending"] += max(study.trials_of(arm) - sum(trial["parent"] is None for trial in own), 0)
-        arms[arm]["pending"] += sum(planned.arm == arm and planned.stage is Stage.SEARCH for planned in to_come)
-        counts["pending"] += arms[arm]["pending"]
-        arms[arm]["best"] = (max if goal == "max" else min)(own_done, default=None)
+    search, owner = study.search, study.files.owner
+    kept = checkpoint.listing(study.folder / "checkpoints")
+    goal, column = study.first.goals[0]
+    arms = {arm: _counts(search, arm) for arm in study.spec.arms}
+    counts = {status: sum(arm[status] for arm in arms.values()) for status in next(iter(arms.values()))}
+    repetitions = _repetitions(search)
+    best, best_of_arm = _best(study)
+    images = json.loads(best["dataset"] or "{}") if best else {}
     return {
-        "study": study.name,
-        "study_id": first_spec(stored).study_id,
-        "folder": str(stored.folder),
+        "study": study.first.name,
+        "study_id": study.first.study_id,
+        "folder": str(study.folder),
         "is_running": owner is not None,
-        "is_finished": not any(part[name] for part in (counts, repetitions) for name in ("pending", "running", "interrupted")),
+        "is_finished": search.is_finished,
         "driver": None if owner is None else {"host": owner.host, "pid": owner.pid, "since": owner.started},
         "trials": counts,
         "repetitions": repetitions,
-        "arms": arms,
-        "epochs": epoch_table["stage"].to_pylist().count(Stage.SEARCH),
+        "arms": {arm: {**arms[arm], "best": best_of_arm.get(arm)} for arm in arms},
+        "epochs": sum(trial.epoch for trial in search.of_stage(Stage.SEARCH)),
         "checkpoints": {"files": len(kept), "trials": len({one.trial for one in kept}), "bytes": sum(one.size for one in kept)},
         "objective": f"{goal} {column}",
-        "best": None
-        if best is None
-        else {key: best[key] for key in ("trial", "arm", column, "parameters", "epoch", "configuration")},
-        "validation_images": None
-        if best is None or not best["dataset"]
-        else json.loads(best["dataset"]).get("validation_images"),
+        "best": {key: best[key] for key in ("trial", "arm", column, "parameters", "epoch", "configuration")} if best else None,
+        "validation_images": images.get("validation_images"),
     }
+
+
+def _counts(search: Search, arm: str) -> dict[str, int]:
+    """How many trials of an arm's search stand where, those to come included."""
+    from sweeper.ledger.records import Stage, Status
+
+    own = [trial for trial in search.of_stage(Stage.SEARCH) if trial.arm == arm]
+    counts = {status.value: sum(trial.status is status for trial in own) for status in Status}
+    counts["pending"] += max(search.spec.trials_of(arm) - sum(trial.parent is None for trial in own), 0)
+    counts["pending"] += sum(trial.arm == arm and trial.stage is Stage.SEARCH for trial in search.planned)
+    return counts
+
+
+def _repetitions(search: Search) -> dict[str, int]:
+    """How many repetitions stand where. They are no part of the budget."""
+    from sweeper.ledger.records import Stage, Status
+
+    begun = [trial for trial in search.trials.values() if trial.stage is not Stage.SEARCH]
+    counts = {status.value: sum(trial.status is status for trial in begun) for status in Status}
+    counts["pending"] += sum(trial.stage is not Stage.SEARCH for trial in search.planned)
+    return counts
+
+
+def _best(study: OpenedStudy) -> tuple[dict[str, Any] | None, dict[str, float]]:
+    """The row of the best completed trial of the search, and the best value of each arm.
+
+    Of repetitions the luckiest would pass for the best trial, so they do not count.
+    """
+    from sweeper.analysis.results import at_stage, ranked
+    from sweeper.ledger.records import Stage
+    from sweeper.ledger.tables import tables
+
+    trials, epochs = tables(study.events)
+    data = at_stage(results_from(study.first, trials, epochs), Stage.SEARCH)
+    rows = {row["trial"]: row for row in trials.to_pylist()}
+    ranking = [rows[name] for name in ranked(data)["trial"] if rows[name][data.objective] is not None]
+    best_of_arm: dict[str, float] = {}
+    for row in ranking:
+        best_of_arm.setdefault(row["arm"], row[data.objective])
+    return next(iter(ranking), None), best_of_arm
 
 
 def _print_status(facts: dict[str, Any]) -> None:
@@ -147,10 +162,10 @@ def print_further(facts: dict[str, Any]) -> None:
 @json_option
 def export(study: str, results: Place, file_format: str, out: Place | None, as_json: bool) -> None:
     """Write the trials and the epochs of STUDY as two files."""
-    from sweeper import tables
+    from sweeper.ledger import tables
 
-    stored = find_study(results, study)
-    written = tables.export(stored.read(), out or stored.folder / "export", file_format)
+    files = find_study(results, study)  # whose events are all that is needed, whatever became of its file
+    written = tables.export(files.read(), out or files.folder / "export", file_format)
     if as_json:
         print_json([str(path) for path in written])
     else:

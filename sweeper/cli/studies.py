@@ -1,4 +1,4 @@
-"""Commands that run studies: ``schema``, ``check``, ``launch``, ``resume``."""
+"""Commands that run studies: ``launch`` and ``resume``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import click
 
 from sweeper.cli._extending import hand_over, opening_of
 from sweeper.cli._shared import (
-    find_study,
     json_option,
+    open_named,
     print_json,
     results_of,
     results_option,
@@ -25,11 +25,11 @@ from sweeper.cli.status import print_further, status_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sweeper.search.repetition import Repetition
+    from sweeper.driver.opened import OpenedStudy
+    from sweeper.search.details import Repetition
     from sweeper.search.study import Search
-    from sweeper.spec import StudySpec
     from sweeper.storage import Place
-    from sweeper.store import StudyStore
+    from sweeper.study.spec import StudySpec
 
 
 class _Amount(click.FloatRange):
@@ -105,105 +105,6 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-@click.command(short_help="The study file as a JSON Schema, for editors.")
-def schema() -> None:
-    """Print the study file as a JSON Schema, with which an editor completes and checks YAML while it is written."""
-    from sweeper.schema import study_schema
-
-    print_json(study_schema())
-
-
-@click.command(short_help="Find every fault of a study file, or say what it will train.")
-@click.argument("study_file", type=click.Path(path_type=Path))
-@json_option
-def check(study_file: Path, as_json: bool) -> None:
-    """Find every fault of STUDY_FILE, or say what it will train: arms, trials, epochs and the size of each arm's default."""
-    from sweeper import runner, spec
-    from sweeper.cli._shared import build, counted, prepare_keras, quiet, table
-    from sweeper.errors import KnobError, StudyFileError
-    from sweeper.training.pretrained import wants_weights
-    from sweeper.transfer import asking, unused_folder
-
-    study = spec.load(study_file)
-    dataset = runner.load_dataset(study)
-    prepare_keras(study.training.backend)
-    from sweeper.space import TRAINING
-
-    asks, folder = asking(study), study.training.weights_folder
-    faults = [fault] if (fault := unused_folder(study, asks)) else []
-    arms, files = [], {}
-    if asks:
-        with quiet():
-            from sweeper.training import weight_files
-
-            found = weight_files.find(asks, dataset.input_shape, dataset.num_classes, folder=folder, may_download=False)
-        faults += found.faults
-        files = found.files
-    for name, arm in study.arms.items():
-        space = study.space_of(name)
-        configuration = space.default(arm.fixed)
-        arguments = {knob: value for knob, value in configuration.items() if knob not in TRAINING}
-        height, width, channels = dataset.input_shape
-        shape = (height, width, 3 if wants_weights(configuration) else channels)  # grey images are repeated for weights
-        try:
-            model = build(arm.architecture, shape, dataset.num_classes, arguments)
-        except KnobError as error:
-            faults.append(f"arms.{name}: {error}")
-            continue
-        from sweeper.training import measure
-
-        model = measure.inference_network(model)
-        arms.append(
-            {
-                "arm": name,
-                "architecture": arm.architecture,
-                "trials": study.trials_of(name),
-                "knobs": sum(knob not in arm.fixed for knob in space.knobs),
-                "parameters": measure.trainable_parameters(model),
-                "macs": measure.count_macs(model),
-            }
-            | ({"weights": ", ".join(files[name])} if name in files else {})
-            | ({} if (grid := study.grid_of(name)) is None else {"grid_points": grid.size})
-        )
-    if faults:
-        raise StudyFileError(study_file, faults)
-    facts = {
-        "study": study.name,
-        "study_id": study.study_id,
-        "dataset": study.dataset.name,
-        "train_images": len(dataset.train),
-        "validation_images": len(dataset.validation),
-        "input_shape": dataset.input_shape,
-        "classes": dataset.num_classes,
-        "trials": study.budget.trials,
-        "max_epochs": study.budget.max_epochs,
-        "total_epochs": study.budget.trials * study.budget.max_epochs,
-        "objectives": study.objectives,
-        "arms": arms,
-    }
-    if as_json:
-        print_json(facts)
-        return
-    click.echo(f"{study_file}: no fault. Study '{study.name}' ({study.study_id})")
-    size = "x".join(map(str, dataset.input_shape))
-    click.echo(
-        f"{study.dataset.name}: {len(dataset.train):,} training and {len(dataset.validation):,} validation images of {size}, "
-        f"{dataset.num_classes} classes"
-    )
-    for note in dataset.notes:
-        click.echo(f"note: {note}")
-    can_stop = study.stopping.rule != "none" and study.stopping.grace_epochs < study.budget.max_epochs
-    stopping = f"{study.stopping.rule} may stop some early" if can_stop else "no early stopping"
-    click.echo(
-        f"{counted(study.budget.trials, 'trial')} of at most {counted(study.budget.max_epochs, 'epoch')}: "
-        f"up to {counted(study.budget.trials * study.budget.max_epochs, 'epoch')} ({stopping})"
-    )
-    if files and folder is None:
-        click.echo("weights are fetched by Keras at launch, unless it has kept them ($KERAS_HOME/models, else ~/.keras/models)")
-    columns = list(dict.fromkeys(column for arm in arms for column in arm))
-    table("arms, each at its default configuration", columns, [[arm.get(column) for column in columns] for arm in arms])
-
-
 repeat_decayed_option = click.option(
     "--repeat-decayed",
     is_flag=True,
@@ -222,9 +123,10 @@ def launch(study_file: Path, results: Place, as_json: bool, **options: Any) -> N
 
     A file that asks for more trials, more epochs or more arms than the study has extends it; nothing else may have changed.
     """
-    from sweeper import spec
+    from sweeper.study import spec
 
-    run(spec.load(study_file), results, as_json, **options)
+    wanted = spec.load(study_file)
+    run(wanted, results, as_json, opened=open_if_stored(results, wanted.name), **options)
 
 
 @click.command(short_help="Go on with a study, also with more trials or epochs.")
@@ -241,27 +143,35 @@ def resume(study: str, results: Place, as_json: bool, trials: int | None, max_ep
     With more epochs, trials whose learning rate is constant go on from their checkpoints, unless a rung would stop them where
     they ended. The others keep their row.
     """
-    from sweeper.stored import current_spec, extended, first_spec
+    from sweeper.driver.extending import extended
 
-    stored = find_study(results, study)
-    wanted = first_spec(stored)  # which asks for what the study has become
+    opened = open_named(results, study)
+    wanted = opened.first  # which asks for what the study has become
     if trials is not None or max_epochs is not None:
-        wanted = extended(current_spec(stored, stored.read()), trials=trials, max_epochs=max_epochs)
-    run(wanted, folder_of_studies(stored), as_json, **options)
+        wanted = extended(opened.spec, trials=trials, max_epochs=max_epochs)
+    run(wanted, folder_of_studies(opened), as_json, opened=opened, **options)
 
 
-def folder_of_studies(stored: StudyStore) -> Place:
+def open_if_stored(results: Place, name: str) -> OpenedStudy | None:
+    """The stored study of a name, opened; None where there is none."""
+    from sweeper.driver.opened import open_study
+    from sweeper.ledger.ledger import StudyFolder, study_folder
+
+    files = StudyFolder(study_folder(results, name))
+    return open_study(files) if files.exists else None
+
+
+def folder_of_studies(opened: OpenedStudy) -> Place:
     """The folder a stored study is launched in again.
 
     Raises:
         ResultsFolderError: Launching by name would find no such folder there, and begin the study anew beside it.
     """
     from sweeper.errors import ResultsFolderError
-    from sweeper.stored import first_spec
 
-    name, folder = first_spec(stored).name, stored.folder.resolve()
+    name, folder = opened.first.name, opened.folder.resolve()
     if folder.name != name:
-        raise ResultsFolderError(f"{stored.folder} holds the study '{name}' under another name. Rename it to {name}.")
+        raise ResultsFolderError(f"{opened.folder} holds the study '{name}' under another name. Rename it to {name}.")
     return folder.parent
 
 
@@ -275,10 +185,11 @@ def run(
     keep_best: int,
     checkpoint_minutes: float,
     quiet: bool,
+    opened: OpenedStudy | None,
     repeat_decayed: bool = False,
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
     opening: str = "",
-    closing: Callable[[StudyStore, dict[str, Any]], None] | None = None,
+    closing: Callable[[OpenedStudy, dict[str, Any]], None] | None = None,
     **kind_options: Any,
 ) -> None:
     """Run a study, print what came out and end the process with 130 if a signal ended it.
@@ -289,31 +200,32 @@ def run(
         as_json: Print the facts instead of sentences.
         cluster: Kind of cluster.
         max_concurrent: Most trials at once; None for as many as fit.
-        keep_best: As for `sweeper.runner.launch`.
+        keep_best: As for `sweeper.driver.launch`.
         checkpoint_minutes: Least time between two checkpoints of a trial.
         quiet: No progress.
-        repeat_decayed: As `repeats_decayed` of `sweeper.runner.launch`.
-        repeat: As for `sweeper.runner.launch`.
+        opened: The study as it is stored; None where it is not.
+        repeat_decayed: As `repeats_decayed` of `sweeper.driver.launch`.
+        repeat: As for `sweeper.driver.launch`.
         opening: What to say before anything begins, once the options are found to be right.
-        closing: Prints what came out, given the stored study and the facts; None for a table of arms.
+        closing: Prints what came out, given the study as it is stored now and the facts; None for a table of arms.
         **kind_options: Options of the kind of cluster, None where not given.
     """
-    from sweeper import runner
     from sweeper.cli.progress import progress
-    from sweeper.store import StudyStore, study_folder
+    from sweeper.driver.launch import launch as drive
+    from sweeper.driver.opened import open_study
 
     given = {name: value for name, value in kind_options.items() if value is not None}
     check_kind_options(cluster, given)
-    opening = opening or opening_of(study, results, repeat_decayed)
+    opening = opening or ("" if opened is None else opening_of(opened, study, repeat_decayed))
     if opening:
         click.echo(opening, err=True)
-        if not closing and hand_over(study, results, repeat_decayed):
-            if as_json:
-                print_json(status_of(StudyStore(study_folder(results, study.name))))
-            return
+    if opened is not None and opening and not closing and hand_over(opened, study, repeat_decayed):
+        if as_json:
+            print_json(status_of(open_study(opened.files)))
+        return
     started = time.monotonic()
     with progress(study.name, quiet) as watch:
-        outcome = runner.launch(
+        outcome = drive(
             study,
             results,
             cluster=cluster,
@@ -323,36 +235,35 @@ def run(
             repeats_decayed=repeat_decayed,
             keep_best=keep_best,
             checkpoint_every_s=60 * checkpoint_minutes,
+            opened=opened,
             **given,
         )
-    stored = StudyStore(outcome.folder)
-    facts = status_of(stored)
+    facts = status_of(outcome.study)
     facts["seconds"] = round(time.monotonic() - started, 1)
     if closing is not None and not outcome.is_interrupted:
-        closing(stored, facts)
+        closing(outcome.study, facts)
     elif as_json:
         print_json(facts)
     else:
-        _print_closing(
-            stored, facts, outcome.was_finished, outcome.is_interrupted, "" if cluster == "local" else f" --cluster {cluster}"
-        )
+        where = "" if cluster == "local" else f" --cluster {cluster}"
+        _print_closing(outcome.study, facts, outcome.was_finished, outcome.is_interrupted, where)
     if outcome.is_interrupted:
         sys.exit(130)
 
 
-def _print_closing(stored: StudyStore, facts: dict[str, Any], was_finished: bool, is_interrupted: bool, where: str) -> None:
+def _print_closing(study: OpenedStudy, facts: dict[str, Any], was_finished: bool, is_interrupted: bool, where: str) -> None:
     from sweeper.analysis.summary import arms_table
     from sweeper.cli._shared import counted, table
 
     counts = ", ".join(f"{count} {status}" for status, count in facts["trials"].items() if count)
-    spent = f"{counted(facts['epochs'], 'epoch')} in {stored.folder}"
+    spent = f"{counted(facts['epochs'], 'epoch')} in {study.folder}"
     if was_finished:
         click.echo(f"study '{facts['study']}' is finished already: {counts}; {spent}")
     elif is_interrupted:
-        click.echo(f"interrupted, everything is saved: {counts}. Go on with: sweeper resume {stored.folder}{where}")
+        click.echo(f"interrupted, everything is saved: {counts}. Go on with: sweeper resume {study.folder}{where}")
     else:
         click.echo(f"study '{facts['study']}' finished in {facts['seconds']:.0f} s: {counts}; {spent}")
     print_further(facts)
     if facts["epochs"]:
-        frame = arms_table(results_of(stored))
+        frame = arms_table(results_of(study))
         table("", list(frame.columns), frame.astype(object).to_numpy().tolist())

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sweeper.datasets._audit import Audit
-
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -66,17 +64,6 @@ class Dataset:
         """(height, width, channels) of one image."""
         height, width, channels = self.train.images.shape[1:]
         return (height, width, channels)
-
-    def audit(self) -> Audit:
-        """Counts per class and split, and what makes results look better than they are. Reads the test split."""
-        from sweeper.datasets._audit import audit
-
-        return audit(
-            train=self.train,
-            validation=self.validation,
-            test=self.read_test() if self.has_test else None,
-            num_classes=self.num_classes,
-        )
 
 
 def check_split(split: Split, *, where: str, num_classes: int, input_shape: tuple[int, ...] | None = None) -> Split:

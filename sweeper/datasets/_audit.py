@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sweeper.datasets import Split
+    from sweeper.datasets import Dataset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,18 +34,13 @@ class Audit:
     flat_images: int
 
 
-def audit(*, train: Split, validation: Split, test: Split | None, num_classes: int) -> Audit:
-    """The audit of three splits.
-
-    Args:
-        train: Training split.
-        validation: Validation split.
-        test: Test split; None when there is none.
-        num_classes: Number of classes.
-    """
+def audit(dataset: Dataset) -> Audit:
+    """Counts per class and split, and what makes results look better than they are. Reads the test split, if there is one."""
     import numpy as np
 
-    splits = {"train": train, "validation": validation} | ({} if test is None else {"test": test})
+    splits = {"train": dataset.train, "validation": dataset.validation}
+    if dataset.has_test:
+        splits["test"] = dataset.read_test()
     found = {name: digests(split.images) for name, split in splits.items()}
     in_train, in_validation = set(found["train"]), set(found["validation"])
     labels: dict[bytes, set[int]] = {}
@@ -54,7 +49,7 @@ def audit(*, train: Split, validation: Split, test: Split | None, num_classes: i
             labels.setdefault(digest, set()).add(label)
     later = found.get("test")
     return Audit(
-        counts={name: tuple(np.bincount(split.labels, minlength=num_classes).tolist()) for name, split in splits.items()},
+        counts={name: tuple(np.bincount(split.labels, minlength=dataset.num_classes).tolist()) for name, split in splits.items()},
         shared_train_validation=sum(digest in in_train for digest in found["validation"]),
         shared_train_test=None if later is None else sum(digest in in_train for digest in later),
         shared_validation_test=None if later is None else sum(digest in in_validation for digest in later),

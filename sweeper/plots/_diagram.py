@@ -17,7 +17,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectang
 from sweeper.plots import _quantities, _style
 
 if TYPE_CHECKING:
-    from sweeper.training.blocks import Block
+    from sweeper.training.measuring.blocks import Block
 
 # All lengths are inches from the upper left corner of the picture, all sizes of letters points.
 WIDTH, MARGIN = 10.95, 0.25
@@ -85,7 +85,7 @@ def diagram(name: str, blocks: Sequence[Block], *, input_shape: tuple[int, ...])
 
     Args:
         name: What the network is called in the title.
-        blocks: Its blocks, in order: `sweeper.training.blocks.blocks`.
+        blocks: Its blocks, in order: `sweeper.training.measuring.blocks.blocks`.
         input_shape: Shape of one image: (height, width, channels).
     """
     boxes = [_box(block) for block in blocks]

@@ -28,7 +28,7 @@ def frame(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
     """A row for each layer of each panel: what `gradient_norms` tells, and `panel`; `is_shown` where a logarithm exists.
 
     Args:
-        panels: What `sweeper.training.gradients.gradient_norms` gives, by the title of its panel.
+        panels: What `sweeper.training.measuring.gradients.gradient_norms` gives, by the title of its panel.
     """
     columns = ["panel", "layer", "kind", "depth", "gradient_norm", "weight_norm", "relative_norm"]
     rows = [{"panel": panel, **layer} for panel, layers in panels.items() for layer in layers]
@@ -74,7 +74,7 @@ def gradient_flow(name: str, panels: Mapping[str, Sequence[Mapping[str, Any]]], 
 
     Args:
         name: What the network is called in the title.
-        panels: What `sweeper.training.gradients.gradient_norms` gives, by the title of its panel; one or two.
+        panels: What `sweeper.training.measuring.gradients.gradient_norms` gives, by the title of its panel; one or two.
         batch: Images the gradient is of.
         caption: What else to say below.
     """

@@ -18,7 +18,7 @@ def inference(measured: Sequence[Mapping[str, Any]]) -> Figure:
     """A figure of two panels, fastest architecture on top: time of a batch with its spread, and images a second.
 
     Args:
-        measured: One mapping per architecture with the fields of `sweeper.training.inference.Inference`.
+        measured: One mapping per architecture with the fields of `sweeper.training.measuring.inference.Inference`.
     """
     rows = pd.DataFrame(measured).sort_values("median_ms", ascending=False).reset_index(drop=True)
     first = rows.iloc[-1]

@@ -38,7 +38,7 @@ def frame(shares: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Parameters by block, in order, and kind of layer, in the order of `KINDS`; 0 where a block has none of a kind.
 
     Args:
-        shares: What `sweeper.training.shares.parameter_shares` gives.
+        shares: What `sweeper.training.measuring.shares.parameter_shares` gives.
     """
     rows = pd.DataFrame(shares, columns=["block", "kind", "parameters"])
     table = rows.pivot_table(index="block", columns="kind", values="parameters", aggfunc="sum", sort=False, fill_value=0)
@@ -51,7 +51,7 @@ def parameters(name: str, shares: Sequence[Mapping[str, Any]]) -> Figure:
 
     Args:
         name: What the network is called in the title.
-        shares: What `sweeper.training.shares.parameter_shares` gives.
+        shares: What `sweeper.training.measuring.shares.parameter_shares` gives.
     """
     table = frame(shares)
     total = int(table.to_numpy().sum())

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from sweeper.records import describe
+from sweeper.ledger.records import describe
 
 LOG_COLUMNS = ("parameters", "macs")
 """Counts that span powers of ten, on a logarithmic axis."""

@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 
 from sweeper.analysis import progress
 from sweeper.analysis.results import Results, arm_labels, at_stage, goal, metric_or_objective, status_counts
+from sweeper.ledger.records import Status
 from sweeper.plots import _quantities, _style
-from sweeper.records import Status
 
 FEWEST_FOR_A_BOX = 5
 """Quartiles of fewer completed trials say nothing; their dots speak for themselves."""

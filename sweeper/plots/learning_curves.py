@@ -14,8 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 from sweeper.analysis import progress
 from sweeper.analysis.results import Results, arm_labels, at_stage, metric_or_objective, ranked, status_counts
+from sweeper.ledger.records import Status
 from sweeper.plots import _quantities, _style
-from sweeper.records import Status
 
 MOST_COLUMNS = 4
 

@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 
 from sweeper.analysis.pareto import trials_front
 from sweeper.analysis.results import Results, arm_labels, at_stage, goal, status_counts
+from sweeper.ledger.records import Status
 from sweeper.plots import _labels, _quantities, _style
-from sweeper.records import Status
 
 
 def frame(results: Results, *, x: str = "parameters", y: str = "val_accuracy", stage: str = "search") -> pd.DataFrame:

@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from sweeper.analysis.results import Results, arm_labels, at_stage, goal, status_counts
 from sweeper.analysis.seeds import paired_differences, repetitions, seeds_table
 from sweeper.errors import NoDataError
+from sweeper.ledger.records import Stage
 from sweeper.plots import _quantities, _style
-from sweeper.records import Stage
 
 MOST_JOINED = 6
 """Configurations up to which the dots of a seed are joined by a line; more lines than that hide the dots."""

@@ -13,20 +13,15 @@ other seeds keep their length.
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from sweeper.records import Event, Kind, Stage, Status
-from sweeper.search import repetition
-from sweeper.search.repetition import Repetition
-from sweeper.space import TRAINING
-from sweeper.spec import StudySpec, differences
-
-if TYPE_CHECKING:
-    from sweeper.search.stopping import Rungs
-    from sweeper.search.study import Search
-    from sweeper.search.trial import Trial
+from sweeper.ledger.records import Event, Kind, Stage, Status
+from sweeper.search import details
+from sweeper.search.details import Repetition
+from sweeper.search.stopping import Rungs
+from sweeper.search.study import Search
+from sweeper.search.trial import Trial
+from sweeper.study.space import TRAINING
+from sweeper.study.spec import StudySpec, differences
 
 WHAT_MAY_CHANGE = "What may change: more trials (budget.trials), more epochs (budget.max_epochs), more arms."
 
@@ -46,19 +41,6 @@ class Extension:
     lengthened: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     repeated: tuple[Repetition, ...] = ()
-
-
-def current(first: StudySpec, events: Iterable[Event]) -> StudySpec:
-    """The study as its newest extension left it.
-
-    Args:
-        first: The study as first run.
-        events: Its ledger.
-    """
-    newest = None
-    for event in events:
-        newest = event if event.kind is Kind.EXTENDED and event.trial is None else newest
-    return first if newest is None else study_of(newest)
 
 
 def refusals(study: StudySpec, wanted: StudySpec) -> list[str]:
@@ -117,7 +99,7 @@ def plan(search: Search, wanted: StudySpec, *, repeats_decayed: bool = False) ->
 
 def events(search: Search, extension: Extension) -> list[Event]:
     """The events that extend the study, in order."""
-    told = [Event(kind=Kind.EXTENDED, detail=json.dumps({"study": extension.study.model_dump(mode="json")}))]
+    told = [details.extended_event(extension.study)]
     for name in extension.lengthened:
         status = search.trials[name].status
         told.append(
@@ -129,12 +111,7 @@ def events(search: Search, extension: Extension) -> list[Event]:
                 status=Status.INTERRUPTED if status.is_final else status,
             )
         )
-    return told + ([repetition.event(extension.repeated)] if extension.repeated else [])
-
-
-def study_of(event: Event) -> StudySpec:
-    """The study as an event left it."""
-    return StudySpec.model_validate(json.loads(event.detail or "{}")["study"])
+    return told + ([details.planned_event(extension.repeated)] if extension.repeated else [])
 
 
 def words(study: StudySpec, extension: Extension) -> str:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweeper.grid import Grid, interpolate
-from sweeper.space import Choice, Configuration, Float, Int, Knob, Space, Value
-
-if TYPE_CHECKING:
-    from sweeper.search.sampler import Finished
+from sweeper.search.history import Finished
+from sweeper.study.grid import Grid, interpolate
+from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
 
 STRIDES = 24
 """Orders of a grid among which ``grid`` chooses; more find hardly a better one."""

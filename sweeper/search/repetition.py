@@ -12,52 +12,16 @@ The plan is an event like all others (`Kind.PLANNED`), with the configurations i
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import InputError, UnknownNameError
-from sweeper.records import Event, Kind, Stage, trial_name
-from sweeper.space import Configuration
-
-if TYPE_CHECKING:
-    from sweeper.search.study import Search
-    from sweeper.search.trial import Trial
+from sweeper.ledger.records import Stage, trial_name
+from sweeper.search.details import Repetition
+from sweeper.search.study import Search
+from sweeper.search.trial import Trial
 
 DEFAULTS = "defaults"
 """What may be named instead of a trial: each arm's default configuration."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Repetition:
-    """One trial to be trained again.
-
-    Args:
-        trial: Id of the repetition.
-        parent: Id of the trial whose configuration it has.
-        arm: Their arm.
-        number: The parent's number.
-        seed: From 1, see the module; the parent's if it is trained anew for more epochs.
-        configuration: The parent's knobs.
-        max_epochs: Epochs it is trained for, outside the search stage without early stopping.
-        stage: What it is for.
-    """
-
-    trial: str
-    parent: str
-    arm: str
-    number: int
-    seed: int
-    configuration: Configuration
-    max_epochs: int
-    stage: Stage = Stage.ABLATION
-
-    @classmethod
-    def of(cls, parent: Trial, suffix: str, **changes: Any) -> Repetition:
-        """A trial once more: its configuration and seed but for the changes, and its id with a suffix."""
-        kept = {name: getattr(parent, name) for name in ("arm", "number", "seed", "configuration", "max_epochs")}
-        return cls(trial=f"{parent.trial}-{suffix}", parent=parent.trial, **{**kept, **changes})
 
 
 def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetition]:
@@ -92,17 +56,6 @@ def check_searched(search: Search) -> None:
             f"study '{search.spec.name}' has {left} {'trial' if left == 1 else 'trials'} of its search left; trials are repeated "
             f"once it has ended. Finish it first: sweeper resume {search.spec.name}"
         )
-
-
-def event(repetitions: Sequence[Repetition]) -> Event:
-    """The event that asks for them."""
-    return Event(kind=Kind.PLANNED, detail=json.dumps([dataclasses.asdict(repetition) for repetition in repetitions]))
-
-
-def read(event: Event) -> list[Repetition]:
-    """The repetitions an event asks for."""
-    rows = json.loads(event.detail or "[]")
-    return [Repetition(**{**row, "stage": Stage(row["stage"])}) for row in rows]
 
 
 def _parents(search: Search, name: str) -> list[Trial]:

@@ -7,36 +7,21 @@ goes to a fresh sampler with its own seed. So the answer is the same live or fol
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from sweeper.grid import Grid
+from sweeper.search.history import Finished
 from sweeper.search.points import GridSampler, QmcSampler, value_at
-from sweeper.space import Choice, Configuration, Float, Int, Knob, Space, Value
-from sweeper.spec import StudySpec
 from sweeper.streams import seed_of
+from sweeper.study.grid import Grid
+from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
+from sweeper.study.spec import StudySpec
 
 STARTUP_TRIALS = 5
 """Finished trials of an arm before ``tpe`` stops drawing at random: few, because a budget is split over arms."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Finished:
-    """What a sampler learns from one finished trial.
-
-    Args:
-        configuration: All knobs, fixed ones included.
-        scores: The objective after each epoch, higher is better; NaN where it diverged. Empty when no epoch was trained.
-        is_complete: Whether it trained to the end; otherwise it was stopped early or failed.
-    """
-
-    configuration: Mapping[str, Value]
-    scores: tuple[float, ...]
-    is_complete: bool
 
 
 class Sampler(Protocol):

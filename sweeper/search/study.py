@@ -14,14 +14,15 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 
-from sweeper.records import Event, Kind, Reason, Stage, Status, trial_name
-from sweeper.search import allocation, extension, repetition
-from sweeper.search.sampler import Finished, Sampler, sampler_of
+from sweeper.ledger.records import Event, Kind, Reason, Stage, Status, trial_name
+from sweeper.search import allocation, details
+from sweeper.search.history import Finished
+from sweeper.search.sampler import Sampler, sampler_of
 from sweeper.search.stopping import Rungs
 from sweeper.search.trial import Trial
-from sweeper.space import Configuration, Space
-from sweeper.spec import StudySpec
 from sweeper.streams import seed_of
+from sweeper.study.space import Configuration, Space
+from sweeper.study.spec import StudySpec
 
 RETRIES = 2
 """Times a trial is tried again after its worker died or hung, which may be its own fault; one that failed would fail again."""
@@ -187,12 +188,12 @@ class Search:
         return self
 
     def _apply_planned(self, event: Event) -> None:
-        for planned in repetition.read(event):
+        for planned in details.repetitions_in(event):
             if planned.arm in self.spec.arms and planned.trial not in self.trials:
                 self._planned.setdefault(planned.trial, Trial(**dataclasses.asdict(planned)))
 
     def _apply_extended(self, event: Event) -> None:
-        self.spec = extension.study_of(event)
+        self.spec = details.study_in(event)
         epochs, grace, factor = self.spec.budget.max_epochs, self.spec.stopping.grace_epochs, self.spec.stopping.reduction_factor
         for arm in self.spec.arms:
             if arm not in self._counts:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from sweeper.records import Reason, Stage, Status
-from sweeper.space import Configuration
+from sweeper.ledger.records import Reason, Stage, Status
+from sweeper.study.space import Configuration
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.study.spec import ResourcesSpec, TrainingSpec
 
 
 def environment(training: TrainingSpec, resources: ResourcesSpec, keras_home: str) -> dict[str, str]:

@@ -19,12 +19,12 @@ import numpy as np
 
 from sweeper import catalog
 from sweeper.errors import InputError
-from sweeper.space import TRAINING, Value
-from sweeper.training import measure
+from sweeper.study.space import TRAINING, Value
 from sweeper.training.augmentation import augment
 from sweeper.training.checkpoint import Arrays, assign, snapshot
-from sweeper.training.pretrained import Pretrained, wants_weights
+from sweeper.training.measuring import measure
 from sweeper.training.recipe import Recipe
+from sweeper.training.weights.pretrained import Pretrained, wants_weights
 
 KEPT = 4
 """Compiled programs an actor keeps; the one not used for longest goes first."""
@@ -194,7 +194,7 @@ class Programs:
 
     Args:
         task: What they have in common.
-        pretrained: The weights there are, by file; see `sweeper.transfer`.
+        pretrained: The weights there are, by file; see `sweeper.driver.weights`.
     """
 
     def __init__(self, task: Task, pretrained: Mapping[str, Pretrained] | None = None):
@@ -237,7 +237,7 @@ class Programs:
         """
         if not wants_weights(configuration):
             return None
-        from sweeper.training.applications import matching
+        from sweeper.training.weights.applications import matching
 
         application = matching(architecture, _of_model(configuration))
         if application is None or application.file not in self._pretrained:

@@ -7,12 +7,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, Self
 
-from sweeper.space import TRAINING, Value
+from sweeper.study.space import TRAINING, Value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How one trial is trained; the fields, their ranges and defaults are those of `sweeper.space.TRAINING`."""
+    """How one trial is trained; the fields, their ranges and defaults are those of `sweeper.study.space.TRAINING`."""
 
     optimizer: str
     learning_rate: float

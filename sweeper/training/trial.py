@@ -23,16 +23,16 @@ from numpy.typing import NDArray
 
 from sweeper.datasets import Split
 from sweeper.errors import KnobError, StorageError
-from sweeper.lock import Claim
-from sweeper.records import Reason
-from sweeper.space import Value
-from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.ledger.lock import Claim
+from sweeper.ledger.records import Reason
 from sweeper.storage import Place, explain
 from sweeper.streams import generator, seed_of
+from sweeper.study.space import Value
+from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import checkpoint, devices
 from sweeper.training.checkpoint import Checkpoint
-from sweeper.training.pretrained import Pretrained, wants_weights
 from sweeper.training.recipe import Recipe
+from sweeper.training.weights.pretrained import Pretrained, wants_weights
 
 if TYPE_CHECKING:
     from sweeper.training.program import Programs
@@ -73,16 +73,16 @@ class _SupersededError(Exception):
 class TrialWorker(Protocol):
     """What a worker process runs: one attempt after another, each an epoch at a time.
 
-    `Worker`, which trains, is the one in use. Another one, given to `sweeper.runner.launch`, drives the same machinery without
-    training. It is made once in every worker process, with the fields of `sweeper.tune.Context` by name, and may raise then: no
-    trial could run on it. The two methods never raise for what happens inside a trial.
+    `Worker`, which trains, is the one in use. Another one, given to `sweeper.driver.launch`, drives the same machinery without
+    training. It is made once in every worker process, with the fields of `sweeper.driver.tune.Context` by name. It may
+    raise then, because no trial could run on it. The two methods never raise for what happens inside a trial.
     """
 
     def start(self, assignment: Assignment) -> None:
         """Prepare an attempt, from the newest checkpoint if there is one; what went before is over."""
 
     def step(self) -> dict[str, Any]:
-        """The next news of the attempt: ``rows``, a ``failure`` or a ``fault``, as `Worker.step` gives them."""
+        """The next report of the attempt: ``rows``, a ``failure`` or a ``fault``, as `Worker.step` gives them."""
 
 
 class Worker:
@@ -99,7 +99,7 @@ class Worker:
         checkpoints: Folder of the study's checkpoints.
         checkpoint_every_s: Least time between two checkpoints, in seconds; 0 for one after every epoch. The last epoch has one.
         claim: Says whether the driver still holds the study; None where there is no driver.
-        pretrained: The weights that trials may begin with, by file; see `sweeper.transfer`.
+        pretrained: The weights that trials may begin with, by file; see `sweeper.driver.weights`.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Worker:
         self._idle_since = time.perf_counter()
 
     def step(self) -> dict[str, Any]:
-        """The next news.
+        """The next report.
 
         Returns:
             ``{"rows": [...]}`` with one epoch, or first those found in a checkpoint; ``{"failure": ...}`` of the trial; or

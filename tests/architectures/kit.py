@@ -13,8 +13,8 @@ import pytest
 
 from sweeper import catalog
 from sweeper.errors import KnobError
-from sweeper.space import Choice, Configuration, Float, Int, Knob, Space, Value
-from sweeper.training import measure
+from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
+from sweeper.training.measuring import measure
 
 NAMES = catalog.names("architecture")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from architectures import _attention
-from sweeper.training import measure
+from sweeper.training.measuring import measure
 from tests.architectures.kit import images
 
 pytestmark = pytest.mark.usefixtures("framework")

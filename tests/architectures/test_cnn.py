@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sweeper import catalog
-from sweeper.training import measure
+from sweeper.training.measuring import measure
 from tests.architectures.kit import (
     build,
     images,

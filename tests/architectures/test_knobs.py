@@ -15,7 +15,7 @@ import architectures
 from sweeper import catalog
 from sweeper.catalog import Parameter
 from sweeper.errors import KnobError
-from sweeper.space import TRAINING, Choice, Configuration, Space
+from sweeper.study.space import TRAINING, Choice, Configuration, Space
 from tests.architectures.kit import (
     NAMES,
     SHAPES,

@@ -11,8 +11,8 @@ import pytest
 
 from sweeper import catalog
 from sweeper.errors import KnobError
-from sweeper.space import Choice, Configuration, Int, Space
-from sweeper.training import measure
+from sweeper.study.space import Choice, Configuration, Int, Space
+from sweeper.training.measuring import measure
 from tests.architectures.kit import build, corners, images, layer_shapes, points, random_points
 
 pytestmark = pytest.mark.usefixtures("framework")

@@ -10,7 +10,7 @@ import pytest
 
 from sweeper import catalog
 from sweeper.errors import KnobError
-from sweeper.training import measure
+from sweeper.training.measuring import measure
 from tests.architectures.kit import build, images, layer_shapes
 
 pytestmark = pytest.mark.usefixtures("framework")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sweeper import catalog, spec
+from sweeper import catalog
 from sweeper.catalog import Published
 from sweeper.search.sampler import RandomSampler
-from sweeper.space import TRAINING, Choice, Space
-from sweeper.training import measure
+from sweeper.study import spec
+from sweeper.study.space import TRAINING, Choice, Space
+from sweeper.training.measuring import measure
 from tests.architectures.kit import (
     MANY_LAYERS,
     PUBLISHED,

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from sweeper import catalog
 from sweeper.errors import KnobError
-from sweeper.training import measure
+from sweeper.training.measuring import measure
 from tests.architectures.kit import (
     build,
     images,

@@ -15,7 +15,7 @@ from architectures._transformer import encoder_layer
 from architectures._windows import MergePatches, WindowAttention
 from sweeper import catalog
 from sweeper.errors import KnobError
-from sweeper.training import measure
+from sweeper.training.measuring import measure
 from tests.architectures.kit import (
     build,
     images,

@@ -12,7 +12,7 @@ import pytest
 from architectures import _blocks, _transformer
 from sweeper import catalog
 from sweeper.errors import KnobError
-from sweeper.training import measure
+from sweeper.training.measuring import measure
 from tests.architectures.kit import (
     build,
     images,

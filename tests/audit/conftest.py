@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeper import tables
-from sweeper.store import StudyStore
+from sweeper.ledger import tables
+from sweeper.ledger.ledger import StudyFolder
 from tests.audit.damage import spec
 from tests.driverless import drive
 
@@ -16,7 +16,7 @@ from tests.driverless import drive
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study of three generations; the second one merged what was there before it."""
-    study = StudyStore(tmp_path_factory.mktemp("results") / "made")
+    study = StudyFolder(tmp_path_factory.mktemp("results") / "made")
     drive(study, spec(), num_events=14)
     drive(study, num_events=14, compact_every=12)
     drive(study, commit_every=4)
@@ -25,5 +25,5 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def study(made: Path, tmp_path: Path) -> StudyStore:
-    return StudyStore(Path(shutil.copytree(made, tmp_path / "made")))
+def study(made: Path, tmp_path: Path) -> StudyFolder:
+    return StudyFolder(Path(shutil.copytree(made, tmp_path / "made")))

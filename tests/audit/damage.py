@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweeper import parts, records, tables
 from sweeper.audit.findings import Found
 from sweeper.audit.whole import audit
-from sweeper.records import Event, Status
-from sweeper.spec import StudySpec, parse
+from sweeper.ledger import parts, records, tables
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Event, Status
 from sweeper.storage import place
-from sweeper.store import StudyStore
+from sweeper.study.spec import StudySpec, parse
 from sweeper.training import checkpoint
 
 STUDY = """\
@@ -33,12 +33,12 @@ def spec(name: str = "made") -> StudySpec:
     return parse(STUDY.format(name=name))
 
 
-def found(study: StudyStore) -> dict[Found, int]:
+def found(study: StudyFolder) -> dict[Found, int]:
     audited = audit(study)
     return {kind: audited.number(kind) for kind in Found if audited.number(kind)}
 
 
-def part(study: StudyStore, condition: Callable[[pa.Table], bool]) -> Path:
+def part(study: StudyFolder, condition: Callable[[pa.Table], bool]) -> Path:
     """The first part of which this holds."""
     return next(path for path in sorted(Path(study.ledger_folder).iterdir()) if condition(pq.read_table(path)))
 
@@ -52,14 +52,14 @@ def change(path: Path, column: str, old: Any, new: Any, where: Callable[[dict[st
     parts.write(place(path), pa.Table.from_pylist(rows, records.schema()))
 
 
-def add(study: StudyStore, *events: Event) -> None:
+def add(study: StudyFolder, *events: Event) -> None:
     """What a driver would add, whether it makes sense or not."""
     with study.drive() as ledger:
         for event in events:
             ledger.append(event)
 
 
-def trained(study: StudyStore, trial: str, attempt: int, *epochs: int) -> list[Path]:
+def trained(study: StudyFolder, trial: str, attempt: int, *epochs: int) -> list[Path]:
     folder = Path(study.folder) / "checkpoints" / trial
     arrays = [np.arange(200.0)]
     for epoch in epochs:
@@ -67,5 +67,5 @@ def trained(study: StudyStore, trial: str, attempt: int, *epochs: int) -> list[P
     return [Path(checkpoint.path_of(folder, attempt, epoch)) for epoch in epochs]
 
 
-def trials_that_are(study: StudyStore, status: Status) -> list[str]:
+def trials_that_are(study: StudyFolder, status: Status) -> list[str]:
     return [row["trial"] for row in tables.tables(study.read())[0].to_pylist() if row["status"] == status]

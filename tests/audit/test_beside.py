@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sweeper import parts, records
 from sweeper.audit.findings import Found
 from sweeper.audit.repair import repair
 from sweeper.audit.whole import audit
+from sweeper.driver.launch import launch
 from sweeper.errors import LedgerError
-from sweeper.records import Event, Kind, Reason, Status
-from sweeper.runner import launch
+from sweeper.ledger import parts, records
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Event, Kind, Reason, Status
 from sweeper.storage import place
-from sweeper.store import StudyStore
 from tests.audit.damage import add, change, found, part, spec, trained, trials_that_are
 from tests.conftest import Run
 from tests.driverless import driven
@@ -34,7 +34,7 @@ from tests.driverless import driven
     ],
 )
 def test_a_decision_changed_by_hand(
-    study: StudyStore, status: str, reason: str | None, new_status: str, new_reason: str | None
+    study: StudyFolder, status: str, reason: str | None, new_status: str, new_reason: str | None
 ) -> None:
     path = part(study, lambda table: (status, "epoch") in {(row["status"], row["kind"]) for row in table.to_pylist()})
     rows = pq.read_table(path).to_pylist()
@@ -47,7 +47,7 @@ def test_a_decision_changed_by_hand(
     assert misjudged[0].what.endswith(f"follows {status}" + (f" ({reason})" if reason else ""))
 
 
-def test_a_trial_that_ends_twice_is_told_twice(study: StudyStore) -> None:
+def test_a_trial_that_ends_twice_is_told_twice(study: StudyFolder) -> None:
     trial = trials_that_are(study, Status.COMPLETED)[0]
     last = max(event.attempt or 0 for event in study.read() if event.trial == trial)
     add(study, Event(kind=Kind.ATTEMPT_ENDED, trial=trial, attempt=last, status=Status.FAILED, reason=Reason.EXCEPTION))
@@ -55,15 +55,15 @@ def test_a_trial_that_ends_twice_is_told_twice(study: StudyStore) -> None:
     assert (finding.kind, finding.what) == (Found.UNTOLD, "it is failed, and samplers know of it 2 times")
 
 
-def test_a_metric_changed_by_hand_contradicts_the_decisions_after_it(study: StudyStore) -> None:
+def test_a_metric_changed_by_hand_contradicts_the_decisions_after_it(study: StudyFolder) -> None:
     stopped = next(event for event in study.read() if event.status is Status.STOPPED)
     path = part(study, lambda table: stopped.key in zip(*(table.column(name).to_pylist() for name in parts._KEY), strict=True))
     change(path, "val_accuracy", stopped.val_accuracy, 0.99, lambda row: row["trial"] == stopped.trial)
     assert audit(study).number(Found.MISJUDGED) >= 1
 
 
-def test_a_failure_after_a_death_is_judged_by_the_rules_of_its_time(study: StudyStore, tmp_path: Path) -> None:
-    new = StudyStore(tmp_path / "other" / "made")
+def test_a_failure_after_a_death_is_judged_by_the_rules_of_its_time(study: StudyFolder, tmp_path: Path) -> None:
+    new = StudyFolder(tmp_path / "other" / "made")
     with driven(new, spec()) as clock:
         for _ in range(3):
             event = clock.search.propose()
@@ -80,18 +80,18 @@ def test_a_failure_after_a_death_is_judged_by_the_rules_of_its_time(study: Study
     assert Found.MISJUDGED not in found(new), "under schema 1 the third lost node was a failure"
 
 
-def test_a_study_whose_architectures_are_gone_is_audited_whole(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_whose_architectures_are_gone_is_audited_whole(study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeper.catalog.names", lambda kind: [])
     assert found(study) == {}
 
 
-def test_what_the_search_cannot_follow(study: StudyStore) -> None:
+def test_what_the_search_cannot_follow(study: StudyFolder) -> None:
     event = next(event for event in study.read() if event.kind is Kind.SUGGESTED)
     add(study, event.replace(trial="other-00000", arm="other"))
     assert "the search cannot follow" in next(one for one in audit(study).findings if one.kind is Found.UNREADABLE).what
 
 
-def test_checkpoints_that_are_of_use(study: StudyStore) -> None:
+def test_checkpoints_that_are_of_use(study: StudyFolder) -> None:
     completed = trials_that_are(study, Status.COMPLETED)[0]
     trained(study, completed, 1, 4)
     assert found(study) == {}
@@ -100,7 +100,7 @@ def test_checkpoints_that_are_of_use(study: StudyStore) -> None:
 
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "text"])
-def test_a_checkpoint_that_cannot_be_read(study: StudyStore, damage: str) -> None:
+def test_a_checkpoint_that_cannot_be_read(study: StudyFolder, damage: str) -> None:
     (path,) = trained(study, trials_that_are(study, Status.COMPLETED)[0], 1, 4)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -108,7 +108,7 @@ def test_a_checkpoint_that_cannot_be_read(study: StudyStore, damage: str) -> Non
     assert found(study) == {Found.TORN: 1}
 
 
-def test_checkpoints_nobody_needs(study: StudyStore) -> None:
+def test_checkpoints_nobody_needs(study: StudyFolder) -> None:
     completed, stopped = trials_that_are(study, Status.COMPLETED)[0], trials_that_are(study, Status.STOPPED)[0]
     _, newest = trained(study, completed, 1, 3, 4)
     trained(study, stopped, 1, 1)
@@ -128,7 +128,7 @@ def test_checkpoints_nobody_needs(study: StudyStore) -> None:
 
 
 @pytest.mark.parametrize("change", ["another", "no study", "no text"])
-def test_a_study_file_that_was_changed(study: StudyStore, run: Run, change: str) -> None:
+def test_a_study_file_that_was_changed(study: StudyFolder, run: Run, change: str) -> None:
     path = Path(study.folder) / "study.yaml"
     whole_file = path.read_bytes()
     path.write_bytes(
@@ -148,7 +148,7 @@ def test_a_study_file_that_was_changed(study: StudyStore, run: Run, change: str)
     assert found(study) == {}
 
 
-def test_tables_that_are_not_what_the_ledger_gives(study: StudyStore) -> None:
+def test_tables_that_are_not_what_the_ledger_gives(study: StudyFolder) -> None:
     path = Path(study.folder) / "tables" / "trials.parquet"
     table = pq.read_table(path)
     for content in (table.slice(1), table.drop_columns("seed")):

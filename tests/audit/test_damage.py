@@ -10,17 +10,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from sweeper import parts, records
 from sweeper.audit.findings import Found
 from sweeper.audit.repair import repair
 from sweeper.audit.whole import audit
-from sweeper.records import Event, Kind, Status
+from sweeper.ledger import parts, records
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Event, Kind, Status
 from sweeper.storage import place
-from sweeper.store import StudyStore
 from tests.audit.damage import add, change, found, part, trained
 
 
-def test_a_lost_commit_leaves_a_hole(study: StudyStore) -> None:
+def test_a_lost_commit_leaves_a_hole(study: StudyFolder) -> None:
     path = Path(study.ledger_folder) / "000003-000000002.parquet"
     num_events = audit(study).events
     num_rows = len(pq.read_table(path))
@@ -32,14 +32,14 @@ def test_a_lost_commit_leaves_a_hole(study: StudyStore) -> None:
     assert audited.number(Found.UNCHECKED) == 1
 
 
-def test_a_lost_merged_part_loses_whole_generations(study: StudyStore) -> None:
+def test_a_lost_merged_part_loses_whole_generations(study: StudyFolder) -> None:
     merged = part(study, lambda table: len(set(table.column("generation").to_pylist())) > 1)
     merged.unlink()
     lost = [finding.where for finding in audit(study).findings if finding.kind is Found.LOST]
     assert any(where.startswith("generation 1, commits 1 to ") for where in lost)
 
 
-def test_a_fence_that_speaks_of_what_is_not_there(study: StudyStore) -> None:
+def test_a_fence_that_speaks_of_what_is_not_there(study: StudyFolder) -> None:
     second = [path for path in sorted(Path(study.ledger_folder).iterdir()) if path.name.startswith("000002")]
     second[-1].unlink()
     finding = next(finding for finding in audit(study).findings if finding.kind is Found.LOST)
@@ -50,7 +50,7 @@ def test_a_fence_that_speaks_of_what_is_not_there(study: StudyStore) -> None:
     assert finding in audit(study).findings
 
 
-def test_the_last_part_is_missed_where_the_tables_know_of_it(study: StudyStore) -> None:
+def test_the_last_part_is_missed_where_the_tables_know_of_it(study: StudyFolder) -> None:
     last = sorted(Path(study.ledger_folder).iterdir())[-1]
     assert pc.any(pc.equal(pq.read_table(last).column("kind"), "epoch")).as_py()
     last.unlink()
@@ -61,7 +61,7 @@ def test_the_last_part_is_missed_where_the_tables_know_of_it(study: StudyStore) 
     assert audit(study).faults == (), "nothing that is left knows of it, as the README says"
 
 
-def test_the_last_part_is_missed_where_its_name_is_left(study: StudyStore) -> None:
+def test_the_last_part_is_missed_where_its_name_is_left(study: StudyFolder) -> None:
     shutil.rmtree(Path(study.folder) / "tables")
     *_, before, last = sorted(Path(study.ledger_folder).iterdir())
     shutil.copyfile(before, last)
@@ -73,7 +73,7 @@ def test_the_last_part_is_missed_where_its_name_is_left(study: StudyStore) -> No
 
 
 @pytest.mark.parametrize("num_parts", [1, 2])
-def test_what_a_repair_took_note_of_is_not_taken_for_a_later_part(study: StudyStore, num_parts: int) -> None:
+def test_what_a_repair_took_note_of_is_not_taken_for_a_later_part(study: StudyFolder, num_parts: int) -> None:
     with study.drive() as ledger:
         if num_parts == 2:
             ledger.append(Event(kind=Kind.CREATED))
@@ -89,7 +89,7 @@ def test_what_a_repair_took_note_of_is_not_taken_for_a_later_part(study: StudySt
     assert audit(study).number(Found.LOST) == 1
 
 
-def test_a_row_cut_out_of_a_commit(study: StudyStore) -> None:
+def test_a_row_cut_out_of_a_commit(study: StudyFolder) -> None:
     path = part(study, lambda table: set(table.column("generation").to_pylist()) == {3} and len(table) > 1)
     table = pq.read_table(path)
     path.unlink()
@@ -100,7 +100,7 @@ def test_a_row_cut_out_of_a_commit(study: StudyStore) -> None:
 
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "link"])
-def test_an_unreadable_part_is_named_with_its_fault(study: StudyStore, damage: str) -> None:
+def test_an_unreadable_part_is_named_with_its_fault(study: StudyFolder, damage: str) -> None:
     path = Path(study.ledger_folder) / "000003-000000002.parquet"
     data = bytearray(path.read_bytes())
     if damage == "link":
@@ -116,7 +116,7 @@ def test_an_unreadable_part_is_named_with_its_fault(study: StudyStore, damage: s
     assert "generation 3, commit 2" in [finding.where for finding in audited.findings if finding.kind is Found.LOST]
 
 
-def test_a_part_of_a_newer_version_is_not_moved_away(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_of_a_newer_version_is_not_moved_away(study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch, study.drive() as ledger:
         patch.setattr(records, "SCHEMA_VERSION", records.SCHEMA_VERSION + 1)
         ledger.append(Event(kind=Kind.CREATED))
@@ -131,7 +131,7 @@ def test_a_part_of_a_newer_version_is_not_moved_away(study: StudyStore, monkeypa
     assert audit(study).number(Found.UNREADABLE) == 1
 
 
-def test_tables_that_know_of_a_newer_part_stay(study: StudyStore) -> None:
+def test_tables_that_know_of_a_newer_part_stay(study: StudyFolder) -> None:
     last = sorted(Path(study.ledger_folder).iterdir())[-1]
     newer = pq.read_table(last).replace_schema_metadata({"sweeper_schema": str(records.SCHEMA_VERSION + 1)})
     last.unlink()
@@ -142,7 +142,7 @@ def test_tables_that_know_of_a_newer_part_stay(study: StudyStore) -> None:
 
 
 @pytest.mark.parametrize("column", ["kind", "status", "reason", "stage"])
-def test_a_word_this_version_does_not_know(study: StudyStore, column: str) -> None:
+def test_a_word_this_version_does_not_know(study: StudyFolder, column: str) -> None:
     path = part(study, lambda table: table.column(column).null_count < len(table))
     old = next(value for value in pq.read_table(path).column(column).to_pylist() if value is not None)
     change(path, column, old, "frobnicated")
@@ -150,7 +150,7 @@ def test_a_word_this_version_does_not_know(study: StudyStore, column: str) -> No
     assert finding.what == f"1 rows with {column} 'frobnicated', which this version does not know"
 
 
-def test_a_fence_that_cannot_be_read(study: StudyStore) -> None:
+def test_a_fence_that_cannot_be_read(study: StudyFolder) -> None:
     path = Path(study.ledger_folder) / "000003-000000001.parquet"
     change(path, "kind", "driver_started", "driver_started")
     assert found(study) == {}
@@ -161,12 +161,12 @@ def test_a_fence_that_cannot_be_read(study: StudyStore) -> None:
     assert "has no readable fence" in finding.what
 
 
-def test_rows_that_lack_columns(study: StudyStore) -> None:
+def test_rows_that_lack_columns(study: StudyFolder) -> None:
     add(study, Event(kind=Kind.EPOCH, trial="cnn-00000"), Event(kind=Kind.SUGGESTED))
     assert found(study)[Found.UNREADABLE] == 2
 
 
-def test_two_different_rows_of_one_key(study: StudyStore) -> None:
+def test_two_different_rows_of_one_key(study: StudyFolder) -> None:
     path = part(study, lambda table: "epoch" in table.column("kind").to_pylist())
     copy = path.with_name("000003-000000099.parquet")
     shutil.copyfile(path, copy)
@@ -177,13 +177,13 @@ def test_two_different_rows_of_one_key(study: StudyStore) -> None:
     assert finding.what == f"two different rows of this key, in {path.name} and {copy.name}"
 
 
-def test_a_trial_without_its_suggestion(study: StudyStore) -> None:
+def test_a_trial_without_its_suggestion(study: StudyFolder) -> None:
     add(study, Event(kind=Kind.EPOCH, trial="cnn-00099", arm="cnn", attempt=1, epoch=1, status=Status.RUNNING))
     lost = {finding.where: finding.what for finding in audit(study).findings if finding.kind is Found.LOST}
     assert lost == {"trial cnn-00099": "1 rows of it are there, and its suggestion is not"}
 
 
-def test_epochs_and_attempts_that_miss_what_goes_before_them(study: StudyStore) -> None:
+def test_epochs_and_attempts_that_miss_what_goes_before_them(study: StudyFolder) -> None:
     row = {"trial": "cnn-00000", "arm": "cnn", "status": Status.RUNNING}
     add(study, Event(kind=Kind.EPOCH, attempt=5, epoch=9, **row))
     lost = {finding.where: finding.count for finding in audit(study).findings if finding.kind is Found.LOST}
@@ -195,7 +195,7 @@ def test_epochs_and_attempts_that_miss_what_goes_before_them(study: StudyStore) 
     }
 
 
-def test_repeated_and_differing_epochs(study: StudyStore) -> None:
+def test_repeated_and_differing_epochs(study: StudyFolder) -> None:
     first = next(event for event in study.read() if event.kind is Kind.EPOCH)
     same = first.replace(status=Status.RUNNING, reason=None)
     suggested = next(event for event in study.read() if event.kind is Kind.SUGGESTED and event.trial == first.trial)

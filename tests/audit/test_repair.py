@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from sweeper import parts, tables
 from sweeper.audit.findings import Found
 from sweeper.audit.repair import repair
 from sweeper.audit.whole import audit
 from sweeper.errors import LedgerError, StudyLockedError
-from sweeper.records import Status
-from sweeper.store import StudyStore
+from sweeper.ledger import parts, tables
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Status
 from tests.audit.damage import part, spec, trained, trials_that_are
 from tests.conftest import Run
 from tests.driverless import curve, drive
@@ -21,7 +21,7 @@ from tests.driverless import curve, drive
 
 @pytest.mark.parametrize("which", ["first", "suggestion", "middle", "end of a generation", "last"])
 def test_what_is_lost_is_done_again(tmp_path: Path, which: str) -> None:
-    study = StudyStore(tmp_path / "made")
+    study = StudyFolder(tmp_path / "made")
     drive(study, spec(), num_events=16)
     drive(study, num_events=12)
     names = parts.names(study.ledger_folder)
@@ -48,7 +48,7 @@ def test_what_is_lost_is_done_again(tmp_path: Path, which: str) -> None:
     assert all(row["epoch"] <= 4 and row["val_accuracy"] == curve(row["trial"], row["epoch"]) for row in epochs.to_pylist())
 
 
-def test_nothing_that_is_moved_away_takes_the_place_of_another(study: StudyStore) -> None:
+def test_nothing_that_is_moved_away_takes_the_place_of_another(study: StudyFolder) -> None:
     path = Path(study.ledger_folder) / "000003-000000002.parquet"
     for content in (b"one", b"two"):
         path.write_bytes(content)
@@ -56,21 +56,21 @@ def test_nothing_that_is_moved_away_takes_the_place_of_another(study: StudyStore
     assert sorted(one.name for one in (Path(study.folder) / "damaged").glob("00*")) == [path.name, f"{path.name}.2"]
 
 
-def test_tables_that_hold_lost_rows_are_kept(study: StudyStore) -> None:
+def test_tables_that_hold_lost_rows_are_kept(study: StudyFolder) -> None:
     sorted(Path(study.ledger_folder).iterdir())[-1].unlink()
     before = (Path(study.folder) / "tables" / "epochs.parquet").read_bytes()
     repair(study)
     assert (Path(study.folder) / "damaged" / "epochs.parquet").read_bytes() == before
 
 
-def test_no_repair_while_a_driver_works(study: StudyStore) -> None:
+def test_no_repair_while_a_driver_works(study: StudyFolder) -> None:
     with study.drive(), pytest.raises(StudyLockedError):
         repair(study)
     assert repair(study)[1].faults == ()
     assert study.owner is None
 
 
-def test_the_command_on_a_whole_study(study: StudyStore, run: Run) -> None:
+def test_the_command_on_a_whole_study(study: StudyFolder, run: Run) -> None:
     code, out, err = run("audit", Path(study.folder))
     assert (code, err) == (0, "")
     assert "suggested  finished" in out
@@ -85,7 +85,7 @@ def test_the_command_on_a_whole_study(study: StudyStore, run: Run) -> None:
 
 
 def test_the_command_on_an_interrupted_study(tmp_path: Path, run: Run) -> None:
-    study = StudyStore(tmp_path / "made")
+    study = StudyFolder(tmp_path / "made")
     drive(study, spec(), num_events=9)
     code, out, _ = run("audit", Path(study.folder), "--json")
     facts = json.loads(out)
@@ -97,7 +97,7 @@ def test_the_command_on_an_interrupted_study(tmp_path: Path, run: Run) -> None:
     assert "note" not in run("audit", Path(study.folder))[1]
 
 
-def test_the_command_on_a_damaged_study(study: StudyStore, run: Run) -> None:
+def test_the_command_on_a_damaged_study(study: StudyFolder, run: Run) -> None:
     path = Path(study.ledger_folder) / "000003-000000002.parquet"
     (torn,) = trained(study, trials_that_are(study, Status.COMPLETED)[0], 1, 4)
     path.write_bytes(path.read_bytes()[:-9])
@@ -128,7 +128,7 @@ def test_the_command_on_a_damaged_study(study: StudyStore, run: Run) -> None:
     assert out.endswith("nothing lost, but for what a repair took note of, nothing repeated, everything readable\n")
 
 
-def test_the_command_mends_what_can_be_mended(study: StudyStore, run: Run) -> None:
+def test_the_command_mends_what_can_be_mended(study: StudyFolder, run: Run) -> None:
     trained(study, "cnn-00042", 1, 1)
     assert run("audit", Path(study.folder))[0] == 1
     code, out, _ = run("audit", Path(study.folder), "--repair")
@@ -137,7 +137,7 @@ def test_the_command_mends_what_can_be_mended(study: StudyStore, run: Run) -> No
     assert run("audit", Path(study.folder))[0] == 0
 
 
-def test_what_the_command_refuses(study: StudyStore, run: Run) -> None:
+def test_what_the_command_refuses(study: StudyFolder, run: Run) -> None:
     assert run("audit", "absent")[0] == 2
     with study.drive():
         code, _, err = run("audit", Path(study.folder), "--repair")

@@ -13,21 +13,21 @@ from typing import Any
 
 import pytest
 
-from sweeper import parts, records, store, tables
 from sweeper.audit import whole
 from sweeper.audit.findings import Audit, Finding, Found
 from sweeper.audit.whole import audit
-from sweeper.records import Event, Kind, Status
+from sweeper.ledger import parts, records, tables
+from sweeper.ledger.ledger import Ledger, StudyFolder
+from sweeper.ledger.records import Event, Kind, Status
 from sweeper.search.study import Search
 from sweeper.storage import place
-from sweeper.store import StudyStore
 from tests.audit.damage import found, spec, trained, trials_that_are
 from tests.conftest import Run
 from tests.driverless import drive, driven
 from tests.make_ledger_fixture import FIXTURES
 
 
-def test_a_study_that_lost_nothing(study: StudyStore) -> None:
+def test_a_study_that_lost_nothing(study: StudyFolder) -> None:
     audited = audit(study)
     assert audited.findings == ()
     read = study.read()
@@ -40,7 +40,7 @@ def test_a_study_that_lost_nothing(study: StudyStore) -> None:
 
 
 def test_nothing_yet(tmp_path: Path) -> None:
-    empty = StudyStore(tmp_path / "made")
+    empty = StudyFolder(tmp_path / "made")
     empty.create(spec().to_yaml())
     assert audit(empty).findings == ()
     assert audit(empty).suggested == 0
@@ -48,7 +48,7 @@ def test_nothing_yet(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", range(1, records.SCHEMA_VERSION + 1))
 def test_a_study_of_every_schema(version: int, tmp_path: Path, run: Run) -> None:
-    study = StudyStore(Path(shutil.copytree(FIXTURES / f"ledger-v{version}", tmp_path / f"ledger-v{version}")))
+    study = StudyFolder(Path(shutil.copytree(FIXTURES / f"ledger-v{version}", tmp_path / f"ledger-v{version}")))
     assert found(study) == ({Found.UNPROVEN: 1} if version == 1 else {}), "not a number equals itself"
     assert audit(study).late == 0
     code, out, _ = run("audit", Path(study.folder))
@@ -63,7 +63,7 @@ def test_a_study_of_every_schema(version: int, tmp_path: Path, run: Run) -> None
 @pytest.mark.parametrize("seed", range(12))
 def test_killed_anywhere_any_number_of_times(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
-    study = StudyStore(tmp_path / "made")
+    study = StudyFolder(tmp_path / "made")
     is_finished = False
     while not is_finished:
         cut = chance.choice([*range(1, 25), None])
@@ -83,7 +83,7 @@ class Crash(BaseException):
 
 
 @pytest.mark.parametrize("step", range(10))
-def test_a_compaction_interrupted_anywhere_loses_nothing(study: StudyStore, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+def test_a_compaction_interrupted_anywhere_loses_nothing(study: StudyFolder, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     left = step
 
     def may_crash(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,8 +106,8 @@ def test_a_compaction_interrupted_anywhere_loses_nothing(study: StudyStore, monk
     assert found(study) == {}
 
 
-def test_what_a_dead_driver_wrote_late_is_counted_and_no_fault(study: StudyStore) -> None:
-    dead = store.Ledger.open(study, {}, None)
+def test_what_a_dead_driver_wrote_late_is_counted_and_no_fault(study: StudyFolder) -> None:
+    dead = Ledger.open(study, {}, None)
     late = [dead.append(Event(kind=Kind.EPOCH, trial="cnn-00000", attempt=1, epoch=9, status=Status.RUNNING)) for _ in range(3)]
     path = Path(study.ledger_folder) / parts.name_of(*late[0].key[:2])
     os.unlink(Path(study.folder) / "owner.json")  # as a successor on another machine does, after a minute without a sign of life
@@ -124,7 +124,7 @@ def test_what_a_dead_driver_wrote_late_is_counted_and_no_fault(study: StudyStore
 
 def test_beside_a_driver_that_writes_and_compacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole, "AGAIN_AFTER_S", 0.02)
-    study = StudyStore(tmp_path / "made")
+    study = StudyFolder(tmp_path / "made")
     study.create(spec().to_yaml())
     is_over = threading.Event()
     audits: list[Audit] = []
@@ -151,7 +151,7 @@ def test_beside_a_driver_that_writes_and_compacts(tmp_path: Path, monkeypatch: p
     assert [finding for audited in audits for finding in audited.faults] == []
 
 
-def test_while_a_driver_works_only_what_stays_is_reported(study: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_a_driver_works_only_what_stays_is_reported(study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole, "AGAIN_AFTER_S", 0.0)
     stays, passes, comes = (Finding(kind=Found.ORPHANED, where=where, what=where) for where in ("stays", "passes", "comes"))
     quiet = audit(study)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeper.spec import parse
+from sweeper.study.spec import parse
 from tests.cli.kit import STUDY, make_study
 
 

@@ -6,10 +6,10 @@ import json
 import random
 from pathlib import Path
 
-from sweeper.records import Event, Kind, Stage
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Event, Kind, Stage
 from sweeper.search.study import Search
-from sweeper.spec import StudySpec
-from sweeper.store import StudyStore
+from sweeper.study.spec import StudySpec
 from tests.virtual_clock import VirtualClock
 
 STUDY = """\
@@ -50,7 +50,7 @@ def make_study(folder: Path, spec: StudySpec, max_events: int | None = None) -> 
         chance = random.Random(trial)
         return round((0.5 + 0.5 * chance.random()) * (1 - 0.5**epoch), 4)
 
-    store = StudyStore(folder)
+    store = StudyFolder(folder)
     store.create(spec.to_yaml())
     log = VirtualClock(Search(spec), 2, curve, lambda trial: random.Random(trial).uniform(1, 3)).run(max_events)
     with store.drive({}, study_id=spec.study_id) as ledger:

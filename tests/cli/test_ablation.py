@@ -1,4 +1,4 @@
-"""``sweeper ablate``: what it announces, what it prints, how it refuses; the training itself is in test_runner."""
+"""``sweeper ablate``: what it announces, what it prints, how it refuses; the training itself is in test_launch."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from sweeper import runner
-from sweeper.records import Event, Kind, Stage
-from sweeper.search import repetition
+from sweeper.driver import launch
+from sweeper.driver.opened import OpenedStudy
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Event, Kind, Stage
+from sweeper.search import details, repetition
 from sweeper.search.study import Search
-from sweeper.spec import parse
-from sweeper.store import StudyStore
+from sweeper.study.spec import parse
 from tests.conftest import Run
 from tests.virtual_clock import VirtualClock
 
@@ -42,9 +43,9 @@ def make(folder: Path, *, seeds: int = 0, max_events: int | None = None, parents
     clock = VirtualClock(Search(spec), 2, curve, lambda trial: 1.0 + len(trial) % 3)
     clock.run(max_events)
     if seeds:
-        clock.record(repetition.event(repetition.plan(clock.search, parents or BEST, seeds)))
+        clock.record(details.planned_event(repetition.plan(clock.search, parents or BEST, seeds)))
         clock.run()
-    store = StudyStore(folder)
+    store = StudyFolder(folder)
     store.create(spec.to_yaml())
     with store.drive({}, study_id=spec.study_id) as ledger:
         for event in clock.log[1:]:
@@ -79,12 +80,11 @@ def test_it_tells_the_time_it_will_take_before_it_starts(run: Run, tmp_path: Pat
     make(tmp_path / "results" / "made")
     asked: list[Any] = []
 
-    def launch(spec: Any, results: Path, *, repeat: Any, **options: Any) -> runner.Outcome:
-        search = Search(spec).fold(StudyStore(results / "made").read())
-        asked.extend(repeat(search))
-        return runner.Outcome(folder=results / "made", was_finished=False, is_interrupted=True, search=search)
+    def stopped(spec: Any, results: Path, *, repeat: Any, opened: OpenedStudy, **options: Any) -> launch.Outcome:
+        asked.extend(repeat(opened.search))
+        return launch.Outcome(study=opened, was_finished=False, is_interrupted=True)
 
-    monkeypatch.setattr(runner, "launch", launch)
+    monkeypatch.setattr(launch, "launch", stopped)
     code, out, err = run("ablate", "made", "--trial", "defaults", "--trial", "cnn-00001", "--seeds", 2, "--num-cpus", 3)
     assert code == 130, "a signal ended it"
     # Each trial took 10 s to build and 25 s an epoch: 6 x (10 + 4 x 25) s.
@@ -101,9 +101,9 @@ def test_status_counts_repetitions_apart_and_knows_those_to_come(run: Run, tmp_p
     make(folder)
     facts = json.loads(run("status", "made", "--json")[1])
     assert facts["is_finished"]
-    search = Search(parse(STUDY)).fold(StudyStore(folder).read())
-    with StudyStore(folder).drive({}, study_id="x") as ledger:
-        ledger.append(repetition.event(repetition.plan(search, BEST, 3)))
+    search = Search(parse(STUDY)).fold(StudyFolder(folder).read())
+    with StudyFolder(folder).drive({}, study_id="x") as ledger:
+        ledger.append(details.planned_event(repetition.plan(search, BEST, 3)))
     facts = json.loads(run("status", "made", "--json")[1])
     assert facts["repetitions"]["pending"] == 6
     assert facts["trials"]["completed"] == 6
@@ -115,11 +115,9 @@ def test_status_counts_repetitions_apart_and_knows_those_to_come(run: Run, tmp_p
 def _announced(run: Run, tmp_path: Path) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            runner,
+            launch,
             "launch",
-            lambda spec, results, **options: runner.Outcome(
-                folder=results / "made", was_finished=False, is_interrupted=True, search=Search(spec)
-            ),
+            lambda spec, results, *, opened, **options: launch.Outcome(study=opened, was_finished=False, is_interrupted=True),
         )
         return run("ablate", "made")[2]
 
@@ -179,6 +177,6 @@ def test_nothing_completed_means_nothing_is_best(run: Run, tmp_path: Path) -> No
 
 def test_stages_are_what_the_events_say(tmp_path: Path) -> None:
     make(tmp_path / "made", seeds=1)
-    folded = Search(parse(STUDY)).fold(StudyStore(tmp_path / "made").read())
+    folded = Search(parse(STUDY)).fold(StudyFolder(tmp_path / "made").read())
     assert len(folded.of_stage(Stage.SEARCH)) == 6
     assert len(folded.of_stage(Stage.ABLATION)) == 2

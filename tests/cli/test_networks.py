@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from sweeper import catalog
-from sweeper.grid import Grid
-from sweeper.spec import parse
+from sweeper.study.grid import Grid
+from sweeper.study.spec import parse
 from tests.cli.kit import STUDY
 from tests.conftest import Run
 

@@ -13,10 +13,10 @@ import pytest
 
 from sweeper import catalog
 from sweeper.analysis.summary import sampling_error
-from sweeper.records import Event, Kind, Stage, Status
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Event, Kind, Stage, Status
 from sweeper.search.study import Search
-from sweeper.spec import StudySpec, parse
-from sweeper.store import StudyStore
+from sweeper.study.spec import StudySpec, parse
 from tests.cli.kit import STUDY, make_study
 from tests.conftest import Run
 from tests.virtual_clock import VirtualClock
@@ -167,7 +167,7 @@ def test_status_of_a_study_that_was_cut_off(run: Run, tmp_path: Path) -> None:
 def repeat(folder: Path, spec: StudySpec, log: list[Event]) -> None:
     """Add two repetitions of the default configuration of the arm cnn to a study's ledger: one ends best of all, one runs."""
     suggested = next(event for event in log if event.trial == "cnn-00000" and event.kind is Kind.SUGGESTED)
-    with StudyStore(folder).drive({}, study_id=spec.study_id) as ledger:
+    with StudyFolder(folder).drive({}, study_id=spec.study_id) as ledger:
         for seed, status, epoch in ((1, Status.COMPLETED, 9), (2, Status.RUNNING, 1)):
             facts = {"trial": f"cnn-00000-s{seed}", "stage": Stage.ABLATION, "parent": "cnn-00000", "seed": seed}
             ledger.append(suggested.replace(**facts))
@@ -195,7 +195,7 @@ def test_repetitions_are_not_counted_as_trials_of_the_search(run: Run, tmp_path:
 
 @pytest.mark.parametrize("command", commands_about_a_study()[2:])
 def test_a_study_that_has_no_result_yet(command: str, run: Run, tmp_path: Path) -> None:
-    StudyStore(tmp_path / "results" / "made").create(parse(STUDY).to_yaml())
+    StudyFolder(tmp_path / "results" / "made").create(parse(STUDY).to_yaml())
     code, _, err = run(command, "made")
     if command == "export":
         assert code == 0
@@ -206,7 +206,7 @@ def test_a_study_that_has_no_result_yet(command: str, run: Run, tmp_path: Path) 
 
 def test_measurements_that_are_missing_are_no_obstacle(run: Run, tmp_path: Path) -> None:
     spec = parse(STUDY)
-    store = StudyStore(tmp_path / "results" / "made")
+    store = StudyFolder(tmp_path / "results" / "made")
     store.create(spec.to_yaml())
     log = VirtualClock(Search(spec), 1, lambda trial, epoch: 0.5, lambda trial: 1).run()
     with store.drive({}) as ledger:
@@ -297,7 +297,7 @@ def test_a_mistake_about_a_stored_study(arguments: list[str], said: str, run: Ru
 def test_launching_a_finished_study_starts_nothing(
     run: Run, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeper.runner._ray", None)
+    monkeypatch.setattr("sweeper.driver.launch.connected", None)
     (tmp_path / "study.yaml").write_text(STUDY)
     for command in (["launch", "study.yaml"], ["resume", "made"]):
         code, out, _ = run(*command, "--results", finished)

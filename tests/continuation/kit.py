@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from sweeper import catalog
-from sweeper.records import METRICS
-from sweeper.space import Value
-from sweeper.spec import ResourcesSpec, TrainingSpec
+from sweeper.ledger.records import METRICS
+from sweeper.study.space import Value
+from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import checkpoint
 from sweeper.training.devices import environment
 from sweeper.training.trial import Assignment

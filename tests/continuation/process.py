@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from sweeper.datasets import Split
-from sweeper.spec import ResourcesSpec, TrainingSpec
 from sweeper.storage import place
+from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training.trial import Assignment, Worker
 
 
@@ -45,10 +45,10 @@ def trained(worker: Worker, assignment: Assignment, epochs: int, checkpoints: Pa
     worker.start(assignment)
     rows: list[Any] = []
     for number in range(1, epochs + 1):
-        news = worker.step()
-        if "rows" not in news:
-            return str(news)
-        rows += news["rows"]
+        report = worker.step()
+        if "rows" not in report:
+            return str(report)
+        rows += report["rows"]
         if copy_to is not None and 2 * number == epochs:
             shutil.copytree(checkpoints / assignment.trial, Path(copy_to) / assignment.trial)
     return rows

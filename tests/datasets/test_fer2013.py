@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeper.datasets import _fer_csv
+from sweeper.datasets._audit import audit
 from sweeper.datasets.fer2013 import CLASS_NAMES, fer2013
 from sweeper.errors import DatasetError
 from tests.datasets.kit import three
@@ -210,12 +211,12 @@ def shared_rows() -> list[str]:
 
 def test_fer2013_without_shared_rows(tmp_path: Path) -> None:
     (tmp_path / "fer2013.csv").write_bytes(text(shared_rows()))
-    before = fer2013(path=str(tmp_path)).audit()
+    before = audit(fer2013(path=str(tmp_path)))
     assert (before.shared_train_validation, before.shared_train_test, before.shared_validation_test) == (2, 2, 1)
     data = fer2013(path=str(tmp_path), leave_out_shared=True)
     assert [image.ravel().tolist() for image in data.train.images] == [face(n) for n in range(21) if n not in (0, 8, 16)]
     assert data.train.labels.tolist() == [n % 7 for n in range(21) if n not in (0, 8, 16)]
-    after = data.audit()
+    after = audit(data)
     assert (after.shared_train_validation, after.shared_train_test, after.shared_validation_test) == (0, 0, 1)
     assert (len(data.validation), len(data.read_test())) == (7, 7)
     assert data.notes == ("3 images whose pixels also occur in validation or test were left out of training.",)
@@ -225,7 +226,7 @@ def test_fer2013_with_the_test_images_in_validation(tmp_path: Path) -> None:
     (tmp_path / "fer2013.csv").write_bytes(text(ROWS))
     data = fer2013(path=str(tmp_path), validation_includes_test=True, fraction=0.5)
     assert (len(data.train), len(data.validation), len(data.read_test())) == (14, 14, 7)
-    assert data.audit().shared_validation_test == 7
+    assert audit(data).shared_validation_test == 7
     assert "Validation includes the test images" in data.notes[0]
 
 
@@ -243,7 +244,7 @@ def test_fer2013_makes_images_of_test_rows_only_when_asked(tmp_path: Path, monke
 @pytest.mark.slow
 def test_fer2013_in_full(shared_data: Path) -> None:
     data = fer2013(path=str(shared_data / "fer2013" / "fer2013.csv.bz2"))
-    found = data.audit()
+    found = audit(data)
     assert found.counts == {
         "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
         "validation": (467, 56, 496, 895, 653, 415, 607),

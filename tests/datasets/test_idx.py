@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeper.datasets._audit import digests
+from sweeper.datasets._audit import audit, digests
 from sweeper.datasets.cifar10 import cifar10
 from sweeper.datasets.cifar100 import cifar100
 from sweeper.datasets.fashion_mnist import fashion_mnist
@@ -139,7 +139,7 @@ def test_idx_paths_that_are_wrong(tmp_path: Path) -> None:
 def test_fashion_mnist_in_full(shared_data: Path) -> None:
     data = fashion_mnist(path=str(shared_data / "fashion_mnist"))
     assert {name: len(split) for name, split in three(data).items()} == {"train": 54_000, "validation": 6_000, "test": 10_000}
-    found = data.audit()
+    found = audit(data)
     assert found.counts == {"train": (5_400,) * 10, "validation": (600,) * 10, "test": (1_000,) * 10}
     assert (found.shared_train_validation, found.shared_train_test, found.conflicting_groups) == (0, 0, 0)
     assert data.class_names[int(data.read_test().labels[0])] == "ankle boot"  # the first test image, as its site shows it

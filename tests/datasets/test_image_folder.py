@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sweeper.datasets import _images
+from sweeper.datasets._audit import audit
 from sweeper.datasets.fer2013 import CLASS_NAMES, fer2013
 from sweeper.datasets.image_folder import image_folder
 from sweeper.errors import DatasetError
@@ -90,7 +91,7 @@ def test_a_fraction_without_shared_images(tmp_path: Path) -> None:
     data = image_folder(path=str(tmp_path), size=16, leave_out_shared=True)
     assert len(data.train) == 18
     assert data.notes == ("2 images whose pixels also occur in validation or test were left out of training.",)
-    assert image_folder(path=str(tmp_path), size=16).audit().conflicting_groups == 1
+    assert audit(image_folder(path=str(tmp_path), size=16)).conflicting_groups == 1
     assert len(image_folder(path=str(tmp_path), size=16, fraction=0.5).train) == 11  # 3.5 of two classes, rounded to even
 
 

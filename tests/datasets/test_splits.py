@@ -6,7 +6,7 @@ import ast
 import inspect
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeper import catalog
-from sweeper.datasets import Split, _splits
-from sweeper.datasets._audit import audit, digests
+from sweeper.datasets import Dataset, Split, _splits
+from sweeper.datasets._audit import Audit, audit, digests
 from sweeper.datasets.arrays import arrays
 from sweeper.datasets.digits import digits
 from sweeper.errors import DatasetError
@@ -183,12 +183,12 @@ def test_arrays_without_shared_rows(tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", **stored)
     data = arrays(path=str(tmp_path / "mine.npz"), leave_out_shared=True)
     assert data.train.images[:, 0, 0, 0].tolist() == [*range(12), *range(15, 27)]
-    assert data.audit().shared_train_test == 0
+    assert audit(data).shared_train_test == 0
     without = {name: array for name, array in stored.items() if "test" not in name}
     np.savez(tmp_path / "mine.npz", **without)
     data = arrays(path=str(tmp_path / "mine.npz"), leave_out_shared=True, fraction=0.5)
     assert (len(data.train), data.has_test, len(data.notes)) == (12, False, 2)
-    assert data.audit().shared_train_test is None
+    assert audit(data).shared_train_test is None
 
 
 # Audit
@@ -204,12 +204,24 @@ def pictures(*values: int, channels: int = 1) -> Any:
     return images
 
 
+def audited(train: Split, validation: Split, test: Split | None) -> Audit:
+    """The audit of a dataset of two classes."""
+    whole = Dataset(
+        name="any",
+        train=train,
+        validation=validation,
+        read_test=lambda: cast(Split, test),
+        class_names=("a", "b"),
+        has_test=test is not None,
+    )
+    return audit(whole)
+
+
 def test_audit_counts_by_its_definitions() -> None:
-    found = audit(
+    found = audited(
         train=Split(pictures(1, 1, 2, 3, -4), np.array([0, 0, 1, 1, 0])),
         validation=Split(pictures(1, 1, 5, 5, 6), np.array([0, 0, 1, 0, 1])),
         test=Split(pictures(1, 2, 5, 7, -4, -4), np.array([0, 0, 1, 1, 1, 1])),
-        num_classes=2,
     )
     assert found.counts == {"train": (3, 2), "validation": (3, 2), "test": (2, 4)}
     assert found.shared_train_validation == 2  # rows of validation, each counted
@@ -222,10 +234,10 @@ def test_audit_counts_by_its_definitions() -> None:
 def test_audit_of_colour_and_floats() -> None:
     colour = pictures(-9, 9, channels=3)
     colour[0, ..., 1] = 77  # one colour, though its channels differ
-    found = audit(train=Split(colour, np.array([0, 1])), validation=Split(colour, np.array([0, 1])), test=None, num_classes=2)
+    found = audited(train=Split(colour, np.array([0, 1])), validation=Split(colour, np.array([0, 1])), test=None)
     assert (found.flat_images, found.shared_train_validation, found.shared_train_test) == (2, 2, None)
     floats = (pictures(-9, 9) / 255).astype(np.float32)
-    found = audit(train=Split(floats, np.array([0, 1])), validation=Split(floats[:1], np.array([1])), test=None, num_classes=2)
+    found = audited(train=Split(floats, np.array([0, 1])), validation=Split(floats[:1], np.array([1])), test=None)
     assert (found.flat_images, found.conflicting_groups, found.shared_validation_test) == (2, 1, None)
 
 
@@ -233,7 +245,7 @@ def test_audit_of_colour_and_floats() -> None:
 def test_audit_agrees_with_comparing_everything(values: list[tuple[int, int, int]]) -> None:
     parts = [[(value, label) for place, value, label in values if place == index] or [(0, 0)] for index in range(3)]
     splits = [Split(pictures(*(v for v, _ in part)), np.array([label for _, label in part])) for part in parts]
-    found = audit(train=splits[0], validation=splits[1], test=splits[2], num_classes=2)
+    found = audited(train=splits[0], validation=splits[1], test=splits[2])
 
     def shared(earlier: int, later: int) -> int:
         return sum(any(value == other for other, _ in parts[earlier]) for value, _ in parts[later])

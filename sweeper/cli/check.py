@@ -1,0 +1,140 @@
+"""Commands about a study file: ``schema`` and ``check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sweeper.cli._shared import counted, json_option, print_json, table
+
+if TYPE_CHECKING:
+    from sweeper.datasets import Dataset
+    from sweeper.study.spec import StudySpec
+
+
+@click.command(short_help="The study file as a JSON Schema, for editors.")
+def schema() -> None:
+    """Print the study file as a JSON Schema, with which an editor completes and checks YAML while it is written."""
+    from sweeper.study.schema import study_schema
+
+    print_json(study_schema())
+
+
+@click.command(short_help="Find every fault of a study file, or say what it will train.")
+@click.argument("study_file", type=click.Path(path_type=Path))
+@json_option
+def check(study_file: Path, as_json: bool) -> None:
+    """Find every fault of STUDY_FILE, or say what it will train: arms, trials, epochs and the size of each arm's default."""
+    from sweeper.cli._networks import prepare_keras
+    from sweeper.driver.launch import load_dataset
+    from sweeper.errors import StudyFileError
+    from sweeper.study import spec
+
+    study = spec.load(study_file)
+    dataset = load_dataset(study)
+    prepare_keras(study.training.backend)
+    faults, files = _weight_files(study, dataset)
+    arms = []
+    for name in study.arms:
+        arm, fault = _arm(study, name, dataset)
+        if fault:
+            faults.append(fault)
+        else:
+            arms.append(arm | ({"weights": ", ".join(files[name])} if name in files else {}) | _grid_of(study, name))
+    if faults:
+        raise StudyFileError(study_file, faults)
+    if as_json:
+        print_json(_facts(study, dataset, arms))
+    else:
+        _print(study_file, study, dataset, arms, is_fetched=bool(files) and study.training.weights_folder is None)
+
+
+def _weight_files(study: StudySpec, dataset: Dataset) -> tuple[list[str], dict[str, Any]]:
+    """Faults of the weights that arms ask for, and the files each of these arms needs."""
+    from sweeper.cli._networks import quiet
+    from sweeper.driver.weights import asking, unused_folder
+
+    asks, folder = asking(study), study.training.weights_folder
+    faults = [fault] if (fault := unused_folder(study, asks)) else []
+    if not asks:
+        return faults, {}
+    with quiet():
+        from sweeper.training.weights import files
+
+        found = files.find(asks, dataset.input_shape, dataset.num_classes, folder=folder, may_download=False)
+    return [*faults, *found.faults], dict(found.files)
+
+
+def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any], str]:
+    """What is to be said of an arm at its default configuration, or its fault."""
+    from sweeper.cli._networks import build
+    from sweeper.errors import KnobError
+    from sweeper.study.space import TRAINING
+    from sweeper.training.weights.pretrained import wants_weights
+
+    arm, space = study.arms[name], study.space_of(name)
+    configuration = space.default(arm.fixed)
+    arguments = {knob: value for knob, value in configuration.items() if knob not in TRAINING}
+    height, width, channels = dataset.input_shape
+    shape = (height, width, 3 if wants_weights(configuration) else channels)  # grey images are repeated for weights
+    try:
+        model = build(arm.architecture, shape, dataset.num_classes, arguments)
+    except KnobError as error:
+        return {}, f"arms.{name}: {error}"
+    from sweeper.training.measuring import measure
+
+    model = measure.inference_network(model)
+    facts = {
+        "arm": name,
+        "architecture": arm.architecture,
+        "trials": study.trials_of(name),
+        "knobs": sum(knob not in arm.fixed for knob in space.knobs),
+        "parameters": measure.trainable_parameters(model),
+        "macs": measure.count_macs(model),
+    }
+    return facts, ""
+
+
+def _grid_of(study: StudySpec, name: str) -> dict[str, int]:
+    grid = study.grid_of(name)
+    return {} if grid is None else {"grid_points": grid.size}
+
+
+def _facts(study: StudySpec, dataset: Dataset, arms: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "study": study.name,
+        "study_id": study.study_id,
+        "dataset": study.dataset.name,
+        "train_images": len(dataset.train),
+        "validation_images": len(dataset.validation),
+        "input_shape": dataset.input_shape,
+        "classes": dataset.num_classes,
+        "trials": study.budget.trials,
+        "max_epochs": study.budget.max_epochs,
+        "total_epochs": study.budget.trials * study.budget.max_epochs,
+        "objectives": study.objectives,
+        "arms": arms,
+    }
+
+
+def _print(study_file: Path, study: StudySpec, dataset: Dataset, arms: list[dict[str, Any]], *, is_fetched: bool) -> None:
+    click.echo(f"{study_file}: no fault. Study '{study.name}' ({study.study_id})")
+    size = "x".join(map(str, dataset.input_shape))
+    click.echo(
+        f"{study.dataset.name}: {len(dataset.train):,} training and {len(dataset.validation):,} validation images of {size}, "
+        f"{dataset.num_classes} classes"
+    )
+    for note in dataset.notes:
+        click.echo(f"note: {note}")
+    can_stop = study.stopping.rule != "none" and study.stopping.grace_epochs < study.budget.max_epochs
+    stopping = f"{study.stopping.rule} may stop some early" if can_stop else "no early stopping"
+    click.echo(
+        f"{counted(study.budget.trials, 'trial')} of at most {counted(study.budget.max_epochs, 'epoch')}: "
+        f"up to {counted(study.budget.trials * study.budget.max_epochs, 'epoch')} ({stopping})"
+    )
+    if is_fetched:
+        click.echo("weights are fetched by Keras at launch, unless it has kept them ($KERAS_HOME/models, else ~/.keras/models)")
+    columns = list(dict.fromkeys(column for arm in arms for column in arm))
+    table("arms, each at its default configuration", columns, [[arm.get(column) for column in columns] for arm in arms])

@@ -1,0 +1,63 @@
+"""A running Ray: one of our own on this machine, or the cluster that a study runs on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from sweeper import catalog
+from sweeper.errors import SweeperError
+from sweeper.study.spec import StudySpec
+
+
+@contextlib.contextmanager
+def connected(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterator[bool]:
+    """A running Ray: the one already connected to, or one of the cluster's kind, left at the end of the block.
+
+    Gives whether it is one of our own on this machine, which then ends with the block.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Tune cannot tell a worker that Ray's memory monitor killed from a fault of its own, and ends the sweep. One that the
+    # kernel kills is a dead worker like any other, and its trial is tried again.
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+    # How long to wait for word of why a connection to a worker broke: one second is too little for a busy machine.
+    os.environ.setdefault("RAY_timeout_ms_task_wait_for_death_info", "5000")
+    import ray
+
+    if ray.is_initialized():
+        yield cluster == "local"
+        return
+    with tempfile.TemporaryDirectory(prefix="sweeper-keras-") as keras_home:
+        arguments = ray_arguments(spec, cluster, options, keras_home)
+        try:
+            try:
+                ray.init(**arguments)
+            except Exception as error:  # Ray raises bare ones too, when a process of its own dies as it starts
+                raise SweeperError(f"--cluster {cluster}: Ray cannot be used: {error}") from error
+            yield arguments["address"] == "local"
+        finally:
+            ray.shutdown()
+
+
+def ray_arguments(spec: StudySpec, cluster: str, options: dict[str, Any], keras_home: str) -> dict[str, Any]:
+    """Arguments of ``ray.init`` for a study.
+
+    Args:
+        spec: The study: its backend and resources decide the environment of the workers.
+        cluster: Kind of cluster.
+        options: Arguments of that kind.
+        keras_home: A folder for Keras's own files; on machines where it does not exist Keras makes it.
+
+    Raises:
+        InputError: The kind of cluster cannot be used as asked.
+    """
+    from sweeper.training.devices import environment
+
+    arguments: dict[str, Any] = catalog.load("cluster", cluster)(**options)
+    runtime_env = {"env_vars": environment(spec.training, spec.resources, keras_home), **arguments.pop("runtime_env", {})}
+    return {"runtime_env": runtime_env, "logging_level": logging.ERROR, **arguments}

@@ -1,0 +1,347 @@
+"""The driver: runs a study from its first trial, or from where its ledger ends.
+
+Launching a study that exists IS resuming it: the ledger is folded through the search, then the same loop goes on. `launch` reads
+as its steps; each is a function below it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sweeper import catalog
+from sweeper.datasets import Dataset
+from sweeper.driver import extending, nodes, provenance, requests, weights
+from sweeper.driver.connection import connected
+from sweeper.driver.opened import OpenedStudy, open_study
+from sweeper.driver.retention import KEEP_BEST, CheckpointRetention
+from sweeper.driver.session import Session
+from sweeper.errors import InputError, StudyLockedError
+from sweeper.ledger import tables
+from sweeper.ledger.ledger import Ledger, StudyFolder, study_folder
+from sweeper.ledger.records import Event, Kind
+from sweeper.search import details
+from sweeper.search.details import Repetition
+from sweeper.search.study import Search
+from sweeper.storage import Place, Where
+from sweeper.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    from sweeper.training.trial import TrialWorker
+    from sweeper.training.weights.pretrained import Pretrained
+
+COMPACT_AT_END = 64
+"""Parts from which the ledger is compacted when a driver ends."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run of the driver ended.
+
+    Args:
+        study: The study as it is stored now.
+        was_finished: Whether there was nothing left to do.
+        is_interrupted: Whether a signal ended it; everything is saved.
+    """
+
+    study: OpenedStudy
+    was_finished: bool
+    is_interrupted: bool
+
+    @property
+    def folder(self) -> Place:
+        """The study's folder."""
+        return self.study.folder
+
+    @property
+    def search(self) -> Search:
+        """The state of the study."""
+        return self.study.search
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Order:
+    """What `launch` was called with."""
+
+    spec: StudySpec
+    results: Where
+    cluster: str
+    cluster_options: dict[str, Any]
+    max_concurrent: int | None
+    watch: Callable[[Search, Event | None], None]
+    repeat: Callable[[Search], Sequence[Repetition]]
+    repeats_decayed: bool
+    keep_best: int
+    checkpoint_every_s: float
+    worker: Callable[..., TrialWorker] | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """What trials are trained on and begin with.
+
+    Args:
+        dataset: The data; the test split is not read.
+        pretrained: Weights by file.
+        have_weights: Arms that may begin with them.
+    """
+
+    dataset: Dataset
+    pretrained: dict[str, Pretrained]
+    have_weights: set[str]
+
+
+def launch(
+    spec: StudySpec,
+    results: Where = "results",
+    *,
+    cluster: str = "local",
+    max_concurrent: int | None = None,
+    watch: Callable[[Search, Event | None], None] = lambda search, event: None,
+    repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
+    repeats_decayed: bool = False,
+    keep_best: int = KEEP_BEST,
+    checkpoint_every_s: float = 0.0,
+    worker: Callable[..., TrialWorker] | None = None,
+    opened: OpenedStudy | None = None,
+    **cluster_options: Any,
+) -> Outcome:
+    """Run a study until its budget is spent or a signal ends it.
+
+    A study that exists under the same name is resumed: finished trials are not run again, interrupted ones go on from their
+    newest checkpoint. If more trials, epochs or arms are asked for than it has, it is extended; see `sweeper.search.extension`.
+
+    Args:
+        spec: The study.
+        results: Folder of all studies, or ``s3://BUCKET/PREFIX``.
+        cluster: Kind of cluster, a name in the catalog.
+        max_concurrent: Most trials at once; None for as many as the resources allow.
+        watch: Called with the search and every event once it is applied, and with None before Ray starts and about every second.
+        repeat: Gives the trials to repeat, beyond what the study's ledger asks for already; see `sweeper.search.repetition`.
+        repeats_decayed: When the study gets more epochs: whether completed trials whose learning rate decays are trained anew.
+        keep_best: Completed trials of each arm that keep their last checkpoint; see `sweeper.driver.retention`.
+        checkpoint_every_s: Least time between two checkpoints of a trial, in seconds; 0 for one after every epoch.
+        worker: Makes what runs the trials in each worker process; None for `sweeper.training.trial.Worker`, which trains them.
+        opened: The stored study, if the caller has opened it already, so that it need not be read again.
+        cluster_options: Arguments of the function of the cluster kind, for example ``num_cpus`` of `cluster.local`.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        InputError: The study cannot run as asked: a study of this name that cannot become this one, missing data or weights, too
+            few resources.
+        StudyLockedError: Another driver is at work on it.
+    """
+    order = _Order(
+        spec=spec,
+        results=results,
+        cluster=cluster,
+        cluster_options=cluster_options,
+        max_concurrent=max_concurrent,
+        watch=watch,
+        repeat=repeat,
+        repeats_decayed=repeats_decayed,
+        keep_best=keep_best,
+        checkpoint_every_s=checkpoint_every_s,
+        worker=worker,
+    )
+    _check(order)
+    files = StudyFolder(study_folder(results, spec.name))
+    if opened is None and files.exists:
+        opened = open_study(files)
+    if opened is not None and not _is_anything_left(order, opened):
+        return _tidied(order, opened)
+    return _run(order, files, opened)
+
+
+def _run(order: _Order, files: StudyFolder, opened: OpenedStudy | None) -> Outcome:
+    """The run itself: load, start Ray, take the lock, extend, drive, finish."""
+    first = order.spec if opened is None else opened.first
+    order.watch(Search(first, {}) if opened is None else opened.search, None)
+    inputs = _load(order, first, opened)
+    with connected(first, order.cluster, order.cluster_options) as is_private:
+        # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
+        slots = _slots(order, first, is_private=is_private)
+        if opened is None:
+            files.create(first.to_yaml())
+        with files.drive(_driver_detail(), study_id=first.study_id) as ledger:
+            study = _under_lock(files, opened, ledger)
+            session = _session(order, study, ledger, inputs, slots)
+            _extend(order, session, study)
+            trainable = _trainable(order, study, ledger, inputs)
+            del inputs  # the only copy of the arrays on this machine is now the one in the object store
+            _drive(session, study, lambda: _run_tune(study.first.name, session, trainable, slots))
+            study = _finish(study, ledger)
+    return Outcome(study=study, was_finished=False, is_interrupted=not study.search.is_finished)
+
+
+# ---------------------------------------------------------------------------------------------------------- before Ray starts
+
+
+def _check(order: _Order) -> None:
+    """Raise `InputError` unless the cluster's kind is known and the backend installed."""
+    catalog.check("cluster", order.cluster)
+    backend = order.spec.training.backend
+    if importlib.util.find_spec(backend) is None:
+        raise InputError(f"training.backend: {backend} is not installed here. Install it, or name another backend.")
+
+
+def _is_anything_left(order: _Order, opened: OpenedStudy) -> bool:
+    """Whether a stored study has trials left, gets more, is asked for more by others, or has trials to repeat."""
+    grown = extending.extension_to(opened, order.spec, repeats_decayed=order.repeats_decayed)
+    if grown is not None or not opened.search.is_finished or any(True for _ in requests.waiting(opened.folder)):
+        return True
+    return bool(order.repeat(opened.search))
+
+
+def _tidied(order: _Order, opened: OpenedStudy) -> Outcome:
+    """What a driver does last, done once more: one that was killed after its last commit did none of it."""
+    with contextlib.suppress(StudyLockedError), opened.files.hold():
+        _retention(order, opened).clean()
+        tables.write_tables(opened.folder, opened.events)
+    return Outcome(study=opened, was_finished=True, is_interrupted=False)
+
+
+def load_dataset(spec: StudySpec) -> Dataset:
+    """The study's dataset; the test split is not read.
+
+    Raises:
+        DatasetError: The data are missing or wrong.
+    """
+    dataset = catalog.load("dataset", spec.dataset.name)(**spec.dataset.options)
+    assert isinstance(dataset, Dataset)
+    return dataset
+
+
+def _load(order: _Order, first: StudySpec, opened: OpenedStudy | None) -> _Inputs:
+    """What trials are trained on and begin with; search spaces that are not installed here are a fault before Ray starts."""
+    for arm in first.arms:
+        first.space_of(arm)
+    dataset = load_dataset(first)
+    known = [] if opened is None else [opened.spec]
+    waiting = [] if opened is None else [asked for _, asked, _ in requests.waiting(opened.folder)]
+    pretrained, have_weights = _weights(order.spec, known, waiting, dataset)
+    return _Inputs(dataset=dataset, pretrained=pretrained, have_weights=have_weights)
+
+
+def _weights(
+    wanted: StudySpec, known: Sequence[StudySpec], waiting: Sequence[StudySpec], dataset: Dataset
+) -> tuple[dict[str, Pretrained], set[str]]:
+    """As `weights.weights_for`, for a study as it shall be, as it is, and as requests in its folder want it."""
+    if waiting:
+        with contextlib.suppress(InputError):  # a request that cannot be met is passed over when it is taken
+            return weights.weights_for(wanted, [*known, *waiting], dataset)
+    return weights.weights_for(wanted, known, dataset)
+
+
+def _slots(order: _Order, first: StudySpec, *, is_private: bool) -> int:
+    """Trials that fit the running Ray at once; every node of a cluster must be able to work for the study."""
+    slots = nodes.slots(first.resources)
+    if not is_private:
+        nodes.check_results(order.results, first.resources)
+    return slots
+
+
+# ------------------------------------------------------------------------------------------------------------ under the lock
+
+
+def _driver_detail() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "versions": provenance.versions()}
+
+
+def _under_lock(files: StudyFolder, opened: OpenedStudy | None, ledger: Ledger) -> OpenedStudy:
+    """The study as the lock found it: as it was opened, unless another driver has written since."""
+    if opened is None or not opened.is_up_to(ledger.fence):
+        return open_study(files)
+    opened.follow(ledger.started)
+    return opened
+
+
+def _retention(order: _Order, study: OpenedStudy) -> CheckpointRetention:
+    return CheckpointRetention(study.folder / "checkpoints", study.search, order.keep_best)
+
+
+def _session(order: _Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs, slots: int) -> Session:
+    """The session; its beat takes requests and looks after the Ray we started."""
+
+    def beat(event: Event | None) -> None:
+        if event is None:
+            nodes.check_own()
+            extending.take_requests(session, study)
+        order.watch(session.search, event)
+
+    # One more than run at once, so that a worker that becomes free finds its next trial waiting; where fewer are to run
+    # than fit, nothing but this number keeps Tune from starting the waiting one as well.
+    most_live = min(slots + 1, order.max_concurrent or slots + 1)
+    session = Session(
+        study.search,
+        ledger,
+        _retention(order, study),
+        most_live,
+        beat,
+        provenance.constants_of(study.first, inputs.dataset),
+        inputs.have_weights,
+    )
+    return session
+
+
+def _extend(order: _Order, session: Session, study: OpenedStudy) -> None:
+    """Record what the study begins with, or what it gets more of: its file, an extension, repetitions."""
+    if not any(event.kind is Kind.CREATED for event in study.events):
+        session.record(Event(kind=Kind.CREATED, detail=study.first.canonical()))
+    extending.extend(session, study, order.spec, repeats_decayed=order.repeats_decayed)
+    if repetitions := order.repeat(study.search):
+        session.record(details.planned_event(repetitions))
+    session.commit()
+
+
+def _trainable(order: _Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs) -> Any:
+    """What Tune runs on a worker."""
+    from sweeper.driver import tune
+    from sweeper.training.trial import Worker
+
+    return tune.trainable(
+        tune.Context(
+            train=inputs.dataset.train,
+            validation=inputs.dataset.validation,
+            num_classes=inputs.dataset.num_classes,
+            training=study.first.training,
+            resources=study.first.resources,
+            checkpoints=(study.folder / "checkpoints").resolve(),
+            checkpoint_every_s=order.checkpoint_every_s,
+            claim=ledger.claim,
+            pretrained=inputs.pretrained,
+            worker=order.worker or Worker,
+        )
+    )
+
+
+def _run_tune(name: str, session: Session, trainable: Any, slots: int) -> None:
+    from sweeper.driver import tune
+
+    tune.run(name, session, trainable, slots)
+
+
+def _drive(session: Session, study: OpenedStudy, run: Callable[[], None]) -> None:
+    """Run until nothing is left to do, also of what is asked for while the last trial ends, or a signal comes."""
+    run()
+    while session.is_exhausted:
+        extending.take_requests(session, study)
+        if session.search.propose() is None:
+            return
+        session.is_exhausted = False
+        run()
+
+
+def _finish(study: OpenedStudy, ledger: Ledger) -> OpenedStudy:
+    """Merge parts and write the tables; the study as it is stored now."""
+    ledger.compact(min_parts=COMPACT_AT_END)
+    study = dataclasses.replace(study, events=study.files.read())
+    tables.write_tables(study.folder, study.events)
+    return study

@@ -1,0 +1,153 @@
+"""The nodes of a running Ray: how many trials fit on each, whether each sees the results folder, whether our own is alive."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+import uuid
+from typing import Any
+
+from sweeper.errors import InputError, ResultsFolderError, SweeperError
+from sweeper.storage import LocalPlace, Place, Where, explain, place
+from sweeper.study.spec import ResourcesSpec
+
+ANSWER_TIMEOUT_S = 120.0
+"""Longest time for the nodes to look for the results folder; a node that was idle first unpacks our code and starts Python."""
+
+
+def slots(resources: ResourcesSpec) -> int:
+    """Trials that fit the running Ray at once; a trial runs on one node.
+
+    Raises:
+        InputError: Not even one does.
+    """
+    nodes = _alive()
+    count = sum(_slots(node["Resources"], resources) for node in nodes)
+    if count < 1:
+        wanted = f"cpus_per_trial: {resources.cpus_per_trial}"
+        if resources.gpus_per_trial:
+            wanted += f", gpus_per_trial: {resources.gpus_per_trial}"
+        there = "; ".join(
+            f"{node['NodeManagerHostname']} has {node['Resources'].get('CPU', 0):g} CPUs and "
+            f"{node['Resources'].get('GPU', 0):g} GPUs"
+            for node in nodes
+        )
+        raise InputError(f"no trial fits: the study asks for {wanted}, {there}. Lower resources in the study file, or give more.")
+    return count
+
+
+def check_own() -> None:
+    """Check that the processes of a Ray that this driver started, if it started one, are there.
+
+    When one of them has died Ray goes on for some ten seconds, and then ends the driver without a word.
+
+    Raises:
+        SweeperError: One is gone.
+    """
+    import ray
+
+    node = getattr(ray._private.worker, "_global_node", None)
+    for kind in ("raylet", "gcs_server"):
+        for started in getattr(node, "all_processes", {}).get(kind, ()):
+            if started.process.poll() is not None:
+                raise SweeperError(
+                    f"Ray's {kind} on this machine died (status {started.process.returncode}): perhaps the kernel killed it when "
+                    "memory ran out. Everything so far is saved; launch again to go on."
+                )
+
+
+def check_results(results: Where, resources: ResourcesSpec) -> None:
+    """Check that every node on which a trial fits sees the results folder and may write to it.
+
+    A folder is made there, every node writes a file to it, and it is removed again.
+
+    Args:
+        results: Folder of all studies.
+        resources: What a trial needs.
+
+    Raises:
+        ResultsFolderError: A node does not, or this machine itself does not; nothing is left behind.
+    """
+    results = place(results).resolve()
+    was_there = results.exists()
+    marker = results / f".nodes-{uuid.uuid4().hex[:12]}"
+    try:
+        marker.make_folder()
+    except OSError as error:
+        raise ResultsFolderError(explain(error, results)) from error
+    faults = ["nothing was asked"]
+    try:
+        faults = _faults(marker, [node for node in _alive() if _slots(node["Resources"], resources)])
+    finally:
+        marker.remove_tree()
+        if faults and not was_there:
+            with contextlib.suppress(OSError):
+                results.remove()
+    if faults:
+        if isinstance(results, LocalPlace):
+            needed = (
+                "it must lie on a file system that all nodes mount at this path, and be writable there. Give such a folder with "
+                "--results."
+            )
+        else:
+            needed = (
+                "every node must be started with what gives access to it in its environment: AWS_ACCESS_KEY_ID, "
+                "AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL, as they are set here."
+            )
+        raise ResultsFolderError(
+            "not every node of the cluster can work for this study; nothing was started:\n"
+            + "\n".join(f"  - {fault}" for fault in faults)
+            + f"\nWorkers write checkpoints to {results}: {needed} Every node needs the Python packages this machine has."
+        )
+
+
+def leave_answer(marker: Place, node: str) -> str:
+    """Write a file to the marker folder; runs on a node and gives why it could not, or ``""``."""
+    try:
+        (marker / node).write_whole(socket.gethostname().encode())
+    except OSError as error:
+        return f"it cannot write to the results folder: {error.strerror or error}"
+    return ""
+
+
+def _faults(marker: Place, nodes: list[dict[str, Any]]) -> list[str]:
+    """One sentence for every node that could not leave an answer this machine sees."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    task = ray.remote(num_cpus=0, max_retries=0)(leave_answer)
+    asked = []
+    for node in nodes:
+        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        asked.append(task.options(scheduling_strategy=here).remote(marker, node["NodeID"]))
+    until = time.monotonic() + ANSWER_TIMEOUT_S
+    faults = []
+    for node, answer in zip(nodes, asked, strict=True):
+        try:
+            fault = ray.get(answer, timeout=max(0.0, until - time.monotonic()))
+        except ray.exceptions.GetTimeoutError:
+            fault = f"no answer within {ANSWER_TIMEOUT_S:.0f} s"
+        except ray.exceptions.RayError as error:
+            fault = f"no worker of ours starts there: {(str(error).strip().splitlines() or [type(error).__name__])[-1]}"
+        if not fault and not (marker / node["NodeID"]).is_file():
+            fault = "what it writes to the results folder is not seen here: its folder of that name is another one"
+        if fault:
+            faults.append(f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}): {fault}")
+    return faults
+
+
+def _slots(offered: dict[str, float], resources: ResourcesSpec) -> int:
+    """Trials that fit one node at once."""
+    count = int(offered.get("CPU", 0) // resources.cpus_per_trial)
+    if resources.gpus_per_trial:
+        gpus = offered.get("GPU", 0)
+        per_gpu = int(1 / resources.gpus_per_trial + 1e-9)
+        count = min(count, int(gpus) * per_gpu if per_gpu else int(gpus // resources.gpus_per_trial))
+    return count
+
+
+def _alive() -> list[dict[str, Any]]:
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]

@@ -1,0 +1,53 @@
+"""What is asked of a driver at work: extensions of its study, a file each in the study's folder.
+
+::
+
+    <study>/requests/<nanoseconds>-<random>.json
+
+Only the driver writes its ledger, so who wants more of a running study leaves a request, which the driver takes within about a
+second. A request that its driver did not live to take is taken by the next one. Taking it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from sweeper.storage import Place, Where, place
+from sweeper.study.spec import StudySpec
+
+
+def post(folder: Where, wanted: StudySpec, *, repeats_decayed: bool) -> Place:
+    """The file of a new request that a study become another one; the driver removes it when it has taken it.
+
+    Args:
+        folder: The study's folder.
+        wanted: The study asked for.
+        repeats_decayed: See `sweeper.search.extension.plan`.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    path = place(folder) / "requests" / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.json"
+    path.parent.make_folder()
+    text = json.dumps({"study": wanted.model_dump(mode="json"), "repeats_decayed": repeats_decayed})
+    path.write_whole(text.encode())
+    return path
+
+
+def waiting(folder: Where) -> Iterator[tuple[Place, StudySpec, bool]]:
+    """The requests not taken yet, the oldest first: file, study asked for, whether decayed trials are trained anew.
+
+    What cannot be read is no request of ours, and is left where it is.
+    """
+    requests = place(folder) / "requests"
+    for path in [requests / name for name in sorted(requests.names()) if name.endswith(".json")]:
+        try:
+            asked = json.loads(path.read_bytes())
+            yield path, StudySpec.model_validate(asked["study"]), bool(asked["repeats_decayed"])
+        except (OSError, ValueError, KeyError, TypeError, ValidationError):
+            continue

@@ -1,0 +1,266 @@
+"""Thin adapters between Ray Tune and a session: Searcher, TrialScheduler, Callback and Trainable, and the call that runs them.
+
+Tune runs processes and moves messages; it decides nothing. Every report of a worker enters at one door, `SchedulerAdapter`, and
+goes to `Session.on_report`. A trial that comes again (retry or resume) is a new Tune trial from the newest checkpoint; Tune's own
+pausing, restoring and checkpointing are not used. Compiled programs need no scheduling here: at most one trial waits for a worker
+at any time, so there is nothing to choose from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from sweeper.datasets import Split
+from sweeper.driver.session import Session
+from sweeper.errors import StudyLockedError, SweeperError
+from sweeper.ledger.lock import Claim
+from sweeper.ledger.records import Reason
+from sweeper.storage import Place
+from sweeper.study.spec import ResourcesSpec, TrainingSpec
+from sweeper.training.trial import Assignment, TrialWorker, failure
+from sweeper.training.weights.pretrained import Pretrained
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Context:
+    """What every worker needs and is the same for all trials; it travels once per node through the object store.
+
+    ``worker`` makes the one that runs the trials, from the other fields.
+    """
+
+    train: Split
+    validation: Split
+    num_classes: int
+    training: TrainingSpec
+    resources: ResourcesSpec
+    checkpoints: Place
+    checkpoint_every_s: float
+    claim: Claim
+    pretrained: Mapping[str, Pretrained]
+    worker: Callable[..., TrialWorker]
+
+
+class TrialActor(tune.Trainable):  # type: ignore[misc]
+    """A worker process that runs one trial after another; it never raises for what happens inside a trial."""
+
+    def setup(self, config: dict[str, Any], context: Context | None = None) -> None:
+        """Load the framework and prepare the first trial."""
+        assert context is not None
+        self._worker: TrialWorker | None = None
+        self._fault = ""
+        needed = {field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name != "worker"}
+        try:
+            self._worker = context.worker(**needed)
+        except Exception as error:
+            self._fault = f"on {socket.gethostname()}: {failure(error)['detail']}"
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Prepare another trial in the same process."""
+        if self._worker is not None:
+            self._worker.start(Assignment(**json.loads(new_config["assignment"])))
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One epoch, or a failure of the trial, or a fault of the worker."""
+        report = {"fault": self._fault} if self._worker is None else self._worker.step()
+        return {"report": json.dumps(report)}
+
+
+class SearcherAdapter(Searcher):  # type: ignore[misc]
+    """Tune asks for a trial; the search answers."""
+
+    def __init__(self, session: Session):
+        super().__init__()
+        self._session = session
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next attempt as a Tune configuration; None when there is none now, FINISHED when there will be none."""
+        with self._session.guard():
+            assignment = self._session.next_attempt(trial_id)
+        if assignment is None:
+            return str(Searcher.FINISHED) if self._session.is_exhausted else None
+        return {"assignment": json.dumps(dataclasses.asdict(assignment))}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """As `Session.on_end`."""
+        with self._session.guard():
+            self._session.on_end(trial_id)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: results enter at the scheduler."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger holds the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger holds the state."""
+
+
+class SchedulerAdapter(FIFOScheduler):  # type: ignore[misc]
+    """Tune hands over a result; the search says whether the trial goes on."""
+
+    def __init__(self, session: Session):
+        super().__init__()
+        self._session = session
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """As `Session.on_report`."""
+        with self._session.guard():
+            goes_on = self._session.on_report(trial.trial_id, json.loads(result["report"]))
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """As `Session.on_death`."""
+        error = _error_of(trial)
+        detail = f"{type(error).__name__}: {error}"[:1000] if error else "the worker process died"
+        with self._session.guard():
+            self._session.on_death(trial.trial_id, cause_of_death(error), detail)
+
+
+class CallbackAdapter(tune.Callback):  # type: ignore[misc]
+    """The beat of Tune's loop: group commits, progress, and the watch for hung workers."""
+
+    def __init__(self, session: Session):
+        self._session = session
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """As `Session.on_start`."""
+        with self._session.guard():
+            self._session.on_start(trial.trial_id)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """After every event or tenth of a second."""
+        with self._session.guard():
+            self._session.tick()
+            for tune_id in self._session.take_hung():
+                actor = next((trial.temporary_state.ray_actor for trial in trials if trial.trial_id == tune_id), None)
+                if actor is not None:
+                    ray.kill(actor)
+
+
+def cause_of_death(error: Exception | None) -> Reason:
+    """Why a worker process died, as far as Ray knows. When the kernel killed it, Ray does not know."""
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return Reason.OUT_OF_MEMORY
+    # A broken connection without a cause is a lost node: a node that lives reports which of its processes died. Later Ray says
+    # that a node died in the text only.
+    lost = (ray.exceptions.ActorUnavailableError, ray.exceptions.NodeDiedError)
+    is_lost = isinstance(error, lost) or "node has died" in str(error)
+    return Reason.NODE_LOST if is_lost or getattr(error, "preempted", False) else Reason.DIED
+
+
+def _error_of(trial: Any) -> Exception | None:
+    """What ended a Tune trial. Tune itself wrote this file a moment ago, into its own temporary folder."""
+    try:
+        with open(trial.pickled_error_file, "rb") as stream:
+            error = ray.cloudpickle.load(stream)
+    except (OSError, TypeError, EOFError, AttributeError):
+        return None
+    return error if isinstance(error, Exception) else None
+
+
+def trainable(context: Context) -> Any:
+    """What Tune runs on a worker; the data are in the object store, where each node holds them once."""
+    resources = {"cpu": context.resources.cpus_per_trial, "gpu": context.resources.gpus_per_trial}
+    return tune.with_resources(tune.with_parameters(TrialActor, context=context), resources)
+
+
+def run(name: str, session: Session, trainable: Any, slots: int) -> None:
+    """Drive a study on a running Ray, where `slots` trials fit at once, until nothing is left to do or a signal comes."""
+    with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as storage, _tune_environment(slots), _terminate() as was_signalled:
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=SearcherAdapter(session), scheduler=SchedulerAdapter(session), num_samples=-1, reuse_actors=True
+            ),
+            run_config=tune.RunConfig(
+                name=name,
+                storage_path=storage,
+                callbacks=[CallbackAdapter(session)],
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except Exception as error:
+            if session.error is not None:
+                raise session.error from error
+            if not was_signalled():
+                raise SweeperError(
+                    f"Ray Tune ended the sweep: {error}. Everything so far is saved; launch again to go on."
+                ) from error
+        finally:
+            if not isinstance(session.error, StudyLockedError):
+                session.interrupt()
+
+
+@contextlib.contextmanager
+def _tune_environment(slots: int) -> Iterator[None]:
+    """Tune's settings, read from the environment, and silence for its loggers, which repeat what we report; undone afterwards."""
+    settings = {
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_GLOBAL_CHECKPOINT_S": "100000",
+        "TUNE_FORCE_TRIAL_CLEANUP_S": "60",
+        "TUNE_MAX_PENDING_TRIALS_PG": str(slots),
+        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+        "RAY_AIR_NEW_OUTPUT": "0",
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    loggers = [logging.getLogger(name) for name in ("ray.tune", "ray.train", "ray.air")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _terminate() -> Iterator[Callable[[], bool]]:
+    """SIGTERM ends the sweep as SIGINT does; gives a question: did a signal come?
+
+    Tune catches SIGINT once it runs, and ends its loop. Before that, and for a second signal, SIGINT raises KeyboardInterrupt.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    seen: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        seen.append(number)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, handle)
+    before_interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, before_interrupt)

@@ -1,0 +1,1 @@
+"""What happened: the append-only log of a study in Parquet, its lock, and the tables derived from it."""

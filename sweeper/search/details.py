@@ -1,0 +1,68 @@
+"""What two kinds of event carry in their `detail`: trials to be repeated, and the study an extension leaves.
+
+Both hold all that a fold needs, configurations and resolved study, so following them needs no catalog.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sweeper.ledger.records import Event, Kind, Stage
+from sweeper.search.trial import Trial
+from sweeper.study.space import Configuration
+from sweeper.study.spec import StudySpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Repetition:
+    """One trial to be trained again.
+
+    Args:
+        trial: Id of the repetition.
+        parent: Id of the trial whose configuration it has.
+        arm: Their arm.
+        number: The parent's number.
+        seed: From 1, see the module; the parent's if it is trained anew for more epochs.
+        configuration: The parent's knobs.
+        max_epochs: Epochs it is trained for, outside the search stage without early stopping.
+        stage: What it is for.
+    """
+
+    trial: str
+    parent: str
+    arm: str
+    number: int
+    seed: int
+    configuration: Configuration
+    max_epochs: int
+    stage: Stage = Stage.ABLATION
+
+    @classmethod
+    def of(cls, parent: Trial, suffix: str, **changes: Any) -> Repetition:
+        """A trial once more: its configuration and seed but for the changes, and its id with a suffix."""
+        kept = {name: getattr(parent, name) for name in ("arm", "number", "seed", "configuration", "max_epochs")}
+        return cls(trial=f"{parent.trial}-{suffix}", parent=parent.trial, **{**kept, **changes})
+
+
+def planned_event(repetitions: Sequence[Repetition]) -> Event:
+    """The event that asks for repetitions."""
+    return Event(kind=Kind.PLANNED, detail=json.dumps([dataclasses.asdict(repetition) for repetition in repetitions]))
+
+
+def repetitions_in(event: Event) -> list[Repetition]:
+    """The repetitions that a `Kind.PLANNED` event asks for."""
+    rows = json.loads(event.detail or "[]")
+    return [Repetition(**{**row, "stage": Stage(row["stage"])}) for row in rows]
+
+
+def extended_event(study: StudySpec) -> Event:
+    """The event after which a study is another one."""
+    return Event(kind=Kind.EXTENDED, detail=json.dumps({"study": study.model_dump(mode="json")}))
+
+
+def study_in(event: Event) -> StudySpec:
+    """The study as a `Kind.EXTENDED` event left it."""
+    return StudySpec.model_validate(json.loads(event.detail or "{}")["study"])

@@ -1,0 +1,23 @@
+"""What samplers learn from: the finished trials of an arm."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from sweeper.study.space import Value
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What a sampler learns from one finished trial.
+
+    Args:
+        configuration: All knobs, fixed ones included.
+        scores: The objective after each epoch, higher is better; NaN where it diverged. Empty when no epoch was trained.
+        is_complete: Whether it trained to the end; otherwise it was stopped early or failed.
+    """
+
+    configuration: Mapping[str, Value]
+    scores: tuple[float, ...]
+    is_complete: bool

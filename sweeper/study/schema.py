@@ -1,0 +1,60 @@
+"""The study file as a JSON Schema, for editors that complete and check YAML while it is written.
+
+It says what types and ranges can say; `sweeper check` says the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sweeper import catalog
+from sweeper.ledger.records import OBJECTIVES
+from sweeper.study.faults import recipe_names
+from sweeper.study.spec import StudySpec
+
+_TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
+
+
+def study_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a study file as a person writes it: names of the catalog, defaults left out."""
+    schema = StudySpec.model_json_schema()
+    parts = schema["$defs"]
+    arm = parts["ArmSpec"]
+    arm["properties"]["architecture"]["enum"] = catalog.names("architecture")
+    recipes = recipe_names()
+    arm["properties"]["space"]["enum"] = [name for name in catalog.names("space") if name not in recipes]
+    parts["SearchSpec"]["properties"]["recipe"] = {"enum": [*recipes, None], "default": None}
+    arm["required"] = []
+    for names, arms in schema["properties"]["arms"]["patternProperties"].items():
+        # `cnn:` alone is an arm.
+        schema["properties"]["arms"] |= {
+            "patternProperties": {names: {"anyOf": [arms, {"type": "null"}]}},
+            "additionalProperties": False,
+        }
+    parts["SearchSpec"] |= {
+        "if": {"properties": {"grid_points": {"type": "integer"}}, "required": ["grid_points"]},
+        "then": {"properties": {"sampler": {"const": "grid"}}, "required": ["sampler"]},
+    }
+    parts["DatasetSpec"] = {"oneOf": [_dataset(name) for name in catalog.names("dataset")]}
+    schema["properties"]["objectives"]["items"] = {"enum": [f"{goal} {column}" for column, goal in OBJECTIVES.items()]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "A study of sweeper"}
+
+
+def _dataset(name: str) -> dict[str, Any]:
+    """The schema of one dataset: its name and its options."""
+    options = catalog.parameters("dataset", name)
+    properties: dict[str, Any] = {"name": {"const": name, "description": catalog.summary("dataset", name)}}
+    for option, parameter in options.items():
+        properties[option] = {"type": _type(parameter.annotation)}
+        if parameter.default != catalog.Parameter.REQUIRED:
+            properties[option]["default"] = parameter.default
+    required = [option for option, parameter in options.items() if parameter.default == catalog.Parameter.REQUIRED]
+    return {"type": "object", "properties": properties, "required": ["name", *required], "additionalProperties": False}
+
+
+def _type(annotation: str) -> str | list[str]:
+    """The JSON type of an annotation of the source: ``int``, ``str | None``, ``tuple[str, ...]``."""
+    kinds = [
+        "array" if part.startswith("tuple") else "null" if part == "None" else _TYPES[part] for part in annotation.split(" | ")
+    ]
+    return kinds[0] if len(kinds) == 1 else kinds

@@ -1,0 +1,370 @@
+"""The study file: YAML in, a frozen `StudySpec` out, or every fault of the file in one report.
+
+The reader is stricter than YAML: see `sweeper.study.strict_yaml`. A file is the science; flags of the command say where and how a
+sweep runs.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from sweeper import catalog
+from sweeper.errors import InputError, LedgerError, StudyFileError
+from sweeper.study import budget, faults, grid, strict_yaml
+from sweeper.study.space import TRAINING, Choice, Float, Int, Knob, Space, Value
+
+LARGEST_FILE = 100_000
+"""Bytes a study file may have; a real one has a few thousand, and a million would take ten seconds to read."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+ArmName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DatasetSpec(BaseModel):
+    """Which data: a name of the catalog and the options of that dataset."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of the dataset's function."""
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in (self.model_extra or {}).items()}
+
+
+class ArmSpec(_Model):
+    """One contender: an architecture, its search space and values that are not searched."""
+
+    architecture: str
+    space: str
+    fixed: dict[str, bool | int | float | str] = {}
+
+
+class BudgetSpec(_Model):
+    """How much is trained: trials over all arms together, and epochs of a trial that is not stopped."""
+
+    trials: Count
+    max_epochs: Count
+
+
+class SearchSpec(_Model):
+    """How configurations are proposed.
+
+    `recipe` names a space of training knobs that is added to the space of every arm; `grid_points`, the values of each number
+    knob, is for the sampler grid alone. Either is left out where it is not used, so that an option added to this program later
+    changes no older study.
+    """
+
+    sampler: Literal["tpe", "random", "qmc", "grid"] = "tpe"
+    allocation: Literal["equal"] = "equal"
+    recipe: str | None = Field(default=None, exclude_if=_is_none)
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    grid_points: Annotated[int, Field(ge=2, le=100)] | None = Field(default=None, validate_default=True, exclude_if=_is_none)
+
+    @field_validator("grid_points")
+    @classmethod
+    def _is_for_a_grid(cls, value: int | None, known: ValidationInfo) -> int | None:
+        sampler = known.data.get("sampler")  # absent when it is wrong itself
+        if sampler == "grid":
+            return grid.DEFAULT_POINTS if value is None else value
+        if value is not None and sampler is not None:
+            text = f"only a grid has them, and the sampler is {sampler}. Leave them out, or write sampler: grid"
+            raise PydanticCustomError("grid_points", text)
+        return value
+
+
+class StoppingSpec(_Model):
+    """When a trial is stopped early."""
+
+    rule: Literal["asha", "none"] = "asha"
+    grace_epochs: Count = 1
+    reduction_factor: Annotated[int, Field(ge=2, le=100)] = 3
+
+
+class TrainingSpec(_Model):
+    """What is the same for every trial's training.
+
+    `weights_folder` holds weight files of Keras Applications for arms with ``weights: imagenet``; without it Keras fetches them.
+    It is left out where it is not given, as options of `SearchSpec` are.
+    """
+
+    backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    deterministic: bool = True
+    weights_folder: Annotated[str, Field(min_length=1)] | None = Field(default=None, exclude_if=_is_none)
+
+
+class ResourcesSpec(_Model):
+    """What one trial occupies while it runs."""
+
+    cpus_per_trial: Annotated[int, Field(ge=1, le=1024)] = 1
+    gpus_per_trial: Annotated[float, Field(ge=0, le=64)] = 0.0
+
+
+class StudySpec(_Model):
+    """One study, resolved: every default filled in."""
+
+    name: Name
+    dataset: DatasetSpec
+    arms: Annotated[dict[ArmName, ArmSpec], Field(min_length=1)]
+    objectives: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("max val_accuracy", "min parameters")
+    budget: BudgetSpec
+    search: SearchSpec = SearchSpec()
+    stopping: StoppingSpec = StoppingSpec()
+    training: TrainingSpec = TrainingSpec()
+    resources: ResourcesSpec = ResourcesSpec()
+
+    @property
+    def study_id(self) -> str:
+        """Hash of the resolved study: 16 hexadecimal digits."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()[:16]
+
+    def canonical(self) -> str:
+        """The resolved study as JSON text; equal studies give equal text."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+    def to_yaml(self) -> str:
+        """The resolved study as a study file."""
+        return strict_yaml.write(self.model_dump(mode="json"))
+
+    @property
+    def goals(self) -> tuple[tuple[str, str], ...]:
+        """(``max`` or ``min``, column) of every objective; the first one drives the search."""
+        return tuple((goal, column) for goal, column in (objective.split() for objective in self.objectives))
+
+    def trials_of(self, arm: str) -> int:
+        """The arm's share of `budget.trials`."""
+        return budget.shares(self.budget.trials, self.arms)[arm]
+
+    def space_of(self, arm: str) -> Space:
+        """The search space of an arm, the recipe's knobs included."""
+        space = catalog.load("space", self.arms[arm].space)
+        assert isinstance(space, Space)
+        return space if self.search.recipe is None else space.with_recipe(catalog.load("space", self.search.recipe))
+
+    def grid_of(self, arm: str) -> grid.Grid | None:
+        """The grid of an arm; None with a sampler that has none."""
+        points = self.search.grid_points
+        return None if points is None else grid.Grid(self.space_of(arm), self.arms[arm].fixed, points)
+
+
+def load(path: Path | str) -> StudySpec:
+    """The study in a file.
+
+    Args:
+        path: A YAML file.
+
+    Raises:
+        InputError: The file cannot be read.
+        StudyFileError: All its faults at once, each with its place.
+    """
+    path = Path(path)
+    advice = "Give the path of a study file (YAML)."
+    try:
+        # One byte more than allowed, because the size of a device or a pipe is not known before it is read.
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder. {advice}") from None
+    except OSError as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise InputError(f"{path} cannot be read: {reason}. {advice}") from None
+    except ValueError:
+        raise InputError(f"{str(path)!r} is no path. {advice}") from None
+    if len(data) > LARGEST_FILE:
+        raise StudyFileError(path, [f"the file is larger than {LARGEST_FILE:,} bytes; a study file is small text."])
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise StudyFileError(path, ["this is text in UTF-16; save it in UTF-8."])
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise StudyFileError(path, ["this is not a text file; a study file is YAML in UTF-8."]) from None
+    return parse(text, path)
+
+
+def parse(text: str, path: object = "study") -> StudySpec:
+    """The study in a YAML text; `path` names it in errors.
+
+    Raises:
+        StudyFileError: All its faults at once, each with its place.
+    """
+    reading = strict_yaml.read(text)
+    raw, lines, found = reading.data, reading.lines, reading.faults
+    if raw is None and found:
+        raise _faults(path, found)
+    if not isinstance(raw, dict):
+        holds = "the file is empty" if raw is None else f"the file holds {faults.kind(raw)} instead of keys and values"
+        raise StudyFileError(path, [f"{holds}; a study needs at least name, dataset, arms and budget."])
+    _fill(raw)
+    semantic = list(faults.cross_check(raw))
+    study = None
+    try:
+        study = StudySpec.model_validate(raw)
+    except ValidationError as error:
+        # What `_fill` derived from another value is wrong only because that value is, which is reported at its own place.
+        in_words = (faults.in_words(fault, _keys_at) for fault in error.errors())
+        semantic += [(place, text) for place, text in in_words if place in lines or "space" not in place[2:]]
+    found += [(strict_yaml.line_of(place, lines), place, text) for place, text in semantic if place not in reading.spoilt]
+    if found:
+        raise _faults(path, found)
+    assert study is not None
+    return _in_own_types(study)
+
+
+def _faults(path: object, found: list[tuple[int, strict_yaml.Place, str]]) -> StudyFileError:
+    ordered = sorted({(line, strict_yaml.dotted(place) + text) for line, place, text in found})
+    return StudyFileError(path, [f"line {line}: {text}" for line, text in ordered])
+
+
+def parse_stored(text: str, path: object) -> StudySpec:
+    """The study kept in a results folder, which no user wrote.
+
+    Only its own types are checked, never the catalog: results must stay readable when an architecture, a search space or a
+    dataset has changed or gone since.
+
+    Args:
+        text: What `StudySpec.to_yaml` gave when the study began.
+        path: Names it in errors.
+
+    Raises:
+        LedgerError: It is no study any more: the file was damaged or changed by hand.
+    """
+    reading = strict_yaml.read(text)
+    found = reading.faults
+    if not found:
+        try:
+            return StudySpec.model_validate(reading.data)
+        except ValidationError as error:
+            words = [faults.in_words(fault, _keys_at) for fault in error.errors()]
+        found = [(strict_yaml.line_of(place, reading.lines), place, sentence) for place, sentence in words]
+    raise LedgerError(f"This is no longer the study as it first ran. Restore the file from a copy.\n{_faults(path, found)}")
+
+
+def differences(first: StudySpec, second: StudySpec) -> list[str]:
+    """What differs between two studies, one line each, ``place: first -> second``."""
+    before, after = _flat(first.model_dump(mode="json")), _flat(second.model_dump(mode="json"))
+    absent = "(absent)"
+    return [
+        f"{place}: {before.get(place, absent)} -> {after.get(place, absent)}"
+        for place in sorted(before.keys() | after.keys())
+        if before.get(place, absent) != after.get(place, absent)
+    ]
+
+
+def with_defaults(study: StudySpec) -> StudySpec:
+    """The same study with every option of its dataset, as far as that dataset is still known."""
+    if study.dataset.name not in catalog.names("dataset"):
+        return study
+    parameters = catalog.parameters("dataset", study.dataset.name)
+    defaults = {name: option.default for name, option in parameters.items() if option.default != catalog.Parameter.REQUIRED}
+    dataset = DatasetSpec(name=study.dataset.name, **{**defaults, **study.dataset.options})
+    return study.model_copy(update={"dataset": dataset})
+
+
+def _flat(data: object, place: str = "") -> dict[str, object]:
+    if isinstance(data, dict) and data:
+        return {key: value for name, item in data.items() for key, value in _flat(item, f"{place}.{name}".lstrip(".")).items()}
+    return {place: data}
+
+
+def _fill(raw: dict[str, Any]) -> None:
+    """Fill in what may be left out: an arm's architecture and space, the options of the dataset, a section's content."""
+    for section in ("search", "stopping", "training", "resources"):
+        if section in raw and raw[section] is None:
+            raw[section] = {}
+    dataset = raw.get("dataset")
+    if isinstance(dataset, dict) and dataset.get("name") in catalog.names("dataset"):
+        for name, option in catalog.parameters("dataset", dataset["name"]).items():
+            if option.default != catalog.Parameter.REQUIRED:
+                dataset.setdefault(name, list(option.default) if isinstance(option.default, tuple) else option.default)
+    arms = raw.get("arms")
+    if not isinstance(arms, dict):
+        return
+    for name, arm in arms.items():
+        if arm is None:
+            arm = arms[name] = {}
+        if isinstance(arm, dict):
+            arm.setdefault("architecture", name)
+            arm.setdefault("space", arm["architecture"])
+            if arm.get("fixed", {}) is None:
+                arm["fixed"] = {}
+
+
+def _in_own_types(study: StudySpec) -> StudySpec:
+    """The same study with each number in the type of its knob or option: ``0`` and ``0.0`` for a share are one study, not two."""
+    arms = {}
+    for name, arm in study.arms.items():
+        arguments = catalog.parameters("architecture", arm.architecture)
+        knobs: dict[str, Knob | catalog.Parameter] = {**arguments, **study.space_of(name).knobs, **TRAINING}
+        arms[name] = arm.model_copy(update={"fixed": {key: _typed(value, knobs[key]) for key, value in arm.fixed.items()}})
+    options = catalog.parameters("dataset", study.dataset.name)
+    extra = {key: _typed(value, options[key]) for key, value in (study.dataset.model_extra or {}).items()}
+    # In the order of the dataset's own arguments, so that a study written out and one relying on defaults look the same.
+    ordered = {key: extra[key] for key in options if key in extra}
+    return study.model_copy(update={"arms": arms, "dataset": DatasetSpec(name=study.dataset.name, **ordered)})
+
+
+def _typed(value: Any, knob: Knob | catalog.Parameter) -> Any:
+    if isinstance(knob, Choice):
+        return next(option for option in knob.options if option == value and isinstance(option, bool) == isinstance(value, bool))
+    is_float = knob.annotation == "float" if isinstance(knob, catalog.Parameter) else isinstance(knob, Float)
+    return float(value) if is_float and type(value) is int else value
+
+
+def _keys_at(place: strict_yaml.Place) -> list[str]:
+    model: Any = StudySpec
+    if place:
+        model = ArmSpec if place[0] == "arms" else StudySpec.model_fields[str(place[0])].annotation
+    return list(model.model_fields)
+
+
+def parse_value(text: str, knob: Knob | catalog.Parameter) -> Value | None:
+    """The value a user wrote on the command line as text, read by the type of the knob or argument it is for.
+
+    Text is returned as it is where the type is text or the text does not fit; the caller's range check then names the fault.
+    """
+    if isinstance(knob, Choice):
+        return next((option for option in knob.options if _is_written(option, text)), text)
+    annotation = knob.annotation if isinstance(knob, catalog.Parameter) else "int" if isinstance(knob, Int) else "float"
+    if text.lower() in ("none", "null") and "None" in annotation:
+        return None
+    for kind in annotation.replace("None", "").replace("|", " ").split():
+        try:
+            if kind == "int":
+                return int(text)
+            if kind == "float":
+                return float(text)
+        except ValueError:
+            continue
+        if kind == "bool" and text.lower() in ("true", "false"):
+            return text.lower() == "true"
+    return text
+
+
+def _is_written(option: Value, text: str) -> bool:
+    """Whether a text names an option: ``1`` and ``1.0`` name the same number."""
+    if isinstance(option, str):
+        return option == text
+    if isinstance(option, bool):
+        return str(option).lower() == text.lower()
+    try:
+        return float(text) == option
+    except ValueError:
+        return False

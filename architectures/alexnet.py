@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import keras
 
-from architectures._blocks import hidden_layers, logits, pooled, rectified_convolution, scaled
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
     TORCHVISION,
     check_flag,
     check_image_and_classes,
     check_number,
     check_option,
+    hidden_layers,
+    logits,
     of_imagenet,
+    pooled,
+    rectified_convolution,
+    scaled,
     variants,
     whole_numbers,
 )

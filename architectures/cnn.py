@@ -11,9 +11,17 @@ import functools
 
 import keras
 
-from architectures._attention import squeeze_excitation
-from architectures._blocks import hidden_layers, logits, plain_block
-from architectures._knobs import check_flag, check_image_and_classes, check_number, check_option, check_whole
+from architectures._blocks import (
+    check_flag,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    hidden_layers,
+    logits,
+    plain_block,
+    squeeze_excitation,
+)
 from sweeper.catalog import architecture
 
 

@@ -11,9 +11,16 @@ import functools
 
 import keras
 
-from architectures._attention import squeeze_excitation
-from architectures._blocks import logits, plain_block
-from architectures._knobs import check_image_and_classes, check_number, check_option, check_whole, whole_numbers
+from architectures._blocks import (
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    logits,
+    plain_block,
+    squeeze_excitation,
+    whole_numbers,
+)
 from sweeper.catalog import architecture
 
 

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import keras
 
-from architectures._blocks import LayerScale, depth_rates, fan_out, layer_norm, logits, stochastic_depth
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
+    LayerScale,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
+    depth_rates,
+    fan_out,
+    layer_norm,
+    logits,
     of_imagenet,
+    stochastic_depth,
     variants,
     whole_numbers,
 )

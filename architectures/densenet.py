@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import keras
 
-from architectures._blocks import batch_normalization, convolution, large_stem, logits
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
+    batch_normalization,
     check_flag,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
+    convolution,
+    large_stem,
+    logits,
     of_imagenet,
     variants,
     whole_numbers,

@@ -13,9 +13,20 @@ import math
 
 import keras
 
-from architectures._attention import channel_gate
-from architectures._blocks import activated_convolution, inverted_residual, logits, scaled
-from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, of_imagenet, variants
+from architectures._blocks import (
+    CUSTOM,
+    activated_convolution,
+    channel_gate,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    inverted_residual,
+    logits,
+    of_imagenet,
+    scaled,
+    variants,
+)
 from sweeper.catalog import architecture
 
 STEM_FILTERS, HEAD_FILTERS = 32, 1280

@@ -12,15 +12,19 @@ import dataclasses
 
 import keras
 
-from architectures._blocks import hidden_layers, logits, pooled, rectified_convolution, scaled
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
     check_flag,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
+    hidden_layers,
+    logits,
     of_imagenet,
+    pooled,
+    rectified_convolution,
+    scaled,
     variants,
     whole_numbers,
 )

@@ -8,9 +8,19 @@ from __future__ import annotations
 
 import keras
 
-from architectures._blocks import batch_normalization, convolution, logits
-from architectures._knobs import check_image_and_classes, check_number, check_option, check_whole
-from architectures._transformer import POSITIONS, check_heads, check_positions, encoder
+from architectures._blocks import (
+    POSITIONS,
+    batch_normalization,
+    check_heads,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_positions,
+    check_whole,
+    convolution,
+    encoder,
+    logits,
+)
 from sweeper.catalog import architecture
 
 

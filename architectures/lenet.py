@@ -10,8 +10,15 @@ from collections.abc import Sequence
 
 import keras
 
-from architectures._blocks import logits, pooled
-from architectures._knobs import CUSTOM, check_image_and_classes, check_option, variants, whole_numbers
+from architectures._blocks import (
+    CUSTOM,
+    check_image_and_classes,
+    check_option,
+    logits,
+    pooled,
+    variants,
+    whole_numbers,
+)
 from sweeper.catalog import Published, architecture
 from sweeper.errors import KnobError
 

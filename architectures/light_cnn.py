@@ -11,15 +11,17 @@ from typing import Any
 
 import keras
 
-from architectures._attention import squeeze_excitation
-from architectures._blocks import batch_normalization, fan_out, logits
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
+    batch_normalization,
     check_flag,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
+    fan_out,
+    logits,
+    squeeze_excitation,
     variants,
     whole_numbers,
 )

@@ -11,14 +11,17 @@ import dataclasses
 
 import keras
 
-from architectures._blocks import activated_convolution, inverted_residual, logits, scaled
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
+    activated_convolution,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
+    inverted_residual,
+    logits,
     of_imagenet,
+    scaled,
     variants,
     whole_numbers,
 )

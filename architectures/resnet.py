@@ -12,26 +12,25 @@ from typing import Any
 
 import keras
 
-from architectures import _attention
 from architectures._blocks import (
+    ATTENTION_KINDS,
+    CUSTOM,
     LayerScale,
+    apply_attention,
     batch_normalization,
+    check_flag,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
     convolution,
     depth_rates,
     depthwise_convolution,
     halving_pool,
     layer_norm,
     logits,
-    stochastic_depth,
-)
-from architectures._knobs import (
-    CUSTOM,
-    check_flag,
-    check_image_and_classes,
-    check_number,
-    check_option,
-    check_whole,
     of_imagenet,
+    stochastic_depth,
     variants,
     whole_numbers,
 )
@@ -122,7 +121,7 @@ def resnet(
     Raises:
         KnobError: A knob outside what it may be, or attention between stages where there is only one.
 
-    Source: arXiv:1512.03385, section 3.3 and table 1; attention as in arXiv:1709.01507, figure 3, and `architectures._attention`;
+    Source: arXiv:1512.03385, section 3.3 and table 1; attention as in arXiv:1709.01507, figure 3, and in `architectures._blocks`;
         scales in place of normalisation as SkipInit, arXiv:2002.10444; stochastic depth as in arXiv:1603.09382, section 3.
     """
     check_image_and_classes(input_shape, num_classes)
@@ -135,7 +134,7 @@ def resnet(
     check_option("stem", stem, ("small", "large"))
     check_option("norm", norm, ("batch", "layer", "none"))
     check_option("activation", activation, ("relu", "gelu", "swish"))
-    check_option("attention", attention, _attention.KINDS)
+    check_option("attention", attention, ATTENTION_KINDS)
     check_whole("squeeze_ratio", squeeze_ratio, low=1)
     check_flag("skip", skip)
     check_number("stochastic_depth_rate", stochastic_depth_rate, low=0, below=1)
@@ -199,7 +198,7 @@ class _Style:
 
     def attend(self, x: Any) -> Any:
         """The attention."""
-        return _attention.attention(x, self.attention, ratio=self.squeeze_ratio, batch_norm=self.norm == "batch")
+        return apply_attention(x, self.attention, ratio=self.squeeze_ratio, batch_norm=self.norm == "batch")
 
     def _normalize(self, x: Any) -> Any:
         if self.norm == "batch":

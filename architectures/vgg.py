@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import keras
 
-from architectures._blocks import batch_normalization, hidden_layers, logits, pooled
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
+    batch_normalization,
     check_flag,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
+    hidden_layers,
+    logits,
     of_imagenet,
+    pooled,
     variants,
     whole_numbers,
 )

@@ -10,18 +10,21 @@ import math
 
 import keras
 
-from architectures._blocks import logits
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
+    POSITIONS,
     TORCHVISION,
+    check_heads,
     check_image_and_classes,
     check_number,
     check_option,
+    check_positions,
     check_whole,
+    encoder,
+    logits,
     of_imagenet,
     variants,
 )
-from architectures._transformer import POSITIONS, check_heads, check_positions, encoder
 from sweeper.catalog import Published, architecture
 from sweeper.errors import KnobError
 

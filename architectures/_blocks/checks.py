@@ -1,83 +1,13 @@
-"""Knobs of the families: published variants, and checks that refuse a wrong value with one sentence."""
+"""Checks of knobs: a wrong value is refused with one sentence."""
 
 from __future__ import annotations
 
-import functools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec, cast
+from collections.abc import Sequence
+from typing import cast
 
-from sweeper.catalog import Published
 from sweeper.errors import KnobError, did_you_mean
-
-Arguments = ParamSpec("Arguments")
-
-CUSTOM = "custom"
-"""The `variant` that stands for no published network: every size is the value of its own knob."""
-
-
-TORCHVISION = "parameters and multiply-accumulates as listed for the ImageNet models of torchvision"
-
-
-def of_imagenet(
-    variant: str,
-    parameters: int,
-    macs: int,
-    *,
-    source: str = TORCHVISION,
-    side: int = 224,
-    macs_tolerance: float = 0.03,
-    **others: str | bool | int,
-) -> Published:
-    """A published network for colour images and the 1000 classes of ImageNet.
-
-    Args:
-        variant: Its name.
-        parameters: As for `Published`.
-        macs: As for `Published`.
-        source: As for `Published`.
-        side: Of its square images, in pixels.
-        macs_tolerance: As for `Published`.
-        others: Knobs beside the variant.
-    """
-    return Published(
-        arguments={"variant": variant, **others},
-        input_shape=(side, side, 3),
-        num_classes=1000,
-        parameters=parameters,
-        macs=macs,
-        macs_tolerance=macs_tolerance,
-        source=source,
-    )
-
-
-def variants(
-    sizes: Mapping[str, Mapping[str, Any]],
-) -> Callable[[Callable[Arguments, Any]], Callable[Arguments, Any]]:
-    """Let the knob `variant` of an architecture stand for the sizes of a published network.
-
-    The sizes of the variant take the place of the defaults of the other knobs, so a knob the caller names keeps its own value.
-    They are kept on the function as `sizes`.
-
-    Args:
-        sizes: Knobs of each published network, by the text that `variant` takes.
-
-    Raises:
-        KnobError: (when the architecture is called) a variant nobody published.
-    """
-
-    def decorate(build: Callable[Arguments, Any]) -> Callable[Arguments, Any]:
-        @functools.wraps(build)
-        def build_variant(*args: Arguments.args, **knobs: Arguments.kwargs) -> Any:
-            variant = cast(str, knobs.get("variant", CUSTOM))
-            check_option("variant", variant, (CUSTOM, *sizes))
-            return cast(Any, build)(*args, **{**sizes.get(variant, {}), **knobs})
-
-        build_variant.sizes = sizes  # type: ignore[attr-defined]
-        return build_variant
-
-    return decorate
 
 
 def check_image_and_classes(input_shape: Sequence[int], num_classes: int) -> None:
@@ -138,3 +68,21 @@ def whole_numbers(name: str, text: object, *, each: str) -> list[int]:
             f"for example '2-2-2'. Change '{name}' (in YAML, put it in quotes)."
         )
     return [int(number) for number in text.split("-")]
+
+
+def check_heads(width: int, num_heads: int, *, where: str = "") -> None:
+    """Raise `KnobError` unless the heads of attention divide the width of a token; `where` is added to say of which tokens."""
+    if width % num_heads:
+        raise KnobError(
+            f"'num_heads' is {num_heads}{where}, which does not divide a 'width' of {width}; allowed: divisors of 'width'. "
+            f"Change 'num_heads', or take a 'width' that is a multiple of {num_heads}."
+        )
+
+
+def check_positions(positions: str, width: int) -> None:
+    """Raise `KnobError` where sines and cosines of rows and columns do not fill a token."""
+    if positions == "sincos" and width % 4:
+        raise KnobError(
+            f"'width' is {width}, which sines and cosines of rows and columns cannot share equally; allowed with "
+            f"'positions' sincos: multiples of 4. Change 'width' or 'positions'."
+        )

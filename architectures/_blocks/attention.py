@@ -11,18 +11,18 @@ from typing import Any
 
 import keras
 
-from architectures._blocks import batch_normalization
+from architectures._blocks.layers import batch_normalization
 
-KINDS = ("none", "se", "eca", "cbam", "bam")
-"""What `attention` can be told."""
+ATTENTION_KINDS = ("none", "se", "eca", "cbam", "bam")
+"""What `apply_attention` can be told."""
 
 
-def attention(x: Any, kind: str, *, ratio: int = 16, batch_norm: bool = True) -> Any:
-    """A feature map (batch, height, width, channels) weighed by one of `KINDS`; with ``none`` the map itself.
+def apply_attention(x: Any, kind: str, *, ratio: int = 16, batch_norm: bool = True) -> Any:
+    """A feature map (batch, height, width, channels) weighed by one of `ATTENTION_KINDS`; with ``none`` the map itself.
 
     Args:
         x: The map.
-        kind: One of `KINDS`.
+        kind: One of `ATTENTION_KINDS`.
         ratio: Channels per hidden unit, from 1, of which at least four are kept; ``eca`` has none.
         batch_norm: As for `bottleneck_attention`; the other kinds normalise nothing.
     """

@@ -8,29 +8,10 @@ from typing import Any
 
 import keras
 
-from architectures._blocks import depth_rates, layer_norm, stochastic_depth
-from sweeper.errors import KnobError
+from architectures._blocks.layers import depth_rates, layer_norm, stochastic_depth
 
 POSITIONS = ("learned", "sincos", "none")
 """How tokens know where they are: a learned vector each, fixed sines and cosines of row and column, or not at all."""
-
-
-def check_heads(width: int, num_heads: int, *, where: str = "") -> None:
-    """Raise `KnobError` unless the heads of attention divide the width of a token; `where` is added to say of which tokens."""
-    if width % num_heads:
-        raise KnobError(
-            f"'num_heads' is {num_heads}{where}, which does not divide a 'width' of {width}; allowed: divisors of 'width'. "
-            f"Change 'num_heads', or take a 'width' that is a multiple of {num_heads}."
-        )
-
-
-def check_positions(positions: str, width: int) -> None:
-    """Raise `KnobError` where sines and cosines of rows and columns do not fill a token."""
-    if positions == "sincos" and width % 4:
-        raise KnobError(
-            f"'width' is {width}, which sines and cosines of rows and columns cannot share equally; allowed with "
-            f"'positions' sincos: multiples of 4. Change 'width' or 'positions'."
-        )
 
 
 def self_attention(x: Any, num_heads: int) -> Any:

@@ -1,53 +1,54 @@
-"""The building blocks of the architectures. Every family imports from here and from no other family.
+"""The building blocks of the architectures. A family imports them from here, and imports no other family.
 
-Each name is defined in one file of this folder:
+The table of contents, by file:
 
 `layers`: single layers
     batch_normalization, layer_norm   normalisation over the batch, or over the channels of each position
     pooled, halving_pool              pooling that takes images of any size
-    stochastic_depth, depth_rates     residual branches that are dropped while training, and how often in each layer
+    stochastic_depth, depth_rates     dropping residual branches while training, and the rate of each layer
     LayerScale                        learned factors at the end of a residual branch
 
 `convolutions`: convolutions, and blocks of them
-    convolution                       padded equally on all sides, without bias
+    convolution                       convolution, padded equally on all sides
     depthwise_convolution             the same for each channel on its own
-    rectified_convolution             with ReLU, and with or without batch normalisation
-    activated_convolution             with batch normalisation and any activation, as in MobileNetV2 and EfficientNet
-    large_stem                        7x7 convolution and max pooling, the first layers for large images
-    plain_block                       convolutions, attention, pooling and dropout, as in small plain networks
+    rectified_convolution             convolution and ReLU, with or without batch normalisation
+    activated_convolution             convolution, batch normalisation and any activation
+    large_stem                        7x7 convolution and max pooling: first layers for large images
+    plain_block                       convolutions, attention, pooling and dropout: the block of the small CNNs
     inverted_residual                 the block of MobileNetV2 and EfficientNet
     fan_out                           the initialiser of depthwise kernels
     scaled                            a number of channels times a factor, as a multiple of 8
 
 `attention`: gates that weight the channels and positions of a feature map
     ATTENTION_KINDS, apply_attention  all kinds by name
-    squeeze_excitation, channel_gate  weights of channels by a small perceptron (``se``)
-    efficient_channel_attention       weights of channels by a small kernel (``eca``)
-    convolutional_attention           CBAM: channels, then positions (``cbam``)
-    bottleneck_attention              BAM: channels and positions at once (``bam``)
+    squeeze_excitation, channel_gate  ``se``: channels weighted by a small perceptron
+    efficient_channel_attention       ``eca``: channels weighted by a small kernel
+    convolutional_attention           ``cbam``: channels, then positions
+    bottleneck_attention              ``bam``: channels and positions at once
 
 `transformer`: encoders over tokens
-    encoder, encoder_layer            tokens to one vector, and one layer of that
+    encoder, encoder_layer            a whole encoder, from a map of tokens to one vector, and one of its layers
     self_attention                    every token attends to all tokens
     ClassToken                        a learned token in front of the others
-    POSITIONS                         the names of all ways to tell tokens their positions
-    LearnedPositions, SinCosPositions  two of these ways
-    SequencePooling                   the weighted mean of all tokens
+    POSITIONS                         kinds of position embedding
+    LearnedPositions, SinCosPositions  two of them
+    SequencePooling                   weighted mean of all tokens
 
 `heads`: the end of a network
     hidden_layers                     hidden dense layers over all positions
-    logits                            one score for each class
+    logits                            one logit for each class
 
-`checks`: a wrong knob is refused with one sentence
-    check_image_and_classes           the shape of the image and the number of classes
-    check_whole, check_number, check_flag, check_option  a whole number, a number, true or false, one of a few texts
-    check_heads, check_positions      what attention and positions need of the width of a token
-    whole_numbers                     reads text such as ``2-2-2``
+`checks`: refuse a knob with a wrong value
+    check_image_and_classes           the shape of an image and the number of classes
+    check_whole, check_number         a whole number, or any number, within limits
+    check_flag, check_option          true or false, or one of a few texts
+    check_heads, check_positions      attention heads and positions that fit the width of a token
+    whole_numbers                     a text such as ``2-2-2``; returns its numbers
 
-`published`: networks of the literature
-    variants                          lets the knob `variant` stand for the sizes of a published network
-    CUSTOM                            the variant that stands for none
-    of_imagenet, TORCHVISION          the published figures of a network for ImageNet, and their usual source
+`published`: networks from the literature
+    variants                          gives an architecture the sizes of published networks
+    CUSTOM                            the variant that is no published network
+    of_imagenet, TORCHVISION          the figures of a published network for ImageNet, and their usual source
 """
 
 from architectures._blocks.attention import (

@@ -10,14 +10,14 @@ import keras
 from architectures._blocks.layers import batch_normalization, halving_pool, stochastic_depth
 
 MOBILE_EPSILON = 1e-3
-"""Of normalisation in the networks of inverted residual blocks, as in their reference implementations."""
+"""Epsilon of batch normalisation in MobileNetV2 and EfficientNet, as in their reference implementations."""
 
 
 def convolution(x: Any, filters: int, kernel_size: int, *, strides: int = 1, use_bias: bool = False) -> Any:
-    """Convolution padded by the same amount on all sides, without bias unless no normalisation follows.
+    """Convolution padded equally on all sides. It has no bias by default, because normalisation usually follows.
 
-    ``padding="same"`` pads one side more than the other when the stride is 2, unlike the published networks that use this
-    function, whose weights would then see the image shifted by a pixel.
+    With stride 2, ``padding="same"`` pads one side more than the other. The published networks that use this function do not:
+    their weights would see the image shifted by a pixel.
     """
     x, padding = _padded(x, kernel_size, strides)
     return keras.layers.Conv2D(
@@ -26,7 +26,7 @@ def convolution(x: Any, filters: int, kernel_size: int, *, strides: int = 1, use
 
 
 def depthwise_convolution(x: Any, kernel_size: int, *, strides: int = 1, use_bias: bool = False) -> Any:
-    """Convolution of each channel on its own, otherwise as `convolution`."""
+    """Convolution of each channel on its own; otherwise the same as `convolution`."""
     x, padding = _padded(x, kernel_size, strides)
     return keras.layers.DepthwiseConv2D(
         kernel_size, strides=strides, padding=padding, use_bias=use_bias, depthwise_initializer=fan_out()
@@ -36,15 +36,15 @@ def depthwise_convolution(x: Any, kernel_size: int, *, strides: int = 1, use_bia
 def rectified_convolution(
     x: Any, filters: int, kernel_size: int, *, is_normalised: bool, strides: int = 1, epsilon: float = 1e-5
 ) -> Any:
-    """Convolution and rectifier, as networks from before batch normalisation have them, or with it in between.
+    """Convolution and ReLU, with or without batch normalisation in between.
 
     Args:
         x: Feature map (batch, height, width, channels).
-        filters: Channels it gives.
+        filters: Output channels.
         kernel_size: Side of the window in pixels.
-        is_normalised: As for `plain_block`.
-        strides: Pixels from one window to the next; with 1 it keeps the size, else it pads nothing.
-        epsilon: Of the normalisation.
+        is_normalised: Whether batch normalisation follows the convolution. Only without it the convolution has a bias.
+        strides: Pixels from one window to the next. With 1 the map keeps its size; with more there is no padding.
+        epsilon: Epsilon of the normalisation.
     """
     padding = "same" if strides == 1 else "valid"
     x = keras.layers.Conv2D(
@@ -56,10 +56,10 @@ def rectified_convolution(
 def activated_convolution(
     x: Any, filters: int, *, activation: str, kernel_size: int = 1, strides: int = 1, norm_momentum: float
 ) -> Any:
-    """Convolution without bias, normalisation and activation as in the networks of inverted residual blocks.
+    """Convolution without bias, batch normalisation and activation, as in MobileNetV2 and EfficientNet.
 
-    ``padding="same"`` pads as their reference implementations do, with any stride: where the stride is 2 and a side even, one
-    pixel less before the first than behind the last.
+    ``padding="same"`` pads as their reference implementations do, with any stride. With stride 2 and an even side, it pads one
+    pixel less before the first than after the last.
     """
     x = keras.layers.Conv2D(filters, kernel_size, strides=strides, padding="same", use_bias=False, kernel_initializer=fan_out())(
         x
@@ -69,14 +69,14 @@ def activated_convolution(
 
 
 def _padded(x: Any, kernel_size: int, strides: int) -> tuple[Any, str]:
-    """What a convolution gets, and the padding it does itself."""
+    """The input of a convolution, padded if needed, and the value of its ``padding``."""
     if strides > 1 and kernel_size > 1:
         return keras.layers.ZeroPadding2D(kernel_size // 2)(x), "valid"
     return x, "same"
 
 
 def large_stem(image: Any, width: int) -> Any:
-    """The first layers of networks for large images: 7x7 convolution and 3x3 max pooling, each with stride 2."""
+    """First layers for large images: 7x7 convolution and 3x3 max pooling, each with stride 2."""
     return halving_pool(keras.layers.ReLU()(batch_normalization(convolution(image, width, 7, strides=2))))
 
 
@@ -90,19 +90,19 @@ def plain_block(
     attend: Callable[[Any], Any] | None = None,
     dropout: float = 0.0,
 ) -> Any:
-    """Convolutions with rectifiers, then attention, 2x2 max pooling and dropout.
+    """Convolutions with ReLU, then attention, 2x2 max pooling and dropout.
 
-    It pools only while both sides of the map are at least 2, so images of any size fit any number of blocks: the map ends at
-    one pixel high or wide, and further blocks keep it there.
+    The block pools only while both sides of the map are at least 2, so images of any size fit any number of blocks. Once the map
+    is one pixel high or wide, further blocks keep its size.
 
     Args:
         x: Feature map (batch, height, width, channels).
-        filters: Channels it gives.
-        convolutions: How many convolutions.
-        kernel_size: Side of their window in pixels.
-        is_normalised: Whether each is followed by batch normalisation; only without it they have biases, which normalisation
-            would remove.
-        attend: Weighs the map, as those of `architectures._blocks.attention` do; None for nothing.
+        filters: Output channels.
+        convolutions: Number of convolutions.
+        kernel_size: Side of their windows in pixels.
+        is_normalised: Whether batch normalisation follows each convolution. Only without it they have biases, because
+            normalisation would remove them.
+        attend: Weights the map, as the functions of `architectures._blocks.attention` do; None for no attention.
         dropout: Share of values dropped at the end.
     """
     for _ in range(convolutions):
@@ -126,21 +126,21 @@ def inverted_residual(
     attend: Callable[[Any], Any] | None = None,
     drop_rate: float = 0.0,
 ) -> Any:
-    """A block that is wide inside and narrow between blocks; it has a shortcut only where the shape stays the same.
+    """A block that is wide inside and narrow at its ends. It has a shortcut only where the shape stays the same.
 
-    A 1x1 convolution widens, a depthwise one filters each channel on its own, and another 1x1 one narrows again, behind which
-    there is no activation, because it would lose what few channels carry.
+    A 1x1 convolution widens the map, a depthwise convolution filters each channel on its own, and another 1x1 convolution
+    narrows the map again. No activation follows the last one, because it would lose information in so few channels.
 
     Args:
         x: Feature map (batch, height, width, channels).
-        channels: Channels it gives.
-        expansion: Channels inside per channel that comes in; with 1 nothing is widened.
+        channels: Output channels.
+        expansion: Channels inside the block per input channel; with 1 there is no widening.
         kernel_size: Side of the depthwise window in pixels.
-        strides: Of the depthwise convolution; a side of 1 stays 1.
-        activation: Behind the first two convolutions.
-        norm_momentum: As for `batch_normalization`.
-        attend: Weighs the wide map, as those of `architectures._blocks.attention` do; None for nothing.
-        drop_rate: As for `stochastic_depth`.
+        strides: Stride of the depthwise convolution; a side of 1 stays 1.
+        activation: Activation after the first two convolutions.
+        norm_momentum: Momentum of batch normalisation.
+        attend: Weights the wide map, as the functions of `architectures._blocks.attention` do; None for no attention.
+        drop_rate: Rate of `stochastic_depth`.
 
     Source: Sandler et al., MobileNetV2, arXiv:1801.04381, section 3.3 and table 1.
     """
@@ -162,16 +162,16 @@ def inverted_residual(
 
 
 def fan_out() -> keras.initializers.Initializer:
-    """A new one for each layer, since layers that share one start alike.
+    """Initialiser of depthwise kernels, a new one for each layer: layers that share one start with equal weights.
 
-    Scaled by what goes out of a kernel, because Keras takes the channels of a depthwise kernel for channels that are summed,
-    and would start it many times too small.
+    It scales by the fan-out. Keras counts the channels of a depthwise kernel as summed inputs, so scaling by the fan-in would
+    make the initial weights many times too small.
     """
     return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="truncated_normal")
 
 
 def scaled(channels: int, factor: float) -> int:
-    """Channels times a factor, as the nearest multiple of 8 that takes away no more than a tenth."""
+    """Channels times a factor, rounded to the nearest multiple of 8, at least 8; rounded up where down removes over a tenth."""
     wanted = channels * factor
     rounded = max(8, int(wanted + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * wanted else rounded

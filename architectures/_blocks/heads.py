@@ -1,4 +1,4 @@
-"""The last layers of a network: hidden dense layers and the scores of the classes."""
+"""The last layers of a network: hidden dense layers and the logits."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from architectures._blocks.layers import batch_normalization
 
 
 def hidden_layers(x: Any, units: Sequence[int], *, dropout: float, is_normalised: bool = False) -> Any:
-    """All positions of a map, then dense layers with rectifiers, each followed by dropout.
+    """Flattens a map, then dense layers with ReLU, each followed by dropout.
 
     Args:
         x: Feature map (batch, height, width, channels).
-        units: Of each layer.
+        units: Units of each layer.
         dropout: Share of each layer's units dropped.
-        is_normalised: As for `plain_block`. The inputs are thousands that are never negative: a single step of Adam at its
-            default rate moves their sum by several units, so without normalisation most rectifiers are shut for good before the
-            first epoch ends.
+        is_normalised: Whether batch normalisation follows each layer. Only without it the layers have biases. The inputs are
+            thousands of values that are never negative, so one step of Adam at its default rate moves their sum by several
+            units. Without normalisation most ReLUs are therefore dead before the first epoch ends.
     """
     x = keras.layers.Flatten()(x)
     for number in units:
@@ -30,8 +30,8 @@ def hidden_layers(x: Any, units: Sequence[int], *, dropout: float, is_normalised
 
 
 def logits(x: Any, num_classes: int, *, name: str = "logits") -> Any:
-    """One unnormalised score per class, in float32 whatever the dtype policy, so that the loss does not overflow.
+    """One logit per class, in float32 under any dtype policy, so that the loss does not overflow.
 
-    An auxiliary head has another name.
+    An auxiliary head has another `name`.
     """
     return keras.layers.Dense(num_classes, dtype="float32", name=name)(x)

@@ -10,25 +10,25 @@ import keras
 def batch_normalization(x: Any, *, momentum: float = 0.9, epsilon: float = 1e-5) -> Any:
     """Batch normalisation whose running statistics settle within tens of steps.
 
-    Keras's default momentum of 0.99 needs hundreds of steps, which on a small data set is several epochs of misleading
-    validation results. Epsilon 1e-5 as in the reference implementations of most published networks.
+    Keras's default momentum of 0.99 needs hundreds of steps. On a small dataset that is several epochs of misleading validation
+    results. Epsilon is 1e-5, as in the reference implementations of most published networks.
     """
     return keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon)(x)
 
 
 def layer_norm(x: Any, *, epsilon: float = 1e-6) -> Any:
-    """Normalisation of each position by itself, over its channels, with the epsilon of most published transformers."""
+    """Layer normalisation: each position by itself, over its channels, with the epsilon of most published transformers."""
     return keras.layers.LayerNormalization(epsilon=epsilon)(x)
 
 
 def pooled(x: Any, window: int, *, strides: int = 2, kind: str = "max") -> Any:
-    """Pooling without padding whose window shrinks to a map smaller than it, so that images of any size fit.
+    """Pooling without padding that takes images of any size: the window is never larger than the map.
 
-    A side of one pixel stays one; a map of a single pixel is passed on.
+    A side of 1 stays 1. A map of a single pixel is returned as it is.
 
     Args:
         x: Feature map (batch, height, width, channels).
-        window: Side of the window in pixels; where the map is smaller, the side of the map.
+        window: Side of the window in pixels; the side of the map where that is smaller.
         strides: Pixels from one window to the next.
         kind: ``max`` or ``average``.
     """
@@ -40,45 +40,45 @@ def pooled(x: Any, window: int, *, strides: int = 2, kind: str = "max") -> Any:
 
 
 def halving_pool(x: Any) -> Any:
-    """3x3 max pooling with stride 2; the padding keeps at least one position however small the map is."""
+    """3x3 max pooling with stride 2. The padding keeps at least one position, however small the map is."""
     return keras.layers.MaxPooling2D(3, strides=2)(keras.layers.ZeroPadding2D(1)(x))
 
 
 def depth_rates(rate: float, num_layers: int) -> list[float]:
-    """Rates of stochastic depth of all layers: none in the first, `rate` in the last or only one, evenly rising between."""
+    """The rate of stochastic depth of each layer: from 0 in the first, rising linearly to `rate` in the last or only one."""
     return [rate * (layer / (num_layers - 1) if num_layers > 1 else 1.0) for layer in range(num_layers)]
 
 
 def stochastic_depth(x: Any, rate: float) -> Any:
     """A residual branch that is dropped as a whole for some images of a batch while training.
 
-    What is kept is scaled up, so that the branch is itself at inference.
+    Where the branch is kept, it is scaled up by ``1 / (1 - rate)``, so inference needs no scaling.
 
     Args:
-        x: What the branch gives (batch, height, width, channels), before it is added to the shortcut.
-        rate: Share of images for which it is dropped, 0 to below 1; with 0 there is no layer.
+        x: Output of the branch (batch, height, width, channels), before it is added to the shortcut.
+        rate: Probability that the branch is dropped for an image, 0 to below 1; with 0 there is no layer.
 
     Source: Huang et al., Deep Networks with Stochastic Depth, arXiv:1603.09382, section 3.
     """
     if rate == 0:
         return x
-    # One random number for each image: dropout whose mask is the same over all positions and channels.
+    # One random number for each image: the dropout mask is the same for all positions and channels.
     return keras.layers.Dropout(rate, noise_shape=(None,) + (1,) * (len(x.shape) - 1))(x)
 
 
 @keras.saving.register_keras_serializable(package="architectures")
 class LayerScale(keras.layers.Layer):  # type: ignore[misc]
-    """A residual branch times factors that are learned: (..., channels) to the same shape.
+    """Multiplies a residual branch by learned factors: (..., channels) to the same shape.
 
-    Small factors at the end of branches let a deep network begin as hardly more than its shortcuts. Factors that start at zero
-    would do so as well, but no gradient would reach the branch at first.
+    Small factors make a deep network start close to its shortcuts alone. Factors of zero would too, but then no gradient
+    reaches the branch at first.
 
     Args:
-        initial: What every factor starts as.
-        is_shared: Whether there is one factor for all channels (SkipInit) instead of one for each.
-        options: Those of every layer, such as its name.
+        initial: Initial value of each factor.
+        is_shared: Whether all channels share one factor (SkipInit) instead of having one each.
+        options: Options of any Keras layer, such as its name.
 
-    Source: Touvron et al., Going deeper with Image Transformers, arXiv:2103.17239, section 2.1; a shared one as in De and Smith,
+    Source: Touvron et al., Going deeper with Image Transformers, arXiv:2103.17239, section 2.1; the shared factor: De and Smith,
         Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep Networks, arXiv:2002.10444.
     """
 
@@ -101,5 +101,5 @@ class LayerScale(keras.layers.Layer):  # type: ignore[misc]
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Its arguments."""
+        """The arguments."""
         return {**super().get_config(), "initial": self.initial, "is_shared": self.is_shared}

@@ -1,4 +1,4 @@
-"""Published networks: what `variant` stands for, and the figures that a network must reproduce."""
+"""Published networks: the knob `variant`, and the published figures that a network must reproduce."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sweeper.catalog import Published
 Arguments = ParamSpec("Arguments")
 
 CUSTOM = "custom"
-"""The `variant` that stands for no published network: every size is the value of its own knob."""
+"""The `variant` that is no published network: each knob sets its own size."""
 
 TORCHVISION = "parameters and multiply-accumulates as listed for the ImageNet models of torchvision"
 
@@ -31,12 +31,12 @@ def of_imagenet(
 
     Args:
         variant: Its name.
-        parameters: As for `Published`.
-        macs: As for `Published`.
-        source: As for `Published`.
-        side: Of its square images, in pixels.
-        macs_tolerance: As for `Published`.
-        others: Knobs beside the variant.
+        parameters: As in `Published`.
+        macs: As in `Published`.
+        source: As in `Published`.
+        side: Side of its square images in pixels.
+        macs_tolerance: As in `Published`.
+        others: Knobs given with the variant.
     """
     return Published(
         arguments={"variant": variant, **others},
@@ -52,16 +52,16 @@ def of_imagenet(
 def variants(
     sizes: Mapping[str, Mapping[str, Any]],
 ) -> Callable[[Callable[Arguments, Any]], Callable[Arguments, Any]]:
-    """Let the knob `variant` of an architecture stand for the sizes of a published network.
+    """Give an architecture the sizes of published networks, chosen by its knob `variant`.
 
-    The sizes of the variant take the place of the defaults of the other knobs, so a knob the caller names keeps its own value.
-    They are kept on the function as `sizes`.
+    The sizes of the variant replace the defaults of the other knobs. A knob that the caller gives keeps its value. The sizes are
+    kept on the function as `sizes`.
 
     Args:
-        sizes: Knobs of each published network, by the text that `variant` takes.
+        sizes: Knobs of each published network, by the value of `variant`.
 
     Raises:
-        KnobError: (when the architecture is called) a variant nobody published.
+        KnobError: The architecture is called with an unknown variant.
     """
 
     def decorate(build: Callable[Arguments, Any]) -> Callable[Arguments, Any]:

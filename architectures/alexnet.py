@@ -1,23 +1,27 @@
-"""AlexNet: five convolutions and three dense layers, the network whose results on ImageNet began the present age.
+"""AlexNet: five convolutions and three dense layers; its results on ImageNet started the era of deep learning.
 
-Wide windows and large steps first, then 3x3 windows; nearly all weights are in the dense layers, nearly all arithmetic is in the
-convolutions. Without a variant it is a small network with normalisation for images of 8x8 to 48x48; ``variant`` gives the
-network in one tower.
+The first convolutions have large windows and strides, the later ones have 3x3 windows. Nearly all weights are in the dense
+layers, nearly all arithmetic is in the convolutions. The defaults are a small network with batch normalisation for images of 8x8
+to 48x48; ``variant`` gives the published network in one tower.
 """
 
 from __future__ import annotations
 
 import keras
 
-from architectures._blocks import hidden_layers, logits, pooled, rectified_convolution, scaled
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
     TORCHVISION,
     check_flag,
     check_image_and_classes,
     check_number,
     check_option,
+    hidden_layers,
+    logits,
     of_imagenet,
+    pooled,
+    rectified_convolution,
+    scaled,
     variants,
     whole_numbers,
 )
@@ -25,13 +29,13 @@ from sweeper.catalog import architecture
 from sweeper.errors import KnobError
 
 FILTERS = (64, 192, 384, 256, 256)
-"""Of each convolution, before scaling."""
+"""Filters of each convolution, before scaling."""
 
 LARGE_KERNEL, LARGE_STRIDES, LARGE_PADDING = 11, 4, 2
-"""Of the first convolution with ``stem="large"``."""
+"""Window, stride and padding of the first convolution with ``stem="large"``, in pixels."""
 
 MAP_SIDE = 6
-"""Positions a side that the dense layers see with images of 224x224."""
+"""Side of the map that the dense layers see, with images of 224x224."""
 
 VARIANTS = {
     "one_tower": {
@@ -72,29 +76,28 @@ def alexnet(
 ) -> keras.Model:
     """An AlexNet in one tower; about 246 thousand parameters with its defaults on 32x32x3 and 10 classes.
 
-    Pooling over 3x3 pixels with stride 2 follows the first, second and fifth convolution; where the map is smaller than that
-    window, the window shrinks to it, so a side of one pixel stays one. The dense layers see every position that is left: 6x6
-    for images of 224x224. A map of 12 or more positions a side is first averaged over windows of equal size down to 6 to 11, the
-    last rows and columns that fill no window left out, so that large images do not make the dense layers grow without end.
+    3x3 max pooling with stride 2 follows the first, second and fifth convolution. Where the map is smaller than this window, the
+    window shrinks to the map, so a side of 1 stays 1. The dense layers see every position that is left: 6x6 for images of
+    224x224. A side of 12 positions or more is first averaged over windows of equal size, down to 6 to 11 positions, so that the
+    dense layers do not grow without limit with the image. The last rows and columns that fill no window are left out.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``one_tower`` for the network of arXiv:1404.5997, where any other knob given beside it wins; ``custom`` for
-            none.
+        variant: ``one_tower`` for the network of arXiv:1404.5997, or ``custom`` for none. Other knobs override the variant.
         width_multiplier: Factor of the filters 64, 192, 384, 256 and 256, which are rounded to multiples of 8, from 0.1.
-        dense_units: Units of each hidden dense layer with hyphens between them, for example ``4096-4096``.
-        batch_norm: Whether to normalise after each convolution and hidden dense layer; without it, as published, these have
-            biases.
+        dense_units: Units of each hidden dense layer, joined by hyphens, for example ``4096-4096``.
+        batch_norm: Whether batch normalisation follows each convolution and hidden dense layer. Without it, as published, these
+            have biases.
         dropout: Share of units dropped after each hidden dense layer, 0 to below 1.
         stem: First convolution: ``small`` (3x3, keeps the size) or ``large`` (11x11 with stride 4 on an image padded by two
-            pixels), which needs images of 7x7 and more.
+            pixels, for images from 7x7).
 
     Raises:
-        KnobError: A knob outside what it may be, or images too small for ``stem="large"``.
+        KnobError: A knob has a value that is not allowed, or the image is too small for ``stem="large"``.
 
-    Source: arXiv:1404.5997 and the implementations of its network, which pad the first convolution, normalise no local
-        responses and have 256 filters in the fourth one; dropout as in section 4.2 of the paper of 2012.
+    Source: arXiv:1404.5997 and the implementations of its network: they pad the first convolution, have no local response
+        normalisation, and have 256 filters in the fourth convolution. Dropout as in section 4.2 of the paper of 2012.
     """
     check_image_and_classes(input_shape, num_classes)
     check_option("variant", variant, (CUSTOM, *VARIANTS))

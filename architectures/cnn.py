@@ -1,8 +1,8 @@
 """Small convolutional network: blocks of convolutions and pooling, then a dense layer.
 
-The baseline every other family is compared with. Each block repeats convolution, batch normalisation and rectifier, then halves
-the map; the number of filters doubles from block to block. The light network of the same blocks with squeeze-and-excitation and
-no hidden layer is `architectures.cnn_se`.
+The baseline for every other family. Each block repeats convolution, batch normalisation and ReLU, then halves the map. The number
+of filters doubles from block to block. `architectures.cnn_se` has the same blocks with squeeze-and-excitation, and no hidden
+dense layer.
 """
 
 from __future__ import annotations
@@ -11,9 +11,17 @@ import functools
 
 import keras
 
-from architectures._attention import squeeze_excitation
-from architectures._blocks import hidden_layers, logits, plain_block
-from architectures._knobs import check_flag, check_image_and_classes, check_number, check_option, check_whole
+from architectures._blocks import (
+    check_flag,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    hidden_layers,
+    logits,
+    plain_block,
+    squeeze_excitation,
+)
 from sweeper.catalog import architecture
 
 
@@ -46,26 +54,26 @@ def cnn(
 ) -> keras.Model:
     """A plain convolutional network; about 0.9 million parameters with its defaults on 48x48x1 and 7 classes.
 
-    A block halves the map only while both of its sides are at least 2, so images of any size fit any number of blocks: the map
-    ends at 1x1 and further blocks keep it there.
+    A block halves the map only while both sides are at least 2, so images of any size fit any number of blocks. Once a side is 1,
+    further blocks keep the size of the map.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        num_blocks: Blocks, 1 to 8.
-        width: Filters of the first block; doubles from block to block.
+        num_blocks: Number of blocks, 1 to 8.
+        width: Filters of the first block, from 1; they double from block to block.
         convolutions_per_block: Convolutions before each pooling, from 1.
         kernel_size: Side of the convolution window in pixels, from 1.
-        batch_norm: Whether to normalise after each convolution and the hidden dense layer; without it these have biases.
-        attention: ``none``, or ``se`` for squeeze-and-excitation at the end of each block.
-        squeeze_ratio: Channels per hidden unit of that attention, which keeps at least four, from 1; unused without it.
+        batch_norm: Whether batch normalisation follows each convolution and the hidden dense layer. Without it these have biases.
+        attention: ``none``, or ``se`` for squeeze-and-excitation after the convolutions of each block.
+        squeeze_ratio: Channels per hidden unit of ``se``, from 1; at least four units are kept.
         dropout: Share of values dropped after each block, 0 to below 1.
-        head: ``flatten`` keeps every position and adds a hidden dense layer; ``average`` averages over positions.
-        dense_units: Units of the hidden dense layer, from 1; used with ``head="flatten"`` only.
-        dense_dropout: Share of hidden units dropped, 0 to below 1; used with ``head="flatten"`` only.
+        head: ``flatten`` (every position, then a hidden dense layer) or ``average`` (the average over positions).
+        dense_units: Units of the hidden dense layer, from 1; only used with ``head="flatten"``.
+        dense_dropout: Share of hidden units dropped, 0 to below 1; only used with ``head="flatten"``.
 
     Raises:
-        KnobError: A knob outside what it may be.
+        KnobError: A knob has a value that is not allowed.
     """
     check_image_and_classes(input_shape, num_classes)
     check_whole("num_blocks", num_blocks, low=1, high=8)

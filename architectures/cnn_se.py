@@ -1,8 +1,8 @@
 """Light convolutional network with squeeze-and-excitation, averaged over positions.
 
-The blocks of the plain network (`architectures.cnn`), each with a gate that weighs its channels, and no hidden dense layer: the
-head averages over positions, so nearly all parameters are convolutions. The usual small network for facial expressions;
-``attention="none"`` is its ablation.
+It has the blocks of the plain network (`architectures.cnn`), each with a gate that weights its channels. There is no hidden dense
+layer: the head averages over positions, so nearly all parameters are in convolutions. It is the usual small network for facial
+expressions; ``attention="none"`` is its ablation.
 """
 
 from __future__ import annotations
@@ -11,9 +11,16 @@ import functools
 
 import keras
 
-from architectures._attention import squeeze_excitation
-from architectures._blocks import logits, plain_block
-from architectures._knobs import check_image_and_classes, check_number, check_option, check_whole, whole_numbers
+from architectures._blocks import (
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    logits,
+    plain_block,
+    squeeze_excitation,
+    whole_numbers,
+)
 from sweeper.catalog import architecture
 
 
@@ -35,24 +42,24 @@ def cnn_se(
 ) -> keras.Model:
     """A light convolutional network with channel attention; about 250 thousand parameters with its defaults.
 
-    A block is convolutions with batch normalisation and rectifiers, squeeze-and-excitation, 2x2 max pooling and dropout. It
-    pools only while both sides of the map are at least 2, so images of any size fit any number of blocks.
+    A block is convolutions with batch normalisation and ReLU, then squeeze-and-excitation, 2x2 max pooling and dropout. It pools
+    only while both sides of the map are at least 2, so images of any size fit any number of blocks.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        widths: Filters of each block with hyphens between them, for example ``32-64-128``.
+        widths: Filters of each block, joined by hyphens, for example ``32-64-128``.
         convolutions_per_block: Convolutions of each block, from 1.
         kernel_size: Side of the convolution window in pixels, from 1.
         attention: ``se`` for squeeze-and-excitation after the convolutions of each block, or ``none``.
-        squeeze_ratio: Channels per hidden unit of that attention, which keeps at least four, from 1; unused without it.
+        squeeze_ratio: Channels per hidden unit of ``se``, from 1; at least four units are kept.
         dropout: Share of values dropped after each block, 0 to below 1.
-        head_dropout: Share of averaged channels dropped before the scores, 0 to below 1.
+        head_dropout: Share of averaged channels dropped before the logits, 0 to below 1.
 
     Raises:
-        KnobError: A knob outside what it may be.
+        KnobError: A knob has a value that is not allowed.
 
-    Source: arXiv:1709.01507, section 3, with the gate at the end of the convolutions of a block.
+    Source: arXiv:1709.01507, section 3, with the gate after the convolutions of a block.
     """
     check_image_and_classes(input_shape, num_classes)
     filters_of_blocks = whole_numbers("widths", widths, each="block")

@@ -1,22 +1,27 @@
-"""Convolutional network built like a transformer: large depthwise windows, then each position by itself.
+"""Convolutional network built like a transformer: large depthwise convolutions, then a perceptron on each position.
 
 A block filters every channel on its own with a large window, normalises each position over its channels, and passes it through a
-perceptron; there is one normalisation and one activation in a block, and no statistics over the batch, so small batches train
-as large ones do. Without a variant it is a small network for images of 8x8 to 48x48; ``variant`` gives the networks of the paper.
+perceptron. A block has one normalisation and one activation. There are no statistics over the batch, so small batches train as
+well as large ones. The defaults are a small network for images of 8x8 to 48x48; ``variant`` gives the networks of the paper.
 """
 
 from __future__ import annotations
 
 import keras
 
-from architectures._blocks import LayerScale, depth_rates, fan_out, layer_norm, logits, stochastic_depth
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
+    LayerScale,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
+    depth_rates,
+    fan_out,
+    layer_norm,
+    logits,
     of_imagenet,
+    stochastic_depth,
     variants,
     whole_numbers,
 )
@@ -24,10 +29,10 @@ from sweeper.catalog import architecture
 from sweeper.errors import KnobError
 
 EXPANSION = 4
-"""Hidden units of a block's perceptron per channel."""
+"""Hidden units of a block's perceptron, per channel."""
 
 PATCHES = {"patch2": 2, "patch4": 4}
-"""Sides of the patches of the stems that have some."""
+"""Side of the patches of each stem of patches, in pixels."""
 
 
 def _sizes(depths: str, widths: str, stochastic_depth_rate: float) -> dict[str, str | int | float]:
@@ -47,7 +52,7 @@ VARIANTS = {
     "base": _sizes("3-3-27-3", "128-256-512-1024", 0.5),
     "large": _sizes("3-3-27-3", "192-384-768-1536", 0.5),
 }
-"""Section 3 of the paper; layer scale and stochastic depth as it trained them on ImageNet-1K (table 5)."""
+"""Section 3 of the paper; layer scale and stochastic depth as for its training on ImageNet-1K (table 5)."""
 
 
 @architecture(
@@ -75,26 +80,26 @@ def convnext(
 ) -> keras.Model:
     """A ConvNeXt; about 237 thousand parameters with its defaults.
 
-    Every stage but the first begins with patches of 2x2 that halve the map, rounded down as in the paper's implementation. A side
-    shorter than a patch is filled up with zeros to one, so images of any size fit, with the same parameters.
+    Every stage but the first begins with 2x2 patches, which halve the map, rounded down as in the paper's implementation. A side
+    shorter than a patch is padded with zeros to one patch, so images of any size fit, with the same parameters.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``tiny``, ``small``, ``base`` or ``large`` for the sizes of the paper, where any other knob given beside it wins;
-            ``custom`` for none.
-        depths: Blocks of each stage with hyphens between them, for example ``3-3-9-3``.
-        widths: Channels of each stage with hyphens between them, for example ``96-192-384-768``; as many numbers as `depths`.
-        kernel_size: Side of the depthwise windows, odd, 3 to 11.
-        layer_scale: What the learned factors at the end of each residual branch start as, 0 to 1; with 0 there are none. The
-            paper has 1e-6, which lets a network of dozens of blocks begin as its shortcuts alone; one of a few
-            blocks does not need that, and learns small digits equally fast with and without it.
-        stochastic_depth_rate: Share of images for which the residual branch of the last block is dropped while training, 0 to
-            below 1; earlier blocks have proportionally less, the first none.
-        stem: ``small`` (3x3, keeps the size), or non-overlapping patches of two (``patch2``) or four (``patch4``) pixels a side.
+        variant: ``tiny``, ``small``, ``base`` or ``large`` for the sizes of the paper, or ``custom`` for none. Other knobs
+            override the variant.
+        depths: Blocks of each stage, joined by hyphens, for example ``3-3-9-3``.
+        widths: Channels of each stage, joined by hyphens, for example ``96-192-384-768``; as many numbers as in `depths`.
+        kernel_size: Side of the depthwise windows in pixels, odd, 3 to 11.
+        layer_scale: Initial value of the learned factors at the end of each residual branch, 0 to 1; with 0 there are none. The
+            paper has 1e-6, so that a network of dozens of blocks starts as its shortcuts alone. A network of a few blocks does
+            not need that: it learns small digits equally fast with and without it.
+        stochastic_depth_rate: Probability that the residual branch of the last block is dropped for an image while training, 0
+            to below 1. It rises linearly from 0 in the first block.
+        stem: ``small`` (3x3, keeps the size), ``patch2`` or ``patch4`` (patches of 2x2 or 4x4 pixels that do not overlap).
 
     Raises:
-        KnobError: A knob outside what it may be, or another number of widths than of depths.
+        KnobError: A knob has a value that is not allowed, or `depths` and `widths` differ in how many numbers they have.
 
     Source: arXiv:2201.03545, section 2 and figure 4; layer scale as in arXiv:2103.17239, stochastic depth as in
         arXiv:1603.09382, section 3.
@@ -106,7 +111,7 @@ def convnext(
     if len(stages) != len(channels):
         raise KnobError(
             f"'depths' is {depths!r} and 'widths' is {widths!r}, {len(stages)} stages and {len(channels)}; allowed: as many "
-            "numbers in one as in the other. Change 'depths' or 'widths'."
+            "numbers in each. Change 'depths' or 'widths'."
         )
     check_whole("kernel_size", kernel_size, low=3, high=11)
     if kernel_size % 2 == 0:
@@ -134,7 +139,7 @@ def _stem(image: keras.KerasTensor, width: int, stem: str) -> keras.KerasTensor:
 
 
 def _patches(x: keras.KerasTensor, width: int, size: int) -> keras.KerasTensor:
-    """One vector for each patch of so many positions a side; what fills no whole patch is left out."""
+    """One vector for each patch of `size` positions a side; the last rows and columns that fill no patch are left out."""
     missing = [max(0, size - side) for side in x.shape[1:3]]
     if any(missing):
         x = keras.layers.ZeroPadding2D([(0, number) for number in missing])(x)
@@ -142,7 +147,7 @@ def _patches(x: keras.KerasTensor, width: int, size: int) -> keras.KerasTensor:
 
 
 def _block(x: keras.KerasTensor, *, kernel_size: int, layer_scale: float, drop_rate: float) -> keras.KerasTensor:
-    """Positions mixed channel by channel, then channels mixed position by position; the result is added to what came in."""
+    """A residual block: a depthwise convolution mixes positions, then a perceptron mixes the channels of each position."""
     width = x.shape[-1]
     branch = keras.layers.DepthwiseConv2D(kernel_size, padding="same", depthwise_initializer=fan_out())(x)
     branch = keras.layers.Dense(EXPANSION * width, activation="gelu")(layer_norm(branch))

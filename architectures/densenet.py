@@ -1,22 +1,25 @@
-"""Densely connected network: every layer sees what all layers of its stage before it have found.
+"""Densely connected network: every layer gets the outputs of all earlier layers of its stage.
 
-A layer adds a few channels (the growth rate) to those it was given instead of replacing them, so features are used again and
-few parameters go far; the price is memory and many small steps. Without a variant it is a small network for images of 8x8 to
-48x48; ``variant`` gives the networks of the paper.
+A layer adds a few channels (the growth rate) to its input instead of replacing it. Features are used again, so few parameters go
+far, at the price of memory and many small steps. The defaults are a small network for images of 8x8 to 48x48; ``variant`` gives
+the networks of the paper.
 """
 
 from __future__ import annotations
 
 import keras
 
-from architectures._blocks import batch_normalization, convolution, large_stem, logits
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
+    batch_normalization,
     check_flag,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
+    convolution,
+    large_stem,
+    logits,
     of_imagenet,
     variants,
     whole_numbers,
@@ -24,7 +27,7 @@ from architectures._knobs import (
 from sweeper.catalog import architecture
 
 BOTTLENECK = 4
-"""Channels between the two convolutions of a dense layer, per channel it adds."""
+"""Channels between the two convolutions of a dense layer, per channel that the layer adds."""
 
 _COMMON = {"growth_rate": 32, "bottleneck": True, "compression": 0.5, "stem_width": 64, "stem": "large"}
 
@@ -61,24 +64,23 @@ def densenet(
 ) -> keras.Model:
     """A densely connected network; about 102 thousand parameters with its defaults.
 
-    Between two stages a transition reduces the channels and halves the map (a side of 1 stays 1, so images of any size fit any
-    number of stages). Normalisation and rectifier stand before each convolution, which has no bias.
+    Between two stages a transition reduces the channels and halves the map. A side of 1 stays 1, so images of any size fit any
+    number of stages. Batch normalisation and ReLU come before each convolution, which has no bias.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``121``, ``169`` or ``201`` for the sizes of the paper, where any other knob given beside it wins; ``custom``
-            for none.
-        blocks_per_stage: Dense layers of each stage with hyphens between them, for example ``6-12-24-16``.
+        variant: ``121``, ``169`` or ``201`` for the sizes of the paper, or ``custom`` for none. Other knobs override the variant.
+        blocks_per_stage: Dense layers of each stage, joined by hyphens, for example ``6-12-24-16``.
         growth_rate: Channels that each dense layer adds, from 1.
-        bottleneck: Whether a 1x1 convolution to four times the growth rate stands before each 3x3 convolution.
+        bottleneck: Whether a 1x1 convolution to four times the growth rate comes before each 3x3 convolution.
         compression: Share of channels that a transition keeps, 0.1 to 1.
-        stem_width: Filters of the first convolution; the paper has twice the growth rate.
+        stem_width: Filters of the first convolution, from 1; in the paper twice the growth rate.
         stem: ``small`` (3x3, keeps the size) or ``large`` (7x7 with stride 2, then 3x3 max pooling with stride 2).
         dropout: Share of values dropped after every convolution but the first, 0 to below 1.
 
     Raises:
-        KnobError: A knob outside what it may be.
+        KnobError: A knob has a value that is not allowed.
 
     Source: arXiv:1608.06993, section 3 and table 1; dropout as in section 4.2.
     """
@@ -106,7 +108,7 @@ def densenet(
 
 
 def _dense_layer(x: keras.KerasTensor, growth_rate: int, *, has_bottleneck: bool, dropout: float) -> keras.KerasTensor:
-    """What came in, and behind it the channels found in it."""
+    """The input with the new channels appended."""
     found = x
     if has_bottleneck:
         found = _activate_and_convolve(found, BOTTLENECK * growth_rate, 1, dropout=dropout)
@@ -115,12 +117,12 @@ def _dense_layer(x: keras.KerasTensor, growth_rate: int, *, has_bottleneck: bool
 
 
 def _transition(x: keras.KerasTensor, *, compression: float, dropout: float) -> keras.KerasTensor:
-    """Fewer channels on half the sides."""
+    """Fewer channels, and half the height and width."""
     x = _activate_and_convolve(x, max(1, int(x.shape[-1] * compression)), 1, dropout=dropout)
     return keras.layers.AveragePooling2D(tuple(min(2, side) for side in x.shape[1:3]))(x)
 
 
 def _activate_and_convolve(x: keras.KerasTensor, filters: int, kernel_size: int, *, dropout: float) -> keras.KerasTensor:
     x = convolution(keras.layers.ReLU()(batch_normalization(x)), filters, kernel_size)
-    # A layer that does nothing costs time in every one of up to 200 convolutions when the program is traced.
+    # A dropout layer of rate 0 would cost time after each of up to 200 convolutions when the program is traced.
     return keras.layers.Dropout(dropout)(x) if dropout > 0 else x

@@ -1,8 +1,8 @@
 """Network of inverted residual blocks whose width and depth are scaled together.
 
-Each block widens its input by a factor, filters each channel on its own (depthwise), weighs the channels by
-squeeze-and-excitation and narrows again: few parameters and multiply-accumulates, but many small steps that hardware runs below
-its peak. Without a variant it is a small network for images of 8x8 to 48x48; ``variant`` gives the networks of the paper.
+Each block widens its input, filters each channel on its own (depthwise), weights the channels by squeeze-and-excitation, and
+narrows the map again. It needs few parameters and multiply-accumulates, but many small steps, which hardware runs below its peak.
+The defaults are a small network for images of 8x8 to 48x48; ``variant`` gives the networks of the paper.
 """
 
 from __future__ import annotations
@@ -13,9 +13,20 @@ import math
 
 import keras
 
-from architectures._attention import channel_gate
-from architectures._blocks import activated_convolution, inverted_residual, logits, scaled
-from architectures._knobs import CUSTOM, check_image_and_classes, check_number, check_option, check_whole, of_imagenet, variants
+from architectures._blocks import (
+    CUSTOM,
+    activated_convolution,
+    channel_gate,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
+    inverted_residual,
+    logits,
+    of_imagenet,
+    scaled,
+    variants,
+)
 from sweeper.catalog import architecture
 
 STEM_FILTERS, HEAD_FILTERS = 32, 1280
@@ -24,12 +35,12 @@ STEM_FILTERS, HEAD_FILTERS = 32, 1280
 ACTIVATION = "swish"
 
 WIDTH_BASE, DEPTH_BASE = 1.1, 1.2
-"""Factors of width and depth for each unit of the compound coefficient, found by search for B0 (section 5 of the paper)."""
+"""Factors of width and depth per unit of the compound coefficient, found by a search for B0 (section 5 of the paper)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Stage:
-    """Blocks in a row, before scaling; `strides` belong to the first of them."""
+    """Consecutive blocks, before scaling; `strides` is for the first of them."""
 
     num_blocks: int
     channels: int
@@ -47,7 +58,7 @@ STAGES = (
     _Stage(num_blocks=4, channels=192, kernel_size=5, strides=2),
     _Stage(num_blocks=1, channels=320, kernel_size=3, strides=1),
 )
-"""Table 1 of the paper; the strides, which it leaves open, from its reference implementation."""
+"""Table 1 of the paper; the strides, which it does not give, are from its reference implementation."""
 
 
 def _sizes(width: float, depth: float, dropout: float) -> dict[str, str | int | float]:
@@ -73,7 +84,7 @@ VARIANTS = {
     "b6": _sizes(1.8, 2.6, 0.5),
     "b7": _sizes(2.0, 3.1, 0.5),
 }
-"""Coefficients and dropout from the reference implementation of the paper, which says only how they were found."""
+"""Coefficients and dropout from the reference implementation; the paper says only how they were found."""
 
 
 @architecture(
@@ -108,30 +119,31 @@ def efficientnet(
 ) -> keras.Model:
     """An EfficientNet; about 334 thousand parameters with its defaults.
 
-    Seven stages, four of which halve the map (a side of 1 stays 1, so images of any size fit). Convolutions have no biases,
-    because normalisation follows each of them.
+    It has seven stages, four of which halve the map. A side of 1 stays 1, so images of any size fit. Convolutions have no biases,
+    because batch normalisation follows each of them.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``b0`` to ``b7`` for the sizes of the paper, where any other knob given beside it wins; ``custom`` for none.
+        variant: ``b0`` to ``b7`` for the sizes of the paper, or ``custom`` for none. Other knobs override the variant.
         width_coefficient: Factor of all numbers of channels, which are rounded to multiples of 8, from 0.1.
         depth_coefficient: Factor of the number of blocks of each stage, which is rounded up, from 0.1.
-        phi: Compound coefficient, 0 to 10: multiplies the width by ``1.1**phi`` and the depth by ``1.2**phi``, on top of the two
-            coefficients. The paper lets the sides of images grow by ``1.15**phi`` as well; here they are what they are, so give
-            larger ones yourself. The coefficients of B1 to B7 were rounded by hand and do not follow from it exactly.
+        phi: Compound coefficient, 0 to 10. It multiplies the width by ``1.1**phi`` and the depth by ``1.2**phi``, in addition to
+            the two coefficients. In the paper the sides of images grow by ``1.15**phi`` as well; here the images stay as they
+            are, so provide larger ones yourself. The coefficients of B1 to B7 were rounded by hand and do not follow from it
+            exactly.
         attention: ``se`` for squeeze-and-excitation in every block, or ``none``.
-        squeeze_ratio: Channels that come into a block (not those it is widened to) per hidden unit of that attention, from 1;
-            unused without it.
+        squeeze_ratio: Input channels of a block (before widening) per hidden unit of ``se``, from 1.
         dropout: Share of values dropped before the head, 0 to below 1.
-        stochastic_depth_rate: Block i of n, counted from 0, is dropped for i/n of this share of images while training, 0 to
-            below 1, as in the reference implementation; blocks that change the shape have no shortcut and are never dropped.
-        norm_momentum: Part of the running statistics of normalisation that a step keeps, 0 to below 1. The paper has 0.99, with
-            which they are of use after hundreds of steps only.
+        stochastic_depth_rate: The residual branch of block i of n, counted from 0, is dropped for an image with probability i/n
+            times this rate while training, 0 to below 1, as in the reference implementation. Blocks that change the shape have
+            no shortcut and are never dropped.
+        norm_momentum: Share of the running statistics of batch normalisation that a step keeps, 0 to below 1. The paper has
+            0.99, with which they are only useful after hundreds of steps.
         stem: ``small`` (3x3, keeps the size) or ``large`` (3x3 with stride 2).
 
     Raises:
-        KnobError: A knob outside what it may be.
+        KnobError: A knob has a value that is not allowed.
 
     Source: arXiv:1905.11946, equation 3, sections 4 and 5 and table 1, and its reference implementation; stochastic depth as in
         arXiv:1603.09382, section 3.

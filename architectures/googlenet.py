@@ -1,8 +1,8 @@
-"""GoogLeNet: inception blocks, which look at a map through windows of several sizes at once.
+"""GoogLeNet: inception blocks, which filter a map with windows of several sizes at once.
 
-1x1 convolutions make maps narrow before the wide windows, so it needs a tenth of the weights of its contemporaries. While it
-trains, auxiliary heads may score the classes from the middle of the network as well, so that gradients reach its first layers by
-a shorter way. Without a variant it is a small network with normalisation for images of 8x8 to 48x48; ``variant`` gives the
+1x1 convolutions reduce the channels before the wide windows, so it needs a tenth of the weights of its contemporaries. For
+training, auxiliary heads may predict the classes from the middle of the network as well, so that gradients have a shorter way to
+the first layers. The defaults are a small network with batch normalisation for images of 8x8 to 48x48; ``variant`` gives the
 network of the paper.
 """
 
@@ -12,15 +12,19 @@ import dataclasses
 
 import keras
 
-from architectures._blocks import hidden_layers, logits, pooled, rectified_convolution, scaled
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
     check_flag,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
+    hidden_layers,
+    logits,
     of_imagenet,
+    pooled,
+    rectified_convolution,
+    scaled,
     variants,
     whole_numbers,
 )
@@ -28,13 +32,13 @@ from sweeper.catalog import architecture
 from sweeper.errors import KnobError
 
 STEM_FILTERS = (64, 64, 192)
-"""Of the three convolutions before the first inception block, before scaling."""
+"""Filters of the three convolutions before the first inception block, before scaling."""
 
 AUXILIARY_FILTERS, AUXILIARY_UNITS, AUXILIARY_DROPOUT = 128, 1024, 0.7
-"""1x1 convolution, hidden dense layer (both before scaling) and dropout of each auxiliary head."""
+"""Filters of the 1x1 convolution and units of the hidden layer (both before scaling), and dropout of each auxiliary head."""
 
 EPSILON = 1e-3
-"""Of batch normalisation, as in implementations that have it."""
+"""Epsilon of batch normalisation, as in implementations that have it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,31 +111,30 @@ def googlenet(
 ) -> keras.Model:
     """A GoogLeNet; about 163 thousand parameters with its defaults.
 
-    Between two stages 3x3 max pooling halves the map (a side of 1 stays 1, so images of any size fit). An auxiliary head stands
-    behind the first and the last but one block of the second stage; with one or two blocks there that is one head, behind the
-    first. The layers of the network itself start with the same weights with and without the heads.
+    3x3 max pooling halves the map between two stages. A side of 1 stays 1, so images of any size fit. There is one auxiliary head
+    after the first block of the second stage and one after its last but one block; if that stage has one or two blocks, there is
+    only the first head. The initial weights of the network itself are the same with and without the heads.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``v1`` for the network of the paper, where any other knob given beside it wins; ``custom`` for none.
-        blocks_per_stage: How many blocks of each of the three stages are used, the first ones, with hyphens between them, at
-            most ``2-5-2``.
+        variant: ``v1`` for the network of the paper, or ``custom`` for none. Other knobs override the variant.
+        blocks_per_stage: How many of the first blocks of each of the three stages are used, joined by hyphens, at most
+            ``2-5-2``.
         width_multiplier: Factor of all numbers of filters, which are rounded to multiples of 8, from 0.1.
-        batch_norm: Whether to normalise after each convolution, which the paper did not know; without it convolutions have
-            biases.
-        wide_kernel: Side in pixels of the widest window of a block, from 1: 5 in the paper, 3 in some implementations.
-        auxiliary_heads: Whether the model gives, after its logits, those of auxiliary heads for training (see
-            `sweeper.catalog.architecture`).
+        batch_norm: Whether batch normalisation follows each convolution; the paper has none. Without it convolutions have biases.
+        wide_kernel: Side of the widest window of a block in pixels, from 1: 5 in the paper, 3 in some implementations.
+        auxiliary_heads: Whether the logits of the auxiliary heads are further outputs of the model, after its own logits; only
+            training uses them (see `sweeper.catalog.architecture`).
         dropout: Share of values dropped before the head, 0 to below 1; auxiliary heads always drop 0.7.
-        stem: ``small`` (3x3, and the stem keeps the size) or ``large`` (7x7 with stride 2, and 3x3 max pooling with stride 2 on
-            either side of the next two convolutions).
+        stem: ``small`` (3x3, and the stem keeps the size) or ``large`` (7x7 with stride 2, and 3x3 max pooling with stride 2
+            before and after the next two convolutions).
 
     Raises:
-        KnobError: A knob outside what it may be.
+        KnobError: A knob has a value that is not allowed.
 
-    Source: arXiv:1409.4842, section 5 and table 1; local response normalisation, which the paper draws in figure 3 behind both
-        parts of the stem, is left out, as in most implementations.
+    Source: arXiv:1409.4842, section 5 and table 1. Local response normalisation, which figure 3 of the paper has after both parts
+        of the stem, is left out, as in most implementations.
     """
     check_image_and_classes(input_shape, num_classes)
     check_option("variant", variant, (CUSTOM, *VARIANTS))
@@ -159,7 +162,7 @@ def googlenet(
     scores = logits(x, num_classes)
     if not auxiliary_heads:
         return keras.Model(image, scores, name="googlenet")
-    # Built last, so that the layers before them draw the same seeds as without them.
+    # Built last, so that all other layers draw the same seeds with and without auxiliary heads.
     others = [_auxiliary_head(tap, num_classes, factor, batch_norm, number) for number, tap in enumerate(tapped, start=1)]
     return keras.Model(image, [scores, *others], name="googlenet")
 
@@ -188,7 +191,7 @@ def _stem(image: keras.KerasTensor, factor: float, is_normalised: bool, stem: st
 def _inception(
     x: keras.KerasTensor, block: _Inception, *, factor: float, is_normalised: bool, wide_kernel: int
 ) -> keras.KerasTensor:
-    """Windows of three sizes and a maximum beside each other, their channels behind each other."""
+    """Four parallel branches: windows of three sizes and max pooling. Their channels are concatenated."""
 
     def convolution(source: keras.KerasTensor, filters: int, kernel_size: int) -> keras.KerasTensor:
         return _convolution(source, scaled(filters, factor), kernel_size, is_normalised)
@@ -210,7 +213,7 @@ def _auxiliary_head(x: keras.KerasTensor, num_classes: int, factor: float, is_no
 
 
 def _halved(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Max pooling that sees every pixel of the map, also the last ones of an even side."""
+    """Max pooling that covers every pixel of the map, also the last one of an even side."""
     return keras.layers.MaxPooling2D(3, strides=2, padding="same")(x)
 
 

@@ -1,16 +1,26 @@
-"""Convolutions that make tokens of small neighbourhoods, then a transformer that mixes them.
+"""Transformer behind a stem of convolutions, which turns small neighbourhoods of pixels into tokens.
 
-The convolutions know that neighbouring pixels belong together, which a transformer on patches has to learn from data; it trains
-more easily for that, and on fewer images.
+Convolutions have locality built in; a transformer on patches has to learn it from data. A hybrid is therefore easier to train,
+and needs fewer images.
 """
 
 from __future__ import annotations
 
 import keras
 
-from architectures._blocks import batch_normalization, convolution, logits
-from architectures._knobs import check_image_and_classes, check_number, check_option, check_whole
-from architectures._transformer import POSITIONS, check_heads, check_positions, encoder
+from architectures._blocks import (
+    POSITIONS,
+    batch_normalization,
+    check_heads,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_positions,
+    check_whole,
+    convolution,
+    encoder,
+    logits,
+)
 from sweeper.catalog import architecture
 
 
@@ -36,32 +46,32 @@ def hybrid(
 ) -> keras.Model:
     """A transformer behind a stem of convolutions; about 119 thousand parameters with its defaults on 32x32x3.
 
-    Each convolution of the stem (3x3, normalisation, rectifier) halves the map and doubles the channels; a map of 2x2 stays one,
-    for a single token has nothing to attend to, so images of any size fit any stem. A 1x1 convolution then gives each place of
-    the map as a token to the encoder, whose layers are those of the vision transformer.
+    Each convolution of the stem (3x3, batch normalisation, ReLU) halves the map and doubles the channels. A map of 2x2 is not
+    halved, because a single token has nothing to attend to, so images of any size fit any stem. Then a 1x1 convolution makes a
+    token of each position of the map. The encoder has the layers of the vision transformer.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        stem_depth: Convolutions of the stem, from 1; one more means a quarter of the tokens.
-        stem_width: Filters of the first of them, from 1.
-        width: Length of a token's vector; a multiple of `num_heads`, and of 4 with ``positions="sincos"``.
+        stem_depth: Convolutions of the stem, from 1; one more leaves a quarter of the tokens.
+        stem_width: Filters of the first convolution, from 1.
+        width: Length of a token's vector, from 1; a multiple of `num_heads`, and of 4 with ``positions="sincos"``.
         depth: Transformer layers, from 1.
         num_heads: Attention heads, from 1.
         mlp_ratio: Hidden units of the perceptron per unit of `width`, from 0.1.
-        positions: ``learned`` for a vector of each token, ``sincos`` for fixed sines and cosines of row and column (none for a
-            class token), ``none`` to leave it to the convolutions, which see the border of the image.
-        pooling: ``sequence`` reads the answer from a mean whose weights depend on the tokens, ``mean`` from the plain one,
-            ``class_token`` from an extra token.
-        dropout: Share of values dropped after the positions and after every dense layer but the projections to queries, keys and
-            values; 0 to below 1.
-        stochastic_depth_rate: Share of images for which either branch of the last layer is dropped while training, 0 to below 1;
-            earlier layers have proportionally less, the first none.
+        positions: ``learned`` (a vector for each token), ``sincos`` (fixed sines and cosines of row and column, none for a class
+            token) or ``none`` (only the convolutions see where the border of the image is).
+        pooling: How tokens become one vector: ``sequence`` (a mean whose weights depend on the tokens), ``mean`` (the plain mean)
+            or ``class_token`` (an extra token).
+        dropout: Share of values dropped after the positions and after every dense layer except the projections to queries, keys
+            and values, 0 to below 1.
+        stochastic_depth_rate: Probability that a branch of the last layer is dropped for an image while training, 0 to below 1.
+            It rises linearly from 0 in the first layer.
 
     Raises:
-        KnobError: A knob outside what it may be, or heads that do not divide the width.
+        KnobError: A knob has a value that is not allowed, or the heads do not divide the width.
 
-    Source: The stem from arXiv:2106.14881, section 4; the pooling from arXiv:2104.05704, section 3.1; the sizes are our own.
+    Source: the stem from arXiv:2106.14881, section 4; the pooling from arXiv:2104.05704, section 3.1; the sizes are our own.
     """
     check_image_and_classes(input_shape, num_classes)
     check_whole("stem_depth", stem_depth, low=1)

@@ -1,6 +1,6 @@
-"""LeNet: two convolutions, each averaged over 2x2 pixels, and dense layers; the first network of its kind in wide use.
+"""LeNet: two convolutions, each with 2x2 average pooling, then dense layers; the first widely used CNN.
 
-Hardly any arithmetic, so it trains in seconds and shows what later families add. Its defaults take images of any size;
+It needs hardly any arithmetic, so it trains in seconds and shows what later families add. Its defaults take images of any size;
 ``variant`` gives the network of the paper.
 """
 
@@ -10,12 +10,20 @@ from collections.abc import Sequence
 
 import keras
 
-from architectures._blocks import logits, pooled
-from architectures._knobs import CUSTOM, check_image_and_classes, check_option, variants, whole_numbers
+from architectures._blocks import (
+    CUSTOM,
+    check_image_and_classes,
+    check_option,
+    logits,
+    pooled,
+    variants,
+    whole_numbers,
+)
 from sweeper.catalog import Published, architecture
 from sweeper.errors import KnobError
 
 KERNEL_SIZE = 5
+"""Side of each convolution window in pixels."""
 
 VARIANTS = {
     "5": {"widths": "6-16", "dense_units": "120-84", "activation": "tanh", "pooling": "average", "padding": "valid"},
@@ -54,22 +62,22 @@ def lenet(
 ) -> keras.Model:
     """A LeNet; about 108 thousand parameters with its defaults on 28x28x1 and 10 classes.
 
-    Each stage is a 5x5 convolution, the activation, and 2x2 pooling, which a side of one pixel outlasts. The first dense layer
-    sees every position that is left; on the 32x32 pixels of the paper it is that layer which the paper calls C5.
+    Each stage is a 5x5 convolution, the activation, and 2x2 pooling; a side of 1 stays 1. The first dense layer sees every
+    position that is left. On the 32x32 pixels of the paper it is the layer that the paper calls C5.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``5`` for LeNet-5 of the paper, where any other knob given beside it wins; ``custom`` for none.
-        widths: Filters of each convolution with hyphens between them, for example ``6-16``.
-        dense_units: Units of each hidden dense layer with hyphens between them, for example ``120-84``.
-        activation: ``tanh``, ``relu``, ``elu`` or ``swish``, behind every layer but the last.
+        variant: ``5`` for LeNet-5 of the paper, or ``custom`` for none. Other knobs override the variant.
+        widths: Filters of each convolution, joined by hyphens, for example ``6-16``.
+        dense_units: Units of each hidden dense layer, joined by hyphens, for example ``120-84``.
+        activation: ``tanh``, ``relu``, ``elu`` or ``swish``, after every layer except the last.
         pooling: ``average`` or ``max``.
-        padding: ``same`` for any size of images; ``valid`` as in the paper, where each convolution takes away four pixels a
-            side, so that two of them need images of 14x14 and more.
+        padding: ``same`` (images of any size) or ``valid`` (as in the paper: each convolution makes both sides four pixels
+            shorter, so two of them need images from 14x14).
 
     Raises:
-        KnobError: A knob outside what it may be, or images too small for ``padding="valid"``.
+        KnobError: A knob has a value that is not allowed, or the image is too small for ``padding="valid"``.
 
     Source: section II.B and figure 2 of the paper.
     """
@@ -96,7 +104,7 @@ def lenet(
 
 
 def _check_size(input_shape: Sequence[int], filters: Sequence[int]) -> None:
-    """Raise `KnobError` unless a pixel is left for each convolution without padding."""
+    """Raise `KnobError` unless the image is large enough for all convolutions without padding."""
     smallest = KERNEL_SIZE
     for _ in filters[1:]:
         smallest = 2 * smallest + KERNEL_SIZE - 1

@@ -1,8 +1,8 @@
 """Network of depthwise-separable convolutions with far fewer than a million parameters, for real time on a CPU.
 
 A separable convolution filters each channel on its own and then mixes the channels position by position, at about an eighth of
-the cost of a plain 3x3 convolution. Without a variant it is a small network for images of 8x8 to 96x96; ``variant`` gives the
-network for emotions and gender that is known as mini-Xception.
+the cost of a plain 3x3 convolution. The defaults are a small network for images of 8x8 to 96x96; ``variant`` gives
+mini-Xception, a network for emotions and gender.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from typing import Any
 
 import keras
 
-from architectures._attention import squeeze_excitation
-from architectures._blocks import batch_normalization, fan_out, logits
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
+    batch_normalization,
     check_flag,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
+    fan_out,
+    logits,
+    squeeze_excitation,
     variants,
     whole_numbers,
 )
@@ -27,7 +29,7 @@ from sweeper.catalog import Published, architecture
 from sweeper.errors import KnobError
 
 EPSILON = 1e-3
-"""Of batch normalisation, as in the implementation of mini-Xception."""
+"""Epsilon of batch normalisation, as in the implementation of mini-Xception."""
 
 VARIANTS = {
     "mini_xception": {
@@ -44,7 +46,7 @@ VARIANTS = {
         "norm_momentum": 0.99,
     },
 }
-"""From the implementation of the paper, which itself draws the network only roughly."""
+"""From the paper's implementation; the paper shows the network only roughly."""
 
 
 @architecture(
@@ -81,32 +83,32 @@ def light_cnn(
 ) -> keras.Model:
     """A network of separable convolutions; about 50 thousand parameters with its defaults.
 
-    Every block halves the map (a side of 1 stays 1, so images of any size fit any number of blocks). Convolutions have no biases,
-    because normalisation follows each of them.
+    Every block halves the map. A side of 1 stays 1, so images of any size fit any number of blocks. Convolutions have no biases,
+    because batch normalisation follows each of them.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``mini_xception`` for the network of the paper, where any other knob given beside it wins; ``custom`` for none.
-        widths: Channels of each block with hyphens between them, for example ``16-32-64-128``.
+        variant: ``mini_xception`` for the network of the paper, or ``custom`` for none. Other knobs override the variant.
+        widths: Channels of each block, joined by hyphens, for example ``16-32-64-128``.
         convolutions: Separable convolutions of each block, 2 to 4.
-        kernel_size: Side of their windows, 2 to 11.
-        residual: Whether a 1x1 convolution with stride 2 leads around each block. Without it a rectifier follows the last
-            convolution of a block as well.
+        kernel_size: Side of their windows in pixels, 2 to 11.
+        residual: Whether each block has a shortcut, a 1x1 convolution with stride 2. Without it ReLU follows the last convolution
+            of a block as well.
         width_multiplier: Factor of the channels of stem and blocks, which are rounded, from 0.1.
-        attention: ``none``, or ``se`` for squeeze-and-excitation behind the last convolution of each block.
-        squeeze_ratio: Channels per hidden unit of that attention, which keeps at least four, from 1; unused without it.
-        stem: ``small`` (3x3, keeps the size), ``large`` (3x3 with stride 2), or ``unpadded`` (two 3x3 without padding, each of
-            which takes a pixel off every edge; for images of 5x5 or larger).
+        attention: ``none``, or ``se`` for squeeze-and-excitation after the last convolution of each block.
+        squeeze_ratio: Channels per hidden unit of ``se``, from 1; at least four units are kept.
+        stem: ``small`` (3x3, keeps the size), ``large`` (3x3 with stride 2) or ``unpadded`` (two 3x3 convolutions, each of which
+            removes one pixel at every edge, for images from 5x5).
         stem_width: Filters of the stem, before scaling, from 1.
-        head: ``dense`` (average over all positions, then a dense layer) or ``convolution`` (scores at each position by a 3x3
+        head: ``dense`` (the average over all positions, then a dense layer) or ``convolution`` (logits at each position by a 3x3
             convolution, then their average).
         dropout: Share of values dropped before the head, 0 to below 1.
-        norm_momentum: Part of the running statistics of normalisation that a step keeps, 0 to below 1; mini-Xception has 0.99,
-            with which they are of use after hundreds of steps only.
+        norm_momentum: Share of the running statistics of batch normalisation that a step keeps, 0 to below 1. Mini-Xception has
+            0.99, with which they are only useful after hundreds of steps.
 
     Raises:
-        KnobError: A knob outside what it may be, or an image too small for ``stem="unpadded"``.
+        KnobError: A knob has a value that is not allowed, or the image is too small for ``stem="unpadded"``.
 
     Source: arXiv:1710.07557, section 3, and its implementation; separable convolutions as in MobileNet, arXiv:1704.04861, section
         3.1; attention as in arXiv:1709.01507.
@@ -128,14 +130,14 @@ def light_cnn(
     if stem == "unpadded" and min(input_shape[:2]) < 5:
         raise KnobError(
             f"'stem' is 'unpadded', which leaves nothing of an image of {input_shape[0]}x{input_shape[1]} pixels; allowed: "
-            "images of 5x5 or larger. Give larger images, or take 'stem' small."
+            "images of 5x5 or larger. Use larger images, or change 'stem' to 'small'."
         )
 
     def normalize(x: Any) -> Any:
         return batch_normalization(x, momentum=norm_momentum, epsilon=EPSILON)
 
     def block(x: Any, width: int) -> Any:
-        """Separable convolutions, attention and pooling; with a residual connection the sum of that and the shortcut."""
+        """Separable convolutions, attention and pooling; plus the shortcut, if the block is residual."""
         shortcut = normalize(_convolution(x, width, 1, strides=2)) if residual else None
         for number in range(1, convolutions + 1):
             x = normalize(_separable_convolution(x, width, kernel_size))
@@ -158,7 +160,7 @@ def light_cnn(
 
 
 def _scaled(channels: int, factor: float) -> int:
-    """To the nearest whole number: in steps of 8, as in wider networks, a narrow one could hardly be scaled."""
+    """Channels times a factor, rounded to a whole number; steps of 8, as in wider networks, would be too coarse here."""
     return max(1, round(channels * factor))
 
 
@@ -169,7 +171,7 @@ def _convolution(x: Any, filters: int, kernel_size: int, *, strides: int, paddin
 
 
 def _separable_convolution(x: Any, filters: int, kernel_size: int) -> Any:
-    """Depthwise and 1x1 convolution, with nothing between them."""
+    """Depthwise and 1x1 convolution, with no activation in between."""
     return keras.layers.SeparableConv2D(
         filters,
         kernel_size,
@@ -184,6 +186,6 @@ def _head(x: Any, num_classes: int, head: str, dropout: float) -> Any:
     if head == "dense":
         return logits(keras.layers.Dropout(dropout)(keras.layers.GlobalAveragePooling2D()(x)), num_classes)
     x = keras.layers.Dropout(dropout)(x)
-    # In float32 whatever the dtype policy, as logits are everywhere.
+    # In float32 under any dtype policy, like all logits.
     x = keras.layers.Conv2D(num_classes, 3, padding="same", dtype="float32")(x)
     return keras.layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)

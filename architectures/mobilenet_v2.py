@@ -1,8 +1,8 @@
-"""Network of inverted residual blocks for telephones: narrow between blocks, wide and depthwise inside them.
+"""Network of inverted residual blocks for mobile devices: narrow between blocks, wide and depthwise inside them.
 
-Nearly all its multiply-accumulates are in 1x1 convolutions, and a shortcut connects the narrow ends, which are all that memory
-has to hold between two blocks. Without a variant it is a small network for images of 8x8 to 48x48; ``variant`` gives the
-networks of the paper.
+Nearly all multiply-accumulates are in 1x1 convolutions. A shortcut connects the narrow ends of a block, so memory only has to
+hold narrow maps between two blocks. The defaults are a small network for images of 8x8 to 48x48; ``variant`` gives the networks
+of the paper.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ import dataclasses
 
 import keras
 
-from architectures._blocks import activated_convolution, inverted_residual, logits, scaled
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
+    activated_convolution,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
+    inverted_residual,
+    logits,
     of_imagenet,
+    scaled,
     variants,
     whole_numbers,
 )
@@ -29,12 +32,12 @@ STEM_FILTERS = 32
 """Filters of the first convolution, before scaling."""
 
 ACTIVATION = "relu6"
-"""A rectifier that ends at 6, which numbers of few bits can hold."""
+"""ReLU clipped at 6, which low-precision numbers can hold."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Stage:
-    """Blocks in a row, before scaling; `strides` belong to the first of them."""
+    """Consecutive blocks, before scaling; `strides` is for the first of them."""
 
     channels: int
     strides: int
@@ -68,8 +71,8 @@ VARIANTS = {str(multiplier): _sizes(multiplier) for multiplier in (1.0, 0.75, 0.
 
 
 _SOURCE = (
-    "multiply-accumulates from the table of checkpoints of the paper's reference implementation, whose millions of "
-    "parameters leave out the scales and shifts of normalisation; all of them as MobileNetV2 of Keras Applications has them"
+    "multiply-accumulates from the table of checkpoints of the paper's reference implementation, whose parameters, in "
+    "millions, leave out the scales and shifts of normalisation; all parameters as in MobileNetV2 of Keras Applications"
 )
 
 
@@ -100,27 +103,27 @@ def mobilenet_v2(
 ) -> keras.Model:
     """A MobileNetV2; about 53 thousand parameters with its defaults.
 
-    Up to seven stages, four of which halve the map (a side of 1 stays 1, so images of any size fit). Convolutions have no
-    biases, because normalisation follows each of them.
+    It has up to seven stages, four of which halve the map. A side of 1 stays 1, so images of any size fit. Convolutions have no
+    biases, because batch normalisation follows each of them.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``1.0``, ``0.75``, ``0.5``, ``0.35`` or ``1.4`` for the networks of the paper by their width multiplier, where
-            any other knob given beside it wins; ``custom`` for none.
+        variant: ``1.0``, ``0.75``, ``0.5``, ``0.35`` or ``1.4`` for the networks of the paper, by their width multiplier, or
+            ``custom`` for none. Other knobs override the variant.
         width_multiplier: Factor of all numbers of channels, which are rounded to multiples of 8, from 0.1.
-        blocks_per_stage: Blocks of each stage with hyphens between them, for example ``1-2-3-4-3-3-1``; with fewer than seven
-            numbers the last stages are left out, as without a variant, since four halvings leave one pixel of small images.
-        expansion: Channels inside a block per channel that comes in, from 1; in the first stage nothing is widened.
-        head_filters: Filters of the last convolution, rounded to a multiple of 8, from 1. As in the paper a width multiplier
-            above 1 makes them more, but one below 1 does not make them fewer.
+        blocks_per_stage: Blocks of each stage, joined by hyphens, for example ``1-2-3-4-3-3-1``. With fewer than seven numbers
+            the last stages are left out. The default does so, because four halvings leave one pixel of a small image.
+        expansion: Channels inside a block per input channel, from 1; the first stage has no widening.
+        head_filters: Filters of the last convolution, rounded to a multiple of 8, from 1. As in the paper, a width multiplier
+            above 1 increases them, but one below 1 does not decrease them.
         dropout: Share of values dropped before the head, 0 to below 1.
-        norm_momentum: Part of the running statistics of normalisation that a step keeps, 0 to below 1. The paper names none;
-            with the 0.999 of Keras Applications they are of use after thousands of steps only.
+        norm_momentum: Share of the running statistics of batch normalisation that a step keeps, 0 to below 1. The paper gives
+            none. With the 0.999 of Keras Applications they are only useful after thousands of steps.
         stem: ``small`` (3x3, keeps the size) or ``large`` (3x3 with stride 2).
 
     Raises:
-        KnobError: A knob outside what it may be.
+        KnobError: A knob has a value that is not allowed.
 
     Source: arXiv:1801.04381, section 3, table 2 and section 6.1.
     """
@@ -136,7 +139,7 @@ def mobilenet_v2(
     if len(repeats) > len(STAGES):
         raise KnobError(
             f"'blocks_per_stage' is {blocks_per_stage!r}, {len(repeats)} stages; allowed: one to {len(STAGES)} numbers. "
-            "Leave some of them out."
+            "Remove some of them."
         )
 
     image = keras.Input(input_shape)

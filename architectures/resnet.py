@@ -1,8 +1,7 @@
 """Residual network: blocks that learn what to add to their input.
 
-The shortcut around each block lets gradients reach the first layers of a deep network; ``skip=False`` takes it away, which is the
-experiment that shows what it is good for. Without a variant it is a small network for images of 8x8 to 48x48; ``variant`` gives
-the networks of the paper.
+The shortcut around each block lets gradients reach the first layers of a deep network. ``skip=False`` removes it, which shows its
+effect. The defaults are a small network for images of 8x8 to 48x48; ``variant`` gives the networks of the paper.
 """
 
 from __future__ import annotations
@@ -12,26 +11,25 @@ from typing import Any
 
 import keras
 
-from architectures import _attention
 from architectures._blocks import (
+    ATTENTION_KINDS,
+    CUSTOM,
     LayerScale,
+    apply_attention,
     batch_normalization,
+    check_flag,
+    check_image_and_classes,
+    check_number,
+    check_option,
+    check_whole,
     convolution,
     depth_rates,
     depthwise_convolution,
     halving_pool,
     layer_norm,
     logits,
-    stochastic_depth,
-)
-from architectures._knobs import (
-    CUSTOM,
-    check_flag,
-    check_image_and_classes,
-    check_number,
-    check_option,
-    check_whole,
     of_imagenet,
+    stochastic_depth,
     variants,
     whole_numbers,
 )
@@ -90,40 +88,40 @@ def resnet(
 ) -> keras.Model:
     """A residual network; about 175 thousand parameters with its defaults.
 
-    Every stage but the first halves the map (a side of 1 stays 1) and doubles the filters. Convolutions have biases only where no
+    Every stage but the first halves the map and doubles the filters; a side of 1 stays 1. Convolutions have biases only where no
     normalisation follows.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``18``, ``34``, ``50``, ``101`` or ``152`` for the sizes of the paper, where any other knob given beside it
-            wins; ``custom`` for none.
+        variant: ``18``, ``34``, ``50``, ``101`` or ``152`` for the sizes of the paper, or ``custom`` for none. Other knobs
+            override the variant.
         block: ``basic`` (two 3x3 convolutions) or ``bottleneck`` (1x1, 3x3 and 1x1 to four times the filters).
-        blocks_per_stage: Blocks of each stage with hyphens between them, for example ``3-4-6-3``.
-        width: Filters of the first stage's 3x3 convolutions, from 1; doubles from stage to stage.
-        kernel: ``3x3``, or ``7x7_depthwise`` for 7x7 convolutions of each channel on its own in their place, each behind or
-            in front of a 1x1 convolution that mixes the channels: those of a bottleneck, or one more in a basic block.
-        stride_on: Which convolution of a bottleneck halves the map: ``conv3x3``, as in most implementations, or ``conv1x1``, the
-            first one, as in the models of the paper and in Keras Applications, which is cheaper but never looks at three of
-            four positions; unused with ``block="basic"``.
+        blocks_per_stage: Blocks of each stage, joined by hyphens, for example ``3-4-6-3``.
+        width: Filters of the first stage's 3x3 convolutions, from 1; they double from stage to stage.
+        kernel: ``3x3``, or ``7x7_depthwise`` for depthwise 7x7 convolutions in place of the 3x3 ones. A 1x1 convolution mixes the
+            channels before or after each: those of the bottleneck, or an additional one in a basic block.
+        stride_on: Which convolution of a bottleneck halves the map. ``conv3x3`` is usual. ``conv1x1``, the first one, is that of
+            the paper's models and of Keras Applications; it is cheaper, but ignores three of four positions. Unused with
+            ``block="basic"``.
         stem: ``small`` (3x3, keeps the size) or ``large`` (7x7 with stride 2, then 3x3 max pooling with stride 2).
-        norm: ``batch``; ``layer``, over the channels of each position; or ``none``, where a learned number scales each residual
-            branch instead and starts at one over the square root of the number of blocks.
-        activation: ``relu``, ``gelu`` or ``swish`` everywhere but in attention.
-        attention: ``none``; ``se`` (squeeze-and-excitation), ``eca`` (efficient channel attention) or ``cbam`` (of channels, then
-            of positions) at the end of each block's residual branch; ``bam`` (of both at once) between two stages.
-        squeeze_ratio: Channels per hidden unit of ``se``, ``cbam`` and ``bam``, which keep at least four, from 1; unused without.
-        skip: Whether blocks have shortcuts; false gives the plain network of the paper, which lacks the projections of the
-            shortcuts and, without normalisation, the scales of the branches, and is otherwise the same.
-        stochastic_depth_rate: Share of images for which the residual branch of the last block is dropped while training, 0 to
-            below 1; earlier blocks have proportionally less, the first none, unlike in the paper; unused without ``skip``.
+        norm: ``batch``; ``layer`` (over the channels of each position); or ``none``, where a learned number, initially one over
+            the square root of the number of blocks, scales each residual branch instead.
+        activation: ``relu``, ``gelu`` or ``swish``, everywhere except in attention.
+        attention: ``none``; ``se`` (squeeze-and-excitation), ``eca`` (efficient channel attention) or ``cbam`` (channels, then
+            positions) at the end of each block's residual branch; ``bam`` (both at once) between two stages.
+        squeeze_ratio: Channels per hidden unit of ``se``, ``cbam`` and ``bam``, from 1; at least four units are kept.
+        skip: Whether blocks have shortcuts. Without them it is the plain network of the paper. It is otherwise the same, but has
+            no projections of the shortcuts and, with ``norm="none"``, no scales of the branches.
+        stochastic_depth_rate: Probability that the residual branch of the last block is dropped for an image while training, 0
+            to below 1. It rises linearly from 0 in the first block, unlike in the paper. Unused without ``skip``.
         dropout: Share of values dropped before the head, 0 to below 1.
 
     Raises:
-        KnobError: A knob outside what it may be, or attention between stages where there is only one.
+        KnobError: A knob has a value that is not allowed, or ``attention="bam"`` with only one stage.
 
-    Source: arXiv:1512.03385, section 3.3 and table 1; attention as in arXiv:1709.01507, figure 3, and `architectures._attention`;
-        scales in place of normalisation as SkipInit, arXiv:2002.10444; stochastic depth as in arXiv:1603.09382, section 3.
+    Source: arXiv:1512.03385, section 3.3 and table 1; attention as in arXiv:1709.01507, figure 3, and in `architectures._blocks`;
+        scales in place of normalisation as in SkipInit, arXiv:2002.10444; stochastic depth as in arXiv:1603.09382, section 3.
     """
     check_image_and_classes(input_shape, num_classes)
     check_option("variant", variant, (CUSTOM, *VARIANTS))
@@ -135,15 +133,15 @@ def resnet(
     check_option("stem", stem, ("small", "large"))
     check_option("norm", norm, ("batch", "layer", "none"))
     check_option("activation", activation, ("relu", "gelu", "swish"))
-    check_option("attention", attention, _attention.KINDS)
+    check_option("attention", attention, ATTENTION_KINDS)
     check_whole("squeeze_ratio", squeeze_ratio, low=1)
     check_flag("skip", skip)
     check_number("stochastic_depth_rate", stochastic_depth_rate, low=0, below=1)
     check_number("dropout", dropout, low=0, below=1)
     if attention == "bam" and len(stages) == 1:
         raise KnobError(
-            f"'attention' is 'bam', which stands between two stages, and 'blocks_per_stage' is {blocks_per_stage!r}; allowed: "
-            "two stages or more, or another attention. Change 'blocks_per_stage' or 'attention'."
+            f"'attention' is 'bam', which needs two stages, and 'blocks_per_stage' is {blocks_per_stage!r}; allowed: two stages "
+            "or more, or another attention. Change 'blocks_per_stage' or 'attention'."
         )
 
     style = _Style(
@@ -173,7 +171,7 @@ def resnet(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Style:
-    """What all blocks have in common: knobs by their names, the number of blocks, and layers as the knobs have them."""
+    """What all blocks have in common: the knobs, the number of blocks, and the layers that the knobs choose."""
 
     block: str
     kernel: str
@@ -190,7 +188,7 @@ class _Style:
         return self._normalize(convolution(x, filters, kernel_size, strides=strides, use_bias=self.norm == "none"))
 
     def filter_channels(self, x: Any, *, strides: int) -> Any:
-        """7x7 convolution of each channel on its own, and normalisation."""
+        """Depthwise 7x7 convolution and normalisation."""
         return self._normalize(depthwise_convolution(x, 7, strides=strides, use_bias=self.norm == "none"))
 
     def activate(self, x: Any) -> Any:
@@ -199,7 +197,7 @@ class _Style:
 
     def attend(self, x: Any) -> Any:
         """The attention."""
-        return _attention.attention(x, self.attention, ratio=self.squeeze_ratio, batch_norm=self.norm == "batch")
+        return apply_attention(x, self.attention, ratio=self.squeeze_ratio, batch_norm=self.norm == "batch")
 
     def _normalize(self, x: Any) -> Any:
         if self.norm == "batch":
@@ -214,7 +212,7 @@ def _stem(image: Any, width: int, stem: str, style: _Style) -> Any:
 
 
 def _block(x: Any, filters: int, style: _Style, *, strides: int, drop_rate: float) -> Any:
-    """Activated sum of the shortcut and the residual branch; the shortcut is a 1x1 convolution where the shape changes."""
+    """The activation of shortcut plus residual branch; the shortcut is a 1x1 convolution where the shape changes."""
     channels = filters * EXPANSION if style.block == "bottleneck" else filters
     shortcut = x
     if style.skip and (strides != 1 or x.shape[-1] != channels):
@@ -242,7 +240,7 @@ def _basic_branch(x: Any, filters: int, style: _Style, strides: int) -> Any:
 
 
 def _spatial(x: Any, filters: int, style: _Style, strides: int) -> Any:
-    """A 3x3 convolution, or in its place one of each channel on its own and one of each position on its own."""
+    """A 3x3 convolution, or a depthwise 7x7 convolution and a 1x1 convolution in its place."""
     if style.kernel == "3x3":
         return style.convolve(x, filters, 3, strides=strides)
     return style.convolve(style.activate(style.filter_channels(x, strides=strides)), filters, 1)

@@ -1,30 +1,33 @@
-"""VGG: stages of 3x3 convolutions and pooling, nothing else, made deep.
+"""VGG: a deep network of nothing but stages of 3x3 convolutions and pooling.
 
-Two 3x3 convolutions see as far as one of 5x5 with fewer weights and one more rectifier between them. The published networks keep
-nine tenths of their weights in the first dense layers. Without a variant it is a small network for images of 8x8 to 48x48 that
-averages over positions instead; ``variant`` gives the networks of the paper.
+Two 3x3 convolutions have the receptive field of one 5x5 convolution, with fewer weights and one more ReLU in between. The
+published networks have nine tenths of their weights in the first dense layers. The defaults are a small network for images of
+8x8 to 48x48 that averages over positions instead; ``variant`` gives the networks of the paper.
 """
 
 from __future__ import annotations
 
 import keras
 
-from architectures._blocks import batch_normalization, hidden_layers, logits, pooled
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
+    batch_normalization,
     check_flag,
     check_image_and_classes,
     check_number,
     check_option,
     check_whole,
+    hidden_layers,
+    logits,
     of_imagenet,
+    pooled,
     variants,
     whole_numbers,
 )
 from sweeper.catalog import architecture
 
 LARGEST_FACTOR = 8
-"""Filters double from stage to stage up to this multiple of the first stage's."""
+"""Filters double from stage to stage, up to this multiple of those of the first stage."""
 
 _COMMON = {
     "width": 64,
@@ -76,28 +79,27 @@ def vgg(
 ) -> keras.Model:
     """A VGG network; about 137 thousand parameters with its defaults.
 
-    Every stage ends with 2x2 max pooling, which a side of one pixel outlasts, so images of any size fit any number of stages.
-    The dense head sees every position that is left: 7x7 for images of 224x224 and five stages.
+    Every stage ends with 2x2 max pooling. A side of 1 stays 1, so images of any size fit any number of stages. The dense head
+    sees every position that is left: 7x7 for images of 224x224 and five stages.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``11``, ``13``, ``16`` or ``19`` for the networks of the paper, by their layers with weights, where any other
-            knob given beside it wins; ``custom`` for none.
-        convolutions_per_stage: Convolutions of each stage with hyphens between them, for example ``2-2-3-3-3``.
-        width: Filters of the first stage, from 1; doubles from stage to stage up to eight times as many.
-        batch_norm: Whether to normalise after each convolution, which the paper did not know.
-        keep_biases: Whether convolutions keep their biases in front of normalisation, where they change nothing, as the
-            published networks with normalisation do; unused without it, when there are always biases.
-        dense_norm: Whether `batch_norm` holds for hidden dense layers as well, which the published networks with normalisation
-            leave without.
-        head: ``average`` over positions, or ``dense`` for hidden dense layers that see each of them.
-        dense_units: Units of each hidden dense layer with hyphens between them, for example ``4096-4096``; used with
-            ``head="dense"`` only.
-        dropout: Share of values dropped after each hidden dense layer, or behind the average, 0 to below 1.
+        variant: ``11``, ``13``, ``16`` or ``19`` for the networks of the paper, by their number of layers with weights, or
+            ``custom`` for none. Other knobs override the variant.
+        convolutions_per_stage: Convolutions of each stage, joined by hyphens, for example ``2-2-3-3-3``.
+        width: Filters of the first stage, from 1; they double from stage to stage, up to eight times as many.
+        batch_norm: Whether batch normalisation follows each convolution; the paper has none. Without it there are always biases.
+        keep_biases: Whether convolutions keep their biases with batch normalisation, as in the published networks that have it;
+            the biases change nothing there. Unused without `batch_norm`.
+        dense_norm: Whether `batch_norm` holds for hidden dense layers as well; it does not in the published networks.
+        head: ``average`` (the average over positions) or ``dense`` (hidden dense layers that see every position).
+        dense_units: Units of each hidden dense layer, joined by hyphens, for example ``4096-4096``; only used with
+            ``head="dense"``.
+        dropout: Share of values dropped after each hidden dense layer, or after the average, 0 to below 1.
 
     Raises:
-        KnobError: A knob outside what it may be.
+        KnobError: A knob has a value that is not allowed.
 
     Source: arXiv:1409.1556, section 2 and table 1.
     """

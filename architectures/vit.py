@@ -1,7 +1,7 @@
 """Vision transformer: the image as a sequence of patches, mixed by self-attention.
 
-Without the locality that convolutions have built in, it needs more data or stronger regularisation than they do. Without a
-variant it is a miniature for images of 8x8 to 48x48; ``variant`` gives the published sizes.
+It has no built-in locality, as convolutions have, so it needs more data or stronger regularisation. The defaults are a miniature
+for images of 8x8 to 48x48; ``variant`` gives the published sizes.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import math
 
 import keras
 
-from architectures._blocks import logits
-from architectures._knobs import (
+from architectures._blocks import (
     CUSTOM,
+    POSITIONS,
     TORCHVISION,
+    check_heads,
     check_image_and_classes,
     check_number,
     check_option,
+    check_positions,
     check_whole,
+    encoder,
+    logits,
     of_imagenet,
     variants,
 )
-from architectures._transformer import POSITIONS, check_heads, check_positions, encoder
 from sweeper.catalog import Published, architecture
 from sweeper.errors import KnobError
 
@@ -43,7 +46,7 @@ VARIANTS: dict[str, dict[str, str | int | float]] = {
         "dropout": 0.1,
     },
 }
-"""Base and large from table 1 of the paper; tiny and small from table 1 of arXiv:2012.12877; mini is the defaults."""
+"""Base and large: table 1 of the paper; tiny and small: table 1 of arXiv:2012.12877; mini: the same sizes as the defaults."""
 
 _DEIT = "arXiv:2012.12877, table 5, and its reference implementation; both products of attention are counted"
 
@@ -87,32 +90,32 @@ def vit(
 ) -> keras.Model:
     """A vision transformer; about 145 thousand parameters with its defaults on 48x48x1.
 
-    Normalisation stands before attention and before the perceptron of each layer (pre-norm). Attention runs over all patches, so
-    a model is for one image size.
+    Normalisation comes before attention and before the perceptron of each layer (pre-norm). Attention runs over all patches, so a
+    model takes images of one size.
 
     Args:
         input_shape: (height, width, channels) of a standardised float image; both sides multiples of `patch_size`.
         num_classes: Number of classes.
         variant: ``tiny/16``, ``small/16``, ``base/16`` or ``large/16`` for published sizes, ``mini`` for a small one for images
-            of 48x48, where any other knob given beside it wins; ``custom`` for none.
-        patch_size: Side of a patch in pixels.
-        width: Length of a token's vector; a multiple of `num_heads`, and of 4 with ``positions="sincos"``.
+            of 48x48, or ``custom`` for none. Other knobs override the variant.
+        patch_size: Side of a patch in pixels, from 1.
+        width: Length of a token's vector, from 1; a multiple of `num_heads`, and of 4 with ``positions="sincos"``.
         depth: Transformer layers, from 1.
         num_heads: Attention heads, from 1.
         mlp_ratio: Hidden units of the perceptron per unit of `width`, from 0.1.
-        positions: ``learned`` for a vector of each patch and of the class token, ``sincos`` for fixed sines and cosines of row
-            and column (none for the class token), ``none`` for a network that does not know where a patch was.
-        pooling: ``class_token`` reads the answer from an extra token, ``mean`` from the average over all patches.
-        head: ``linear``, or ``hidden`` for one hidden layer with a hyperbolic tangent before the scores.
-        head_units: Units of that hidden layer, from 1; used with ``head="hidden"`` only.
-        dropout: Share of values dropped after the positions and after every dense layer but the projections to queries, keys and
-            values; 0 to below 1.
-        stochastic_depth_rate: Share of images for which either branch of the last layer is dropped while training, 0 to below 1;
-            earlier layers have proportionally less, the first none.
+        positions: ``learned`` (a vector for each patch and the class token), ``sincos`` (fixed sines and cosines of row and
+            column, none for the class token) or ``none`` (the network does not know where a patch was).
+        pooling: How tokens become one vector: ``class_token`` (an extra token) or ``mean`` (the mean of all patches).
+        head: ``linear``, or ``hidden`` for one hidden layer with tanh before the logits.
+        head_units: Units of that hidden layer, from 1; only used with ``head="hidden"``.
+        dropout: Share of values dropped after the positions and after every dense layer except the projections to queries, keys
+            and values, 0 to below 1.
+        stochastic_depth_rate: Probability that a branch of the last layer is dropped for an image while training, 0 to below 1.
+            It rises linearly from 0 in the first layer.
 
     Raises:
-        KnobError: A knob outside what it may be, sides that no whole number of patches fills, or heads that do not divide
-            the width.
+        KnobError: A knob has a value that is not allowed, a side of the image is no multiple of the patch size, or the heads do
+            not divide the width.
 
     Source: arXiv:2010.11929, section 3.1 and appendix B.1; fixed positions as in arXiv:2205.01580; stochastic depth as in
         arXiv:2012.12877, section 6.

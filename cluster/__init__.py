@@ -1,1 +1,1 @@
-"""Where a sweep runs: one kind of cluster a file."""
+"""Where a sweep runs: one kind of cluster in each file."""

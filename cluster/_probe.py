@@ -1,7 +1,7 @@
-"""Asks a Ray cluster who it is, and prints the answer as JSON.
+"""Asks a Ray cluster for its versions and whether this machine is one of its nodes, and prints the answer as JSON.
 
-It is run as a process of its own: where no token is found Ray ends the process that asks, where something else listens it
-blocks for minutes, and both write to stderr what no setting silences.
+It runs as a separate process: without a token Ray ends the process that asks, and if something other than Ray listens at the
+address, Ray blocks for minutes. Both write to stderr, which no setting prevents.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import socket
 import sys
 
 CONNECT_TIMEOUT_S = 5.0
-"""Longest time for a connection to open."""
+"""Time limit for opening a connection."""
 
 
 def probe(address: str | None) -> dict[str, object]:
@@ -21,8 +21,8 @@ def probe(address: str | None) -> dict[str, object]:
         address: ``HOST:PORT``; None for the cluster that runs on this machine.
 
     Returns:
-        ``address`` as Ray will use it with ``metadata`` (versions of Ray and Python) and ``is_node``, whether this machine
-        belongs to the cluster; or a ``problem`` (``none``, ``unreachable``, ``token``, ``stranger``) and its ``detail``.
+        ``address`` as Ray will use it, ``metadata`` (versions of Ray and Python) and ``is_node`` (whether this machine belongs to
+        the cluster); or a ``problem`` (``none``, ``unreachable``, ``token``, ``stranger``) and its ``detail``.
     """
     from ray._common.usage.usage_lib import get_cluster_metadata
     from ray._private import services

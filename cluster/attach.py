@@ -1,4 +1,4 @@
-"""A Ray cluster that is already running: its nodes do the work, and it stays when the sweep ends."""
+"""A Ray cluster that is already running: its nodes do the work, and it keeps running when the sweep ends."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from sweeper.catalog import PACKAGES
 from sweeper.errors import InputError
 
 ANSWER_TIMEOUT_S = 45.0
-"""Longest time the cluster may take to say who it is, the start of the process that asks included."""
+"""Time limit for the answer of the cluster, including the start of the process that asks."""
 
 SHIPPED_WITHOUT = ("__pycache__", "*.pyc")
-"""What stays behind in the folders of our packages."""
+"""Files of our packages that are not shipped."""
 
 
 def attach(*, address: str = "auto") -> dict[str, Any]:
     """Arguments of ``ray.init`` for a running cluster of which this machine is a node.
 
-    Our own packages are shipped, so a node needs only what they import. Every node must see the results folder under the same
-    path, writable, as on a shared file system: workers write checkpoints there. Start the nodes with
-    ``RAY_memory_monitor_refresh_ms=0``: a worker that Ray's memory monitor kills ends the sweep, one that the kernel kills is
-    a dead worker, and its trial is tried again.
+    Our own packages are shipped to the nodes, so a node only needs what they import. Every node must be able to write to the
+    results folder under the same path, as on a shared file system, because workers write checkpoints there. Start the nodes with
+    ``RAY_memory_monitor_refresh_ms=0``. Otherwise Ray's memory monitor may kill a worker, which ends the sweep. A worker that the
+    kernel kills counts as dead, and its trial is tried again.
 
     Args:
-        address: ``HOST:PORT`` of the head, as ``ray start --head`` printed it; ``auto`` for the one in the environment
+        address: ``HOST:PORT`` of the head, as ``ray start --head`` printed it; ``auto`` for the address in the environment
             variable RAY_ADDRESS, or else for the cluster that runs on this machine.
 
     Raises:
-        InputError: The address cannot be used, nothing answers there in time, or the cluster does not take us in: another
-            version of Ray or Python, a token, a machine that is none of its nodes.
+        InputError: The address cannot be used, nothing answers there in time, or the cluster refuses us: it has another version
+            of Ray or Python, it asks for a token, or this machine is not one of its nodes.
     """
     named = (os.environ.get("RAY_ADDRESS") or "auto") if address == "auto" else address
     check_address(named)
@@ -62,14 +62,14 @@ def check_address(address: str) -> None:
 
 
 def check_answer(named: str, answer: dict[str, Any]) -> str:
-    """The address to use, if the cluster that answered takes us in.
+    """The address to use, if the cluster that answered accepts us.
 
     Args:
         named: The address that was asked.
         answer: What `cluster._probe.probe` found.
 
     Raises:
-        InputError: It does not; the message says why and what to do.
+        InputError: It does not accept us; the message says why and what to do.
     """
     address = answer.get("address") or named
     detail = " ".join(str(answer.get("detail", "")).split()).rstrip(".")
@@ -102,7 +102,7 @@ def check_answer(named: str, answer: dict[str, Any]) -> str:
 
 
 def _token_advice(address: str) -> str:
-    """What to do where the cluster asks for a token. No token is ever shown, nor anything Ray says about one."""
+    """What to do if the cluster asks for a token. It never shows a token, or anything that Ray says about one."""
     mode = os.environ.get("RAY_AUTH_MODE")
     sent = (
         "the one that was given is missing or not its own"
@@ -119,7 +119,8 @@ def _token_advice(address: str) -> str:
 def _check_versions(address: str, theirs: dict[str, Any]) -> None:
     """Raise `InputError` unless the cluster runs our versions of Ray and Python.
 
-    Ray would refuse as well. That of Python may differ in its last part where RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL=minor.
+    Ray itself would refuse as well. With RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL=minor the last part of the Python version may
+    differ.
     """
     level = 2 if os.environ.get("RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL") == "minor" else 3
     ours = {"ray_version": metadata.version("ray"), "python_version": ".".join(map(str, sys.version_info[:3]))}
@@ -154,8 +155,8 @@ def shipped_code() -> dict[str, Any]:
     packages = sorted({package.split(".")[0] for package in PACKAGES.values()})
     code: dict[str, Any] = {"py_modules": [_folder(package) for package in packages], "excludes": list(SHIPPED_WITHOUT)}
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
-        # Without a working folder Ray lets workers import from the folder this command was called in before all else, and on
-        # another node something old may lie there. A job submitted with a working folder has its own, and may have one only.
+        # Without a working folder, workers import first from the folder in which this command was called, and on another node
+        # that folder may hold old code. A job submitted with a working folder already has one, and may have only one.
         code["working_dir"] = _empty_folder().name
     return code
 
@@ -168,5 +169,5 @@ def _folder(package: str) -> str:
 
 @functools.cache
 def _empty_folder() -> tempfile.TemporaryDirectory[str]:
-    """An empty folder, gone when this process ends."""
+    """An empty folder, deleted when this process ends."""
     return tempfile.TemporaryDirectory(prefix="sweeper-empty-")

@@ -1,4 +1,4 @@
-"""This machine alone: a Ray of its own, on loopback, gone when the sweep ends."""
+"""This machine alone: a private Ray on loopback, which ends with the sweep."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ def local(*, num_cpus: int | None = None, num_gpus: float | None = None) -> dict
     """Arguments of ``ray.init`` for a private Ray on this machine.
 
     Args:
-        num_cpus: CPUs to offer; None for all of them.
-        num_gpus: GPUs to offer; None for all that are found. Ray counts them, it does not check that they exist.
+        num_cpus: CPUs to use; None for all.
+        num_gpus: GPUs to use; None for all that are found. Ray only counts them; it does not check that they exist.
     """
     return {
         "address": "local",  # never the cluster of a RAY_ADDRESS that happens to be set

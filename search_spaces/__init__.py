@@ -1,1 +1,1 @@
-"""Search spaces: one `Space` value a file, pure data."""
+"""Search spaces: one `Space` in each file, pure data."""

@@ -15,14 +15,14 @@ CONVOLUTIONAL: Mapping[str, Knob] = {
     "weight_decay": Float(low=1e-5, high=1e-1, log=True, default=1e-3).when(optimizer="adamw"),
     "label_smoothing": Float(low=0.0, high=0.2, default=0.0),
 }
-"""For networks of convolutions with normalisation, or few layers, which train with any optimizer."""
+"""For CNNs that have normalisation or few layers: they train with any optimizer."""
 
 UNNORMALISED: Mapping[str, Knob] = {
     **CONVOLUTIONAL,
     "learning_rate": Float(low=1e-5, high=1e-2, log=True, default=1e-4),
     "clip_norm": Choice(1.0, 0.0),
 }
-"""For deep published networks from before normalisation: low rates, and clipping."""
+"""For deep published networks without normalisation: low learning rates, and gradient clipping."""
 
 TRANSFORMER: Mapping[str, Knob] = {
     "optimizer": Choice("adamw", "adam"),
@@ -34,4 +34,4 @@ TRANSFORMER: Mapping[str, Knob] = {
     "label_smoothing": Float(low=0.0, high=0.2, default=0.0),
     "clip_norm": Choice(1.0, 0.0),
 }
-"""For transformers: adaptive optimizers, with warm-up and clipping."""
+"""For transformers: adaptive optimizers, with warm-up and gradient clipping."""

@@ -1,6 +1,6 @@
-"""Search space of AlexNet: small ones without a variant, for images of 8x8 to 48x48.
+"""Search space of AlexNet: small networks for images of 8x8 to 48x48.
 
-Every size is a knob here, and knobs win over a variant: the published network is in the space `alexnet_published`.
+Every size is a knob here, and knobs override a variant. The published network is in the space `alexnet_published`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Search space of AlexNet in one tower, with only its training searched.
+"""Search space for the training of AlexNet in one tower, the published network.
 
-A knob fixed beside the variant, such as ``stem: small`` for small images, changes the published network in that one respect. It
-has 61 million parameters for images of 224x224 and 1000 classes and no normalisation: low learning rates.
+A knob fixed with the variant changes the published network in that respect only: ``stem: small`` is for small images. The network
+has 61 million parameters for images of 224x224 and 1000 classes and no normalisation, so learning rates are low.
 """
 
 from __future__ import annotations

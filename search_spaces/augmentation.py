@@ -1,7 +1,7 @@
 """Augmentation of photographs that may be mirrored, for every arm: `search: {recipe: augmentation}` in a study file.
 
-Its defaults are mild, and part of every arm's trial 0. Not for letters, digits or anything else whose mirror image is another
-thing: fix `flip: none` in the arms, or write a recipe of your own.
+Its defaults are mild, and part of trial 0 of every arm. Do not use it for letters, digits or anything else that a mirror turns
+into something different: fix `flip: none` in the arms, or write a recipe of your own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Search space of ConvNeXt: small ones without a variant, for images of 8x8 to 48x48.
+"""Search space of ConvNeXt: small networks for images of 8x8 to 48x48.
 
-Every size is a knob here, and knobs win over a variant: the networks of the paper are in the space `convnext_published`. All
-depths and widths are of three stages, so any of one fits any of the other.
+Every size is a knob here, and knobs override a variant. The networks of the paper are in the space `convnext_published`.
+All depths and widths have three stages, so they can be combined freely.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Search space of the ConvNeXt networks of the paper: tiny, small, base and large, with only their training searched.
+"""Search space of the ConvNeXt networks of the paper (tiny, small, base and large) and their training.
 
-Fix `variant` for one of them; then nothing of the network is searched. They were made for images of 224x224. A knob fixed beside
-it, such as ``stem: patch2`` for small images, changes the published network in that one respect. On a CPU they are slow even with
-small images.
+The only knob of the network is `variant`; fix it to choose one. The networks were made for images of 224x224. A knob fixed with
+the variant changes the published network in that respect only: ``stem: patch2`` is for small images. On a CPU the networks are
+slow even with small images.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Search space of the densely connected network: small ones without a variant, for images of 8x8 to 48x48.
+"""Search space of the densely connected network: small networks for images of 8x8 to 48x48.
 
-Every size is a knob here, and knobs win over a variant: the networks of the paper are in the space `densenet_published`.
+Every size is a knob here, and knobs override a variant. The networks of the paper are in the space `densenet_published`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Search space of the DenseNets of the paper: 121, 169 and 201 layers, with only their training searched.
+"""Search space of the DenseNets of the paper (121, 169 and 201 layers) and their training.
 
-Fix `variant` for one of them (as text, in quotes); then nothing of the network is searched. A knob fixed beside it, such as
-``stem: small`` for small images, changes the published network in that one respect. On a CPU they are slow even with small
+The only knob of the network is `variant`; fix it to choose one (as text, in quotes). A knob fixed with the variant changes the
+published network in that respect only: ``stem: small`` is for small images. On a CPU the networks are slow even with small
 images.
 """
 

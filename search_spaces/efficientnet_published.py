@@ -1,8 +1,8 @@
-"""Search space of the EfficientNets of the paper: B0 to B7, with only their training searched.
+"""Search space of the EfficientNets of the paper (B0 to B7) and their training.
 
-Fix `variant` for one of them; then nothing of the network is searched. Each was made for images of its own size, from 224x224 for
-B0 to 600x600 for B7, whose cost grows a hundredfold on the way. A knob fixed beside it, such as ``stem: small`` for small images,
-changes the published network in that one respect. On a CPU they are slow even with small images.
+The only knob of the network is `variant`; fix it to choose one. Each was made for images of its own size, from 224x224 for B0 to
+600x600 for B7, at a hundred times the cost. A knob fixed with the variant changes the published network in that respect only:
+``stem: small`` is for small images. On a CPU the networks are slow even with small images.
 """
 
 from __future__ import annotations

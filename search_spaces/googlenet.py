@@ -1,6 +1,6 @@
-"""Search space of GoogLeNet: small ones without a variant, for images of 8x8 to 48x48.
+"""Search space of GoogLeNet: small networks for images of 8x8 to 48x48.
 
-Every size is a knob here, and knobs win over a variant: the network of the paper is in the space `googlenet_published`.
+Every size is a knob here, and knobs override a variant. The network of the paper is in the space `googlenet_published`.
 """
 
 from __future__ import annotations

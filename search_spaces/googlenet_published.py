@@ -1,7 +1,7 @@
-"""Search space of GoogLeNet of the paper, with only its training searched.
+"""Search space for the training of GoogLeNet, the network of the paper.
 
-A knob fixed beside the variant changes the published network in that one respect: ``auxiliary_heads: true`` trains it as the
-paper did, ``batch_norm: true`` makes that easier, ``stem: small`` is for small images.
+A knob fixed with the variant changes the published network in that respect only: ``auxiliary_heads: true`` trains it as in the
+paper, ``batch_norm: true`` makes training easier, ``stem: small`` is for small images.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Search space of the transformer behind convolutions: small ones for images of 8x8 to 48x48.
+"""Search space of the transformer behind convolutions: small networks for images of 8x8 to 48x48.
 
-Each convolution of the stem leaves a quarter of the tokens; with one of them a large image has many, and attention is slow.
+Each convolution of the stem leaves a quarter of the tokens. With one convolution a large image has many tokens, and attention is
+slow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Search space of LeNet: its sizes and what its successors changed, activation and pooling, for images of 8x8 and more."""
+"""Search space of LeNet: its sizes, and the activation and pooling that its successors changed, for images from 8x8."""
 
 from __future__ import annotations
 

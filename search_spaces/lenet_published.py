@@ -1,4 +1,4 @@
-"""Search space of LeNet-5 of the paper, with only its training searched; for images of 14x14 and more."""
+"""Search space for the training of LeNet-5, the network of the paper; for images from 14x14."""
 
 from __future__ import annotations
 

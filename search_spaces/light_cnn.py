@@ -1,6 +1,6 @@
-"""Search space of light networks: all of them below a million parameters, up to 96x96 pixels and a hundred classes.
+"""Search space of light networks: all below a million parameters, up to 96x96 pixels and a hundred classes.
 
-Every size is a knob here, and knobs win over a variant: mini-Xception is in the space `light_cnn_published`.
+Every size is a knob here, and knobs override a variant. Mini-Xception is in the space `light_cnn_published`.
 """
 
 from __future__ import annotations

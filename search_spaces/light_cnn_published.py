@@ -1,7 +1,7 @@
-"""Search space of mini-Xception, with only its training searched.
+"""Search space for the training of mini-Xception, the published network.
 
-It was made for gray images of 64x64 (faces), and takes those from 5x5. A knob fixed beside it changes the published network in
-that one respect.
+It was made for grey images of 64x64 (faces), and takes images from 5x5. A knob fixed with the variant changes the published
+network in that respect only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Search space of the MobileNetV2 networks of the paper, by their width multiplier, with only their training searched.
+"""Search space of the MobileNetV2 networks of the paper (by width multiplier) and their training.
 
-Fix `variant` for one of them; then nothing of the network is searched. They were made for images of 224x224. A knob fixed beside
-it, such as ``stem: small`` for small images, changes the published network in that one respect.
+The only knob of the network is `variant`; fix it to choose one. The networks were made for images of 224x224. A knob fixed with
+the variant changes the published network in that respect only: ``stem: small`` is for small images.
 """
 
 from __future__ import annotations

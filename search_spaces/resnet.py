@@ -1,7 +1,7 @@
-"""Search space of the residual network: small ones without a variant, for images of 8x8 to 48x48.
+"""Search space of the residual network: small networks for images of 8x8 to 48x48.
 
-Every size is a knob here, and knobs win over a variant: the networks of the paper are in the space `resnet_published`. The stem
-for large images is no part of it.
+Every size is a knob here, and knobs override a variant. The networks of the paper are in the space `resnet_published`. The
+stem for large images is not part of this space.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Search space of the Swin transformer: small ones without a variant, for images of 8x8 to 48x48.
+"""Search space of the Swin transformer: small networks for images of 8x8 to 48x48.
 
-Every size is a knob here, and knobs win over a variant: the networks of the paper are in the space `swin_published`. All have
-three stages, because the heads are told stage by stage.
+Every size is a knob here, and knobs override a variant. The networks of the paper are in the space `swin_published`. All
+networks have three stages, because `num_heads` has one number for each stage.
 """
 
 from __future__ import annotations

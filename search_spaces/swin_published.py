@@ -1,7 +1,7 @@
-"""Search space of the Swin transformers of the paper: tiny, small and base, with only their training searched.
+"""Search space of the Swin transformers of the paper (tiny, small and base) and their training.
 
-Fix `variant` for one of them; then nothing of the network is searched. They were made for images of 224x224; for small ones fix
-``patch_size: 1`` or ``2`` beside the variant, or most of their stages see a map of a single window.
+The only knob of the network is `variant`; fix it to choose one. The networks were made for images of 224x224. For small images,
+fix ``patch_size: 1`` or ``2`` with the variant; otherwise most stages see a map of a single window.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Search space of the VGG networks of the paper: 11, 13, 16 and 19 layers with weights, with only their training searched.
+"""Search space of the VGG networks of the paper (11, 13, 16 and 19 layers with weights) and their training.
 
-Fix `variant` for one of them (as text, in quotes); then nothing of the network is searched. A knob fixed beside it, such as
-``batch_norm: true``, changes the published network in that one respect. They have 133 to 144 million parameters for images of
-224x224 and 1000 classes, and without normalisation the deeper ones need low learning rates.
+The only knob of the network is `variant`; fix it to choose one (as text, in quotes). A knob fixed with the variant, such as
+``batch_norm: true``, changes the published network in that respect only. The networks have 133 to 144 million parameters for
+images of 224x224 and 1000 classes. Without normalisation the deeper ones need low learning rates.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Search space of the vision transformer: miniatures for images whose sides are multiples of 4.
 
-Every size is a knob here, and knobs win over a variant: published sizes are in the space `vit_published`. Patches of 2 pixels are
-for images of up to about 16x16: the number of tokens grows fourfold, and the cost of attention sixteenfold.
+Every size is a knob here, and knobs override a variant. The published sizes are in the space `vit_published`. Patches of
+2x2 pixels are for images of up to about 16x16: they give four times the tokens of 4x4, at sixteen times the cost of attention.
 """
 
 from __future__ import annotations

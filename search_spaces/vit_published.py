@@ -1,7 +1,7 @@
-"""Search space of published vision transformers: tiny, small, base, large and mini, with only their training searched.
+"""Search space of published vision transformers (tiny, small, base, large and mini) and their training.
 
-Fix `variant` for one of them; then nothing of the network is searched. Patches have 16x16 pixels (with ``mini`` 4x4), so both
-sides of an image must be multiples of 16; fix `patch_size` beside the variant for other images.
+The only knob of the network is `variant`; fix it to choose one. Patches have 16x16 pixels (4x4 with ``mini``), so both sides of
+an image must be multiples of 16. For other images, fix `patch_size` with the variant.
 """
 
 from __future__ import annotations

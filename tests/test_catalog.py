@@ -179,6 +179,8 @@ def contenders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_adding_one_file_is_adding_one_thing(contenders: Path) -> None:
     assert catalog.names("architecture") == []
     (contenders / "_shared.py").write_text("raise RuntimeError('only files without an underscore are contenders')\n")
+    (contenders / "_parts").mkdir()
+    (contenders / "_parts" / "layer.py").write_text("raise RuntimeError('a folder holds no contenders')\n")
     (contenders / "tiny.py").write_text(
         '"""Tiny network: one layer.\n\nMore."""\n\n'
         "def tiny(shape, classes, *, width: int = 8, bias: int = -1):\n    return width\n"

@@ -20,11 +20,11 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/errors.py": ("", ""),
     "sweeper/streams.py": ("numpy", ""),
     "sweeper/catalog.py": ("", "errors"),
-    "architectures": (
-        "keras",
-        "catalog errors architectures._attention architectures._blocks architectures._knobs architectures._transformer "
-        "architectures._windows",
-    ),
+    "architectures/_blocks": ("keras", "catalog errors architectures._blocks.layers architectures._blocks.checks"),
+    "architectures/_blocks/layers.py": ("keras", ""),
+    "architectures/_blocks/checks.py": ("", "errors"),
+    "architectures/_blocks/__init__.py": ("", "architectures._blocks"),
+    "architectures": ("keras", "catalog errors architectures._blocks"),
     "cluster": ("ray", "catalog errors"),
     "sweeper/storage": ("pyarrow", "storage errors"),
     "sweeper/ledger": ("pyarrow", "ledger storage errors"),
@@ -67,6 +67,8 @@ AT_THE_TOP = {
     "sweeper/ledger/ledger.py": "pyarrow",
     "sweeper/ledger/tables.py": "pyarrow",
     "architectures": "keras",
+    "architectures/_blocks": "keras",
+    "architectures/_blocks/layers.py": "keras",
 }
 """Heavy packages a file may import as soon as it is imported itself; anywhere else only inside the function that needs them."""
 
@@ -335,6 +337,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("architectures/cnn.py", "import tensorflow as tf", "imports tensorflow"),
         ("architectures/cnn.py", "from architectures.resnet import resnet", "imports architectures.resnet"),
         ("architectures/cnn.py", "import numpy", "imports numpy"),
+        ("architectures/_blocks/layers.py", "from architectures.resnet import resnet", "imports architectures.resnet"),
+        ("architectures/_blocks/layers.py", "from architectures._blocks import convolution", "imports architectures._blocks;"),
+        ("architectures/_blocks/layers.py", "from . import convolutions", "imports architectures._blocks.convolutions"),
+        ("architectures/_blocks/novelty.py", "from architectures._blocks import heads", "imports architectures._blocks.heads"),
         ("search_spaces/cnn.py", "import keras", "imports keras"),
         ("search_spaces/cnn.py", "from sweeper.catalog import names", "imports sweeper.catalog"),
         ("cluster/local.py", "from sweeper.driver.launch import launch", "imports sweeper.driver.launch"),

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from architectures import _attention
+from architectures._blocks import ATTENTION_KINDS, apply_attention
+from architectures._blocks.attention import neighbourhood
 from sweeper.training.measuring import measure
 from tests.architectures.kit import images
 
@@ -20,13 +21,13 @@ Array = np.ndarray[Any, Any]
 SHAPE = (9, 11, 16)
 """Larger than the reach of a dilated kernel, and not square."""
 
-GATES = tuple(kind for kind in _attention.KINDS if kind != "none")
+GATES = tuple(kind for kind in ATTENTION_KINDS if kind != "none")
 
 
 def module(kind: str, shape: tuple[int, int, int] = SHAPE, **options: Any) -> tuple[keras.Model, list[Array]]:
     """A model of one module, and its weights (those that train first), which are random, biases and scales too."""
     x = keras.Input(shape)
-    model = keras.Model(x, _attention.attention(x, kind, **options))
+    model = keras.Model(x, apply_attention(x, kind, **options))
     generator = np.random.default_rng(1)
     for weight in model.trainable_weights:
         weight.assign(generator.normal(0.0, 0.5, weight.shape))
@@ -84,7 +85,7 @@ def test_efficient_attention_slides_one_kernel_over_averages(channels: int) -> N
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 1), (2, 1), (8, 3), (16, 3), (64, 3), (128, 5), (512, 5), (2048, 7)])
 def test_efficient_attention_looks_further_with_more_channels(channels: int, size: int) -> None:
-    assert _attention.neighbourhood(channels) == size
+    assert neighbourhood(channels) == size
     model, _ = module("eca", (2, 2, channels))
     assert measure.trainable_parameters(model) == size
 
@@ -161,4 +162,4 @@ def test_modules_take_maps_of_any_size_and_keep_it(kind: str, shape: tuple[int, 
 
 def test_no_attention_is_no_layer() -> None:
     x = keras.Input(SHAPE)
-    assert _attention.attention(x, "none") is x
+    assert apply_attention(x, "none") is x

@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
+import ast
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
+import architectures
 from architectures import _blocks
 from tests.architectures.kit import (
+    NAMES,
     build,
     images,
 )
 
 pytestmark = pytest.mark.usefixtures("framework")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_family_imports_its_building_blocks_once_and_no_other_family(name: str) -> None:
+    tree = ast.parse((Path(architectures.__path__[0]) / f"{name}.py").read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    ours = [line for line in map(ast.unparse, imports) if "architectures" in line]
+    assert len(ours) == 1
+    assert ours[0].startswith("from architectures._blocks import ")
+
+
+def test_the_table_of_contents_names_each_building_block_under_its_file() -> None:
+    listed: dict[str, str] = {}
+    file = ""
+    for line in (_blocks.__doc__ or "").splitlines():
+        if heading := re.match(r"`(\w+)`:", line):
+            file = heading[1]
+        elif line.startswith("    "):
+            names = re.match(r"    ((?:\w+, )*\w+)  ", line)
+            assert names is not None, line
+            listed.update(dict.fromkeys(names[1].split(", "), file))
+    assert sorted(listed) == sorted(_blocks.__all__)
+    for name, file in listed.items():
+        assert vars(getattr(_blocks, file))[name] is getattr(_blocks, name)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from architectures import _transformer
+from architectures._blocks import SequencePooling
 from sweeper import catalog
 from sweeper.errors import KnobError
 from sweeper.training.measuring import measure
@@ -59,7 +59,7 @@ def test_pooling_costs_a_score_a_token_or_nothing() -> None:
 
 def test_sequence_pooling_is_a_mean_with_weights() -> None:
     random.seed(0)
-    layer = _transformer.SequencePooling()
+    layer = SequencePooling()
     tokens = np.random.default_rng(0).normal(size=(3, 5, 4)).astype("float32")
     layer.build(tokens.shape)
     (kernel,) = layer.get_weights()

@@ -131,7 +131,7 @@ def test_some_of_what_a_space_can_produce_builds(name: str) -> None:
 
 
 def test_files_name_no_backend() -> None:
-    for path in Path(architectures.__path__[0]).glob("*.py"):
+    for path in Path(architectures.__path__[0]).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

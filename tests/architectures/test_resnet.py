@@ -185,7 +185,7 @@ def test_resnet_attends_in_every_block_or_between_stages(attention: str, number:
 
 
 def test_resnet_has_no_place_between_stages_where_there_is_one() -> None:
-    with pytest.raises(KnobError, match="'attention' is 'bam', which stands between two stages, and 'blocks_per_stage' is '3'"):
+    with pytest.raises(KnobError, match="'attention' is 'bam', which needs two stages, and 'blocks_per_stage' is '3'"):
         build("resnet", blocks_per_stage="3", attention="bam")
 
 

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from architectures._transformer import encoder_layer
-from architectures._windows import MergePatches, WindowAttention
+from architectures._blocks import encoder_layer
+from architectures.swin import MergePatches, WindowAttention
 from sweeper import catalog
 from sweeper.errors import KnobError
 from sweeper.training.measuring import measure

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from architectures import _blocks, _transformer
+from architectures import _blocks
 from sweeper import catalog
 from sweeper.errors import KnobError
 from sweeper.training.measuring import measure
@@ -123,7 +123,7 @@ def test_positions_cost_a_vector_each_or_nothing() -> None:
 
 def test_fixed_positions_are_sines_and_cosines_of_column_and_row() -> None:
     tokens = np.random.default_rng(0).normal(size=(2, 3, 5, 8)).astype("float32")
-    added = np.asarray(_transformer.SinCosPositions()(tokens)) - tokens
+    added = np.asarray(_blocks.SinCosPositions()(tokens)) - tokens
     for row in range(3):
         for column in range(5):
             expected = [

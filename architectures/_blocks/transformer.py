@@ -1,4 +1,4 @@
-"""What the transformers share: encoder layers, class tokens, positions, and how tokens become one vector."""
+"""Transformer encoders: self-attention, encoder layers, the class token, positions, and pooling of tokens."""
 
 from __future__ import annotations
 
@@ -8,36 +8,17 @@ from typing import Any
 
 import keras
 
-from architectures._blocks import depth_rates, layer_norm, stochastic_depth
-from sweeper.errors import KnobError
+from architectures._blocks.layers import depth_rates, layer_norm, stochastic_depth
 
 POSITIONS = ("learned", "sincos", "none")
-"""How tokens know where they are: a learned vector each, fixed sines and cosines of row and column, or not at all."""
-
-
-def check_heads(width: int, num_heads: int, *, where: str = "") -> None:
-    """Raise `KnobError` unless the heads of attention divide the width of a token; `where` is added to say of which tokens."""
-    if width % num_heads:
-        raise KnobError(
-            f"'num_heads' is {num_heads}{where}, which does not divide a 'width' of {width}; allowed: divisors of 'width'. "
-            f"Change 'num_heads', or take a 'width' that is a multiple of {num_heads}."
-        )
-
-
-def check_positions(positions: str, width: int) -> None:
-    """Raise `KnobError` where sines and cosines of rows and columns do not fill a token."""
-    if positions == "sincos" and width % 4:
-        raise KnobError(
-            f"'width' is {width}, which sines and cosines of rows and columns cannot share equally; allowed with "
-            f"'positions' sincos: multiples of 4. Change 'width' or 'positions'."
-        )
+"""Kinds of position embedding: a learned vector for each token, fixed sines and cosines of row and column, or none."""
 
 
 def self_attention(x: Any, num_heads: int) -> Any:
-    """Every token looks at all tokens (batch, tokens, width)."""
+    """Multi-head self-attention: every token attends to all tokens (batch, tokens, width), same shape."""
     width = x.shape[-1]
-    # Keras takes the (width, heads, size) kernels of attention for convolutions when it scales its default initialiser, and
-    # starts several times too small; for these square projections this is the usual Glorot scale.
+    # Keras's default initialiser treats the (width, heads, size) kernels of attention as convolutions, and makes the initial
+    # weights several times too small. This is the usual Glorot scale of these square projections.
     initializer = keras.initializers.TruncatedNormal(stddev=width**-0.5)
     return keras.layers.MultiHeadAttention(num_heads, width // num_heads, kernel_initializer=initializer)(x, x)
 
@@ -45,15 +26,15 @@ def self_attention(x: Any, num_heads: int) -> Any:
 def encoder_layer(
     x: Any, attend: Callable[[Any], Any], *, mlp_units: int, dropout: float, drop_rate: float = 0.0, epsilon: float = 1e-6
 ) -> Any:
-    """Tokens mixed by attention, then each token by itself; both are added to what came in.
+    """A pre-norm encoder layer: attention mixes the tokens, then a perceptron transforms each; both are residual branches.
 
     Args:
-        x: Tokens (batch, tokens, width), or a map of them (batch, height, width, channels).
-        attend: Gives what tokens find in each other, in the same shape.
-        mlp_units: Hidden units of the perceptron that goes over each token.
-        dropout: Share of values dropped behind attention and behind both layers of the perceptron.
-        drop_rate: Share of images for which either branch is dropped as a whole.
-        epsilon: Of both normalisations.
+        x: Tokens (batch, tokens, width), or a map of tokens (batch, height, width, channels).
+        attend: Attention: takes normalised tokens and returns the same shape.
+        mlp_units: Hidden units of the perceptron.
+        dropout: Share of values dropped after attention and after both layers of the perceptron.
+        drop_rate: Rate of `stochastic_depth` of each branch.
+        epsilon: Epsilon of both layer normalisations.
     """
     width = x.shape[-1]
     attended = keras.layers.Dropout(dropout)(attend(layer_norm(x, epsilon=epsilon)))
@@ -75,17 +56,17 @@ def encoder(
     dropout: float,
     stochastic_depth_rate: float,
 ) -> Any:
-    """A map of tokens (batch, height, width, channels) as one vector (batch, channels), by an encoder of `depth` layers.
+    """A transformer encoder: a map of tokens (batch, height, width, channels) to one vector (batch, channels).
 
     Args:
-        x: The tokens.
-        depth: Encoder layers.
-        num_heads: Heads of attention, which divide the channels.
-        mlp_ratio: Hidden units of the perceptron of each layer per channel.
-        positions: One of `POSITIONS`; a class token has a learned one or none.
+        x: The map of tokens.
+        depth: Number of encoder layers.
+        num_heads: Attention heads; they must divide the channels.
+        mlp_ratio: Hidden units of each layer's perceptron per channel.
+        positions: One of `POSITIONS`. A class token has a learned position or none.
         pooling: ``class_token``, ``mean``, or ``sequence`` for a mean whose weights depend on the tokens.
-        dropout: As for `encoder_layer`, and behind the positions.
-        stochastic_depth_rate: As for `architectures._blocks.depth_rates`.
+        dropout: As in `encoder_layer`, and after the positions.
+        stochastic_depth_rate: Rate of stochastic depth of the last layer, see `architectures._blocks.depth_rates`.
     """
     width = x.shape[-1]
     if positions == "sincos":
@@ -107,7 +88,7 @@ def encoder(
     x = layer_norm(x)
     if pooling == "class_token":
         return x[:, 0]
-    # A single token has nothing to weigh.
+    # A single token needs no weights.
     has_weights = pooling == "sequence" and x.shape[1] > 1
     return SequencePooling()(x) if has_weights else keras.layers.GlobalAveragePooling1D()(x)
 
@@ -152,12 +133,12 @@ class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="architectures")
 class SinCosPositions(keras.layers.Layer):  # type: ignore[misc]
-    """Sines and cosines of column and row added to a map of tokens (batch, height, width, channels).
+    """Sines and cosines of column and row, added to a map of tokens (batch, height, width, channels).
 
-    The first half of the channels tells the column, the other half the row; the frequencies fall from 1 towards 1/10000.
-    Nothing of it is trained or stored.
+    The first half of the channels encodes the column, the second half the row. The frequencies fall from 1 towards 1/10000.
+    There are no weights.
 
-    Source: as in the code of Chen et al. (MoCo v3), arXiv:2104.02057; arXiv:2205.01580 shows that it serves as well as learned
+    Source: the code of Chen et al. (MoCo v3), arXiv:2104.02057. arXiv:2205.01580 shows that it works as well as learned
         positions.
     """
 
@@ -182,20 +163,20 @@ class SinCosPositions(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _waves(place: int, num_frequencies: int) -> tuple[float, ...]:
-    """Sines, then cosines of a place at all frequencies."""
+    """Sines, then cosines, of a position at all frequencies."""
     angles = [place / 10_000 ** (frequency / num_frequencies) for frequency in range(num_frequencies)]
     return (*map(math.sin, angles), *map(math.cos, angles))
 
 
 @keras.saving.register_keras_serializable(package="architectures")
 class SequencePooling(keras.layers.Layer):  # type: ignore[misc]
-    """The mean of all tokens, each with a weight that it says itself: (batch, tokens, width) to (batch, width).
+    """Weighted mean of all tokens; each token's weight is computed from itself: (batch, tokens, width) to (batch, width).
 
-    Source: Hassani et al., arXiv:2104.05704, section 3.1; without the bias of the scores there, which softmax ignores.
+    Source: Hassani et al., arXiv:2104.05704, section 3.1, without the bias of the scores, which softmax ignores.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Create what scores a token."""
+        """Create the kernel that scores a token."""
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], 1), initializer="glorot_uniform")
 
     def call(self, tokens: Any) -> Any:

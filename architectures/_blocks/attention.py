@@ -1,6 +1,6 @@
-"""Attention modules that several families share: gates that weigh the channels and the positions of a feature map.
+"""Attention modules: gates that weight the channels and the positions of a feature map.
 
-Each gives a map of the shape it gets. The first three stand at the end of a block's residual branch; BAM stands between two
+Each returns a map of the same shape. SE, ECA and CBAM belong at the end of a block's residual branch. BAM belongs between two
 stages, before the map is halved.
 """
 
@@ -11,20 +11,20 @@ from typing import Any
 
 import keras
 
-from architectures._blocks import batch_normalization
+from architectures._blocks.layers import batch_normalization
 
-KINDS = ("none", "se", "eca", "cbam", "bam")
-"""What `attention` can be told."""
+ATTENTION_KINDS = ("none", "se", "eca", "cbam", "bam")
+"""Values of `kind` in `apply_attention`."""
 
 
-def attention(x: Any, kind: str, *, ratio: int = 16, batch_norm: bool = True) -> Any:
-    """A feature map (batch, height, width, channels) weighed by one of `KINDS`; with ``none`` the map itself.
+def apply_attention(x: Any, kind: str, *, ratio: int = 16, batch_norm: bool = True) -> Any:
+    """A feature map weighted by one kind of attention; with ``none`` the map itself.
 
     Args:
-        x: The map.
-        kind: One of `KINDS`.
-        ratio: Channels per hidden unit, from 1, of which at least four are kept; ``eca`` has none.
-        batch_norm: As for `bottleneck_attention`; the other kinds normalise nothing.
+        x: Feature map (batch, height, width, channels).
+        kind: One of `ATTENTION_KINDS`.
+        ratio: Channels per hidden unit of the gate, from 1; at least four units are kept. Unused by ``eca``.
+        batch_norm: Whether ``bam`` normalises, see `bottleneck_attention`. The other kinds have no normalisation.
     """
     if kind == "none":
         return x
@@ -39,12 +39,12 @@ def attention(x: Any, kind: str, *, ratio: int = 16, batch_norm: bool = True) ->
 
 
 def squeeze_excitation(x: Any, *, ratio: int) -> Any:
-    """Channels weighted by what the whole map shows of them.
+    """Channels weighted by their averages over the whole map, through a small perceptron.
 
     Args:
         x: Feature map (batch, height, width, channels).
-        ratio: Channels per hidden unit of the gate; at least four units are kept, because fewer rectifiers are easily all
-            shut from the start, and then nothing ever opens them.
+        ratio: Channels per hidden unit of the gate. At least four units are kept: with fewer, all ReLUs may be dead from the
+            start, and they never recover.
 
     Source: Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507, section 3.
     """
@@ -52,12 +52,12 @@ def squeeze_excitation(x: Any, *, ratio: int) -> Any:
 
 
 def hidden_units(x: Any, ratio: int) -> int:
-    """Hidden units of a gate over the channels of a map."""
+    """Number of hidden units of a gate over the channels of a map."""
     return max(4, int(x.shape[-1]) // ratio)
 
 
 def channel_gate(x: Any, *, units: int, activation: str) -> Any:
-    """Channels weighted by a gate with so many hidden units of this activation.
+    """Channels weighted by a perceptron with one hidden layer, of `units` units with this activation.
 
     Source: Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507, section 3.
     """
@@ -68,13 +68,13 @@ def channel_gate(x: Any, *, units: int, activation: str) -> Any:
 
 
 def efficient_channel_attention(x: Any) -> Any:
-    """Channels weighted by their averages and those of a few neighbours: one small kernel that slides over the channels.
+    """Channels weighted by their averages and those of a few neighbours: a small 1D kernel slides over the channels.
 
     Source: Wang et al., ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks, arXiv:1910.03151,
         section 3.2.
     """
     gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
-    # One row of channels, each a position of its own.
+    # One row in which each channel is a position.
     gate = keras.layers.Permute((1, 3, 2))(gate)
     window = (1, neighbourhood(x.shape[-1]))
     gate = keras.layers.Conv2D(1, window, padding="same", use_bias=False, activation="sigmoid")(gate)
@@ -82,26 +82,26 @@ def efficient_channel_attention(x: Any) -> Any:
 
 
 def neighbourhood(channels: int) -> int:
-    """Channels that efficient channel attention looks at for one weight: an odd number that grows with their logarithm.
+    """Size of the kernel of efficient channel attention: an odd number that grows with the logarithm of `channels`.
 
-    Source: arXiv:1910.03151, section 3.2, with gamma 2 and b 1; between two odd numbers the larger, as in its reference
-        implementation.
+    Source: arXiv:1910.03151, section 3.2, with gamma 2 and b 1. Between two odd numbers it is the larger one, as in the
+        reference implementation.
     """
     size = int((math.log2(channels) + 1) / 2)
     return size if size % 2 else size + 1
 
 
 def convolutional_attention(x: Any, *, ratio: int) -> Any:
-    """CBAM: first channels are weighted, then positions, each by averages and maxima.
+    """CBAM: channels are weighted first, then positions, each by averages and maxima.
 
-    One perceptron gives the gate of the channels from both their averages and their maxima over positions. A 7x7 convolution
-    without bias gives that of the positions from the average and the maximum over channels.
+    The gate of the channels is one perceptron, applied to their averages and to their maxima over positions. The gate of the
+    positions is a 7x7 convolution without bias, over the average and the maximum of the channels.
 
     Args:
         x: Feature map (batch, height, width, channels).
-        ratio: As for `squeeze_excitation`.
+        ratio: As in `squeeze_excitation`.
 
-    Source: Woo et al., CBAM: Convolutional Block Attention Module, arXiv:1807.06521, section 3. Its reference implementation
+    Source: Woo et al., CBAM: Convolutional Block Attention Module, arXiv:1807.06521, section 3. The reference implementation
         also normalises the second gate.
     """
     hidden = keras.layers.Dense(hidden_units(x, ratio), activation="relu", kernel_initializer="he_normal")
@@ -116,17 +116,17 @@ def convolutional_attention(x: Any, *, ratio: int) -> Any:
 
 
 def bottleneck_attention(x: Any, *, ratio: int, batch_norm: bool = True) -> Any:
-    """BAM: one weight for every value, from a score of its channel and a score of its position; the map itself is added.
+    """BAM: each value is weighted by a score of its channel plus a score of its position; the map itself is added.
 
-    A perceptron scores the channels by their averages. Positions are scored by a 1x1 convolution to the hidden units, two 3x3
-    convolutions with dilation 4, which see far around, and a 1x1 convolution to one channel.
+    A perceptron scores the channels by their averages. A 1x1 convolution to the hidden units, two 3x3 convolutions with
+    dilation 4 (for a large receptive field) and a 1x1 convolution to one channel score the positions.
 
     Args:
-        x: Feature map (batch, height, width, channels); the last one of a stage.
-        ratio: As for `squeeze_excitation`, for both scores.
+        x: Feature map (batch, height, width, channels), the last one of a stage.
+        ratio: As in `squeeze_excitation`, for both scores.
         batch_norm: Whether batch normalisation brings the two scores to one scale; without it they have biases instead.
 
-    Source: Park et al., BAM: Bottleneck Attention Module, arXiv:1807.06514, section 3, equations 1 to 4. Its reference
+    Source: Park et al., BAM: Bottleneck Attention Module, arXiv:1807.06514, section 3, equations 1 to 4. The reference
         implementation differs: it multiplies the scores, and normalises hidden layers instead of scores.
     """
     units = hidden_units(x, ratio)

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RESULTS ?= results
 
-.PHONY: help install demo test test-fast lint format lock clean
+.PHONY: help install demo test test-fast lint format docs lock clean
 
 help:
 	@echo "make demo       install, then run studies/digits.yaml and draw its figures (results/digits)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-fast  the tests that need neither Ray nor more than ten seconds"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     let ruff format the code"
+	@echo "make docs       build the pages of docs/ as a site (site/index.html)"
 	@echo "make lock       pin the dependencies anew"
 	@echo "make clean      remove the environment; results stay"
 
@@ -50,12 +51,16 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Not with --quiet: with it MkDocs 1.6 counts no warnings, and --strict lets them pass.
+docs: install
+	$(BIN)/mkdocs build --strict
+
 # Hashes of all platforms; no address of any index may stand in the file.
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet pip-tools
 	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra dev --output-file requirements.lock pyproject.toml
+		--no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra dev --extra docs --output-file requirements.lock pyproject.toml
 	rm -rf $(VENV)-lock
 
 clean:

@@ -58,7 +58,7 @@ def test_the_last_part_is_missed_where_the_tables_know_of_it(study: StudyFolder)
     assert finding.where.endswith("epochs.parquet")
     (Path(study.folder) / "tables" / "epochs.parquet").unlink()
     (Path(study.folder) / "tables" / "trials.parquet").unlink()
-    assert audit(study).faults == (), "nothing that is left knows of it, as the README says"
+    assert audit(study).faults == (), "nothing that is left knows of it, as docs/resume-and-audit.md says"
 
 
 def test_the_last_part_is_missed_where_its_name_is_left(study: StudyFolder) -> None:

@@ -41,10 +41,10 @@ NOT_RUN = {
     r"--diagram densenet\.png": "builds a large network; covered by tests/test_diagram.py",
     r"--parameters vgg\.png": "builds a large network; covered by tests/test_shares.py",
     r"--gradient-flow flow\.png": "trains two deep networks; covered by tests/test_gradients.py",
-    r"--latency": "starts two processes that compile; covered by tests/test_speed.py",
+    r"--latency": "starts two processes that compile; covered by tests/test_benchmark.py",
     r"--repeat-decayed": "one more sweep; covered by tests/test_extension.py",
     r"ablate .*--trial defaults": "one more sweep; covered by tests/cli/test_ablation.py",
-    r"^sweeper benchmark cnn resnet:18 vit$": "starts six processes that compile; covered by tests/test_speed.py",
+    r"^sweeper benchmark cnn resnet:18 vit$": "starts six processes that compile; covered by tests/test_benchmark.py",
 }
 """Documented lines that are not run here, by a part of them, and why."""
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from sweeper import catalog
 from sweeper.cli import cli
-from sweeper.cli.gradients import ONLY, WITH, WITHOUT, networks
+from sweeper.cli._gradients import ONLY, WITH, WITHOUT, networks
 from sweeper.errors import KnobError, SweeperError
 from sweeper.plots._gradient_flow import frame, gradient_flow, growth, trend
 from sweeper.training.measuring.gradients import BATCH, SEED, gradient_norms

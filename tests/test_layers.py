@@ -323,7 +323,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("sweeper/plots/pareto.py", "import scipy", "imports scipy"),
         ("sweeper/study/spec.py", "def f():\n    import ray", "imports ray"),
         ("sweeper/streams.py", "import numpy", "at the top"),
-        ("sweeper/cli/answers.py", "import pandas", "imports pandas"),
+        ("sweeper/cli/figures.py", "import pandas", "imports pandas"),
         ("sweeper/datasets/digits.py", "import sklearn", "at the top"),
         ("sweeper/driver/launch.py", "import ray", "at the top"),
         ("sweeper/ledger/ledger.py", "import pickle", "imports pickle"),

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from sweeper.cli import _extending, cli, status, studies
+from sweeper.cli import _extending, cli, status
+from sweeper.cli import launch as launching
 from sweeper.driver import extending, launch, requests, tune
 from sweeper.driver import session as sessions
 from sweeper.driver.extending import extended
@@ -179,7 +180,7 @@ def test_an_attempt_that_waits_for_a_worker_is_not_taken_for_hung(
 
 
 def test_facts_are_printed_by_who_hands_over_too(kept: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(studies, "hand_over", lambda *arguments: True)
+    monkeypatch.setattr(launching, "hand_over", lambda *arguments: True)
     result = CliRunner().invoke(cli, ["resume", str(kept.folder), "--trials", "3", "--json"])
     assert result.exit_code == 0
     assert json.loads(result.stdout)["study"] == "a"

@@ -15,7 +15,7 @@ import pandas as pd
 from sweeper.analysis.markdown import markdown
 from sweeper.analysis.results import Results, best_trials
 from sweeper.cli._shared import results_of
-from sweeper.cli.answers import save_figure
+from sweeper.cli.figures import save_figure
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.plots.accuracy_per_arm import accuracy_per_arm
 from sweeper.plots.learning_curves import learning_curves

@@ -18,7 +18,7 @@ from sweeper.analysis.markdown import markdown
 from sweeper.analysis.results import Results
 from sweeper.analysis.seeds import paired_differences, seeds_table
 from sweeper.cli._shared import results_of, spec_of
-from sweeper.cli.answers import save_figure
+from sweeper.cli.figures import save_figure
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.plots.learning_curves import learning_curves
 from sweeper.plots.pareto import pareto

@@ -12,7 +12,7 @@ import sys
 import click
 
 from sweeper import __version__
-from sweeper.cli import ablation, answers, audit, check, contenders, data, retrain, speed, status, studies
+from sweeper.cli import ablate, audit, benchmark, check, data, describe, figures, launch, retrain, status
 from sweeper.errors import SweeperError, did_you_mean
 
 
@@ -38,21 +38,21 @@ def cli() -> None:
 
 
 for command in (
-    contenders.list_command,
-    contenders.describe,
-    speed.benchmark,
+    describe.list_command,
+    describe.describe,
+    benchmark.benchmark,
     data.describe_data,
     check.schema,
     check.check,
-    studies.launch,
-    studies.resume,
+    launch.launch,
+    launch.resume,
     status.status,
     status.export,
     audit.audit,
-    ablation.ablate,
+    ablate.ablate,
     retrain.retrain,
-    answers.pareto,
-    answers.plot,
+    figures.pareto,
+    figures.plot,
 ):
     cli.add_command(command)
 

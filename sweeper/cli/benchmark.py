@@ -50,7 +50,7 @@ def benchmark(
             rows.append({**found, "architecture": label})
     files = []
     if out is not None:
-        from sweeper.cli.answers import save_figure
+        from sweeper.cli.figures import save_figure
         from sweeper.plots._inference import inference
 
         for batch, rows in measured.items():

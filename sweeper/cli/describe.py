@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -79,7 +79,7 @@ def describe(
     """Parameters, multiply-accumulates, memory and layers of an ARCHITECTURE, built but not trained."""
     from sweeper import catalog
     from sweeper.cli._networks import build, prepare_keras
-    from sweeper.cli._shared import print_json, read_settings, shown, table
+    from sweeper.cli._shared import print_json, read_settings, shown
 
     pictures = [file.resolve() for file in (diagram, parameters, gradient_flow) if file is not None]
     if len({*pictures}) < len(pictures):
@@ -94,8 +94,7 @@ def describe(
     from sweeper.training.measuring.shares import parameter_shares
 
     network = inference_network(model)
-    facts, memory = describe_model(model), memory_of(network)
-    shares = parameter_shares(network)
+    facts, shares = {**describe_model(model), **memory_of(network)}, parameter_shares(network)
     knobs = ", ".join(f"{name}={shown(value) if isinstance(value, bool) else value}" for name, value in arguments.items())
     title = f"{architecture} ({knobs})" if knobs else architecture
     files = []
@@ -109,17 +108,28 @@ def describe(
         files.append(_saved(drawn_parameters(title, shares), parameters, "--parameters"))
     gradients: dict[str, object] = {}
     if gradient_flow is not None:
-        from sweeper.cli.gradients import measured_gradients
+        from sweeper.cli._gradients import measured_gradients
 
         gradients, picture = measured_gradients(title, architecture, arguments, input_shape, num_classes)
         files.append(_saved(picture, gradient_flow, "--gradient-flow"))
     times = _latency(architecture, arguments, input_shape, num_classes) if latency else {}
     if as_json:
         asked = {"architecture": architecture, "arguments": arguments, "input_shape": input_shape}
-        print_json({**asked, **facts, **memory, **times, "parameter_shares": shares, **gradients, "files": files})
+        print_json({**asked, **facts, **times, "parameter_shares": shares, **gradients, "files": files})
         return
     click.echo(f"{architecture}: {catalog.summary('architecture', architecture)}")
     click.echo(f"input {'x'.join(map(str, input_shape))}, {num_classes} classes")
+    _print_knobs(architecture, arguments)
+    _print_sizes(facts, times)
+    for file in files:
+        click.echo(file)
+
+
+def _print_knobs(architecture: str, arguments: Mapping[str, Any]) -> None:
+    """Every knob with its value, and which of them differ from the variant's."""
+    from sweeper import catalog
+    from sweeper.cli._shared import shown
+
     defaults = {name: knob.default for name, knob in catalog.parameters("architecture", architecture).items()}
     variant = arguments.get("variant")
     usual = defaults | getattr(catalog.load("architecture", architecture), "sizes", {}).get(variant, {})
@@ -128,20 +138,22 @@ def describe(
     changed = [name for name, value in arguments.items() if name != "variant" and value != usual[name]]
     if variant is not None and changed:
         click.echo(f"  other than in variant {variant}: {', '.join(changed)}")
+
+
+def _print_sizes(facts: Mapping[str, Any], times: Mapping[str, float]) -> None:
+    """Parameters, multiply-accumulates, memory, times and layers."""
+    from sweeper.cli._shared import table
+
     click.echo(f"trainable parameters {facts['trainable_parameters']:,} (of {facts['total_parameters']:,})")
     if facts["auxiliary_parameters"]:
         click.echo(f"  and {facts['auxiliary_parameters']:,} in auxiliary heads, which only training uses: counted nowhere else")
     click.echo(f"multiply-accumulates {facts['macs']:,} (FLOPs {facts['flops']:,})")
-    click.echo(f"weights {memory['weights_mb']:.3g} MB")
-    click.echo(
-        f"activations of one image {memory['activation_mb']:.3g} MB, at most {memory['peak_activation_mb']:.3g} MB at once"
-    )
+    click.echo(f"weights {facts['weights_mb']:.3g} MB")
+    click.echo(f"activations of one image {facts['activation_mb']:.3g} MB, at most {facts['peak_activation_mb']:.3g} MB at once")
     for key, value in times.items():
         click.echo(f"{key} {value:.3g}")
     rows = [[layer["kind"], layer["count"], layer["parameters"], f"{layer['share']:.1%}"] for layer in facts["layers"]]
     table("layers", ["kind", "count", "parameters", "share"], rows)
-    for file in files:
-        click.echo(file)
 
 
 def _saved(picture: Figure, file: Path, option: str) -> str:
@@ -162,7 +174,7 @@ def _latency(
     architecture: str, arguments: Mapping[str, object], input_shape: tuple[int, int, int], num_classes: int
 ) -> dict[str, float]:
     """Medians of 50 forward passes of 1 and of 32 images, each measured in a process of its own, in ms."""
-    from sweeper.cli.speed import in_a_process
+    from sweeper.cli.benchmark import in_a_process
 
     batches = {"latency_ms": 1, "latency_ms_batch32": 32}
     return {

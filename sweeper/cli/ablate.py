@@ -16,9 +16,9 @@ from sweeper.cli._shared import (
     results_option,
     study_argument,
 )
-from sweeper.cli.answers import FIGURES, save_figure
+from sweeper.cli.figures import FIGURES, save_figure
+from sweeper.cli.launch import folder_of_studies, run, with_cluster_options
 from sweeper.cli.status import status_of
-from sweeper.cli.studies import folder_of_studies, run, with_cluster_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -73,7 +73,7 @@ def main() -> None:
         click.echo("interrupted; everything finished so far is saved.", err=True)
         code = 130
     except BrokenPipeError:
-        # The reader of our output has gone, as `| head` does; there is nobody to tell.
+        # The reader of our output is gone, as with `| head`: nobody reads an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code if isinstance(code, int) else 0)

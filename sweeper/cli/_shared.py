@@ -39,6 +39,7 @@ class _Folder(click.Path):
 
 results_option = click.option(
     "--results",
+    "results_folder",
     type=_Folder(file_okay=False),
     default="results",
     show_default=True,
@@ -53,7 +54,7 @@ def out_option(meaning: str) -> Callable[[Callable[..., Any]], Callable[..., Any
     return click.option("--out", type=_Folder(file_okay=False), help=meaning)
 
 
-def find_study(results: Place, study: str) -> StudyFolder:
+def find_study(results_folder: Place, study: str) -> StudyFolder:
     """The stored study: a folder that holds one, or a name under the results folder.
 
     Raises:
@@ -66,24 +67,24 @@ def find_study(results: Place, study: str) -> StudyFolder:
     if study and direct.exists:
         return direct
     is_name = os.sep not in study and study not in (".", "..")
-    if is_name and (stored := StudyFolder(study_folder(results, study))).exists:
+    if is_name and (stored := StudyFolder(study_folder(results_folder, study))).exists:
         return stored
-    existing = sorted(name for name in results.names() if (results / name / "study.yaml").is_file())
-    listed = f"Studies in {results}: {', '.join(existing)}." if existing else f"There is no study in {results} yet."
+    existing = sorted(name for name in results_folder.names() if (results_folder / name / "study.yaml").is_file())
+    listed = f"Studies in {results_folder}: {', '.join(existing)}." if existing else f"There is no study in {results_folder} yet."
     if study.endswith((".yaml", ".yml")):
         raise InputError(f"{study} is a study file. Give the name of a study that was launched, or its folder. {listed}")
     if not is_name:
         raise InputError(f"{study} is not the folder of a study: it holds no study.yaml. {listed}")
     if not existing:
         raise InputError(f"unknown study '{study}'. {listed} Start one with: sweeper launch STUDY.yaml")
-    raise UnknownNameError("study", study, existing, where=results)
+    raise UnknownNameError("study", study, existing, where=results_folder)
 
 
-def open_named(results: Place, study: str) -> OpenedStudy:
+def open_named(results_folder: Place, study: str) -> OpenedStudy:
     """The stored study that `find_study` finds, opened; raises as that does, and as `sweeper.driver.opened.open_study`."""
     from sweeper.driver.opened import open_study
 
-    return open_study(find_study(results, study))
+    return open_study(find_study(results_folder, study))
 
 
 def results_of(study: OpenedStudy) -> Results:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @out_option(FIGURES)
 @json_option
 def ablate(
-    study: str, trials: tuple[str, ...], num_seeds: int, results: Place, out: Place | None, as_json: bool, **options: Any
+    study: str, trials: tuple[str, ...], num_seeds: int, results_folder: Place, out: Place | None, as_json: bool, **options: Any
 ) -> None:
     """Train trials of STUDY again with the seeds 1 to N, the same for every arm, and say what a result owes to its seed.
 
@@ -56,7 +56,7 @@ def ablate(
     """
     from sweeper.search import repetition
 
-    opened = open_named(results, study)
+    opened = open_named(results_folder, study)
     spec, search = opened.first, opened.search
     repetition.check_searched(search)
     data = results_of(opened)

@@ -22,7 +22,7 @@ MOST_LINES = 50
 @results_option
 @click.option("--repair", is_flag=True, help="Move unreadable parts away, remove useless checkpoints, write the tables anew.")
 @json_option
-def audit(study: str, results: Place, repair: bool, as_json: bool) -> None:
+def audit(study: str, results_folder: Place, repair: bool, as_json: bool) -> None:
     """Prove that STUDY lost nothing and repeated nothing, or say what is wrong; also while it runs.
 
     Nothing is changed without --repair, which no driver may be at work for; no row is ever deleted. Exit code 1 when anything is
@@ -31,7 +31,7 @@ def audit(study: str, results: Place, repair: bool, as_json: bool) -> None:
     from sweeper.audit import repair as repairing
     from sweeper.audit import whole
 
-    stored = find_study(results, study)
+    stored = find_study(results_folder, study)
     done, found = repairing.repair(stored) if repair else ([], whole.audit(stored))
     if as_json:
         print_json({**facts(found), **({"repaired": done} if repair else {})})

@@ -140,10 +140,10 @@ def _balance_line(split: str, class_names: tuple[str, ...], counts: tuple[int, .
     if found["ratio"] == 1:
         return f"balance of {split}: every class has {max(counts):,} images."
     if found["ratio"] is None:
-        told = f"{found['smallest']} has no image"
+        text = f"{found['smallest']} has no image"
     else:
-        told = f"{found['largest']} has {found['ratio']:.1f} times the images of {found['smallest']}"
-    return f"balance of {split}: {told}; always answering {found['largest']} is right in {found['largest_share']:.1%}."
+        text = f"{found['largest']} has {found['ratio']:.1f} times the images of {found['smallest']}"
+    return f"balance of {split}: {text}; always answering {found['largest']} is right in {found['largest_share']:.1%}."
 
 
 def _audit_lines(audit: Audit, *, can_leave_out: bool) -> list[str]:
@@ -151,7 +151,7 @@ def _audit_lines(audit: Audit, *, can_leave_out: bool) -> list[str]:
     num_validation, num_test = (sum(audit.counts.get(split, ())) for split in ("validation", "test"))
     of_validation, of_test = f"of {num_validation:,} validation images, those", f"of {num_test:,} test images, those"
     occur = "whose pixels also occur in"
-    told = {
+    texts = {
         "shared_train_validation": (f"{of_validation} {occur} train.", "Validation accuracy rewards remembering them."),
         "shared_train_test": (f"{of_test} {occur} train.", "Test accuracy rewards remembering them."),
         "shared_validation_test": (f"{of_test} {occur} validation.", "What is chosen by validation has seen them."),
@@ -162,7 +162,7 @@ def _audit_lines(audit: Audit, *, can_leave_out: bool) -> list[str]:
         "flat_images": ("images of a single colour, over all splits.", "There is nothing on them to learn from."),
     }
     lines = []
-    for name, (what, meaning) in told.items():
+    for name, (what, meaning) in texts.items():
         count = getattr(audit, name)
         if count is None:
             lines.append(f"{name}: there is no test split.")

@@ -25,12 +25,12 @@ FIGURES = "Where to write; default: figures/ in the study's folder."
 @click.option("-y", "y", default="val_accuracy", show_default=True, help="What a choice is worth: a column of the trials.")
 @out_option(FIGURES)
 @json_option
-def pareto(study: str, results: Place, x: str, y: str, out: Place | None, as_json: bool) -> None:
+def pareto(study: str, results_folder: Place, x: str, y: str, out: Place | None, as_json: bool) -> None:
     """The trials of STUDY that no other trial beats in both X and Y: a figure (PNG and SVG) and a table."""
     from sweeper.cli._shared import table
     from sweeper.plots import pareto as plot
 
-    opened = open_named(results, study)
+    opened = open_named(results_folder, study)
     data = results_of(opened)
     frame = plot.frame(data, x=x, y=y)
     files = save_figure(plot.pareto(data, x=x, y=y), out or opened.folder / "figures", f"pareto_{x}_{y}")
@@ -60,14 +60,14 @@ def pareto(study: str, results: Place, x: str, y: str, out: Place | None, as_jso
 @results_option
 @out_option(FIGURES)
 @json_option
-def plot(study: str, names: tuple[str, ...], results: Place, out: Place | None, as_json: bool) -> None:
+def plot(study: str, names: tuple[str, ...], results_folder: Place, out: Place | None, as_json: bool) -> None:
     """Draw STUDY: those named, or all for which it has data; see `sweeper list plot`."""
     from sweeper import catalog
     from sweeper.errors import NoDataError
 
     for name in names:
         catalog.check("plot", name)
-    opened = open_named(results, study)
+    opened = open_named(results_folder, study)
     data = results_of(opened)
     written, skipped = [], {}
     for name in names or catalog.names("plot"):

@@ -118,7 +118,7 @@ repeat_decayed_option = click.option(
 @results_option
 @with_cluster_options
 @json_option
-def launch(study_file: Path, results: Place, as_json: bool, **options: Any) -> None:
+def launch(study_file: Path, results_folder: Place, as_json: bool, **options: Any) -> None:
     """Run the study in STUDY_FILE; a study that exists goes on where it was left.
 
     A file that asks for more trials, more epochs or more arms than the study has extends it; nothing else may have changed.
@@ -126,7 +126,7 @@ def launch(study_file: Path, results: Place, as_json: bool, **options: Any) -> N
     from sweeper.study import spec
 
     wanted = spec.load(study_file)
-    run(wanted, results, as_json, opened=open_if_stored(results, wanted.name), **options)
+    run(wanted, results_folder, as_json, opened=open_if_stored(results_folder, wanted.name), **options)
 
 
 @click.command(short_help="Go on with a study, also with more trials or epochs.")
@@ -137,7 +137,7 @@ def launch(study_file: Path, results: Place, as_json: bool, **options: Any) -> N
 @results_option
 @with_cluster_options
 @json_option
-def resume(study: str, results: Place, as_json: bool, trials: int | None, max_epochs: int | None, **options: Any) -> None:
+def resume(study: str, results_folder: Place, as_json: bool, trials: int | None, max_epochs: int | None, **options: Any) -> None:
     """Go on with STUDY, a name under the results folder or a folder; the same as launching its file again.
 
     With more epochs, trials whose learning rate is constant go on from their checkpoints, unless a rung would stop them where
@@ -145,19 +145,19 @@ def resume(study: str, results: Place, as_json: bool, trials: int | None, max_ep
     """
     from sweeper.driver.extending import extended
 
-    opened = open_named(results, study)
+    opened = open_named(results_folder, study)
     wanted = opened.first  # which asks for what the study has become
     if trials is not None or max_epochs is not None:
         wanted = extended(opened.spec, trials=trials, max_epochs=max_epochs)
     run(wanted, folder_of_studies(opened), as_json, opened=opened, **options)
 
 
-def open_if_stored(results: Place, name: str) -> OpenedStudy | None:
+def open_if_stored(results_folder: Place, name: str) -> OpenedStudy | None:
     """The stored study of a name, opened; None where there is none."""
     from sweeper.driver.opened import open_study
     from sweeper.ledger.ledger import StudyFolder, study_folder
 
-    files = StudyFolder(study_folder(results, name))
+    files = StudyFolder(study_folder(results_folder, name))
     return open_study(files) if files.exists else None
 
 
@@ -177,7 +177,7 @@ def folder_of_studies(opened: OpenedStudy) -> Place:
 
 def run(
     study: StudySpec,
-    results: Place,
+    results_folder: Place,
     as_json: bool,
     *,
     cluster: str,
@@ -196,7 +196,7 @@ def run(
 
     Args:
         study: The study.
-        results: Folder of all studies.
+        results_folder: Folder of all studies.
         as_json: Print the facts instead of sentences.
         cluster: Kind of cluster.
         max_concurrent: Most trials at once; None for as many as fit.
@@ -227,7 +227,7 @@ def run(
     with progress(study.name, quiet) as watch:
         outcome = drive(
             study,
-            results,
+            results_folder,
             cluster=cluster,
             max_concurrent=max_concurrent,
             watch=watch,

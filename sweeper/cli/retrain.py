@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--epochs", "most_epochs", type=click.IntRange(min=1), help="Train at most so many; default: all recorded.")
 @results_option
 @json_option
-def retrain(study: str, trial: str, most_epochs: int | None, results: Place, as_json: bool) -> None:
+def retrain(study: str, trial: str, most_epochs: int | None, results_folder: Place, as_json: bool) -> None:
     """Train TRIAL of STUDY again, from its row alone, in this process, and compare every epoch with what was recorded.
 
     Exit code 0 when every epoch is identical bit for bit, 1 when one differs or the trial fails. Nothing in the study's folder is
@@ -38,7 +38,7 @@ def retrain(study: str, trial: str, most_epochs: int | None, results: Place, as_
     """
     from sweeper.driver import retrain as work
 
-    opened = open_named(results, study)
+    opened = open_named(results_folder, study)
     spec = opened.first  # an extension changes neither the data nor how a trial is trained
     record = work.recorded(opened.events, trial)
     objective = spec.goals[0][1]
@@ -50,7 +50,7 @@ def retrain(study: str, trial: str, most_epochs: int | None, results: Place, as_
     with _worker(spec, record) as (worker, constants):
         comparison = work.retrain(record, worker, most_epochs=most_epochs, watch=watch)
         here = {"device": worker.device, "worker": f"{socket.gethostname()}:", "versions": worker.versions, **constants}
-    # What the study asks for holds for both: it is told because it decides whether bits may be compared at all.
+    # The same for both; printed because it decides whether bits can be compared.
     asked = {
         "precision": spec.training.precision,
         "deterministic": str(spec.training.deterministic).lower(),
@@ -109,7 +109,7 @@ def _made(spec: StudySpec, dataset: Dataset, checkpoints: Place, pretrained: dic
         training=spec.training,
         resources=spec.resources,
         checkpoints=checkpoints,
-        checkpoint_every_s=math.inf,  # nobody goes on from them
+        checkpoint_every_s=math.inf,  # no trial goes on from them
         pretrained=pretrained,
     )
 

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 @results_option
 @click.option("--watch", is_flag=True, help="Look again every two seconds until the study ends.")
 @json_option
-def status(study: str, results: Place, watch: bool, as_json: bool) -> None:
+def status(study: str, results_folder: Place, watch: bool, as_json: bool) -> None:
     """Where STUDY stands: trials by status, arms, epochs so far, the best trial; also while it runs."""
     from sweeper.driver.opened import open_study
 
-    files = find_study(results, study)
+    files = find_study(results_folder, study)
     while True:
         facts = status_of(open_study(files))
         if as_json:
@@ -46,7 +46,7 @@ def status(study: str, results: Place, watch: bool, as_json: bool) -> None:
 
 
 def status_of(study: OpenedStudy) -> dict[str, Any]:
-    """Where a study stands, told from its events alone: its search, and beside it the repetitions."""
+    """Where a study stands, from its events alone: the trials of its search, and the repetitions."""
     from sweeper.ledger.records import Stage
     from sweeper.training import checkpoint
 
@@ -160,11 +160,11 @@ def print_further(facts: dict[str, Any]) -> None:
 @click.option("--to", "file_format", default="csv", show_default=True, help="csv or parquet.")
 @out_option("Where to write; default: export/ in the study's folder.")
 @json_option
-def export(study: str, results: Place, file_format: str, out: Place | None, as_json: bool) -> None:
+def export(study: str, results_folder: Place, file_format: str, out: Place | None, as_json: bool) -> None:
     """Write the trials and the epochs of STUDY as two files."""
     from sweeper.ledger import tables
 
-    files = find_study(results, study)  # whose events are all that is needed, whatever became of its file
+    files = find_study(results_folder, study)  # whose events are all that is needed, whatever became of its file
     written = tables.export(files.read(), out or files.folder / "export", file_format)
     if as_json:
         print_json([str(path) for path in written])

@@ -37,7 +37,7 @@ def extended(current: StudySpec, *, trials: int | None = None, max_epochs: int |
     try:
         return parse(wanted.to_yaml())
     except StudyFileError as error:
-        # Its lines are those of a file that nobody sees.
+        # Its line numbers are those of a file that does not exist.
         faults = "; ".join(fault.partition(": ")[2] for fault in error.faults)
         asked = f"{budget.trials} trials of {budget.max_epochs} epochs"
         raise InputError(f"study '{current.name}' cannot be extended to {asked}: {faults}") from None

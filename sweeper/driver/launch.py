@@ -69,7 +69,7 @@ class _Order:
     """What `launch` was called with."""
 
     spec: StudySpec
-    results: Where
+    results_folder: Where
     cluster: str
     cluster_options: dict[str, Any]
     max_concurrent: int | None
@@ -98,7 +98,7 @@ class _Inputs:
 
 def launch(
     spec: StudySpec,
-    results: Where = "results",
+    results_folder: Where = "results",
     *,
     cluster: str = "local",
     max_concurrent: int | None = None,
@@ -118,7 +118,7 @@ def launch(
 
     Args:
         spec: The study.
-        results: Folder of all studies, or ``s3://BUCKET/PREFIX``.
+        results_folder: Folder of all studies, or ``s3://BUCKET/PREFIX``.
         cluster: Kind of cluster, a name in the catalog.
         max_concurrent: Most trials at once; None for as many as the resources allow.
         watch: Called with the search and every event once it is applied, and with None before Ray starts and about every second.
@@ -140,7 +140,7 @@ def launch(
     """
     order = _Order(
         spec=spec,
-        results=results,
+        results_folder=results_folder,
         cluster=cluster,
         cluster_options=cluster_options,
         max_concurrent=max_concurrent,
@@ -152,7 +152,7 @@ def launch(
         worker=worker,
     )
     _check(order)
-    files = StudyFolder(study_folder(results, spec.name))
+    files = StudyFolder(study_folder(results_folder, spec.name))
     if opened is None and files.exists:
         opened = open_study(files)
     if opened is not None and not _is_anything_left(order, opened):
@@ -244,7 +244,7 @@ def _slots(order: _Order, first: StudySpec, *, is_private: bool) -> int:
     """Trials that fit the running Ray at once; every node of a cluster must be able to work for the study."""
     slots = nodes.slots(first.resources)
     if not is_private:
-        nodes.check_results(order.results, first.resources)
+        nodes.check_results(order.results_folder, first.resources)
     return slots
 
 

@@ -57,25 +57,25 @@ def check_own() -> None:
                 )
 
 
-def check_results(results: Where, resources: ResourcesSpec) -> None:
+def check_results(results_folder: Where, resources: ResourcesSpec) -> None:
     """Check that every node on which a trial fits sees the results folder and may write to it.
 
     A folder is made there, every node writes a file to it, and it is removed again.
 
     Args:
-        results: Folder of all studies.
+        results_folder: Folder of all studies.
         resources: What a trial needs.
 
     Raises:
         ResultsFolderError: A node does not, or this machine itself does not; nothing is left behind.
     """
-    results = place(results).resolve()
-    was_there = results.exists()
-    marker = results / f".nodes-{uuid.uuid4().hex[:12]}"
+    results_folder = place(results_folder).resolve()
+    was_there = results_folder.exists()
+    marker = results_folder / f".nodes-{uuid.uuid4().hex[:12]}"
     try:
         marker.make_folder()
     except OSError as error:
-        raise ResultsFolderError(explain(error, results)) from error
+        raise ResultsFolderError(explain(error, results_folder)) from error
     faults = ["nothing was asked"]
     try:
         faults = _faults(marker, [node for node in _alive() if _slots(node["Resources"], resources)])
@@ -83,9 +83,9 @@ def check_results(results: Where, resources: ResourcesSpec) -> None:
         marker.remove_tree()
         if faults and not was_there:
             with contextlib.suppress(OSError):
-                results.remove()
+                results_folder.remove()
     if faults:
-        if isinstance(results, LocalPlace):
+        if isinstance(results_folder, LocalPlace):
             needed = (
                 "it must lie on a file system that all nodes mount at this path, and be writable there. Give such a folder with "
                 "--results."
@@ -98,7 +98,7 @@ def check_results(results: Where, resources: ResourcesSpec) -> None:
         raise ResultsFolderError(
             "not every node of the cluster can work for this study; nothing was started:\n"
             + "\n".join(f"  - {fault}" for fault in faults)
-            + f"\nWorkers write checkpoints to {results}: {needed} Every node needs the Python packages this machine has."
+            + f"\nWorkers write checkpoints to {results_folder}: {needed} Every node needs the Python packages this machine has."
         )
 
 

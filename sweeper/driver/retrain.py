@@ -135,7 +135,7 @@ def circumstances(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     for row in rows:
         for name in ("device", "worker", "versions", "dataset", "commit"):
             if row.get(name) is not None:
-                for key, value in _told(name, str(row[name])):
+                for key, value in _entries(name, str(row[name])):
                     found.setdefault(key, {})[value] = None
     return {key: " and ".join(values) for key, values in found.items()}
 
@@ -150,7 +150,7 @@ def differing(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _told(column: str, value: str) -> list[tuple[str, str]]:
+def _entries(column: str, value: str) -> list[tuple[str, str]]:
     if column == "worker":
         return [("host", value.rsplit(":", 1)[0])]
     if column in ("versions", "dataset"):

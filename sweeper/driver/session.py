@@ -74,7 +74,7 @@ class Session:
         self.error: BaseException | None = None
         self._silences_s: dict[str, list[float]] = {}
         self.is_exhausted = False
-        """Whether Tune has been told that there is nothing left to do, which it never asks again."""
+        """Whether Tune knows that nothing is left to do. It does not ask again after that."""
         self._commits = 0
         self._last_tick = 0.0
 

@@ -24,8 +24,8 @@ last number it took, for rows or for a compaction. The old parts are deleted onc
 there twice, which reading removes.
 
 **No holes.** Generations count from 1, the sequences of a generation from 1 to the fence, the positions of a commit from 0; a
-number is taken only once its part is durable, and each has a row. So whatever is lost leaves a hole or a fence that speaks of
-what is not there, but for the last commits of a generation when they are gone before the next one begins. Before schema 2 a
+number is taken only once its part is durable, and each has a row. So a loss shows as a hole, or as a fence above the last
+number. The one exception: the last commits of a generation, if they are lost before the next one begins. Before schema 2 a
 compaction left a hole of its own; see `sweeper.audit`.
 """
 
@@ -55,11 +55,11 @@ COMMIT_AFTER_ROWS = 1000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-def study_folder(results: Where, name: str) -> Place:
+def study_folder(results_folder: Where, name: str) -> Place:
     """The folder of the study `name` under `results`; it need not exist.
 
     Args:
-        results: The results folder.
+        results_folder: The results folder.
         name: 1 to 64 letters, digits, ``_``, ``.`` and ``-``, beginning with a letter or digit.
 
     Raises:
@@ -71,15 +71,15 @@ def study_folder(results: Where, name: str) -> Place:
             f"study name {name!r} cannot be used. Allowed: 1 to 64 letters, digits, '_', '.' and '-', "
             "beginning with a letter or digit."
         )
-    results = place(results)
-    folder = results / name
+    results_folder = place(results_folder)
+    folder = results_folder / name
     try:
-        is_inside = folder.resolve().parent == results.resolve()
+        is_inside = folder.resolve().parent == results_folder.resolve()
     except (OSError, RuntimeError):
         is_inside = False
     if not is_inside:
         raise ResultsFolderError(
-            f"{folder} is a link that leads out of {results}. Remove the link, or name the folder it leads to."
+            f"{folder} is a link that leads out of {results_folder}. Remove the link, or name the folder it leads to."
         )
     return folder
 

@@ -10,12 +10,12 @@ study over from a driver that was only asleep is harmless: the sleeper finds a f
 and stops, and the ledger's fence hides what it still managed to write. On a file system without flock two simultaneous
 takeovers of one stale lock are possible; the loser stops at its next commit.
 
-**On an object store the lock is best effort**: nothing there can be written under a condition, and nothing held. A driver looks,
-writes its owner file, waits a second and looks whether it is still its own. Two that start at the same moment are told apart by
-that, unless one of them took longer than that second between its look and its write. Then both work, until the one whose owner
-file was replaced finds that out before or after its next commit, and stops. What it had committed by then stays and counts; what
-it writes later does not. Two that opened the ledger at the very same time may both have begun the same generation, and the first
-part of the one that stopped may then stand in place of the other's. So do not start the same study twice at once.
+**On an object store the lock is best effort**: nothing there can be written under a condition, and nothing held. A driver
+looks, writes its owner file, waits a second and looks whether it is still its own. That tells two drivers apart that start at
+the same moment, unless one of them takes longer than that second between its look and its write. Then both work, until the one
+whose owner file was replaced finds that out before or after its next commit, and stops. What it had committed by then stays and
+counts; what it writes later does not. Two that opened the ledger at the very same time may both have begun the same generation,
+and the first part of the one that stopped may then stand in place of the other's. So do not start the same study twice at once.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Claim:
 
     @property
     def holds(self) -> bool:
-        """Whether the driver still holds the study, or cannot be told to have lost it: the disk may be slow or out of reach."""
+        """Whether the driver still holds the study. True also when its owner file cannot be read: the disk may be slow."""
         try:
             owner = _read(self.folder / "owner.json")
         except FileNotFoundError:

@@ -1,0 +1,91 @@
+"""A stored study is read once and folded once; a driver reads it again only if another one has written meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeper.driver import launch
+from sweeper.driver.opened import OpenedStudy, open_study
+from sweeper.errors import UnknownNameError
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.search.study import Search
+from sweeper.study.spec import StudySpec, parse
+from tests.conftest import Run
+from tests.driverless import drive
+
+STUDY = """
+name: a
+dataset: {name: digits, size: 8}
+arms: {cnn: {}}
+budget: {trials: 3, max_epochs: 2}
+search: {sampler: random}
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> StudyFolder:
+    """A finished study."""
+    made = StudyFolder(tmp_path / "results" / "a")
+    drive(made, parse(STUDY))
+    return made
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How often a ledger was read whole, and how often one was folded."""
+    counted = {"reads": 0, "folds": 0}
+    read, fold = StudyFolder.read, Search.fold
+
+    def counting_read(self: StudyFolder) -> Any:
+        counted["reads"] += 1
+        return read(self)
+
+    def counting_fold(self: Search, events: Any) -> Search:
+        counted["folds"] += 1
+        return fold(self, events)
+
+    monkeypatch.setattr(StudyFolder, "read", counting_read)
+    monkeypatch.setattr(Search, "fold", counting_fold)
+    return counted
+
+
+@pytest.mark.parametrize("command", [["status", "a"], ["launch", "a.yaml"], ["resume", "a"], ["plot", "a", "accuracy_per_arm"]])
+def test_a_command_reads_and_folds_a_finished_study_once(
+    command: list[str], files: StudyFolder, counts: dict[str, int], run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "a.yaml").write_text(STUDY)
+    code, _, err = run(*command)
+    assert code == 0, err
+    assert counts == {"reads": 1, "folds": 1}
+
+
+def test_what_was_opened_is_driven_as_it_is_unless_another_driver_wrote(files: StudyFolder, counts: dict[str, int]) -> None:
+    opened = open_study(files)
+    with files.drive() as ledger:
+        same = launch._under_lock(files, opened, ledger)
+        assert same is opened
+        assert same.events[-1] == ledger.started
+    assert counts == {"reads": 1, "folds": 1}
+    with files.drive() as ledger:
+        assert opened.is_up_to(ledger.fence), "it followed the driver before"
+    with files.drive() as ledger:
+        again = launch._under_lock(files, opened, ledger)
+        assert again is not opened
+        assert again.events[-1] == ledger.started
+    assert counts == {"reads": 2, "folds": 2}
+
+
+def test_a_study_is_opened_where_its_spaces_are_not_but_not_launched(files: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(self: StudySpec, arm: str) -> Any:
+        raise UnknownNameError("space", arm, [])
+
+    whole, more = parse(STUDY), parse(STUDY.replace("trials: 3", "trials: 4"))
+    monkeypatch.setattr(StudySpec, "space_of", gone)
+    opened: OpenedStudy = open_study(files)
+    assert opened.search.is_finished
+    assert launch.launch(whole, files.folder.parent).was_finished
+    with pytest.raises(UnknownNameError):
+        launch.launch(more, files.folder.parent)

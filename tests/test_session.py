@@ -56,7 +56,7 @@ def at_work(kept: StudyFolder) -> Iterator[tuple[Session, LedgerClock]]:
 
 def study_of(files: StudyFolder, session: Session) -> OpenedStudy:
     """The study as its driver knows it."""
-    return OpenedStudy(files=files, first=SPEC, events=[], search=session.search)
+    return OpenedStudy(files=files, parts=(), first=SPEC, events=[], search=session.search)
 
 
 def test_what_is_asked_for_in_the_last_moment_is_run(kept: StudyFolder, at_work: tuple[Session, LedgerClock]) -> None:

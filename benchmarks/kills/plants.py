@@ -13,6 +13,7 @@ from stub import replace
 import sweeper.driver.session
 import sweeper.ledger.ledger
 from sweeper.driver import launch
+from sweeper.driver.opened import OpenedStudy
 from sweeper.ledger import parts, tables
 from sweeper.ledger.ledger import Ledger
 from sweeper.search.study import Search
@@ -78,7 +79,7 @@ def old_parts_removed_before_the_merged_one_is_there() -> None:
 
     def hasty(ledger: Ledger, min_parts: int = 2) -> int:
         ledger.commit()
-        folder = ledger._store.ledger_folder
+        folder = ledger._files.ledger_folder
         tables = parts.read_all(folder)
         parts.remove(folder, sorted(tables))
         ledger._publish(parts.merge(tables.values()))
@@ -92,7 +93,7 @@ def compaction_gives_rows_new_keys() -> None:
 
     def renumbering(ledger: Ledger, min_parts: int = 2) -> int:
         ledger.commit()
-        folder = ledger._store.ledger_folder
+        folder = ledger._files.ledger_folder
         tables = parts.read_all(folder)
         events = parts.to_events(parts.merge(tables.values()), folder)
         renumbered = [event.replace(sequence=ledger._sequence, position=place) for place, event in enumerate(events)]
@@ -139,7 +140,12 @@ def leftovers_stay() -> None:
 
 def a_finished_study_is_left_as_it_is() -> None:
     """Whatever its last driver did not come to do."""
-    replace(launch, _tidy=lambda study, spec, keep_best: tables.write_tables(study.folder, study.read()))
+
+    def only_tables(order: Any, opened: OpenedStudy) -> launch.Outcome:
+        tables.write_tables(opened.folder, opened.events)
+        return launch.Outcome(study=opened, was_finished=True, is_interrupted=False)
+
+    replace(launch, _tidied=only_tables)
 
 
 def training_starts_anew() -> None:

@@ -203,6 +203,8 @@ def _is_anything_left(order: _Order, opened: OpenedStudy) -> bool:
 def _tidied(order: _Order, opened: OpenedStudy) -> Outcome:
     """What a driver does last, done once more: one that was killed after its last commit did none of it."""
     with contextlib.suppress(StudyLockedError), opened.files.hold():
+        if opened.files.part_names() != opened.parts:  # another driver came and went
+            opened = open_study(opened.files)
         _retention(order, opened).clean()
         tables.write_tables(opened.folder, opened.events)
     return Outcome(study=opened, was_finished=True, is_interrupted=False)
@@ -257,7 +259,7 @@ def _driver_detail() -> dict[str, Any]:
 
 def _under_lock(files: StudyFolder, opened: OpenedStudy | None, ledger: Ledger) -> OpenedStudy:
     """The study as the lock found it: as it was opened, unless another driver has written since."""
-    if opened is None or not opened.is_up_to(ledger.fence):
+    if opened is None or opened.parts != ledger.found:
         return open_study(files)
     opened.follow(ledger.started)
     return opened

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from sweeper.errors import LedgerError
 from sweeper.ledger.ledger import StudyFolder
@@ -24,12 +24,14 @@ class OpenedStudy:
 
     Args:
         files: Its folder.
+        parts: Names of the parts of its ledger, listed before they were read.
         first: The study as first run, which gives it its identity.
         events: What happened, in order.
         search: The state of its search after these events.
     """
 
     files: StudyFolder
+    parts: Collection[str]
     first: StudySpec
     events: list[Event]
     search: Search
@@ -49,18 +51,6 @@ class OpenedStudy:
         self.events.append(event)
         self.search.apply(event)
 
-    def is_up_to(self, fence: Mapping[int, int]) -> bool:
-        """Whether its events are all there are.
-
-        Args:
-            fence: The last sequence of each generation, as a driver finds it when it takes the lock.
-        """
-        last: dict[int, int] = {}
-        for event in self.events:
-            generation, sequence, _ = event.key
-            last[generation] = max(sequence, last.get(generation, 0))
-        return last == dict(fence)
-
 
 def open_study(files: StudyFolder) -> OpenedStudy:
     """Read and fold a stored study.
@@ -74,9 +64,10 @@ def open_study(files: StudyFolder) -> OpenedStudy:
         ResultsFolderError: There is no study.
         LedgerError: Its file or its ledger is damaged, or its file is not what the study began with.
     """
+    parts = files.part_names()
     events = files.read()
     first = first_spec(files, events)
-    return OpenedStudy(files=files, first=first, events=events, search=Search(first, {}).fold(events))
+    return OpenedStudy(files=files, parts=parts, first=first, events=events, search=Search(first, {}).fold(events))
 
 
 def first_spec(files: StudyFolder, events: Sequence[Event]) -> StudySpec:

@@ -35,7 +35,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -190,6 +190,14 @@ class StudyFolder:
         finally:
             lock.release()
 
+    def part_names(self) -> frozenset[str]:
+        """The names of the ledger's parts. Parts never change, so equal names mean that nothing was written.
+
+        Raises:
+            LedgerError: The folder cannot be read.
+        """
+        return frozenset(parts.names(self.ledger_folder))
+
     def read(self) -> list[Event]:
         """Every event that counts, in order of its key; safe while a driver writes and compacts.
 
@@ -222,15 +230,15 @@ class Ledger:
         files: The study's folder.
         lock: Its lock, held.
         generation: Number of this start of a driver.
-        fence: The last sequence that counts of each generation before it.
+        found: Names of the parts that were there before it.
     """
 
     started: Event
     """The `driver_started` event of this generation."""
 
-    def __init__(self, files: StudyFolder, lock: Lock, generation: int, fence: Mapping[int, int]):
+    def __init__(self, files: StudyFolder, lock: Lock, generation: int, found: Collection[str]):
         self.generation = generation
-        self.fence = fence
+        self.found = frozenset(found)
         self._files = files
         self._lock = lock
         self._sequence = 1
@@ -255,7 +263,7 @@ class Ledger:
             fence = parts.fence_of(tables.values())
             # What a repair moved away has had its number: a note that it is lost must not come to speak of another part.
             had = [*parts.names(files.folder / "damaged"), *tables]
-            ledger = cls(files, lock, max([0, *map(parts.generation_of, had), *fence]) + 1, fence)
+            ledger = cls(files, lock, max([0, *map(parts.generation_of, had), *fence]) + 1, tables)
             own = {"schema": SCHEMA_VERSION, "fence": {str(generation): last for generation, last in sorted(fence.items())}}
             text = json.dumps({**detail, **own})
             ledger.started = ledger.append(Event(kind=Kind.DRIVER_STARTED, study_id=study_id, detail=text))

@@ -1,16 +1,17 @@
-# make demo: the first sweep.   make test: all tests.   make help: everything else.
+# make demo: the first sweep.   make test: the tests.   make help: everything else.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RESULTS ?= results
 
-.PHONY: help install demo test test-fast lint format docs lock clean
+.PHONY: help install demo test test-long test-all test-fast lint format docs lock clean
 
 help:
 	@echo "make demo       install, then run studies/digits.yaml and draw its figures (results/digits)"
-	@echo "make test       install, then run all tests"
-	@echo "make test-fast  the tests that need neither Ray nor more than ten seconds"
+	@echo "make test       install, then test the main paths: ten minutes on two cores"
+	@echo "make test-all   every test: also the long ones of conformance, equality, continuation and kills"
+	@echo "make test-fast  the tests that need neither Ray nor more than ten seconds: two minutes"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     let ruff format the code"
 	@echo "make docs       build the pages of docs/ as a site (site/index.html)"
@@ -34,13 +35,23 @@ demo: install
 # Fast tests first, over two processes; then the slow ones; then those that share one Ray, which wants the cores for itself.
 # By file, because what the tests of a file share, such as trained networks, is made once in each process. Slow files come in their
 # own order: by number of tests, as is the default, the long tests of the kills would come last, beside an idle core.
+PYTEST := $(BIN)/python -m pytest
+BY_FILE := -n 2 --dist loadfile
+FAST := not ray and not slow and not long
+
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slow"
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow and not ray"
-	$(BIN)/python -m pytest -m ray
+	$(PYTEST) $(BY_FILE) -m "$(FAST)"
+	$(PYTEST) $(BY_FILE) --no-loadscope-reorder -m "slow and not ray and not long"
+	$(PYTEST) -m "ray and not long"
+
+test-long: install
+	$(PYTEST) $(BY_FILE) --no-loadscope-reorder -m "long and not ray"
+	$(PYTEST) -m "ray and long"
+
+test-all: test test-long
 
 test-fast: install
-	$(BIN)/python -m pytest -n 2 --dist load -m "not ray and not slow"
+	$(PYTEST) -n 2 --dist load -m "$(FAST)"
 
 lint: install
 	$(BIN)/ruff check .

@@ -78,7 +78,7 @@ def ray_session() -> Iterator[None]:
     """One Ray for all tests that need one: two CPUs, two logical GPUs."""
     import ray
 
-    from sweeper.driver.launch import ray_arguments
+    from sweeper.driver.connection import ray_arguments
     from sweeper.study.spec import StudySpec
 
     spec = StudySpec.model_validate(

@@ -83,7 +83,7 @@ def test_the_network_that_answers_is_the_model_without_its_heads() -> None:
     assert measure.count_macs(network) == measure.count_macs(alone) < measure.count_macs(model)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_step_reaches_every_weight(worker: Worker) -> None:
     model = start(worker, "t", auxiliary_heads=True, blocks_per_stage="1-3-1")
     names = [weight.path for weight in model.trainable_variables]
@@ -97,7 +97,7 @@ def test_a_training_step_reaches_every_weight(worker: Worker) -> None:
     assert row["macs"] == measure.count_macs(alone)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_heads_that_weigh_nothing_change_nothing(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """So the layers of the network start alike with and without heads, and no metric looks at these."""
     rows = {}
@@ -110,7 +110,7 @@ def test_heads_that_weigh_nothing_change_nothing(worker: Worker, monkeypatch: py
     assert not np.allclose(rows["with"], rows["without"], rtol=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_describe_tells_both_sizes_and_draws_the_network_without_heads(tmp_path: Path) -> None:
     command = ["describe", "googlenet", "--input-shape", "8,8,1", "--set", "auxiliary_heads=true"]
     command += [text for name, value in TINY.items() for text in ("--set", f"{name}={value}")]

@@ -268,7 +268,7 @@ def sweeper(*arguments: str, **settings: str) -> subprocess.Popen[str]:
 
 LOOK = """
 import json, sys, ray
-from sweeper.driver import launch
+from sweeper.driver.connection import ray_arguments
 from sweeper.study import spec
 
 def look():
@@ -276,13 +276,13 @@ def look():
     files = [sweeper.__file__, architectures.__file__, sys.modules["sweeper"].__path__[0]]
     return files, {name: os.environ.get(name) for name in ("KERAS_HOME", "KERAS_BACKEND", "OMP_NUM_THREADS")}
 
-ray.init(**launch.ray_arguments(spec.load(sys.argv[1]), "attach", {"address": sys.argv[2]}, sys.argv[3]))
+ray.init(**ray_arguments(spec.load(sys.argv[1]), "attach", {"address": sys.argv[2]}, sys.argv[3]))
 print(json.dumps(ray.get(ray.remote(num_cpus=0)(look).remote())))
 """
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_study_on_a_cluster_that_was_running(head: tuple[str, Path, dict[str, str]], study_file: Path) -> None:
     """Refused without the token, interrupted by SIGTERM, resumed to its end; the cluster outlives it all."""
     address, folder, token = head
@@ -321,5 +321,5 @@ def test_a_study_on_a_cluster_that_was_running(head: tuple[str, Path, dict[str, 
     assert settings == {"KERAS_HOME": str(keras_home), "KERAS_BACKEND": "tensorflow", "OMP_NUM_THREADS": "1"}
     assert keras_home.is_dir(), "made where the worker runs"
     shipped = [path for path in folder.glob("session_2*/runtime_resources/*/**/*") if path.is_file() and path.suffix != ".lock"]
-    assert {path.suffix for path in shipped} == {".py"}
+    assert {path.suffix for path in shipped} == {".py", ".typed"}
     assert sum(path.stat().st_size for path in shipped) < 2_000_000

@@ -48,7 +48,7 @@ CASES = [
         application,
         parity,
         id=f"{label(application)}-{parity}",
-        marks=() if label(application) in QUICK and parity == "odd" else pytest.mark.slow,
+        marks=() if label(application) in QUICK and parity == "odd" else pytest.mark.long,
     )
     for application in APPLICATIONS
     for parity in SHAPES
@@ -104,7 +104,7 @@ def test_equal_weights_give_equal_logits(application: Application, parity: str) 
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("application", APPLICATIONS, ids=label)
 def test_costs_the_same(application: Application) -> None:
     side = SIZES.get(application.arguments["variant"], 224)

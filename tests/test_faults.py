@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import ray
 
-from sweeper.driver import launch, tune
+from sweeper.driver import launch, session, tune
 from sweeper.errors import DatasetError, SweeperError
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Kind, Reason, Status
@@ -69,8 +69,8 @@ class TestOnOneRay:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(tune, "HANG_LEAST_S", 2.0)
-        monkeypatch.setattr(tune, "HANG_FACTOR", 1.5)
+        monkeypatch.setattr(session, "HANG_LEAST_S", 2.0)
+        monkeypatch.setattr(session, "HANG_FACTOR", 1.5)
         spec = study(data, trials=3, epochs=4)
         outcome = launch.launch(spec, tmp_path, worker=Hangs)
         check_whole(outcome.folder, spec)
@@ -88,8 +88,8 @@ class TestOnOneRay:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(tune, "HANG_LEAST_S", 2.0)
-        monkeypatch.setattr(tune, "HANG_FACTOR", 1.0)
+        monkeypatch.setattr(session, "HANG_LEAST_S", 2.0)
+        monkeypatch.setattr(session, "HANG_FACTOR", 1.0)
         outcome = launch.launch(study(data, trials=1, epochs=5), tmp_path, worker=HangsAlways)
         trials, _ = rows_of(outcome.folder)
         assert [(trial["status"], trial["reason"], trial["attempt"]) for trial in trials] == [(Status.FAILED, Reason.TIMEOUT, 3)]

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, and looks things up in /proc"),
 ]
 

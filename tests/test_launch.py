@@ -301,7 +301,7 @@ def test_a_copy_inside_another_repository_has_no_commit(tmp_path: Path, monkeypa
     assert len(provenance.commit() or "") == 40
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_rays_memory_monitor_kills_no_worker(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "tiny.yaml"
     content = yaml.safe_load(study(data, trials=1, epochs=1).to_yaml())

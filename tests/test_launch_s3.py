@@ -21,7 +21,7 @@ from sweeper.ledger.records import Kind
 from sweeper.storage.s3 import ObjectPlace
 from tests.buckets import environment
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 FIXED = {
     "num_blocks": 2, "width": 16, "convolutions_per_block": 1, "dense_units": 64, "batch_size": 32, "attention": "none",

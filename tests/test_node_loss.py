@@ -50,7 +50,7 @@ cluster.shutdown()
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_lost_node_costs_no_retry(tmp_path: Path) -> None:
     hidden = ("KERAS_HOME", "KERAS_BACKEND", "RAY_ADDRESS", "CUDA_VISIBLE_DEVICES")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 HARNESS = Path(__file__).parents[1] / "benchmarks" / "kills" / "ray_sweep.py"
 

@@ -91,7 +91,7 @@ def metrics(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize(
     "architecture",
-    [pytest.param(name, marks=() if name == "cnn" else pytest.mark.slow) for name in catalog.names("architecture")],
+    [pytest.param(name, marks=() if name == "cnn" else pytest.mark.long) for name in catalog.names("architecture")],
 )
 def test_a_reused_program_equals_a_fresh_one(architecture: str, make: Any) -> None:
     fresh = train(make(), assignment(architecture, "fresh", schedule="cosine"))
@@ -104,7 +104,7 @@ def test_a_reused_program_equals_a_fresh_one(architecture: str, make: Any) -> No
     assert not fresh[0]["is_program_reused"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_layers_made_before_change_no_training(make: Any) -> None:
     """TensorFlow orders the terms of a sum by names; behind a tensor that goes into four branches there are such sums."""
     import keras
@@ -128,7 +128,7 @@ EVERYTHING = {
 """Every part of the recipe that is in the graph."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -195,7 +195,7 @@ def test_augmentation_changes_what_is_trained_on_and_nothing_else(change: dict[s
     assert changed["macs"] == plain["macs"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_trials_with_one_seed_see_the_same_augmentation_in_every_arm(make: Any) -> None:
     def states(arm: str, seed: int, **knobs: Any) -> tuple[list[Any], list[Any]]:
         worker = make()
@@ -230,7 +230,7 @@ def test_a_damaged_checkpoint_is_passed_over(make: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "optimizer", ["nadam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("adam", "adamw", "sgd", "rmsprop"))]
+    "optimizer", ["nadam", *(pytest.param(name, marks=pytest.mark.long) for name in ("adam", "adamw", "sgd", "rmsprop"))]
 )
 def test_every_optimizer_starts_anew_on_a_reused_program(optimizer: str, make: Any) -> None:
     options = {"optimizer": optimizer, "weight_decay": 0.01, "clip_norm": 1.0, "label_smoothing": 0.1}

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from stub_worker import LoggedWorker, Options, StubWorker, make_importable
 
 from sweeper import cli
+from sweeper.driver import launch
 from sweeper.ledger import tables
 from sweeper.ledger.ledger import Ledger
 from sweeper.ledger.records import Event, Kind
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--outside", type=Path, required=True)
     parser.add_argument("--run", type=int, required=True)
     parser.add_argument("--trainer", choices=("stub", "keras"), default="stub")
-    arguments, launch = parser.parse_known_args()
+    arguments, rest = parser.parse_known_args()
     phase = functools.partial(_phase, Appended(arguments.outside / f"phases-{arguments.run}.txt"))
     phase("started")
     make_importable()
@@ -59,7 +60,7 @@ def main() -> None:
     options = Options(run=arguments.run, log=arguments.outside / "epochs.jsonl")
     worker: Callable[..., Any] = StubWorker if arguments.trainer == "stub" else LoggedWorker
     launch.launch = functools.partial(launch.launch, worker=functools.partial(worker, options=options))
-    sys.argv = ["sweeper", "launch", *launch]
+    sys.argv = ["sweeper", "launch", *rest]
     cli.main()
 
 

@@ -91,7 +91,7 @@ def test_every_weight_gets_a_gradient(name: str) -> None:
         assert not dead, f"with {knobs}: no gradient reaches {list(dead.values())}"
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "cnn" else pytest.mark.slow) for name in NAMES])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "cnn" else pytest.mark.long) for name in NAMES])
 def test_learns_a_few_digits_by_heart(name: str) -> None:
     digits = load_digits()
     pixels = ((digits.images[:40, :, :, None] - 4.9) / 6.0).astype("float32")
@@ -130,7 +130,7 @@ def test_no_two_weights_start_alike(name: str) -> None:
             assert not np.array_equal(one, two), f"two weights of shape {one.shape} share one initialiser's values"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_survives_its_configuration(name: str) -> None:
     for knobs in variations(name):

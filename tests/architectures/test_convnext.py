@@ -82,7 +82,7 @@ def test_patches_leave_out_what_fills_none(stem: str, sides: list[tuple[int, int
     assert [shape[1:3] for shape in layer_shapes(model, keras.layers.DepthwiseConv2D)] == sides
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("stem", ["small", "patch2", "patch4"])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 3), (3, 2, 1), (5, 1, 3)], ids=str)
 def test_takes_images_of_any_size_with_the_same_parameters(shape: tuple[int, int, int], stem: str) -> None:

@@ -38,14 +38,14 @@ def test_logits_are_the_golden_ones(label: str) -> None:
     assert not differences({label: found}), ACCEPT
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_logits_of_every_option_are_the_golden_ones() -> None:
     found = golden.all_logits()
     assert not differences(found), ACCEPT
     assert set(found) == set(accepted()), ACCEPT
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_jax_gives_the_golden_logits() -> None:
     command = [sys.executable, "-m", "tests.architectures.golden", "--everything"]
     # Every operation is compiled for every shape, and then runs once.

@@ -110,13 +110,13 @@ def check_builds(name: str, configurations: Iterable[Configuration]) -> None:
 SPACES_OF_SMALL_NETWORKS = [name for name in SPACES if name not in SPACES_OF_VARIANTS]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", SPACES_OF_SMALL_NETWORKS)
 def test_everything_a_space_can_produce_builds(name: str) -> None:
     check_builds(name, points(catalog.load("space", name)))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", SPACES_OF_VARIANTS)
 def test_the_smallest_and_the_largest_published_network_take_small_images(name: str) -> None:
     space: Space = catalog.load("space", name)

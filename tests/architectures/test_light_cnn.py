@@ -75,7 +75,7 @@ def around(space: Space, point: Configuration) -> Iterator[Configuration]:
             yield {**point, name: value}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["corners", "random", "largest"])
 def test_everything_in_the_space_is_below_a_million_parameters(kind: str) -> None:
     space: Space = catalog.load("space", "light_cnn")

@@ -58,7 +58,7 @@ def test_is_linear_where_it_is_narrow() -> None:
         assert "Activation" not in behind
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("variant", MILLIONS)
 def test_counts_as_the_reference_implementation_does(variant: str) -> None:
     model = published(variant, (32, 32, 3))

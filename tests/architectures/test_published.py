@@ -27,7 +27,7 @@ def is_slow(name: str, published: Published) -> bool:
 
 @pytest.mark.parametrize(
     ("name", "published"),
-    [pytest.param(*pair, marks=pytest.mark.slow if is_slow(*pair) else ()) for pair in PUBLISHED],
+    [pytest.param(*pair, marks=pytest.mark.long if is_slow(*pair) else ()) for pair in PUBLISHED],
     ids=[f"{name}-{'-'.join(map(str, p.arguments.values()))}" for name, p in PUBLISHED],
 )
 def test_has_the_published_size(name: str, published: Published) -> None:
@@ -65,7 +65,7 @@ def test_a_variant_fixed_in_a_study_is_the_published_network(name: str) -> None:
             assert {key: value for key, value in configuration.items() if key not in TRAINING} == entry.arguments
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "variant", "low", "high"), [("densenet", "121", 6.9, 7.0), ("efficientnet", "b0", 4.0, 4.1)])
 def test_published_networks_on_small_gray_images(name: str, variant: str, low: float, high: float) -> None:
     model = catalog.load("architecture", name)((48, 48, 1), 7, variant=variant)

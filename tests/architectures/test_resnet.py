@@ -62,15 +62,15 @@ def test_squeeze_excitation_keeps_at_least_four_units() -> None:
     assert units == [4, 32, 4, 64, 10]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("variant", "blocks"),
     [
         ("18", (2, 2, 2, 2)),
         ("34", (3, 4, 6, 3)),
         ("50", (3, 4, 6, 3)),
-        pytest.param("101", (3, 4, 23, 3), marks=pytest.mark.slow),
-        pytest.param("152", (3, 8, 36, 3), marks=pytest.mark.slow),
+        pytest.param("101", (3, 4, 23, 3), marks=pytest.mark.long),
+        pytest.param("152", (3, 8, 36, 3), marks=pytest.mark.long),
     ],
 )
 def test_resnet_has_the_layers_of_table_1(variant: str, blocks: tuple[int, ...]) -> None:

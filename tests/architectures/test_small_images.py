@@ -33,7 +33,7 @@ def test_the_smallest_instance_takes_small_images_or_says_why_not(name: str, sha
     check(name, shape, catalog.load("architecture", name).tiny)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_default_and_published_networks_take_small_images_or_say_why_not(name: str) -> None:
     published = catalog.load("architecture", name).published

@@ -192,7 +192,7 @@ TABLE_7 = {
 }
 
 
-@pytest.mark.parametrize("variant", ["tiny", *(pytest.param(name, marks=pytest.mark.slow) for name in ("small", "base"))])
+@pytest.mark.parametrize("variant", ["tiny", *(pytest.param(name, marks=pytest.mark.long) for name in ("small", "base"))])
 def test_swin_has_the_stages_of_the_papers_table(variant: str) -> None:
     width, depths, heads = TABLE_7[variant]
     model = catalog.load("architecture", "swin")((224, 224, 3), 1000, variant=variant)
@@ -222,7 +222,7 @@ def test_swin_has_the_stages_of_the_papers_table(variant: str) -> None:
     assert sum(found) + 1000 * 8 * width + 1000 == measure.trainable_parameters(model)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("merging", ["concatenation", "average"])
 @pytest.mark.parametrize("shape", [(2, 2, 1), (2, 9, 1), (3, 5, 3), (13, 7, 1)], ids=str)
 def test_swin_takes_every_image_that_holds_a_patch(shape: tuple[int, int, int], merging: str) -> None:

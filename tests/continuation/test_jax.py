@@ -7,7 +7,7 @@ import pytest
 from tests.continuation import test_augmentation, test_networks, test_recipes
 from tests.continuation.kit import Axis, GoingOn
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 AXES: dict[str, Axis] = {
     "base": Axis(),

@@ -7,7 +7,7 @@ import pytest
 from sweeper import catalog
 from tests.continuation.kit import Axis, GoingOn
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 AXES: dict[str, Axis] = {
     "base": Axis(),

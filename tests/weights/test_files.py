@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("framework")
 Array = np.ndarray[Any, Any]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("entry", APPLICATIONS, ids=lambda entry: entry.name)
 def test_files_have_the_names_that_keras_gives_them(entry: Application, monkeypatch: pytest.MonkeyPatch) -> None:
     from keras.src.utils import file_utils

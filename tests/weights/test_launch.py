@@ -145,7 +145,7 @@ def test_a_process_that_breaks_is_told_of(tmp_path: Path) -> None:
         transfer.run(tmp_path, TrainingSpec())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_ready")
 def test_a_study_with_weights_is_launched_and_trained_again(

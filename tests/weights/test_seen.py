@@ -42,7 +42,7 @@ def expected(body: keras.Model, seen: Array, head: keras.Model) -> Array:
     return np.asarray(head(features.reshape(len(features), -1)))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("preprocess", [tiny.CAFFE, tiny.TORCH, tiny.TF], ids=["caffe", "torch", "tf"])
 @pytest.mark.parametrize("has_statistics", [False, True])
@@ -67,7 +67,7 @@ def test_a_network_sees_what_it_saw_when_it_was_trained(
     np.testing.assert_allclose(ours, expected(theirs, seen, head), atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("double_precision")
 @pytest.mark.filterwarnings("ignore:.input_shape. is undefined")  # of images for which there is no file of their own
 @pytest.mark.parametrize("entry", FAMILIES.values(), ids=lambda entry: entry.name)

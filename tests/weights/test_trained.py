@@ -77,7 +77,7 @@ def metrics(rows: list[dict[str, Any]]) -> list[list[Any]]:
     ("what", "deepest"),
     [
         ("head", 0),
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("all", 4), ("last-1", 1), ("last-2", 2), ("last-4", 4))),
+        *(pytest.param(*case, marks=pytest.mark.long) for case in (("all", 4), ("last-1", 1), ("last-2", 2), ("last-4", 4))),
     ],
 )
 def test_exactly_what_is_to_be_trained_changes(what: str, deepest: int, folder: Path) -> None:
@@ -114,7 +114,7 @@ def test_the_head_begins_at_random_and_follows_the_seed(folder: Path) -> None:
     assert heads[0] == heads[2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["all", "head", "last-2"])
 def test_going_on_and_a_reused_program_are_bit_for_bit_the_same(
     what: str, folder: Path, splits: tuple[Split, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

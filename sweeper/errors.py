@@ -12,7 +12,7 @@
     │   └── ResultsFolderError   a results folder that cannot be used
     │       └── StorageError     an object store that did not do what was asked; an OSError too
     ├── LedgerError              a ledger that cannot be read or written
-    │   └── DamagedPartError     a part of it that holds no readable rows any more
+    │   └── DamagedPartError     a part of it that no longer holds readable rows
     ├── CheckpointError          a checkpoint that cannot be read
     └── StudyLockedError         another driver is at work on this study         exit code 2
 
@@ -102,7 +102,7 @@ class LedgerError(SweeperError):
 
 
 class DamagedPartError(LedgerError):
-    """A part of the ledger holds no readable rows any more.
+    """A part of the ledger no longer holds readable rows.
 
     Args:
         path: The part.

@@ -95,9 +95,9 @@ def front(frame: pd.DataFrame, *, x: str, y: str, x_goal: str = "min", y_goal: s
 def trials_front(results: Results, *, x: str = "parameters", y: str = "val_accuracy") -> pd.DataFrame:
     """The completed and stopped trials by two columns, with those on the front marked.
 
-    Only completed trials enter the front. A stopped trial has the value of the epoch it was stopped at, which says
-    nothing certain of a whole training: it stays in the frame, never on the front, for a plot to show it hollow. Failed and
-    unfinished trials have no place in it; a caption counts them.
+    Only completed trials can be on the front. A stopped trial was not trained to the end: it stays in the frame, so that a
+    plot can show it hollow, but is never on the front. Failed and unfinished trials are not in the frame; a caption counts
+    them.
 
     Args:
         results: The results of a study, at one stage.

@@ -29,7 +29,7 @@ WORDS = {
 WHOLE = "whole network"
 
 ROOM_INCHES = 5.6
-"""About how long the longest bar is; the letters of a text on a bar have to fit."""
+"""Approximate length of the longest bar; a text is written on a bar only where it fits."""
 
 LETTER_INCHES = 0.085
 

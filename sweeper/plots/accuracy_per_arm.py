@@ -17,7 +17,7 @@ from sweeper.ledger.records import Status
 from sweeper.plots import _quantities, _style
 
 FEWEST_FOR_A_BOX = 5
-"""Quartiles of fewer completed trials say nothing; their dots speak for themselves."""
+"""Completed trials an arm needs for a box: quartiles of fewer say nothing."""
 
 
 def frame(results: Results, *, metric: str = "val_accuracy", stage: str = "search") -> pd.DataFrame:
@@ -25,7 +25,7 @@ def frame(results: Results, *, metric: str = "val_accuracy", stage: str = "searc
 
     Args:
         results: The results of a study.
-        metric: One of `records.METRICS`.
+        metric: One of `sweeper.ledger.records.METRICS`.
         stage: ``search``, ``confirm``, ``ablation`` or ``all``.
 
     Raises:
@@ -38,13 +38,12 @@ def frame(results: Results, *, metric: str = "val_accuracy", stage: str = "searc
 def accuracy_per_arm(results: Results, *, metric: str = "val_accuracy", stage: str = "search", is_zoomed: bool = True) -> Figure:
     """A figure with a row per arm, best arm first: a dot per trial, quartiles of the completed trials behind the dots.
 
-    Completed trials are filled, stopped ones hollow (what they had when they were stopped); failed and
-    unfinished ones are counted beside the arm's name. Without any completed trial the hollow dots are drawn and the
-    title says so.
+    Completed trials are filled, stopped ones hollow (the value of their last epoch). Failed and unfinished ones are counted
+    beside the arm's name. Without any completed trial the hollow dots are drawn and the title says so.
 
     Args:
         results: The results of a study.
-        metric: One of `records.METRICS`.
+        metric: One of `sweeper.ledger.records.METRICS`.
         stage: ``search``, ``confirm``, ``ablation`` or ``all``.
         is_zoomed: Whether trials far worse than the completed ones become a number at the edge instead of squeezing the
             rest.

@@ -18,7 +18,7 @@ MOST_JOINED = 6
 """Configurations up to which the dots of a seed are joined by a line; more lines than that hide the dots."""
 
 MOST_BY_CHANCE = 0.05
-"""Largest p value at which two configurations count as told apart, as in an interval of 95 %."""
+"""Largest p value at which two configurations count as different, as for an interval of 95 %."""
 
 LANES = (-0.34, 0.12)
 """From the first to the last seed of a row, as shares of the row; below zero is up."""
@@ -27,7 +27,7 @@ INTERVAL = 0.32
 """Where in its row the interval is drawn."""
 
 REACH = 1.0
-"""How far the axis reaches beyond all dots for the sake of intervals, in ranges of the dots: those of two seeds are huge."""
+"""How far the axis extends beyond the dots to show intervals, in ranges of the dots: an interval over two seeds is huge."""
 
 
 def frame(results: Results, *, stage: str = "ablation", column: str | None = None) -> pd.DataFrame:

@@ -175,7 +175,7 @@ def _images_of(folder: Path) -> list[Path]:
             )
         if entry.suffix.lower() not in SUFFIXES:
             raise DatasetError(
-                f"{entry} is no image; allowed: {', '.join(SUFFIXES)}. Move it away, or begin its name with a dot."
+                f"{entry} is not an image; allowed: {', '.join(SUFFIXES)}. Move it away, or begin its name with a dot."
             )
     if not entries:
         raise DatasetError(f"{folder} holds no image; every class needs at least one in every split.")

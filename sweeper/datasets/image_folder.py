@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sweeper.datasets._images import Reading
 
 
-@dataset(source="a folder of yours", licence="yours to know")
+@dataset(source="a folder of yours", licence="that of your data")
 def image_folder(
     *,
     path: str,

@@ -2,8 +2,8 @@
 
 A pickle is a small program, and the usual reader runs it: it imports and calls what the file names. The reader here parses the
 file with `pickletools` and carries out only the instructions that make plain values (lists, dicts, texts, numbers) and arrays of
-bytes. It imports nothing and calls nothing that the file names: the few names that arrays need are compared as text, and any other
-name or instruction is refused.
+bytes. It imports and calls nothing that the file names: the few names that arrays need are compared as text, and any other name
+or instruction is refused.
 """
 
 from __future__ import annotations

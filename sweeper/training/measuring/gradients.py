@@ -22,9 +22,9 @@ class LayerGradient(TypedDict):
 
     `kind` is that of `sweeper.training.measuring.shares`; `depth` the number of layers with kernels on the longest way from the
     image to its output, itself included. Norms are Euclidean, over all kernels of the layer (four of a layer of attention, which
-    counts as one). `relative_norm` is the gradient's over the weights', which layers of any size and any scale of weights have in
-    common: how far, in units of its weights, one step of plain gradient descent with learning rate 1 would move the layer. It is
-    NaN where all weights are 0.
+    counts as one). `relative_norm` is the gradient's over the weights', so that layers of any size and scale of weights can be
+    compared: how far, in units of its weights, one step of plain gradient descent with learning rate 1 would move the layer. It
+    is NaN where all weights are 0.
     """
 
     layer: str
@@ -43,7 +43,7 @@ def gradient_norms(model: keras.Model) -> list[LayerGradient]:
     normalisation, since their gradients are of another scale.
 
     Args:
-        model: Built, not compiled. One step is made with it, so it is of no use afterwards.
+        model: Built, not compiled. It is trained for one step, so do not use it afterwards.
 
     Raises:
         KnobError: It cannot be trained with images of this size.

@@ -1,4 +1,4 @@
-"""How fast a network answers: inference time, throughput and memory of an architecture on this machine."""
+"""How fast a network predicts: inference time, throughput and memory of an architecture on this machine."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Inference:
 def measure_inference(
     architecture: str, arguments: Mapping[str, Any], input_shape: tuple[int, int, int], num_classes: int, batch: int, runs: int
 ) -> Inference:
-    """Build an architecture and time its forward pass; call it in a process of its own, so that its memory is its own.
+    """Build an architecture and time its forward pass; call it in a process of its own, so that the peak memory is only its.
 
     Auxiliary heads, which only training uses, are left out. Passes before the timed ones compile and warm caches and are not
     counted.

@@ -159,7 +159,7 @@ def _value_problem(knob: Knob | None, argument: catalog.Parameter | None, value:
         return None
     if isinstance(knob, Choice) and not isinstance(value, str) and str(value) in knob.options:
         return f'{shown(value)} is {kind(value)}; allowed: text. Put it in quotes: "{shown(value)}".'
-    # A knob speaks Python; a study file has `true` where Python has `True`.
+    # A knob words values as Python does; a study file has `true` where Python has `True`.
     return shown(value) + problem.removeprefix(repr(value)) if problem.startswith(repr(value)) else problem
 
 
@@ -296,7 +296,8 @@ def _check_objectives(objectives: list[Any]) -> Iterator[Fault]:
             hint = f" Did you mean '{OBJECTIVES[words[0]]} {words[0]}'?" if len(words) == 1 and words[0] in OBJECTIVES else ""
             yield (
                 place,
-                f"{shown(objective)} is no objective; write 'max COLUMN' or 'min COLUMN', for example 'max val_accuracy'.{hint}",
+                f"{shown(objective)} is not an objective; write 'max COLUMN' or 'min COLUMN', for example 'max val_accuracy'."
+                f"{hint}",
             )
         elif words[1] not in OBJECTIVES:
             yield place, unknown("column", words[1], OBJECTIVES)
@@ -324,7 +325,7 @@ def in_words(fault: Mapping[str, Any], keys_at: Callable[[Place], list[str]]) ->
     if place[-1:] == ("[key]",):
         place = place[:-1]
     if place[:1] == ("arms",) and len(place) > 4:
-        return place[:4], _not_allowed(value, "a number, text, true or false")  # one fault for each type it might have been
+        return place[:4], _not_allowed(value, "a number, text, true or false")  # pydantic reports one fault for each type
     if fault_type == "extra_forbidden":
         allowed = keys_at(place[:-1])
         return place, f"unknown key.{did_you_mean(str(place[-1]), allowed)} Allowed: {', '.join(allowed)}."

@@ -53,7 +53,7 @@ _PLAINER = (
     (r"expected <block end>, but found .*", "this does not fit the lines before it; check the indentation and the quotes"),
     (r"expected '<document start>', but found .*", "this does not fit what stands before it; check brackets and quotes"),
 )
-"""Words for the commonest messages of the parser, which speaks of tokens."""
+"""Plain words for the most common messages of the parser."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -64,7 +64,7 @@ class Reading:
         data: Mappings, lists, text, numbers, booleans and None; None too when the text could not be read at all.
         lines: The line of every place, from 1.
         faults: Line, place and sentence of everything wrong with the text itself.
-        spoilt: Places whose value stands for one that could not be read, so its range says nothing.
+        spoilt: Places with a stand-in for a value that could not be read, so its range is not checked.
     """
 
     data: Any = None
@@ -106,7 +106,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts in quotes whatever any reader, this one or a looser one, would take for something else than text."""
+    """Quotes every text that this or a looser reader would not read as text."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

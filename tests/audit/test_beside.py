@@ -52,7 +52,7 @@ def test_a_trial_that_ends_twice_is_told_twice(study: StudyFolder) -> None:
     last = max(event.attempt or 0 for event in study.read() if event.trial == trial)
     add(study, Event(kind=Kind.ATTEMPT_ENDED, trial=trial, attempt=last, status=Status.FAILED, reason=Reason.EXCEPTION))
     (finding,) = audit(study).faults
-    assert (finding.kind, finding.what) == (Found.UNTOLD, "it is failed, and samplers know of it 2 times")
+    assert (finding.kind, finding.what) == (Found.UNTOLD, "it is failed, but samplers have it 2 times")
 
 
 def test_a_metric_changed_by_hand_contradicts_the_decisions_after_it(study: StudyFolder) -> None:

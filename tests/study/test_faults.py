@@ -56,7 +56,7 @@ def test_everything_wrong_is_said_at_once_each_with_its_line_and_a_way_out() -> 
         ("line 11: arms.hidden.fixed.squeeze_ratio: exists only when 'attention' is se", "here 'attention' is fixed to none."),
         ("line 12: arms.9lives: '9lives' cannot be the name of an arm", "allowed: 1 to 40 letters"),
         ("line 13: objectives[0]: unknown column 'val_acuracy'", "Did you mean 'val_accuracy'?"),
-        ("line 13: objectives[1]: 'val_loss' is no objective", "Did you mean 'min val_loss'?"),
+        ("line 13: objectives[1]: 'val_loss' is not an objective", "Did you mean 'min val_loss'?"),
         ("line 13: objectives[2]: 'min val_accuracy' would look for the worst", "write 'max val_accuracy'."),
         ("line 13: objectives[3]: 3 is a whole number", "allowed: text."),
         ("line 14: budget.epochs: unknown key", "Did you mean 'max_epochs'?"),
@@ -202,7 +202,7 @@ def test_arms_may_be_called_like_words_of_the_reader(name: str) -> None:
         (MINIMAL + "objectives: [min val_loss, min val_loss]", "objectives[1]: 'val_loss' stands twice; keep one."),
         (
             MINIMAL + "objectives: [best val_loss]",
-            "objectives[0]: 'best val_loss' is no objective; write 'max COLUMN' or 'min COLUMN'",
+            "objectives[0]: 'best val_loss' is not an objective; write 'max COLUMN' or 'min COLUMN'",
         ),
         (MINIMAL + "model_config: 1", "line 6: model_config: unknown key."),
         (MINIMAL + "<<: {seed: 1}", "line 6: '<<': unknown key."),

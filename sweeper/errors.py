@@ -27,6 +27,12 @@ from collections.abc import Iterable, Sequence
 MOST_FAULTS = 100
 """Faults of one study file that a message lists."""
 
+MOST_NAMES = 20
+"""Names of a user's own that a message lists."""
+
+LONGEST = 60
+"""Characters of a name or value that a message repeats."""
+
 
 class SweeperError(Exception):
     """Something went wrong that the project understands and can explain."""
@@ -137,6 +143,20 @@ def unknown(kind: str, name: str, allowed: Iterable[str], *, where: object = "")
     """The sentence for a name that does not exist: what it was, the closest one, all that are allowed."""
     options = sorted(allowed)
     listed = ", ".join(options) if options else "none"
-    shown = name if len(name) <= 60 else f"{name[:57]}..."
     place = f" in {where}" if str(where) else ""
-    return f"unknown {kind} '{shown}'{place}.{did_you_mean(name, options)} Allowed: {listed}."
+    return f"unknown {kind} '{shortened(name)}'{place}.{did_you_mean(name, options)} Allowed: {listed}."
+
+
+def shortened(text: str) -> str:
+    """A name or value as a message repeats it: cut, with dots, after `LONGEST` characters."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names separated by commas, the first `MOST_NAMES` of them."""
+    return ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
+
+
+def first_line(error: Exception, longest: int) -> str:
+    """What an error of another library says in its first line, in at most so many characters; its class if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:longest].rstrip(".")

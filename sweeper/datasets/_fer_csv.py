@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
-from sweeper.errors import DatasetError, did_you_mean
+from sweeper.errors import DatasetError, did_you_mean, shortened
 
 COLUMNS = ("emotion", "pixels", "Usage")
 USAGES = ("Training", "PublicTest", "PrivateTest")
@@ -123,8 +123,7 @@ def _shown(text: bytes) -> str:
 
 
 def _short(text: str) -> str:
-    printable = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return printable if len(printable) <= 60 else f"{printable[:57]}..."
+    return shortened("".join(letter if letter.isprintable() else "?" for letter in text))
 
 
 @contextlib.contextmanager

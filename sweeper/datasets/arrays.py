@@ -19,7 +19,7 @@ from sweeper.catalog import dataset
 from sweeper.datasets import Dataset, Split, check_split
 from sweeper.datasets._audit import digests
 from sweeper.datasets._splits import reduced
-from sweeper.errors import DatasetError, did_you_mean
+from sweeper.errors import DatasetError, did_you_mean, listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,9 +146,8 @@ def _check_members(file: Path, there: list[str]) -> None:
     if missing:
         others = [name for name in there if name not in (*_REQUIRED, *_OPTIONAL)]
         hint = did_you_mean(missing[0], others)
-        listed = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
         raise DatasetError(
-            f"{file} lacks {', '.join(missing)}.{hint} It holds: {listed or 'nothing'}. Needed: {', '.join(_REQUIRED)}; "
+            f"{file} lacks {', '.join(missing)}.{hint} It holds: {listed(there) or 'nothing'}. Needed: {', '.join(_REQUIRED)}; "
             f"{' and '.join(_OPTIONAL)} may be added, both or neither."
         )
 

@@ -240,13 +240,7 @@ def _draw_bar(axes: Axes, quantity: str, value: int, total: int, left: float, mi
     share = value / total if total else 0.0
     axes.add_patch(Rectangle((left, middle + 0.02), BAR_WIDTH, BAR_HEIGHT, facecolor=TRACK, linewidth=0))
     axes.add_patch(Rectangle((left, middle + 0.02), BAR_WIDTH * share, BAR_HEIGHT, facecolor=COLOURS[quantity], linewidth=0))
-    axes.text(left, middle - 0.03, f"{_quantities.short(value)}  ({_percent(share)})", size=TEXT_SIZE, va="bottom")
-
-
-def _percent(share: float) -> str:
-    if 0 < share < 0.001:
-        return "< 0.1 %"
-    return f"{share:.1%}".replace("%", " %")
+    axes.text(left, middle - 0.03, f"{_quantities.short(value)}  ({_quantities.percent(share)})", size=TEXT_SIZE, va="bottom")
 
 
 def _column_heads(axes: Axes, middle: float) -> None:

@@ -55,6 +55,11 @@ def difference(column: str, value: float) -> str:
     return "–" if not np.isfinite(value) else f"{100 * value:.2f}" if column.endswith("_accuracy") else f"{value:.3g}"
 
 
+def percent(share: float) -> str:
+    """A share in percent: ``12.5 %``, or ``< 0.1 %`` for a tiny one that is not 0."""
+    return "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
+
+
 def short(value: float) -> str:
     """A count in at most three digits and a letter: ``950``, ``12.5k``, ``3.2M``, ``1.1G``."""
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

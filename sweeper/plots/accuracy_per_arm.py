@@ -167,10 +167,7 @@ def _name_rows(axes: Axes, trials: pd.DataFrame, order: list[str], looks: dict[s
         if len(best):
             words = f"{_quantities.number(column, float(best['value'].iloc[0]))}  {best['trial'].iloc[0]}"
         axes.text(1.012, place, words, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-    axes.set_ylim(len(order) - 0.5, -0.5)
-    axes.set_yticks(range(len(order)), names, fontsize=8)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
+    _style.name_rows(axes, names)
 
 
 def _handles(dots: pd.DataFrame) -> list[Line2D]:

@@ -150,10 +150,7 @@ def _name_rows(axes: Axes, rows: pd.DataFrame, looks: dict[str, _style.Look], co
         names.append(f"{looks[row['arm']].label}\n{row['parent']}\n" + ", ".join(counts))
         words = f"{_quantities.number(column, row['mean'])}\nsd {_quantities.difference(column, row['sd'])}"
         axes.text(1.012, place, words, transform=axes.get_yaxis_transform(), va="center", fontsize=8, linespacing=1.4)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), names, fontsize=8)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
+    _style.name_rows(axes, names)
     for place in range(1, len(rows)):
         axes.axhline(place - 0.5, color="#e8e8e8", linewidth=0.7, zorder=0.5)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sweeper import catalog
-from sweeper.errors import KnobError, did_you_mean, unknown
+from sweeper.errors import LONGEST, KnobError, did_you_mean, shortened, unknown
 from sweeper.ledger.records import METRICS, OBJECTIVES
 from sweeper.study import budget as budgets
 from sweeper.study import grid
@@ -19,9 +19,6 @@ Fault = tuple[Place, str]
 
 STUDY_NAME = "1 to 63 letters (a to z), digits, '_' and '-', beginning with a letter or a digit"
 ARM_NAME = "1 to 40 letters (a to z), digits and '_', beginning with a letter"
-
-LONGEST = 60
-"""Characters of a value that an error repeats."""
 
 _ATOMS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "int": ((int,), "a whole number"),
@@ -378,7 +375,7 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return repr(value if len(value) <= LONGEST else f"{value[: LONGEST - 3]}...")
+        return repr(shortened(value))
     return str(value) if isinstance(value, int | float) else ""
 
 

@@ -96,7 +96,7 @@ def test_a_row_cut_out_of_a_commit(study: StudyFolder) -> None:
     parts.write(place(path), table.slice(1))
     finding = next(finding for finding in audit(study).findings if finding.kind is Found.LOST)
     assert finding.where.startswith("generation 3, commit")
-    assert finding.what == f"1 of its {len(table)} rows are not there"
+    assert finding.what == f"1 of its {len(table)} rows are missing"
 
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "link"])

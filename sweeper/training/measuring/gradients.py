@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from sweeper.errors import KnobError, SweeperError
+from sweeper.errors import KnobError, SweeperError, first_line
 from sweeper.training.measuring.measure import calls, inference_network, leaves
 from sweeper.training.measuring.shares import kind_of
 
@@ -102,11 +102,11 @@ def _gradients(model: keras.Model) -> dict[int, npt.NDArray[np.float64]]:
     try:
         model.train_on_batch(images, labels)
     except Exception as error:
-        # Sizes no check foresaw end in errors of the framework, of whatever class, most of them for want of memory.
+        # Sizes that no check covers raise errors of any class in the framework, most of them for lack of memory.
         size = "x".join(map(str, images.shape[1:]))
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+        reason = f"{type(error).__name__}: {first_line(error, 200)}"
         raise KnobError(
-            f"no gradient of '{model.name}' can be computed on {BATCH} images of {size}: {type(error).__name__}: {reason}. "
+            f"no gradient of '{model.name}' can be computed on {BATCH} images of {size}: {reason}. "
             "Choose a smaller --input-shape or a smaller network."
         ) from None
     return {id(weight): -_array(momentum) for weight, momentum in zip(model.trainable_weights, optimizer.momentums, strict=True)}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sweeper import catalog
-from sweeper.errors import KnobError, SweeperError
+from sweeper.errors import KnobError, SweeperError, first_line
 from sweeper.training.measuring import measure
 
 
@@ -77,11 +77,10 @@ def measure_inference(
     except SweeperError:
         raise
     except Exception as error:
-        # Sizes no check foresaw end in errors of the framework, of whatever class, most of them for want of memory.
+        # Sizes that no check covers raise errors of any class in the framework, most of them for lack of memory.
         size = "x".join(map(str, input_shape))
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
         raise KnobError(
-            f"{architecture} cannot be run on {batch} images of {size}: {type(error).__name__}: {reason}. "
+            f"{architecture} cannot be run on {batch} images of {size}: {type(error).__name__}: {first_line(error, 200)}. "
             "Choose fewer images at once, or a smaller --input-shape."
         ) from None
     seconds = []

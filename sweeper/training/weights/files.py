@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from sweeper import catalog
-from sweeper.errors import InputError, SweeperError
+from sweeper.errors import InputError, SweeperError, first_line
 from sweeper.study.space import TRAINING, Choice, Configuration, Knob, Space, Value
 from sweeper.training.measuring import blocks
 from sweeper.training.weights import applications
@@ -207,7 +207,7 @@ def _path(application: Application, folder: str | None) -> Path:
     try:
         application.build_body(weights="imagenet", input_shape=STAGE_SHAPE)
     except Exception as error:  # of any class: no network, a proxy, a full disk, other content
-        raise InputError(_not_there(application, f"Keras cannot fetch it: {_first_line(error)}")) from error
+        raise InputError(_not_there(application, f"Keras cannot fetch it: {first_line(error, 300)}")) from error
     return models_folder() / application.file
 
 
@@ -222,10 +222,6 @@ def _not_there(application: Application, reason: str) -> str:
         "Applications into a folder and name the folder in training.weights_folder; or leave that key out and launch where "
         "Keras can fetch the file, which it keeps in $KERAS_HOME/models (~/.keras/models)."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
 
 
 def load(
@@ -250,7 +246,7 @@ def load(
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         body.load_weights(path)
     except Exception as error:  # of any class: no HDF5, cut off, other layers, other shapes
-        raise InputError(_not_there(application, f"{path} does not hold them ({_first_line(error)})")) from error
+        raise InputError(_not_there(application, f"{path} does not hold them ({first_line(error, 300)})")) from error
     if not all(np.isfinite(weight).all() for weight in body.get_weights()):
         raise InputError(_not_there(application, f"{path} holds values that are not finite numbers"))
     function = catalog.load("architecture", application.architecture)

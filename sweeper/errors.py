@@ -1,4 +1,4 @@
-"""Every error this project raises on purpose.
+"""Every error this project raises on purpose, and helpers for their messages.
 
 ::
 
@@ -8,7 +8,7 @@
     │   ├── UnknownNameError     no architecture, dataset, study, ... of that name
     │   ├── KnobError            a hyperparameter outside what it may be
     │   ├── DatasetError         data that is missing, unreadable or inconsistent
-    │   ├── NoDataError          a study that holds nothing (yet) of what is to be shown
+    │   ├── NoDataError          a study without (yet) the data to show
     │   └── ResultsFolderError   a results folder that cannot be used
     │       └── StorageError     an object store that did not do what was asked; an OSError too
     ├── LedgerError              a ledger that cannot be read or written
@@ -89,7 +89,7 @@ class DatasetError(InputError):
 
 
 class NoDataError(InputError):
-    """The study holds nothing, or nothing yet, of what is to be shown."""
+    """The study does not have the data to show, or not yet."""
 
 
 class ResultsFolderError(InputError):
@@ -119,7 +119,7 @@ class DamagedPartError(LedgerError):
         self.why = why
         super().__init__(
             f"{path} is not a readable part of a ledger ({why}). Restore it from a copy; or move it out of the folder, as "
-            "sweeper audit --repair does, to go on without its rows: trials it speaks of may then be trained again."
+            "sweeper audit --repair does, to go on without its rows: their trials may then be trained again."
         )
 
 
@@ -158,5 +158,5 @@ def listed(names: Sequence[str]) -> str:
 
 
 def first_line(error: Exception, longest: int) -> str:
-    """What an error of another library says in its first line, in at most so many characters; its class if it says nothing."""
+    """The first line of the message of another library's error, cut at `longest` characters; its class if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:longest].rstrip(".")

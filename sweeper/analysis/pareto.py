@@ -2,7 +2,7 @@
 
 A row is **dominated** when another row is at least as good in every objective and better in one. The front is every row
 that is not dominated. Rows with identical values do not dominate each other, so all of them stay. A row with a missing
-or infinite value cannot be compared: it takes no part.
+or infinite value cannot be compared and is left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def non_dominated(values: npt.ArrayLike, goals: Sequence[str]) -> npt.NDArray[np
     One or two objectives cost O(n log n); more cost O(n x front).
 
     Args:
-        values: Shape (rows, objectives). Rows with a value that is not finite take no part and are not on the front.
+        values: Shape (rows, objectives). Rows with a value that is not finite are left out and not on the front.
         goals: ``max`` or ``min`` for each objective.
 
     Raises:

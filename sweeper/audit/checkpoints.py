@@ -24,7 +24,7 @@ def check(
     Args:
         listing: Every file among them, listed before the ledger was read: an attempt is in the ledger before it writes.
         trials: What the ledger says of every trial.
-        statuses: Where every trial stands.
+        statuses: The status of every trial.
         problem: Why a checkpoint cannot be read; None when it can.
     """
     newest: set[str] = set()

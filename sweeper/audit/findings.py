@@ -25,7 +25,7 @@ class Found(StrEnum):
     MISJUDGED = "misjudged"
     """A recorded decision is not the one that follows from the rows before it."""
     UNTOLD = "untold"
-    """Samplers do not know of a finished trial exactly once."""
+    """Samplers do not have a finished trial exactly once."""
     CHANGED = "changed"
     """The study's file cannot be read, or is not what the study began with."""
 

@@ -68,7 +68,7 @@ def audit(study: StudyFolder) -> Audit:
 
 
 def gather(study: StudyFolder, *, is_held: bool = False) -> Material:
-    """Everything an audit looks at, but for the content of checkpoints.
+    """Everything an audit looks at, except the content of checkpoints.
 
     Args:
         study: The study.

@@ -89,7 +89,7 @@ def values(row: Row, class_names: tuple[str, ...]) -> tuple[int, bytes]:
 
 
 def _columns(file: Path, line: bytes) -> tuple[int, ...]:
-    """Where emotion, pixels and Usage stand."""
+    """The positions of emotion, pixels and Usage."""
     names = [name.strip() for name in line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").replace('"', "").split(",")]
     if sorted(names) != sorted(COLUMNS):
         raise DatasetError(

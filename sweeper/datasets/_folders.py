@@ -22,7 +22,7 @@ SPLITS = {
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 LEFT_BEHIND = ("thumbs.db", "desktop.ini", "__macosx")
-"""What file managers leave in folders; passed over, as is everything whose name begins with a dot."""
+"""What file managers leave in folders; skipped, as is everything whose name begins with a dot."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ class Rungs:
     Args:
         grace_epochs: Epoch of the first rung, at least 1.
         reduction_factor: One trial in this many survives a rung, a whole number of at least 2.
-        max_epochs: A trial that trained this long is complete; no rung stands there.
+        max_epochs: A trial that trained this long is complete; there is no rung.
 
     Source: Li et al. 2018, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2, in its stopping form.
     """

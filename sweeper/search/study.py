@@ -62,7 +62,7 @@ class Search:
 
     @property
     def is_searched(self) -> bool:
-        """Whether every trial of the search stage has ended, whatever became of repetitions with other seeds."""
+        """Whether every trial of the search stage has ended; repetitions with other seeds do not matter."""
         return self.num_left == 0
 
     @property

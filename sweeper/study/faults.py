@@ -195,7 +195,7 @@ def _existence_problem(key: str, space: Space, fixed: Mapping[str, Any]) -> str 
 
 
 def _check_grid(search: object, arms: dict[str, Any], trials: int, recipe: str | None) -> Iterator[Fault]:
-    """Arms that would get more trials than their grid has points; arms with faults of their own are passed over."""
+    """Arms that would get more trials than their grid has points; arms with faults of their own are skipped."""
     if not isinstance(search, dict) or search.get("sampler") != "grid":
         return
     num_points = grid.DEFAULT_POINTS if search.get("grid_points") is None else search["grid_points"]
@@ -301,7 +301,7 @@ def _check_objectives(objectives: list[Any]) -> Iterator[Fault]:
         elif words[0] != OBJECTIVES[words[1]]:
             yield place, f"'{objective}' would look for the worst; write '{OBJECTIVES[words[1]]} {words[1]}'."
         elif words[1] in seen:
-            yield place, f"'{words[1]}' stands twice; keep one."
+            yield place, f"'{words[1]}' occurs twice; keep one."
         elif index == 0 and words[1] not in METRICS:
             yield (
                 place,

@@ -59,7 +59,7 @@ class Grid:
             for name, own in self._values.items()
         }
         self._sizes: dict[str, list[int]] = {}
-        for name in reversed(self._values):  # a knob stands after the one it depends on
+        for name in reversed(self._values):  # a knob comes after the one it depends on
             self._sizes[name] = [self._product(children) for children in self._branches[name]]
 
     @property

@@ -105,7 +105,7 @@ class Choice(Knob):
         if not options:
             raise KnobError("Choice(...) needs at least one option.")
         if len({(type(option), option) for option in options}) != len(options):
-            raise KnobError(f"Choice{options}: the same option stands twice.")
+            raise KnobError(f"Choice{options}: the same option occurs twice.")
         object.__setattr__(self, "options", options)
         object.__setattr__(self, "default", options[0] if default is None else default)
         object.__setattr__(self, "condition", condition)
@@ -174,8 +174,8 @@ class Space:
         training: Knobs of the training recipe; each inside its range in `TRAINING`.
 
     Raises:
-        KnobError: When a name stands in both groups, a training knob is unknown or too wide, a condition names no knob, a
-            value its knob cannot have or a conditional knob, or conditions go round in a circle; when a training knob lacks the
+        KnobError: When a name is in both groups, a training knob is unknown or too wide, a condition names no knob, a
+            value its knob cannot have or a conditional knob, or conditions form a circle; when a training knob lacks the
             condition it has in `TRAINING`; when there are knobs of a model and no architecture.
     """
 
@@ -238,7 +238,7 @@ class Space:
 
     @property
     def knobs(self) -> dict[str, Knob]:
-        """All knobs by name, model first, in the order written; a knob stands after the one it depends on."""
+        """All knobs by name, model first, in the order written; a knob comes after the one it depends on."""
         return {**self.model, **self.training}
 
     def active(self, configuration: Mapping[str, Value]) -> dict[str, Knob]:

@@ -61,7 +61,7 @@ class Listed:
         path: Where it lies.
         trial: The trial whose folder it is in.
         attempt: The attempt that wrote it; None for a file that a killed worker left half written.
-        epoch: Epochs trained; None likewise.
+        epoch: Epochs trained; None as for `attempt`.
         size: Bytes.
     """
 

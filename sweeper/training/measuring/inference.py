@@ -51,7 +51,7 @@ class Inference:
 def measure_inference(
     architecture: str, arguments: Mapping[str, Any], input_shape: tuple[int, int, int], num_classes: int, batch: int, runs: int
 ) -> Inference:
-    """Build an architecture and time its forward pass; call it in a process of its own, so that the peak memory is only its.
+    """Build an architecture and time its forward pass; call it in a process of its own: memory is that of the process.
 
     Auxiliary heads, which only training uses, are left out. Passes before the timed ones compile and warm caches and are not
     counted.

@@ -15,8 +15,6 @@ from typing import Any
 
 import yaml
 
-from sweeper.errors import shortened
-
 Place = tuple[str | int, ...]
 """Keys and list indices that lead to a value."""
 
@@ -225,7 +223,7 @@ def dotted(place: Place) -> str:
 
 
 def _key(key: str) -> str:
-    shown = shortened(key)
+    shown = key if len(key) <= 60 else f"{key[:57]}..."
     return shown if re.fullmatch(r"[\w-]+(\.\.\.)?", shown) else repr(shown)
 
 

@@ -58,7 +58,7 @@ class Published:
         parameters_tolerance: Largest relative difference allowed; 0 unless the source itself rounds.
         macs: Multiply-accumulates of one forward pass; None when no source states them.
         macs_tolerance: Largest relative difference allowed, because sources count differently.
-        source: Where the figures stand.
+        source: Where the figures are published.
     """
 
     arguments: Mapping[str, Any]

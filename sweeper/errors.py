@@ -1,4 +1,4 @@
-"""Every error this project raises on purpose.
+"""Every error this project raises on purpose, and helpers for their messages.
 
 ::
 
@@ -8,11 +8,11 @@
     │   ├── UnknownNameError     no architecture, dataset, study, ... of that name
     │   ├── KnobError            a hyperparameter outside what it may be
     │   ├── DatasetError         data that is missing, unreadable or inconsistent
-    │   ├── NoDataError          a study that holds nothing (yet) of what is to be shown
+    │   ├── NoDataError          a study without (yet) the data to show
     │   └── ResultsFolderError   a results folder that cannot be used
     │       └── StorageError     an object store that did not do what was asked; an OSError too
     ├── LedgerError              a ledger that cannot be read or written
-    │   └── DamagedPartError     a part of it that holds no readable rows any more
+    │   └── DamagedPartError     a part of it that no longer holds readable rows
     ├── CheckpointError          a checkpoint that cannot be read
     └── StudyLockedError         another driver is at work on this study         exit code 2
 
@@ -26,6 +26,12 @@ from collections.abc import Iterable, Sequence
 
 MOST_FAULTS = 100
 """Faults of one study file that a message lists."""
+
+MOST_NAMES = 20
+"""Names of a user's own that a message lists."""
+
+LONGEST = 60
+"""Characters of a name or value that a message repeats."""
 
 
 class SweeperError(Exception):
@@ -83,7 +89,7 @@ class DatasetError(InputError):
 
 
 class NoDataError(InputError):
-    """The study holds nothing, or nothing yet, of what is to be shown."""
+    """The study does not have the data to show, or not yet."""
 
 
 class ResultsFolderError(InputError):
@@ -102,7 +108,7 @@ class LedgerError(SweeperError):
 
 
 class DamagedPartError(LedgerError):
-    """A part of the ledger holds no readable rows any more.
+    """A part of the ledger no longer holds readable rows.
 
     Args:
         path: The part.
@@ -113,7 +119,7 @@ class DamagedPartError(LedgerError):
         self.why = why
         super().__init__(
             f"{path} is not a readable part of a ledger ({why}). Restore it from a copy; or move it out of the folder, as "
-            "sweeper audit --repair does, to go on without its rows: trials it speaks of may then be trained again."
+            "sweeper audit --repair does, to go on without its rows: their trials may then be trained again."
         )
 
 
@@ -137,6 +143,20 @@ def unknown(kind: str, name: str, allowed: Iterable[str], *, where: object = "")
     """The sentence for a name that does not exist: what it was, the closest one, all that are allowed."""
     options = sorted(allowed)
     listed = ", ".join(options) if options else "none"
-    shown = name if len(name) <= 60 else f"{name[:57]}..."
     place = f" in {where}" if str(where) else ""
-    return f"unknown {kind} '{shown}'{place}.{did_you_mean(name, options)} Allowed: {listed}."
+    return f"unknown {kind} '{shortened(name)}'{place}.{did_you_mean(name, options)} Allowed: {listed}."
+
+
+def shortened(text: str) -> str:
+    """A name or value as a message repeats it: cut, with dots, after `LONGEST` characters."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names separated by commas, the first `MOST_NAMES` of them."""
+    return ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
+
+
+def first_line(error: Exception, longest: int) -> str:
+    """The first line of the message of another library's error, cut at `longest` characters; its class if it has no message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:longest].rstrip(".")

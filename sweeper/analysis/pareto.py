@@ -2,7 +2,7 @@
 
 A row is **dominated** when another row is at least as good in every objective and better in one. The front is every row
 that is not dominated. Rows with identical values do not dominate each other, so all of them stay. A row with a missing
-or infinite value cannot be compared: it takes no part.
+or infinite value cannot be compared and is left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def non_dominated(values: npt.ArrayLike, goals: Sequence[str]) -> npt.NDArray[np
     One or two objectives cost O(n log n); more cost O(n x front).
 
     Args:
-        values: Shape (rows, objectives). Rows with a value that is not finite take no part and are not on the front.
+        values: Shape (rows, objectives). Rows with a value that is not finite are left out and not on the front.
         goals: ``max`` or ``min`` for each objective.
 
     Raises:
@@ -95,9 +95,9 @@ def front(frame: pd.DataFrame, *, x: str, y: str, x_goal: str = "min", y_goal: s
 def trials_front(results: Results, *, x: str = "parameters", y: str = "val_accuracy") -> pd.DataFrame:
     """The completed and stopped trials by two columns, with those on the front marked.
 
-    Only completed trials enter the front. A stopped trial has the value of the epoch it was stopped at, which says
-    nothing certain of a whole training: it stays in the frame, never on the front, for a plot to show it hollow. Failed and
-    unfinished trials have no place in it; a caption counts them.
+    Only completed trials can be on the front. A stopped trial was not trained to the end: it stays in the frame, so that a
+    plot can show it hollow, but is never on the front. Failed and unfinished trials are not in the frame; a caption counts
+    them.
 
     Args:
         results: The results of a study, at one stage.

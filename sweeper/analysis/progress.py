@@ -1,4 +1,4 @@
-"""How a study went on: learning curves, the best value so far, the last value of every trial."""
+"""How a study progressed: learning curves, the best value so far, the last value of every trial."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def learning_curves(results: Results, metric: str | None = None) -> pd.DataFrame
 
     Args:
         results: The results of a study, at one stage.
-        metric: One of `records.METRICS`; None means the first objective.
+        metric: One of `sweeper.ledger.records.METRICS`; None means the first objective.
 
     Returns:
         Columns ``arm trial epoch value status is_last is_best``, sorted by arm, trial and epoch, without rows that have
@@ -50,13 +50,13 @@ def learning_curves(results: Results, metric: str | None = None) -> pd.DataFrame
 def best_so_far(results: Results, metric: str | None = None) -> pd.DataFrame:
     """One row per epoch spent, in the order recorded: the best value reached until then, over all arms and in its arm.
 
-    A trial counts with its value after each of its epochs, because at that moment this is what it would give; so the
-    curve may lie above the best completed trial, whose objective is the value at its last epoch. An epoch that a crash
-    made worthless is not in the table of epochs, and is not counted as spent.
+    A trial counts with its value after each of its epochs: it was the best known value at that moment. So the curve may
+    lie above the best completed trial, whose objective is the value at its last epoch. An epoch that a crash made
+    worthless is not in the table of epochs, and is not counted as spent.
 
     Args:
         results: The results of a study, at one stage.
-        metric: One of `records.METRICS`; None means the first objective.
+        metric: One of `sweeper.ledger.records.METRICS`; None means the first objective.
 
     Returns:
         Columns ``epochs_spent arm_epochs_spent arm trial epoch value best arm_best``. The two counts begin at 1 and
@@ -92,7 +92,7 @@ def last_values(results: Results, metric: str = "val_accuracy") -> pd.DataFrame:
 
     Args:
         results: The results of a study, at one stage.
-        metric: One of `records.METRICS`.
+        metric: One of `sweeper.ledger.records.METRICS`.
 
     Returns:
         Columns ``arm trial status reason epoch value is_best``, sorted by arm and trial. ``value`` is that of the last

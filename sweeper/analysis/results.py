@@ -2,10 +2,10 @@
 
 Nothing here opens a file: whoever reads the tables makes a `Results`, and every analysis and plot takes one. Which
 trials may be compared is decided here, once: the objective is the value at a trial's last epoch, and only **completed**
-trials (trained for all their epochs) compete. A **stopped** trial was stopped early, so its last value is a fair lower
-bound of what its configuration can do: it is shown, hollow or faint, and never wins. A **failed** trial has no value
-worth comparing: it is counted. A **repetition**, of the confirm and ablation stages, trains a trial's configuration once
-more: it competes with other repetitions only, never with the trials of the search, where the luckiest seed would win.
+trials (trained for all their epochs) compete. A **stopped** trial is shown, hollow or faint, and never wins, because it
+was not trained to the end. A **failed** trial has no value worth comparing: it is counted. A **repetition**, of the
+confirm and ablation stages, trains a trial's configuration once more: it competes with other repetitions only, never
+with the trials of the search, where the luckiest seed would win.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Results:
         study: Name of the study.
         objectives: What the study optimises, for example ``(("max", "val_accuracy"), ("min", "parameters"))``; the
             first one ranks.
-        trials: One row per trial, with the columns `records.TRIAL_COLUMNS` and `records.BEST_COLUMNS`. Missing values
-            are NaN or None.
-        epochs: One row per (trial, epoch), with the columns `records.EPOCH_COLUMNS`.
+        trials: One row per trial, with the columns `TRIAL_COLUMNS` and `BEST_COLUMNS` of `sweeper.ledger.records`. Missing
+            values are NaN or None.
+        epochs: One row per (trial, epoch), with the columns `sweeper.ledger.records.EPOCH_COLUMNS`.
 
     Raises:
         InputError: A table lacks columns, or there is no objective.
@@ -129,7 +129,7 @@ def metric_or_objective(results: Results, metric: str | None) -> str:
     """The metric asked for, or the study's first objective for None.
 
     Raises:
-        UnknownNameError: Not one of `records.METRICS`, so epoch rows do not have it.
+        UnknownNameError: Not one of `sweeper.ledger.records.METRICS`, so epoch rows do not have it.
     """
     chosen = results.objective if metric is None else metric
     if chosen not in METRICS:

@@ -23,7 +23,7 @@ from sweeper.errors import InputError, UnknownNameError
 from sweeper.ledger.records import Stage, Status
 
 STAGES = (Stage.CONFIRM, Stage.ABLATION)
-"""Those that repeat trials. Each has seeds of its own, so they are never looked at together."""
+"""Stages that repeat trials. Each has seeds of its own, so they are never analysed together."""
 
 SAME = 1e-12
 """Values that differ by less differ by rounding only."""
@@ -70,7 +70,7 @@ def spread(values: npt.ArrayLike, confidence: float = 0.95) -> Spread:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p values adjusted for their number, in their order: reject where one is at most the error rate wanted for all.
+    """The p values adjusted for their number, in their order: reject where one is at most the error rate of all tests together.
 
     Args:
         p_values: Of tests in any order and however dependent; NaN is no test, does not count and stays NaN.

@@ -1,4 +1,4 @@
-"""Two tables that close a sweep: what each arm reached, and where the seconds of each worker went."""
+"""What each arm reached, where the seconds of each worker went, how uncertain an accuracy is, how long repetitions take."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def arms_table(results: Results, *, stage: str = "search") -> pd.DataFrame:
 def time_shares(results: Results, *, stage: str = "search") -> pd.DataFrame:
     """One row per worker and one for all of them: where the seconds went.
 
-    The seconds are those of the epoch rows: what a worker did for an attempt that died before its first epoch is in no
-    row, and a moment of waiting that was never followed by an epoch is not either.
+    The seconds are those of the epoch rows. Work for an attempt that died before its first epoch is in no row; neither is
+    waiting that no epoch followed.
 
     Args:
         results: The results of a study.
@@ -88,9 +88,9 @@ def time_shares(results: Results, *, stage: str = "search") -> pd.DataFrame:
 
 
 def sampling_error(accuracy: float, num_images: int) -> float:
-    """Half the width of Wilson's 95 % interval of an accuracy, as a fraction: what the choice of the images does to it.
+    """Half the width of Wilson's 95 % interval of an accuracy, as a fraction: how much the choice of the images matters.
 
-    What another seed of the training does comes on top of it.
+    What another seed of the training changes comes on top.
 
     Args:
         accuracy: Measured, from 0 to 1.
@@ -103,17 +103,17 @@ def sampling_error(accuracy: float, num_images: int) -> float:
 
 
 def expected_seconds(results: Results, asked: Sequence[tuple[str, int]]) -> float | None:
-    """Seconds of a worker's time that training these trials again would take, going by how long they took.
+    """Seconds of a worker's time to train these trials again, estimated from how long they took.
 
     Args:
         results: The results of a study.
-        asked: (trial, epochs) for each training; a trial may stand in it several times.
+        asked: (trial, epochs) for each training; a trial may occur several times.
 
     Returns:
         The sum over all; None when a trial has no epoch to go by.
     """
     trials = results.trials.set_index("trial")
-    # Not after every epoch there is a checkpoint.
+    # Not every epoch ends with a checkpoint.
     spent = results.epochs[["train_s", "evaluate_s", "checkpoint_s"]].astype(float).fillna(0.0).sum(axis=1)
     epochs = spent.groupby(results.epochs["trial"]).mean()
     if not all(trial in epochs.index for trial, _ in asked):

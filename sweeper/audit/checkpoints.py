@@ -1,4 +1,4 @@
-"""Whether every checkpoint is whole and of use."""
+"""Whether every checkpoint is whole and still needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check(
     Args:
         listing: Every file among them, listed before the ledger was read: an attempt is in the ledger before it writes.
         trials: What the ledger says of every trial.
-        statuses: Where every trial stands.
+        statuses: The status of every trial.
         problem: Why a checkpoint cannot be read; None when it can.
     """
     newest: set[str] = set()
@@ -41,7 +41,7 @@ def check(
 
 
 def _judge(file: Listed, trial: History | None, status: Status | None) -> tuple[Found | None, str]:
-    """What is wrong with a checkpoint whatever is in it."""
+    """What is wrong with a checkpoint, whatever its content."""
     if file.attempt is None:
         return Found.LEFTOVER, "a worker was killed while it wrote it"
     if trial is None:

@@ -1,4 +1,4 @@
-"""Whether the search would take every recorded decision again, and knows of every finished trial once."""
+"""Whether the search would make every recorded decision again, and knows every finished trial exactly once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check(spec: StudySpec, events: Sequence[Event]) -> list[Finding]:
         for event, is_judged_as_today in zip(events, _judged_as_today(events), strict=True):
             if is_judged_as_today and event.kind in (Kind.EPOCH, Kind.ATTEMPT_ENDED):
                 findings += _misjudged(search, event)
-            if event.kind is Kind.SUGGESTED and event.arm not in search.spec.arms:  # which a search passes over
+            if event.kind is Kind.SUGGESTED and event.arm not in search.spec.arms:  # the search skips it
                 what = f"the search cannot follow the row: the extension that brought arm '{event.arm}' is not there"
                 findings.append(Finding(kind=Found.UNREADABLE, where=f"key {event.key}", what=what, repair=RESTORE))
             search.apply(event)
@@ -41,11 +41,11 @@ def check(spec: StudySpec, events: Sequence[Event]) -> list[Finding]:
 
 def _misjudged(search: Search, event: Event) -> Iterable[Finding]:
     is_epoch = event.kind is Kind.EPOCH
-    # The reason of an attempt's end is what happened, that of an epoch is part of the decision.
+    # For the end of an attempt the reason is what happened; for an epoch it is part of the decision.
     again = search.judge(event.replace(status=None, reason=None) if is_epoch else event.replace(status=None))
     if (again.status, again.reason) != (event.status, event.reason):
         where = f"trial {event.trial}, attempt {event.attempt}" + (f", epoch {event.epoch}" if is_epoch else ", its end")
-        what = f"recorded as {_outcome(event)}; from the rows before it follows {_outcome(again)}"
+        what = f"recorded as {_outcome(event)}, but the rows before it give {_outcome(again)}"
         yield Finding(kind=Found.MISJUDGED, where=where, what=what, repair="restore the ledger from a copy, if it was changed")
 
 
@@ -53,12 +53,12 @@ def _untold(search: Search) -> Iterable[Finding]:
     told = Counter(trial for trials in search.finished.values() for trial in trials)
     for trial in search.of_stage(Stage.SEARCH):
         if told[trial.trial] != trial.status.is_final:
-            what = f"it is {trial.status}, and samplers know of it {told[trial.trial]} times"
+            what = f"it is {trial.status}, but samplers have it {told[trial.trial]} times"
             yield Finding(kind=Found.UNTOLD, where=f"trial {trial.trial}", what=what)
 
 
 def _judged_as_today(events: Sequence[Event]) -> Iterable[bool]:
-    """Which decisions follow the rules of this version: under schema 1 a lost node counted as a death of the trial's own."""
+    """Which decisions follow the rules of this version: under schema 1 a lost node counted against the trial."""
     schema = 1
     for event in events:
         if event.kind is Kind.DRIVER_STARTED:

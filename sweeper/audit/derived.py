@@ -1,4 +1,4 @@
-"""Whether the derived tables say what the ledger says."""
+"""Whether the derived tables match the ledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KEYS = {"trials": ("trial",), "epochs": ("trial", "epoch")}
-"""The tables and what a row of each is about."""
+"""The tables, and the columns that identify a row."""
 
 
 def path_of(folder: Place, name: str) -> Place:
@@ -57,12 +57,12 @@ def check(found: Mapping[str, pa.Table | str], expected: Mapping[str, pa.Table],
             if lost:
                 listed = ", ".join(" ".join(map(str, key)) for key in sorted(lost, key=str)[:3])
                 what = f"it holds {len(lost)} rows the ledger has lost: {listed}{' ...' if len(lost) > 3 else ''}"
-                repair = "restore the ledger from a copy; --repair moves the table to damaged/ and writes it anew"
+                repair = "restore the ledger from a copy; --repair moves the table to damaged/ and writes a new one"
                 yield Finding(kind=Found.LOST, where=str(path), what=what, repair=repair, count=len(lost), files=(path,))
                 continue
-            what = "" if _is_same(old, table) else "it is not what the ledger gives"
+            what = "" if _is_same(old, table) else "it does not match the ledger"
         if what:
-            yield Finding(kind=Found.STALE, where=str(path), what=what, repair="--repair writes it anew, and so does resume")
+            yield Finding(kind=Found.STALE, where=str(path), what=what, repair="--repair or resume writes a new one")
 
 
 def _keys(table: pa.Table, name: str) -> set[tuple[object, ...]]:

@@ -1,4 +1,4 @@
-"""What an audit finds, and its sum."""
+"""What an audit finds, and its totals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sweeper.storage import Place
 
 
 class Found(StrEnum):
-    """What a finding says. The first group is wrong, the second are notes: nothing is lost and nothing has to be done."""
+    """What a finding says. The first group are faults, the second are notes: nothing is lost and nothing has to be done."""
 
     LOST = "lost"
     """Rows were stored once and are not there."""
@@ -21,18 +21,18 @@ class Found(StrEnum):
     TORN = "torn"
     """A checkpoint cannot be read whole."""
     ORPHANED = "orphaned"
-    """A checkpoint is of no attempt the ledger knows, and an attempt is in the ledger before it begins."""
+    """A checkpoint of an attempt the ledger does not know, although attempts are in the ledger before they begin."""
     MISJUDGED = "misjudged"
     """A recorded decision is not the one that follows from the rows before it."""
     UNTOLD = "untold"
-    """Samplers do not know of a finished trial exactly once."""
+    """Samplers do not have a finished trial exactly once."""
     CHANGED = "changed"
     """The study's file cannot be read, or is not what the study began with."""
 
     DIFFERING = "differing"
     """Two attempts measured the same epoch of a trial differently, as another device may."""
     GIVEN_UP = "given_up"
-    """Lost, as a repair took note of; what it held is done again at the next resume."""
+    """Known to be lost since a repair; the next resume does it again."""
     UNPROVEN = "unproven"
     """A hole in what schema 1 wrote: a compaction, or a loss."""
     UNCHECKED = "unchecked"
@@ -42,7 +42,7 @@ class Found(StrEnum):
     LEFTOVER = "leftover"
     """A checkpoint that a killed worker left half written."""
     STALE = "stale"
-    """The tables are not what the ledger gives: a driver writes them when it ends."""
+    """The tables do not match the ledger: a driver writes them when it ends."""
 
     @property
     def is_fault(self) -> bool:
@@ -56,9 +56,9 @@ class Finding:
 
     Args:
         kind: What it says.
-        where: Of what: a file, a place in the ledger, a trial.
-        what: What is wrong there.
-        repair: What mends it; empty when nothing has to be done.
+        where: What it is about: a file, a place in the ledger, a trial.
+        what: What is wrong with it.
+        repair: How to repair it; empty when nothing has to be done.
         count: How many of it, at least: rows, commits, epochs.
         files: What ``--repair`` moves away or removes for it.
         commits: Generation, first and last sequence of lost commits.
@@ -81,7 +81,7 @@ class Audit:
         findings: What was found, faults first.
         is_driven: Whether a driver was at work meanwhile.
         suggested: Trials that were begun.
-        by_status: How many of those stand where; ``running`` only while a driver is at work.
+        by_status: How many of those have which status; ``running`` only while a driver is at work.
         retried: Trials with more than one attempt.
         events: Rows of the ledger that count.
         epochs: Rows of epochs among them.

@@ -1,7 +1,7 @@
 """Which commits a repair found lost: ``damaged/lost.json`` in the study's folder.
 
-What they held is done again, but their places in the ledger stay empty for ever. A repair takes note of them, so that an audit
-can tell them from a new loss.
+What they held is done again, but their places in the ledger stay empty. A repair notes them, so that an audit can tell them from
+a new loss.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Commits = Mapping[int, frozenset[int]]
 
 
 def read(folder: Place) -> Commits:
-    """The commits taken note of; none where there is no such note, or none that can be read.
+    """The commits that were noted; none where there is no readable note.
 
     Args:
         folder: The study's.
@@ -32,7 +32,7 @@ def read(folder: Place) -> Commits:
 
 
 def add(folder: Place, commits: Iterable[tuple[int, int, int]]) -> None:
-    """Take note of lost commits, beside those noted before.
+    """Note lost commits, in addition to those noted before.
 
     Args:
         folder: The study's.

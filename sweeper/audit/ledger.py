@@ -1,4 +1,4 @@
-"""Whether the rows of a ledger are all there, each once: its keys have no holes (see `sweeper.ledger.ledger`)."""
+"""Whether a ledger has all its rows, each once: its keys have no holes (see `sweeper.ledger.ledger`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WORDS: dict[str, type[StrEnum]] = {"kind": Kind, "stage": Stage, "status": Status, "reason": Reason}
 RESTORE = "restore the ledger from a copy"
-COPY = "restore the ledger from a copy, if there is one; otherwise --repair takes note, and resume does again what was lost"
+COPY = "restore the ledger from a copy, if there is one; otherwise --repair notes the loss, and resume does the work again"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Ledger:
 
     Args:
         events: Those that count, in order.
-        late: How many a newer generation fences off.
+        late: How many do not count, because a newer generation fences them off.
         findings: What is wrong with them.
     """
 
@@ -57,7 +57,7 @@ def check(
         tables: Every readable part's rows by its name.
         folder: The ledger's, for names in findings.
         unreadable: Names of the other parts.
-        given_up: Commits that a repair took note of.
+        given_up: Commits that a repair noted as lost.
     """
     findings = list(_conflicts(tables))
     rows = parts.merge(tables.values())
@@ -91,7 +91,7 @@ def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _named(names: Iterable[str], limits: Mapping[int, int]) -> Commits:
-    """The commits that parts have their names from, as far as they count: each has a row in its part."""
+    """The commits that parts are named after, as far as they count: each has a row in its part."""
     named: dict[int, set[int]] = {}
     for name in names:
         generation, sequence = parts.generation_of(name), parts.sequence_of(name)
@@ -101,7 +101,7 @@ def _named(names: Iterable[str], limits: Mapping[int, int]) -> Commits:
 
 
 def _holes(rows: pa.Table, given_up: Commits, named: Commits) -> Iterable[Finding]:
-    """Rows that must have been there once: see *No holes* in `sweeper.ledger.ledger`."""
+    """Missing rows that must have been there once: see *No holes* in `sweeper.ledger.ledger`."""
     there = _positions(rows)
     present: dict[int, set[int]] = {}
     for generation, sequence in there:
@@ -112,7 +112,7 @@ def _holes(rows: pa.Table, given_up: Commits, named: Commits) -> Iterable[Findin
     known = (*named, *given_up, *present, *(old for _, fence in fences for old in fence))
     for generation in range(1, max(known, default=0) + 1):
         schema = max(schema, starts[generation].schema if generation in starts else 1)
-        # The first driver after it saw how far it had come; later ones may have seen less of it, or what came late.
+        # The next driver recorded how far it had come; later drivers may have seen less of it, or late rows.
         fence = next((fence for newer, fence in fences if newer > generation), None)
         seen = None if fence is None else fence.get(generation, 0)
         noted = given_up.get(generation, frozenset())
@@ -121,7 +121,7 @@ def _holes(rows: pa.Table, given_up: Commits, named: Commits) -> Iterable[Findin
         yield from _missing(generation, present.get(generation, set()), 1 if seen is None else seen, numbers, noted, schema)
     for (generation, sequence), (count, highest) in there.items():
         if count != highest + 1:
-            what = f"{highest + 1 - count} of its {highest + 1} rows are not there"
+            what = f"{highest + 1 - count} of its {highest + 1} rows are missing"
             where = f"generation {generation}, commit {sequence}, rows"
             yield Finding(kind=Found.LOST, where=where, what=what, repair=COPY, count=highest + 1 - count)
 
@@ -135,14 +135,14 @@ def _missing(
         generation: Its number.
         present: The sequences that are there and count.
         seen: The last one that the next driver saw; 1 for the newest generation.
-        named: Those that parts have their names from.
-        noted: Those that a repair took note of.
+        named: Those that parts are named after.
+        noted: Those that a repair noted as lost.
         schema: The version it was written under.
     """
     end = max(present, default=0)
     missing = [number for number in range(1, max(end, seen, *named, *noted) + 1) if number not in present]
     for first, last in ranges(number for number in missing if number in noted):
-        what = "lost, as a repair took note of"
+        what = "lost, as a repair noted"
         yield Finding(kind=Found.GIVEN_UP, where=_commits(generation, first, last), what=what, count=last - first + 1)
     for first, last in ranges(number for number in missing if number not in noted):
         where, count = _commits(generation, first, last), last - first + 1
@@ -150,9 +150,9 @@ def _missing(
             what = "cannot be proved: schema 1 left such a hole at each compaction, and a loss looks the same"
             yield Finding(kind=Found.UNPROVEN, where=where, what=what, count=count)
         else:
-            what = "what came after is there, and this is not" if first < end else "a later driver saw it, and it is not there"
+            what = "later commits are there, but it is missing" if first < end else "a later driver saw it, but it is missing"
             if first > max(end, seen):
-                what = "a part has its number, and its rows are not there"
+                what = "a part is named after it, but its rows are missing"
             commits = (generation, first, last)
             yield Finding(kind=Found.LOST, where=where, what=what, repair=COPY, count=count, commits=commits)
 
@@ -165,7 +165,7 @@ def _positions(rows: pa.Table) -> dict[tuple[int, int], tuple[int, int]]:
 
 
 def _starts(rows: pa.Table) -> dict[int, _Start]:
-    """What each generation's first row says, as far as it is there and readable."""
+    """What each generation's first row says, where it exists and can be read."""
     import pyarrow.compute as pc
 
     starts = rows.filter(pc.equal(rows.column("kind"), Kind.DRIVER_STARTED.value)).select(["generation", "detail"])

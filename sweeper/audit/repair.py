@@ -1,4 +1,4 @@
-"""Mends what an audit found, as far as that can be done without losing a row."""
+"""Repairs what an audit found, without losing a row."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def repair(study: StudyFolder) -> tuple[list[str], Audit]:
     """What was done, a line each, and the audit after it.
 
     Unreadable parts are moved to ``damaged/`` in the study's folder, so no row is ever deleted; checkpoints that cannot be used
-    are removed; the tables are written anew. What is lost stays lost, which is taken note of; the next resume does it again.
+    are removed; the tables are written anew. Lost rows stay lost: they are noted, and the next resume does the work again.
 
     Args:
-        study: A study that nobody drives.
+        study: A study without a driver at work.
 
     Raises:
         StudyLockedError: A driver is at work.
@@ -38,7 +38,7 @@ def repair(study: StudyFolder) -> tuple[list[str], Audit]:
         parts.set_aside(study.folder, moved)
         done += [f"moved {path} to {study.folder / 'damaged'}" for path in moved]
         findings = examine(gather(study, is_held=True)).findings
-        # What cannot be read and is no damage, as a part of a newer version, may speak of what looks lost or orphaned without it.
+        # A part that is unreadable but not damaged, as one of a newer version, may hold what looks lost or orphaned without it.
         is_whole = not any(finding.kind is Found.UNREADABLE for finding in findings)
         removed = _files(findings, (*BROKEN, *NEEDLESS) if is_whole else BROKEN)
         for path in removed:
@@ -47,11 +47,11 @@ def repair(study: StudyFolder) -> tuple[list[str], Audit]:
             except OSError as error:
                 raise ResultsFolderError(explain(error, path)) from error
             done.append(f"removed {path}")
-        # Of the last part of a driver only its name spoke, which is gone by now.
+        # Only the first audit saw the names of the parts moved since; for a driver's last part, nothing else shows the loss.
         lost = {finding.where: finding.commits for finding in (*first, *findings) if finding.commits is not None}
         if lost and is_whole:
             given_up.add(study.folder, lost.values())
-            done += [f"took note that lost is: {where}" for where in lost]
+            done += [f"noted as lost: {where}" for where in lost]
         if is_whole and any(finding.kind is Found.STALE for finding in findings):
             done += [f"wrote {path}" for path in tables.write_tables(study.folder, study.read())]
         return done, examine(gather(study, is_held=True))

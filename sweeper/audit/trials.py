@@ -1,4 +1,4 @@
-"""Whether the events of every trial follow on each other: suggestion, attempts, epochs."""
+"""Whether the events of every trial are complete and in order: suggestion, attempts, epochs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class History:
     Args:
         trial: Its id.
         suggested: Attempts that were suggested, in order.
-        early: Rows before its first suggestion, which nothing follows.
-        attempts: Attempts that rows speak of.
+        early: Rows before its first suggestion; a search skips them.
+        attempts: Attempts that rows mention.
         epochs: Its epoch rows by epoch, in order.
     """
 
@@ -61,13 +61,13 @@ def check(trials: Iterable[History], *, has_holes: bool) -> Iterable[Finding]:
 
     Args:
         trials: Their histories.
-        has_holes: Whether commits are known to be lost: a suggestion among them is no further finding once its trial went on.
+        has_holes: Whether commits are known to be lost: then a missing suggestion is no further finding if its trial went on.
     """
     for history in trials:
         yield from _missing(history, has_holes)
         yield from _repeated(history)
         for epoch, rows in history.epochs.items():
-            # In which NaN is NaN, and a last bit counts.
+            # As texts: NaN equals NaN, and the last bit counts.
             if len({event.attempt for event in rows}) > 1 and len({_metrics(event) for event in rows}) > 1:
                 attempts = ", ".join(str(event.attempt) for event in rows)
                 what = f"attempts {attempts} measured it differently; the first one counts"
@@ -77,18 +77,18 @@ def check(trials: Iterable[History], *, has_holes: bool) -> Iterable[Finding]:
 def _missing(history: History, has_holes: bool) -> Iterable[Finding]:
     where = f"trial {history.trial}"
     if not history.suggested:
-        what = f"{history.early} rows of it are there, and its suggestion is not"
+        what = f"{history.early} rows of it are there, but its suggestion is missing"
         yield Finding(kind=Found.LOST, where=where, what=what, repair=AGAIN)
         return
     attempts = [attempt for attempt in range(1, history.last_attempt + 1) if attempt not in history.suggested]
     for first, last in ranges(attempts if not has_holes else ()):
         numbers = f"attempt {first}" if first == last else f"attempts {first} to {last}"
-        what = "it is not there that it began, and something that followed is"
+        what = "later rows are there, but its suggestion is missing"
         yield Finding(kind=Found.LOST, where=f"{where}, {numbers}", what=what, repair=AGAIN, count=last - first + 1)
     epochs = [epoch for epoch in range(1, max(history.epochs, default=0)) if epoch not in history.epochs]
     for first, last in ranges(epochs):
         numbers = f"epoch {first}" if first == last else f"epochs {first} to {last}"
-        what = "later epochs are there, and this is not"
+        what = "later epochs are there, but it is missing"
         yield Finding(kind=Found.LOST, where=f"{where}, {numbers}", what=what, repair=AGAIN, count=last - first + 1)
 
 

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 AGAIN_AFTER_S = 2.0
-"""While a driver works, what was found is looked at again after this time: only what is still there is reported."""
+"""While a driver works, findings are checked again after this time: only those that remain are reported."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Material:
-    """What was read of a study, in this order: nothing of it can speak of what the ledger, read last, does not know yet.
+    """What was read of a study, in this order: the ledger is read last, so nothing else can mention what it does not know yet.
 
     Args:
         study: The study.
@@ -68,7 +68,7 @@ def audit(study: StudyFolder) -> Audit:
 
 
 def gather(study: StudyFolder, *, is_held: bool = False) -> Material:
-    """Everything an audit looks at, but for the content of checkpoints.
+    """Everything an audit looks at, except the content of checkpoints.
 
     Args:
         study: The study.
@@ -148,13 +148,13 @@ def _follow(study: StudyFolder, events: tuple[Event, ...], findings: list[Findin
 
 def _decisions(spec: StudySpec, events: tuple[Event, ...], findings: list[Finding]) -> list[Finding]:
     if any(finding.kind in (Found.LOST, Found.GIVEN_UP, Found.UNREADABLE, Found.REPEATED) for finding in findings):
-        what = "decisions follow from all rows before them, and some are not there or not to be trusted"
+        what = "decisions follow from all rows before them, and some rows are missing or unreliable"
         return [Finding(kind=Found.UNCHECKED, where="decisions", what=what)]
     return decisions.check(spec, events)
 
 
 def _statuses(trial_table: pa.Table, *, is_driven: bool) -> dict[str, Status]:
-    """Where every trial stands: what a dead driver left running is interrupted."""
+    """The status of every trial: interrupted where a dead driver left it running."""
     columns = (trial_table.column(name).to_pylist() for name in ("trial", "status"))
     statuses = {trial: Status(status) if status else Status.RUNNING for trial, status in zip(*columns, strict=True)}
     if not is_driven:

@@ -67,7 +67,7 @@ class Dataset:
 
 
 def check_split(split: Split, *, where: str, num_classes: int, input_shape: tuple[int, ...] | None = None) -> Split:
-    """The split itself, once its images and labels are found to fit together.
+    """The split itself, after checking that its images and labels fit together.
 
     Args:
         split: What was read.

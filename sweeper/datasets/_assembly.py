@@ -1,4 +1,4 @@
-"""Makes a `Dataset` of splits that were read: everything is checked, and what is not wanted is left out of training."""
+"""Makes a `Dataset` of splits that were read: checks everything, and leaves out of training what is not wanted there."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def assembled(
     notes: Sequence[str] = (),
     test_digests: Collection[bytes] | None = None,
 ) -> Dataset:
-    """The dataset, once its splits are found to be right; the test split is checked when it is read.
+    """The dataset, after checking its splits; the test split is checked when it is read.
 
     Args:
         name: Name in the catalog.
         where: What to call the data in an error.
-        train: All training rows; the array is used again.
+        train: All training rows; their array is reused, so do not use it afterwards.
         validation: Validation rows.
         read_test: Gives the test split, unchecked.
         class_names: One per class.
@@ -36,7 +36,7 @@ def assembled(
         fraction: See `reduced`.
         split_seed: See `reduced`.
         notes: What was done to the data before.
-        test_digests: Digests of the test images where they are known already, to spare reading the test split.
+        test_digests: Digests of the test images if already known, so that the test split need not be read.
 
     Raises:
         DatasetError: Something does not fit together.

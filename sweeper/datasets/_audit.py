@@ -1,4 +1,4 @@
-"""What is in a dataset, and what in it makes results look better than they are: repeats, contradictions, empty pictures."""
+"""Counts what a dataset holds, and what in it distorts results: repeated images, contradicting labels, empty pictures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Audit:
 
 
 def audit(dataset: Dataset) -> Audit:
-    """Counts per class and split, and what makes results look better than they are. Reads the test split, if there is one."""
+    """Counts per class and split, and of what distorts results. Reads the test split, if there is one."""
     import numpy as np
 
     splits = {"train": dataset.train, "validation": dataset.validation}

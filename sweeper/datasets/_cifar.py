@@ -1,4 +1,4 @@
-"""The python batches of CIFAR-10 and CIFAR-100. They are pickles: `sweeper.datasets._pickled` reads them, which runs nothing."""
+"""The python batches of CIFAR-10 and CIFAR-100. They are pickles; `sweeper.datasets._pickled` reads them and runs nothing."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _split(kind: Kind, place: Path, names: Sequence[str]) -> Split:
     """The batches of these names, one after the other."""
     import numpy as np
 
-    # One buffer grows batch by batch and then is the array; a batch that comes before its turn, as in the archive, waits.
+    # One buffer grows batch by batch and becomes the array. The archive is not in order: a batch that comes early waits.
     pixels, labels = bytearray(), []
     missing, waiting = list(names), {}
     for name, stream in _streams(kind, place, names):
@@ -106,7 +106,7 @@ def _split(kind: Kind, place: Path, names: Sequence[str]) -> Split:
 
 
 def _streams(kind: Kind, place: Path, names: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
-    """Those of the batches that are there, each open for reading, in whatever order is quick."""
+    """The batches that exist, each open for reading, in the order that is fastest to read."""
     if place.is_dir():
         folder = place / kind.folder if (place / kind.folder).is_dir() else place
         for name in names:
@@ -117,7 +117,7 @@ def _streams(kind: Kind, place: Path, names: Sequence[str]) -> Iterator[tuple[st
     if not place.exists():
         raise DatasetError(f"there is no file or folder {place}. Give {kind.archive}, or the folder it unpacks to.")
     try:
-        # Member by member in their order: going back in a compressed file means beginning again.
+        # In the order of the archive: to go back in a compressed file is to start again.
         with tarfile.open(place, "r:*") as archive:
             for member in archive:
                 parts = Path(member.name).parts
@@ -127,7 +127,9 @@ def _streams(kind: Kind, place: Path, names: Sequence[str]) -> Iterator[tuple[st
                     with opened:
                         yield parts[-1], opened
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise DatasetError(f"{place} is no archive of batches, or it is damaged ({error}). Needed: {kind.archive}.") from error
+        raise DatasetError(
+            f"{place} is not an archive of batches, or it is damaged ({error}). Needed: {kind.archive}."
+        ) from error
 
 
 def _batch(kind: Kind, where: str, stream: IO[bytes]) -> tuple[NDArray[np.uint8], list[int]]:
@@ -140,15 +142,15 @@ def _batch(kind: Kind, where: str, stream: IO[bytes]) -> tuple[NDArray[np.uint8]
         named = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
         pixels, labels = named["data"], named[kind.labels]
         if not isinstance(pixels, Array) or not isinstance(labels, list):
-            raise ValueError("its data are no array, or its labels no list")
+            raise ValueError("its data are not an array, or its labels not a list")
     except RefusedError as error:
         raise DatasetError(f"{where} is refused: {error}. Get the official {kind.archive}.") from None
     except Exception as error:
-        # Whatever goes wrong while a foreign file is taken apart is the file's fault, and the errors are of many kinds.
+        # Any error while parsing a foreign file is the file's fault, and errors come in many classes.
         reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error) or type(error).__name__
-        raise DatasetError(f"{where} is no batch of {kind.name}, or it is damaged ({reason[:200]}).") from error
+        raise DatasetError(f"{where} is not a batch of {kind.name}, or it is damaged ({reason[:200]}).") from error
     if pixels.shape != (len(labels), _PIXELS):
-        shape = tuple(size if type(size) is int else "?" for size in pixels.shape)  # what is nested deep has a text without end
+        shape = tuple(size if type(size) is int else "?" for size in pixels.shape)  # deeply nested values print without end
         raise DatasetError(f"{where}: data have shape {shape} for {len(labels)} labels; allowed: ({len(labels)}, {_PIXELS}).")
     if len(pixels.data) != math.prod(pixels.shape):
         raise DatasetError(

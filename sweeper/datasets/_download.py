@@ -22,14 +22,14 @@ def fetched(file: str, *, origin: str, sha256: str, folder: str = "", instead: s
         instead: How to give local files, for the error.
 
     Raises:
-        DatasetError: It cannot be downloaded, or what came is not that file.
+        DatasetError: It cannot be downloaded, or its hash is another.
     """
     home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     place = home / "datasets" / folder / file
     if place.is_file() and _sha256(place) == sha256:
         return place  # without Keras, whose import takes seconds and most of a gigabyte
     try:
-        # Keras tells its progress on stdout, where only facts belong.
+        # Keras prints its progress to stdout, which is for results only.
         with contextlib.redirect_stdout(sys.stderr):
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
             import keras
@@ -37,7 +37,7 @@ def fetched(file: str, *, origin: str, sha256: str, folder: str = "", instead: s
             subfolder = os.path.join("datasets", folder) if folder else "datasets"
             return Path(keras.utils.get_file(file, origin=origin + file, file_hash=sha256, cache_subdir=subfolder))
     except Exception as error:
-        # Of whatever class: no network, a proxy, a full disk, no backend for Keras, another content.
+        # Errors of any class: no network, a proxy, a full disk, no backend for Keras, other content.
         reason = str(error).strip().rstrip(".") or type(error).__name__
         raise DatasetError(f"{file} could not be downloaded from {origin}: {reason}. {instead}") from error
 

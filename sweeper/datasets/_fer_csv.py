@@ -11,23 +11,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
-from sweeper.errors import DatasetError, did_you_mean
+from sweeper.errors import DatasetError, did_you_mean, shortened
 
 COLUMNS = ("emotion", "pixels", "Usage")
 USAGES = ("Training", "PublicTest", "PrivateTest")
 FILES = ("fer2013.csv", "fer2013.csv.gz", "fer2013.csv.bz2", "fer2013.csv.zip", "fer2013.zip")
-"""Names under which the file is found in a folder, the first one there wins."""
+"""Names the file may have in a folder; the first that exists is used."""
 
 SIDE = 48
 LONGEST_LINE = 65_536
 """Characters a line may have; a row of the original has at most 9,230."""
 
 _VALUES = {str(value).encode(): value for value in range(256)}
-"""Every way to write a pixel. Looking it up is exact, refuses everything else, and is as fast as any parser of numbers."""
+"""Every way to write a pixel. A lookup is exact, refuses everything else, and is as fast as parsing numbers."""
 
 
 class Row(NamedTuple):
-    """One row of the file, not looked into yet.
+    """One row of the file, not parsed yet.
 
     Args:
         where: File and number, counted from 1 after the header.
@@ -89,11 +89,11 @@ def values(row: Row, class_names: tuple[str, ...]) -> tuple[int, bytes]:
 
 
 def _columns(file: Path, line: bytes) -> tuple[int, ...]:
-    """Where emotion, pixels and Usage stand."""
+    """The positions of emotion, pixels and Usage."""
     names = [name.strip() for name in line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").replace('"', "").split(",")]
     if sorted(names) != sorted(COLUMNS):
         raise DatasetError(
-            f"{file} is no fer2013.csv: its header is '{_short(','.join(names))}'; allowed: {','.join(COLUMNS)}, as in the "
+            f"{file} is not fer2013.csv: its header is '{_short(','.join(names))}'; allowed: {','.join(COLUMNS)}, as in the "
             "original file."
         )
     return tuple(names.index(name) for name in COLUMNS)
@@ -123,13 +123,12 @@ def _shown(text: bytes) -> str:
 
 
 def _short(text: str) -> str:
-    printable = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return printable if len(printable) <= 60 else f"{printable[:57]}..."
+    return shortened("".join(letter if letter.isprintable() else "?" for letter in text))
 
 
 @contextlib.contextmanager
 def _opened(file: Path) -> Iterator[IO[bytes]]:
-    """The text of the file; how it is compressed is seen from its first bytes, whatever its name."""
+    """The text of the file; its first bytes say how it is compressed, not its name."""
     with contextlib.ExitStack() as stack:
         try:
             raw = stack.enter_context(file.open("rb"))

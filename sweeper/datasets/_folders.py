@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from sweeper.datasets._splits import carved
-from sweeper.errors import DatasetError, did_you_mean
+from sweeper.errors import DatasetError, did_you_mean, listed
 
 Files = list[tuple[Path, int]]
 """Images and their labels."""
@@ -23,7 +22,7 @@ SPLITS = {
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 LEFT_BEHIND = ("thumbs.db", "desktop.ini", "__macosx")
-"""What file managers leave in folders; passed over, as is everything whose name begins with a dot."""
+"""What file managers leave in folders; skipped, as is everything whose name begins with a dot."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,7 +141,7 @@ def _files(folder: Path, names: tuple[str, ...], *, is_fixed: bool) -> Files:
         if label is None:
             raise DatasetError(
                 f"{folder} has a folder '{entry.name}', which is none of the classes.{did_you_mean(entry.name, names)} "
-                f"Allowed: {_listed(names)}."
+                f"Allowed: {listed(names)}."
             )
         if label in there:
             raise DatasetError(f"{folder} has two folders for class '{names[label]}': {there[label].name} and {entry.name}.")
@@ -150,7 +149,7 @@ def _files(folder: Path, names: tuple[str, ...], *, is_fixed: bool) -> Files:
     missing = next((label for label in range(len(names)) if label not in there), None)
     if missing is not None:
         raise DatasetError(
-            f"{folder} has no folder for class '{names[missing]}'. Every split needs every one of: {_listed(names)}."
+            f"{folder} has no folder for class '{names[missing]}'. Every split needs every one of: {listed(names)}."
         )
     return [(file, label) for label in range(len(names)) for file in _images_of(there[label])]
 
@@ -175,7 +174,7 @@ def _images_of(folder: Path) -> list[Path]:
             )
         if entry.suffix.lower() not in SUFFIXES:
             raise DatasetError(
-                f"{entry} is no image; allowed: {', '.join(SUFFIXES)}. Move it away, or begin its name with a dot."
+                f"{entry} is not an image; allowed: {', '.join(SUFFIXES)}. Move it away, or begin its name with a dot."
             )
     if not entries:
         raise DatasetError(f"{folder} holds no image; every class needs at least one in every split.")
@@ -188,7 +187,3 @@ def _visible(folder: Path) -> list[Path]:
     except OSError as error:
         raise DatasetError(f"{folder} cannot be read ({error.strerror}).") from error
     return [folder / name for name in names if not name.startswith(".") and name.lower() not in LEFT_BEHIND]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

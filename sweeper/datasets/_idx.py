@@ -1,4 +1,4 @@
-"""The idx format of MNIST and Fashion-MNIST: four files, each a short header and then bytes."""
+"""The idx format of MNIST and Fashion-MNIST: four files, each a short header followed by bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PARTS = {"train": "train", "test": "t10k"}
-"""What the files of a split begin with."""
+"""Prefix of the file names of each split."""
 
 NEEDED = "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz"
 
@@ -45,7 +45,7 @@ def split_of(images: Path, labels: Path) -> Split:
 
 def _found(folder: Path, stem: str, num_axes: int) -> Path:
     if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "does not exist"
+        what = "is not a folder" if folder.exists() else "does not exist"
         raise DatasetError(f"{folder} {what}; allowed: a folder with the four files {NEEDED}.")
     names = [f"{stem}{dash}idx{num_axes}-ubyte{suffix}" for dash in "-." for suffix in (".gz", "")]
     for name in names:
@@ -58,7 +58,7 @@ def array(file: Path, num_axes: int) -> NDArray[np.uint8]:
     """The bytes of an idx file, compressed by gzip or not, as an array with so many axes.
 
     Raises:
-        DatasetError: It is no such file, or cut off.
+        DatasetError: It is not such a file, or is cut off.
     """
     try:
         with file.open("rb") as raw:
@@ -78,7 +78,7 @@ def _content(file: Path, stream: IO[bytes], num_axes: int) -> NDArray[np.uint8]:
     header = stream.read(4 + 4 * num_axes)
     if header[:4] != bytes((0, 0, 8, num_axes)) or len(header) < 4 + 4 * num_axes:
         what = "images" if num_axes == 3 else "labels"
-        raise DatasetError(f"{file} is no idx file of {what}: it begins with {header[:4].hex(' ') or 'nothing'}.")
+        raise DatasetError(f"{file} is not an idx file of {what}: it begins with {header[:4].hex(' ') or 'nothing'}.")
     shape = struct.unpack(f">{num_axes}I", header[4:])
     size = math.prod(shape)
     try:

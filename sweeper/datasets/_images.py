@@ -1,4 +1,4 @@
-"""Reads images into one array of one size and colour, by the rules that stand in `sweeper.datasets.image_folder`."""
+"""Reads images into one array of one size and colour, by the rules in `sweeper.datasets.image_folder`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 LARGEST = 100_000_000
-"""Pixels an image may have: more than a camera's, fewer than a file made to fill the memory."""
+"""Pixels an image may have: more than cameras take, fewer than a file made to fill the memory."""
 
 _GREY_MODES = ("1", "L", "LA", "La", "I", "F")
 
@@ -86,13 +86,13 @@ def read(files: Files, *, size: int, is_color: bool, is_exact: bool = False) -> 
 
 @contextlib.contextmanager
 def _opened(file: Path) -> Iterator[Image.Image]:
-    """The image; whatever goes wrong while the block decodes it is the file's fault, and decoders' errors are of many kinds."""
+    """The image. Any error while the block decodes it is the file's fault; decoders raise errors of many classes."""
     from PIL import Image, UnidentifiedImageError
 
     too_large = f"{file} has more than {LARGEST:,} pixels, which fills the memory. Make it smaller, or move it away."
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of decoders, about what the checks here decide
+            warnings.simplefilter("ignore")  # decoders warn about what is checked here
             with Image.open(file, formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > LARGEST:
@@ -105,7 +105,7 @@ def _opened(file: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         raise DatasetError(too_large) from None
     except Exception as error:
-        reason = "its content is no image of a known format" if isinstance(error, UnidentifiedImageError) else str(error)
+        reason = "its content is not an image of a known format" if isinstance(error, UnidentifiedImageError) else str(error)
         raise DatasetError(f"{file} cannot be read as an image ({reason}). Replace it, or move it away.") from error
 
 
@@ -120,7 +120,7 @@ def _is_color(file: Path) -> bool:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image as its camera was held, going by EXIF."""
+    """The image turned upright, going by EXIF."""
     from PIL import ExifTags, ImageOps
 
     if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
@@ -129,7 +129,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image, mode: str) -> Image.Image:
-    """The image in mode L or RGB: 16 bits become 8, and what is transparent becomes white."""
+    """The image in mode L or RGB: 16 bits become 8, transparent pixels become white."""
     import numpy as np
     from PIL import Image
 

@@ -1,9 +1,9 @@
 """Reads plain values and arrays of bytes from a pickle without running anything in it.
 
-A pickle is a small program, and its usual reader runs it: it imports what the file names and calls it. The reader here is another
-one. It takes the file apart with `pickletools`, which only parses, and carries out the few instructions by which plain values
-(lists, dicts, texts, numbers) and arrays of bytes are written. It imports nothing and calls nothing the file names: the few names
-that arrays need are compared as text, and any other name or instruction is refused.
+A pickle is a small program, and the usual reader runs it: it imports and calls what the file names. The reader here parses the
+file with `pickletools` and carries out only the instructions that make plain values (lists, dicts, texts, numbers) and arrays of
+bytes. It imports and calls nothing that the file names: the few names that arrays need are compared as text, and any other name
+or instruction is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAMES = {
     "numpy dtype": _DTYPE,
     "_codecs encode": _ENCODE,
 }
-"""Names a batch may hold, and what is done in their stead. The last ones are for batches written again by Python 3."""
+"""Names a batch may hold, and what replaces each. The last ones occur in batches rewritten by Python 3."""
 
 
 class RefusedError(Exception):
@@ -36,7 +36,7 @@ class _Name:
 
 @dataclasses.dataclass
 class Array:
-    """An array of bytes, empty until its content has been met."""
+    """An array of bytes, empty until its content is read."""
 
     shape: tuple[int, ...] = ()
     data: bytes = b""
@@ -53,7 +53,7 @@ def plain(stream: IO[bytes]) -> Any:
 
     Raises:
         RefusedError: It holds anything else.
-        Exception: It is damaged; of whatever class.
+        Exception: It is damaged; of any class.
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
@@ -83,7 +83,7 @@ def plain(stream: IO[bytes]) -> Any:
             stack.append(_named(" ".join([module, attribute])))
         elif name not in ("PROTO", "FRAME"):
             _build(name, stack)
-    raise EOFError("it ends without an end")
+    raise EOFError("it ends before its last instruction")
 
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "MARK": _MARK, "EMPTY_TUPLE": ()}
@@ -140,7 +140,7 @@ def _since_mark(stack: list[Any]) -> list[Any]:
 
 
 def _pairs(items: list[Any]) -> dict[Any, Any]:
-    # Plain keys only: the hash of nested tuples that share their parts can take for ever.
+    # Plain keys only: hashing nested tuples that share their parts can take forever.
     if not all(isinstance(key, str | bytes | int) for key in items[::2]):
         raise RefusedError("it holds a key that is neither text nor number")
     return dict(zip(items[::2], items[1::2], strict=True))
@@ -168,15 +168,15 @@ def _made(called: Any, arguments: Any) -> Any:
             if dtype is not _BYTES:
                 raise RefusedError("it holds an array that is not of bytes")
             return Array(tuple(shape), bytes(data), order == "F")
-    raise RefusedError("it calls something that is no array")
+    raise RefusedError("it calls something that is not an array")
 
 
 def _fill(built: Any, state: Any) -> None:
-    """Give an array its content; the state of the data type of bytes says nothing new."""
+    """Give an array its content; the state of a data type is not needed."""
     if isinstance(built, Array):
         *_, shape, dtype, is_by_column, data = state
         if dtype is not _BYTES or not isinstance(data, bytes):
             raise RefusedError("it holds an array that is not of bytes")
         built.shape, built.data, built.is_by_column = tuple(shape), data, bool(is_by_column)
     elif built is not _BYTES:
-        raise RefusedError("it changes something that is no array")
+        raise RefusedError("it changes something that is not an array")

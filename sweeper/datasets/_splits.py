@@ -1,4 +1,4 @@
-"""Which rows go where: splits carved by seed, and rows that are left out of training. Checks of options that ask for it."""
+"""Which rows go where: splits carved by seed, and rows left out of training, and checks of the options for both."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def carved(
 def validation_carved(
     split: Split, *, where: str, class_names: Sequence[str], validation_fraction: float, split_seed: int
 ) -> tuple[Split, Split]:
-    """Training and validation split, carved from one; the arrays given are used again and must not be used any more.
+    """Training and validation split, carved from one; the given arrays are reused, so do not use them afterwards.
 
     Raises:
         DatasetError: As `carved`; labels outside the classes.
@@ -117,7 +117,7 @@ def _kept(split: Split, rows: Rows) -> Split:
     """Some rows of a split, given in order. The images move up within their own array, so that there is never a second copy."""
     images = split.images
     if len(rows) < len(split) // 2 or not images.flags.writeable:
-        return Split(images[rows], split.labels[rows])  # smaller than what it frees
+        return Split(images[rows], split.labels[rows])  # the copy is smaller than what it frees
     for start in range(0, len(rows), 1024):
         chosen = rows[start : start + 1024]
         images[start : start + len(chosen)] = images[chosen]
@@ -134,9 +134,9 @@ def reduced(
     fraction: float,
     split_seed: int,
 ) -> tuple[Split, list[str]]:
-    """The training split without what is not wanted in it, and a sentence for each thing that was done.
+    """The training split without the rows that are not wanted, and a sentence on each reduction.
 
-    The array given is used again and must not be used any more.
+    The given array is reused, so do not use it afterwards.
 
     Args:
         train: All training rows.
@@ -165,7 +165,7 @@ def reduced(
         notes.append(f"{num_left_out:,} images whose pixels also occur in validation or test were left out of training.")
         check_classes(train, where=f"{where}, training split without shared images", class_names=class_names)
     if fraction < 1:
-        # A stream of its own, so that which rows stay has nothing to do with which rows were carved out before.
+        # A stream of its own: which rows stay must not depend on which rows were carved out.
         words = np.random.PCG64(np.random.SeedSequence([split_seed, 1])).random_raw(len(train))
         order = np.argsort(words, kind="stable")
         by_class = [order[train.labels[order] == label] for label in np.unique(train.labels)]
@@ -177,7 +177,7 @@ def reduced(
 
 
 def check_classes(split: Split, *, where: str, class_names: Sequence[str]) -> Split:
-    """The split itself, once every class is found in it.
+    """The split itself, after checking that it has images of every class.
 
     Raises:
         DatasetError: A class has no image.

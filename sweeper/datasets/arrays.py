@@ -19,7 +19,7 @@ from sweeper.catalog import dataset
 from sweeper.datasets import Dataset, Split, check_split
 from sweeper.datasets._audit import digests
 from sweeper.datasets._splits import reduced
-from sweeper.errors import DatasetError, did_you_mean
+from sweeper.errors import DatasetError, did_you_mean, listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ _REQUIRED = ("x_train", "y_train", "x_validation", "y_validation")
 _OPTIONAL = ("x_test", "y_test")
 
 
-@dataset(source="a file of yours", licence="yours to know")
+@dataset(source="a file of yours", licence="that of your data")
 def arrays(
     *,
     path: str,
@@ -122,19 +122,19 @@ def _opened(file: Path) -> Iterator[Any]:
                 raise DatasetError(f"there is no file {file}. Check dataset.path in the study file. {how}")
             if file.is_dir():
                 raise DatasetError(f"{file} is a folder; dataset.path must name an .npz file. {how}")
-            # Opened here, because numpy leaves a file open that it could not make sense of.
+            # Opened here: numpy does not close a file that it cannot parse.
             stream = stack.enter_context(file.open("rb"))
             if not zipfile.is_zipfile(stream):
                 raise DatasetError(f"{file} is not an .npz file ({file.stat().st_size} bytes), or it is cut off. {how}")
             stream.seek(0)
             archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DatasetError(f"{file} is not an .npz file, though an archive may be hidden in it. {how}")
+                raise DatasetError(f"{file} is not an .npz file, although it contains a zip archive. {how}")
             stack.enter_context(archive)
         except DatasetError:
             raise
         except Exception as error:
-            # As in `_member`.
+            # Any error while reading a foreign file is the file's fault, and errors come in many classes.
             raise DatasetError(f"{file} cannot be read: {error}. {how}") from error
         yield archive
 
@@ -146,9 +146,8 @@ def _check_members(file: Path, there: list[str]) -> None:
     if missing:
         others = [name for name in there if name not in (*_REQUIRED, *_OPTIONAL)]
         hint = did_you_mean(missing[0], others)
-        listed = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
         raise DatasetError(
-            f"{file} lacks {', '.join(missing)}.{hint} It holds: {listed or 'nothing'}. Needed: {', '.join(_REQUIRED)}; "
+            f"{file} lacks {', '.join(missing)}.{hint} It holds: {listed(there) or 'nothing'}. Needed: {', '.join(_REQUIRED)}; "
             f"{' and '.join(_OPTIONAL)} may be added, both or neither."
         )
 
@@ -159,7 +158,7 @@ def _member(file: Path, archive: Any, name: str) -> NDArray[Any]:
     try:
         array = archive[name]
     except Exception as error:
-        # Whatever goes wrong while a foreign file is decoded is the file's fault, and the reader's errors are of many kinds.
+        # As in `_opened`.
         if "allow_pickle" in str(error) or "Object arrays" in str(error):
             raise DatasetError(
                 f"{file}: {name} holds Python objects, which are not read because reading them can run code. "

@@ -5,7 +5,7 @@ which `sweeper describe-data fer2013` counts: faces that occur in two splits, on
 on them.
 
 Class order: the file numbers sad 4, surprise 5 and neutral 6. Some guides list these three otherwise, for example in the order of
-sorted folder names (neutral, sad, surprise); a model whose outputs are read by such a list takes one for another.
+sorted folder names (neutral, sad, surprise); with such a list the outputs of a model get the wrong names.
 """
 
 from __future__ import annotations
@@ -45,15 +45,14 @@ def fer2013(
     """Grey faces, uint8, labelled angry, disgust, fear, happy, sad, surprise, neutral (0 to 6).
 
     The csv is one file: its PrivateTest rows are checked like all others, so that a fault shows before anything is trained, but
-    kept as they are written, 30 MB of text, until `read_test` makes images of them.
+    kept as text (30 MB) until `read_test` makes images of them.
 
     Args:
         path: ``fer2013.csv``, plain or compressed (.gz, .bz2, .zip); a folder with such a file; or a folder with one folder of
             images per class (named or numbered 0 to 6), directly or under train, validation and test (Training, PublicTest,
             PrivateTest).
         validation_includes_test: Validate on PublicTest and PrivateTest together (7,178 images), as one well-known guide does.
-            Better not: what is chosen by the test images is no longer tested by them, and the test accuracy of the winner is
-            too good.
+            Better not: a model chosen on the test images is no longer tested by them, and its test accuracy is too high.
         leave_out_shared: Leave the images out of training whose pixels also occur in validation or test; for that the test
             images are compared, and not kept.
         fraction: Share of each class that is trained on, above 0 and up to 1.
@@ -137,7 +136,7 @@ def _from_csv(file: Path, validation_includes_test: bool, leave_out_shared: bool
 
 
 class _Growing:
-    """A split that grows row by row in one buffer, which then is the array: there is no second copy."""
+    """A split that grows row by row in one buffer, which becomes the array: there is no second copy."""
 
     def __init__(self) -> None:
         self.pixels = bytearray()
@@ -194,4 +193,4 @@ def _from_folders(
 def _seen(validation_includes_test: bool) -> tuple[str, ...]:
     if not validation_includes_test:
         return ()
-    return ("Validation includes the test images: the test accuracy of what is chosen by them is too good.",)
+    return ("Validation includes the test images: the test accuracy of a model chosen on them is too high.",)

@@ -13,9 +13,9 @@ How images become one array, in this order:
 4. The shorter side is made `size`, bilinear and antialiased, and the centre square is kept. An image that is `size` x `size`
    already stays as it is, bit for bit.
 
-Names of the classes are the names of their folders, sorted. Names that begin with a dot are passed over, as are files beside the
-class folders; anything else that is no image is an error, and so is an image that cannot be decoded, has a side of one pixel, or
-would fill the memory.
+Names of the classes are the names of their folders, sorted. Names that begin with a dot are skipped, as are files beside the
+class folders. Anything else that is not an image is an error, and so is an image that cannot be decoded, has a side of one pixel,
+or would fill the memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sweeper.datasets._images import Reading
 
 
-@dataset(source="a folder of yours", licence="yours to know")
+@dataset(source="a folder of yours", licence="that of your data")
 def image_folder(
     *,
     path: str,

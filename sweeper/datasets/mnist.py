@@ -1,6 +1,6 @@
 """MNIST: 70,000 handwritten digits in 28x28 pixels; local files, or downloaded.
 
-Nearly solved (99 % are reached by small networks), so that it says little about which architecture is better.
+Nearly solved: small networks reach 99 %, so it says little about which architecture is better.
 """
 
 from __future__ import annotations

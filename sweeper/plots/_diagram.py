@@ -19,7 +19,7 @@ from sweeper.plots import _quantities, _style
 if TYPE_CHECKING:
     from sweeper.training.measuring.blocks import Block
 
-# All lengths are inches from the upper left corner of the picture, all sizes of letters points.
+# Lengths are in inches from the upper left corner of the picture, font sizes in points.
 WIDTH, MARGIN = 10.95, 0.25
 BOX_RIGHT = 8.0
 PANEL_INSET = 0.14
@@ -135,7 +135,7 @@ def _box(block: Block) -> _Box:
 
 
 def _wrapped(text: str, width: float, size: float, *, is_bold: bool = False) -> list[str]:
-    """Text in lines that are not wider than `width`; they end between layers where they can, else between words or letters."""
+    """Text in lines no wider than `width`, broken between layers where possible, otherwise between words or letters."""
     lines = [""]
     for piece in _pieces(text, width, size, is_bold):
         if lines[-1] and _width(f"{lines[-1]} {piece}", size, is_bold) > width:
@@ -161,7 +161,7 @@ def _pieces(text: str, width: float, size: float, is_bold: bool) -> Iterator[str
 
 @functools.lru_cache(maxsize=4096)
 def _width(text: str, size: float, is_bold: bool = False) -> float:
-    """Width of a line in the picture, in inches, and a little more: in an SVG and at other resolutions letters differ a bit."""
+    """Width of a line in the picture in inches, plus 2 %: letters differ slightly in an SVG and at other resolutions."""
     font = FontProperties(family=_style.STYLE["font.family"], size=size, weight="bold" if is_bold else "normal")
     pixels, _, _ = _renderer().get_text_width_height_descent(text, font, False)  # type: ignore[no-untyped-call]
     return float(pixels) / _style.DPI * 1.02
@@ -201,7 +201,7 @@ def _draw_box(axes: Axes, box: _Box, top: float, totals: dict[str, int]) -> floa
 
 def _draw_panel(axes: Axes, panel: _Panel, top: float) -> None:
     left, width = MARGIN + PANEL_INSET, BOX_RIGHT - MARGIN - 2 * PANEL_INSET
-    # What repeats lies on a sheet behind it.
+    # A panel that repeats gets a second sheet behind it.
     for offset in (0.04, 0.0) if panel.repeats > 1 else (0.0,):
         axes.add_patch(
             _rounded(
@@ -240,13 +240,7 @@ def _draw_bar(axes: Axes, quantity: str, value: int, total: int, left: float, mi
     share = value / total if total else 0.0
     axes.add_patch(Rectangle((left, middle + 0.02), BAR_WIDTH, BAR_HEIGHT, facecolor=TRACK, linewidth=0))
     axes.add_patch(Rectangle((left, middle + 0.02), BAR_WIDTH * share, BAR_HEIGHT, facecolor=COLOURS[quantity], linewidth=0))
-    axes.text(left, middle - 0.03, f"{_quantities.short(value)}  ({_percent(share)})", size=TEXT_SIZE, va="bottom")
-
-
-def _percent(share: float) -> str:
-    if 0 < share < 0.001:
-        return "< 0.1 %"
-    return f"{share:.1%}".replace("%", " %")
+    axes.text(left, middle - 0.03, f"{_quantities.short(value)}  ({_quantities.percent(share)})", size=TEXT_SIZE, va="bottom")
 
 
 def _column_heads(axes: Axes, middle: float) -> None:

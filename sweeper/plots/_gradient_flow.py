@@ -18,14 +18,14 @@ END = 0.25
 """Part of the depth that counts as the first layers of a network, and as the last ones."""
 
 SAME = 3.0
-"""Change below which gradients keep their size: with other seeds it comes out twice as large or small."""
+"""Factor below which gradients count as keeping their size: another seed can double or halve the factor."""
 
 REACH = 1 / 16
-"""How far the line looks to both sides, as a part of the depth: kernels of 1x1 and 3x3 take turns, and are not the slope."""
+"""How far the running median reaches to each side, as a share of the depth: alternating 1x1 and 3x3 kernels are no slope."""
 
 
 def frame(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
-    """A row for each layer of each panel: what `gradient_norms` tells, and `panel`; `is_shown` where a logarithm exists.
+    """A row for each layer of each panel: the fields of `gradient_norms`, `panel`, and `is_shown`: whether it has a logarithm.
 
     Args:
         panels: What `sweeper.training.measuring.gradients.gradient_norms` gives, by the title of its panel.
@@ -37,7 +37,7 @@ def frame(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
 
 
 def growth(rows: pd.DataFrame) -> float:
-    """How many times as large the relative norms of the first quarter of the depth are as those of the last: their medians.
+    """The median relative norm of the first quarter of the depth, as a multiple of that of the last quarter.
 
     Args:
         rows: Those of one panel of `frame`; NaN where an end shows no layer.
@@ -49,10 +49,10 @@ def growth(rows: pd.DataFrame) -> float:
 
 
 def trend(rows: pd.DataFrame) -> pd.Series:
-    """By depth, the geometric median of the relative norms about as deep, which one layer unlike its neighbours leaves alone.
+    """By depth, the running geometric median of the relative norms, which a single outlying layer does not move.
 
-    Layers at the rim count half, so that of two kinds that take turns each counts as much as the other and the line runs
-    between them, where a plain median would jump from one to the other. It ends where one side has fewer layers.
+    Layers at the edge of the window count half. So two alternating kinds of layers count the same and the line runs between
+    them, where a plain median would jump from one to the other. It ends where one side has fewer layers.
 
     Args:
         rows: Those of one panel of `frame`.
@@ -64,7 +64,7 @@ def trend(rows: pd.DataFrame) -> pd.Series:
     for depth in sorted(set(seen["depth"])):
         away = (seen["depth"] - depth).abs()
         if reach < depth <= deepest - reach:
-            near = pd.concat([seen[away <= reach], seen[away < reach]])  # all but the rim twice
+            near = pd.concat([seen[away <= reach], seen[away < reach]])  # all but the edge twice
             medians[depth] = np.exp(np.log(near["relative_norm"]).median())
     return pd.Series(medians, dtype=float)
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from sweeper.plots import _quantities, _style
 
 BESIDE: Any = {"xytext": (5, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
-"""How a number stands beside its bar."""
+"""How a number is placed beside its bar."""
 
 
 def inference(measured: Sequence[Mapping[str, Any]]) -> Figure:

@@ -29,7 +29,7 @@ WORDS = {
 WHOLE = "whole network"
 
 ROOM_INCHES = 5.6
-"""About how long the longest bar is; the letters of a text on a bar have to fit."""
+"""Approximate length of the longest bar; a text is written on a bar only where it fits."""
 
 LETTER_INCHES = 0.085
 
@@ -69,7 +69,9 @@ def parameters(name: str, shares: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0], [f"{tick} %" for tick in range(0, 101, 20)])
         axes.set_xlabel("share of the trainable parameters")
         axes.grid(visible=False, axis="y")
-        sums = ", ".join(f"{kind} {_percent(count / total)}" for kind, count in table.sum().sort_values(ascending=False).items())
+        sums = ", ".join(
+            f"{kind} {_quantities.percent(count / total)}" for kind, count in table.sum().sort_values(ascending=False).items()
+        )
         sums = sums.replace(" %", "\u00a0%").replace("< ", "<\u00a0")  # no line ends between a number and its sign
         part = f"{100 * table[largest].sum() / total:.0f} % of {_quantities.short(total)} parameters"
         _style.finish(
@@ -86,14 +88,10 @@ def _bar(axes: Axes, place: float, parts: pd.Series, count: int) -> None:
     left = 0.0
     for kind, share in parts.items():
         axes.barh(place, share, left=left, color=COLOURS[str(kind)], height=0.62)
-        text = f"{kind} {_percent(share)}"
+        text = f"{kind} {_quantities.percent(share)}"
         if share * ROOM_INCHES > LETTER_INCHES * len(text):
             colour = _style.INK if kind == "dense" else "white"
             axes.text(left + share / 2, place, text, ha="center", va="center", color=colour, fontsize=8.5)
         left += share
-    beside = _quantities.short(count) + ("" if left > 0.9999 else f" ({_percent(left)})")
+    beside = _quantities.short(count) + ("" if left > 0.9999 else f" ({_quantities.percent(left)})")
     axes.annotate(beside, (left, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5)
-
-
-def _percent(share: float) -> str:
-    return "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"

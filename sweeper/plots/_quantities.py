@@ -31,7 +31,7 @@ NAMES = {
     "epoch": "training length",
     "peak_memory_mb": "peak memory of the worker",
 }
-"""What people call a column; its unit is in `records`."""
+"""What people call a column; its unit is in `sweeper.ledger.records`."""
 
 
 def label(column: str) -> str:
@@ -53,6 +53,11 @@ def number(column: str, value: float) -> str:
 def difference(column: str, value: float) -> str:
     """A small difference of two values of a column as text; of accuracies in percentage points: ``0.42``."""
     return "–" if not np.isfinite(value) else f"{100 * value:.2f}" if column.endswith("_accuracy") else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """A share in percent: ``12.5 %``, or ``< 0.1 %`` for a tiny one that is not 0."""
+    return "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
 
 
 def short(value: float) -> str:
@@ -96,17 +101,17 @@ def scale(axes: Axes, which: str, column: str, values: Sequence[float]) -> None:
 
 
 class _ShareLocator(MaxNLocator):
-    """Ticks between nothing and all: an axis may reach beyond 100 % to make room, but no value can be there."""
+    """Ticks from 0 to 100 % only: an axis may reach beyond to make room, but no value can be there."""
 
     def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
         return [tick for tick in super().tick_values(vmin, vmax) if -1e-9 <= tick <= 1 + 1e-9]
 
 
 def window(values: pd.Series, main: pd.Series, must_show: pd.Series, goal: str) -> tuple[float, float]:
-    """The range of values worth the space: all on the good side, on the bad side what is not far from the main values.
+    """The range of values to show: everything on the good side; on the bad side, what is not far from the main values.
 
     Args:
-        values: All values that have a place in the picture; at least one.
+        values: All values the picture could show; at least one.
         main: Those that set the range, usually of completed trials; empty gives the range of `values`.
         must_show: Those that must lie inside.
         goal: ``max`` or ``min``: the good side.

@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -105,6 +106,14 @@ def figure(*, width: float, height: float) -> Figure:
 def handle(name: str, **look: object) -> Line2D:
     """One legend entry without a line unless ``linestyle`` is given; `look` goes to `Line2D`."""
     return Line2D([], [], **({"linestyle": "none", "color": INK, "markersize": 6, "label": name} | look))  # type: ignore[arg-type]
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Make room for one row per name, the first one on top, with the names in place of ticks."""
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
 
 
 def finish(picture: Figure, *, title: str, caption: str, handles: Sequence[Artist] = ()) -> None:

@@ -17,7 +17,7 @@ from sweeper.ledger.records import Status
 from sweeper.plots import _quantities, _style
 
 FEWEST_FOR_A_BOX = 5
-"""Quartiles of fewer completed trials say nothing; their dots speak for themselves."""
+"""Completed trials an arm needs for a box: quartiles of fewer say nothing."""
 
 
 def frame(results: Results, *, metric: str = "val_accuracy", stage: str = "search") -> pd.DataFrame:
@@ -25,7 +25,7 @@ def frame(results: Results, *, metric: str = "val_accuracy", stage: str = "searc
 
     Args:
         results: The results of a study.
-        metric: One of `records.METRICS`.
+        metric: One of `sweeper.ledger.records.METRICS`.
         stage: ``search``, ``confirm``, ``ablation`` or ``all``.
 
     Raises:
@@ -38,13 +38,12 @@ def frame(results: Results, *, metric: str = "val_accuracy", stage: str = "searc
 def accuracy_per_arm(results: Results, *, metric: str = "val_accuracy", stage: str = "search", is_zoomed: bool = True) -> Figure:
     """A figure with a row per arm, best arm first: a dot per trial, quartiles of the completed trials behind the dots.
 
-    Completed trials are filled, stopped ones hollow (what they had when they were stopped); failed and
-    unfinished ones are counted beside the arm's name. Without any completed trial the hollow dots are drawn and the
-    title says so.
+    Completed trials are filled, stopped ones hollow (the value of their last epoch). Failed and unfinished ones are counted
+    beside the arm's name. Without any completed trial the hollow dots are drawn and the title says so.
 
     Args:
         results: The results of a study.
-        metric: One of `records.METRICS`.
+        metric: One of `sweeper.ledger.records.METRICS`.
         stage: ``search``, ``confirm``, ``ablation`` or ``all``.
         is_zoomed: Whether trials far worse than the completed ones become a number at the edge instead of squeezing the
             rest.
@@ -168,10 +167,7 @@ def _name_rows(axes: Axes, trials: pd.DataFrame, order: list[str], looks: dict[s
         if len(best):
             words = f"{_quantities.number(column, float(best['value'].iloc[0]))}  {best['trial'].iloc[0]}"
         axes.text(1.012, place, words, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-    axes.set_ylim(len(order) - 0.5, -0.5)
-    axes.set_yticks(range(len(order)), names, fontsize=8)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
+    _style.name_rows(axes, names)
 
 
 def _handles(dots: pd.DataFrame) -> list[Line2D]:

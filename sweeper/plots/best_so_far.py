@@ -19,7 +19,7 @@ def frame(results: Results, *, metric: str | None = None, stage: str = "search")
 
     Args:
         results: The results of a study.
-        metric: One of `records.METRICS`; None means the first objective.
+        metric: One of `sweeper.ledger.records.METRICS`; None means the first objective.
         stage: ``search``, ``confirm``, ``ablation`` or ``all``.
 
     Raises:
@@ -32,12 +32,12 @@ def frame(results: Results, *, metric: str | None = None, stage: str = "search")
 def best_so_far(results: Results, *, metric: str | None = None, stage: str = "search") -> Figure:
     """A figure of two panels: the best value against the epochs of the whole study, and of each arm against the arm's own epochs.
 
-    Every epoch of every trial counts with its value, also of trials that were stopped or failed later, because at that
-    moment this is what they would give. So nothing has to be completed for this figure.
+    Every epoch of every trial counts with its value, even if the trial was stopped or failed later: it was the best known
+    value at that moment. So this figure needs no completed trial.
 
     Args:
         results: The results of a study.
-        metric: One of `records.METRICS`; None means the first objective.
+        metric: One of `sweeper.ledger.records.METRICS`; None means the first objective.
         stage: ``search``, ``confirm``, ``ablation`` or ``all``.
 
     Raises:

@@ -25,7 +25,7 @@ def frame(results: Results, *, metric: str | None = None, stage: str = "search")
 
     Args:
         results: The results of a study.
-        metric: One of `records.METRICS`; None means the first objective.
+        metric: One of `sweeper.ledger.records.METRICS`; None means the first objective.
         stage: ``search``, ``confirm``, ``ablation`` or ``all``.
 
     Raises:
@@ -44,7 +44,7 @@ def learning_curves(results: Results, *, metric: str | None = None, stage: str =
 
     Args:
         results: The results of a study.
-        metric: One of `records.METRICS`; None means the first objective.
+        metric: One of `sweeper.ledger.records.METRICS`; None means the first objective.
         stage: ``search``, ``confirm``, ``ablation`` or ``all``.
 
     Raises:

@@ -44,10 +44,9 @@ def pareto(
 ) -> Figure:
     """A figure of the completed trials, the front among them labelled, stopped trials hollow.
 
-    The front is drawn from completed trials only. A stopped trial was stopped early, so its last value is a fair lower
-    bound of its
-    configuration: it is shown hollow and never joins the front. Failed trials are counted in the caption. With stopped
-    trials but no completed one, the figure says that there is no front yet.
+    Only completed trials can be on the front. A stopped trial was not trained to the end: it is shown hollow and never
+    joins the front. Failed trials are counted in the caption. With stopped trials but no completed one, the figure says that
+    there is no front yet.
 
     Args:
         results: The results of a study.

@@ -18,7 +18,7 @@ MOST_JOINED = 6
 """Configurations up to which the dots of a seed are joined by a line; more lines than that hide the dots."""
 
 MOST_BY_CHANCE = 0.05
-"""Largest p value at which two configurations count as told apart, as in an interval of 95 %."""
+"""Largest p value at which two configurations count as different, as for an interval of 95 %."""
 
 LANES = (-0.34, 0.12)
 """From the first to the last seed of a row, as shares of the row; below zero is up."""
@@ -27,7 +27,7 @@ INTERVAL = 0.32
 """Where in its row the interval is drawn."""
 
 REACH = 1.0
-"""How far the axis reaches beyond all dots for the sake of intervals, in ranges of the dots: those of two seeds are huge."""
+"""How far the axis extends beyond the dots to show intervals, in ranges of the dots: an interval over two seeds is huge."""
 
 
 def frame(results: Results, *, stage: str = "ablation", column: str | None = None) -> pd.DataFrame:
@@ -150,10 +150,7 @@ def _name_rows(axes: Axes, rows: pd.DataFrame, looks: dict[str, _style.Look], co
         names.append(f"{looks[row['arm']].label}\n{row['parent']}\n" + ", ".join(counts))
         words = f"{_quantities.number(column, row['mean'])}\nsd {_quantities.difference(column, row['sd'])}"
         axes.text(1.012, place, words, transform=axes.get_yaxis_transform(), va="center", fontsize=8, linespacing=1.4)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), names, fontsize=8)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
+    _style.name_rows(axes, names)
     for place in range(1, len(rows)):
         axes.axhline(place - 0.5, color="#e8e8e8", linewidth=0.7, zorder=0.5)
 

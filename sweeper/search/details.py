@@ -1,4 +1,4 @@
-"""What two kinds of event carry in their `detail`: trials to be repeated, and the study an extension leaves.
+"""What two kinds of event carry in their `detail`: trials to be repeated, and the study after an extension.
 
 Both hold all that a fold needs, configurations and resolved study, so following them needs no catalog.
 """
@@ -25,7 +25,7 @@ class Repetition:
         parent: Id of the trial whose configuration it has.
         arm: Their arm.
         number: The parent's number.
-        seed: From 1, see the module; the parent's if it is trained anew for more epochs.
+        seed: From 1, see `sweeper.search.repetition`; the parent's if it is trained anew for more epochs.
         configuration: The parent's knobs.
         max_epochs: Epochs it is trained for, outside the search stage without early stopping.
         stage: What it is for.
@@ -42,7 +42,7 @@ class Repetition:
 
     @classmethod
     def of(cls, parent: Trial, suffix: str, **changes: Any) -> Repetition:
-        """A trial once more: its configuration and seed but for the changes, and its id with a suffix."""
+        """A repetition of a trial: its configuration and seed except for the changes, and its id with a suffix."""
         kept = {name: getattr(parent, name) for name in ("arm", "number", "seed", "configuration", "max_epochs")}
         return cls(trial=f"{parent.trial}-{suffix}", parent=parent.trial, **{**kept, **changes})
 
@@ -59,7 +59,7 @@ def repetitions_in(event: Event) -> list[Repetition]:
 
 
 def extended_event(study: StudySpec) -> Event:
-    """The event after which a study is another one."""
+    """The event that extends a study to this one."""
     return Event(kind=Kind.EXTENDED, detail=json.dumps({"study": study.model_dump(mode="json")}))
 
 

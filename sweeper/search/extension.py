@@ -1,13 +1,13 @@
 """Extensions: a study goes on with more trials, more arms or more epochs.
 
 The file a study began with stays what it was, and so does its identity. An extension is an event (`Kind.EXTENDED`) that holds the
-study from then on, followed by one for each trial that trains longer than it was to. Nothing else about a study may change, and
-nothing may shrink: its results could not be compared any more.
+study from then on, followed by one for each trial that now trains longer. Nothing else about a study may change, and nothing may
+shrink: its results could no longer be compared.
 
-**More epochs.** A trial whose learning rate is constant trains as it would have if it had been asked for all these epochs at
-once, so it goes on from its checkpoint; with early stopping only if a rung at its last epoch would let it. A trial whose learning
-rate decays has had its training: it keeps its row, or is repeated from the start as a new trial, on request. Repetitions with
-other seeds keep their length.
+**More epochs.** A trial with a constant learning rate goes on from its checkpoint: it trains as if it had been given all these
+epochs at once. With early stopping it goes on only if a rung at its last epoch would not stop it. A trial whose learning rate
+decays is finished: it keeps its row or, on request, is repeated from the start as a new trial. Repetitions with other seeds keep
+their length.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ WHAT_MAY_CHANGE = "What may change: more trials (budget.trials), more epochs (bu
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Extension:
-    """What becomes of a study.
+    """What an extension changes.
 
     Args:
         study: The study from now on.
         lengthened: Trials that train for `study.budget.max_epochs`, completed ones among them.
-        kept: Completed trials that could have gone on but for their learning rate, which has decayed.
-        repeated: Those of `kept` that are trained anew, as new trials, and are not being so already.
+        kept: Completed trials that could go on if their learning rate had not decayed.
+        repeated: Those of `kept` that are trained anew, as new trials, unless that is planned already.
     """
 
     study: StudySpec
@@ -44,7 +44,7 @@ class Extension:
 
 
 def refusals(study: StudySpec, wanted: StudySpec) -> list[str]:
-    """What stands against turning a study into another one, a line each; empty when that is an extension, or no change.
+    """Why a study cannot be turned into another one, a line each; empty when that is an extension, or no change.
 
     Args:
         study: The study as it is, with every option of its dataset.
@@ -72,8 +72,8 @@ def plan(search: Search, wanted: StudySpec, *, repeats_decayed: bool = False) ->
     Args:
         search: The study's search, folded.
         wanted: The study asked for; `refusals` has nothing against it.
-        repeats_decayed: Whether completed trials whose learning rate decays are trained anew; also those that an extension
-            before this one left as they were.
+        repeats_decayed: Whether completed trials whose learning rate decays are trained anew; also those that an earlier
+            extension left as they were.
     """
     epochs, study = wanted.budget.max_epochs, _grown(search.spec, wanted)
     is_longer = epochs > search.spec.budget.max_epochs
@@ -82,7 +82,7 @@ def plan(search: Search, wanted: StudySpec, *, repeats_decayed: bool = False) ->
     is_stopping = search.spec.stopping.rule != "none"
     trials = [trial for trial in shorter if _may_go_on(trial, rungs[trial.arm] if is_stopping else None)]
     decayed = [trial for trial in trials if not _is_constant(trial)]
-    # One that was trained anew has its parent's seed: both would give the same trial once more.
+    # A trial trained anew has its parent's seed: repeating both would give the same trial twice.
     kept = [trial for trial in decayed if trial.status is Status.COMPLETED and trial.parent is None]
     asked = kept if repeats_decayed else []
     anew = [Repetition.of(trial, f"e{epochs}", max_epochs=epochs, stage=Stage.SEARCH) for trial in asked]
@@ -135,13 +135,13 @@ def words(study: StudySpec, extension: Extension) -> str:
 
 
 def _grown(study: StudySpec, wanted: StudySpec) -> StudySpec:
-    """The study with what it lacks of the one asked for: its own arms first, in their order."""
+    """The study with the budget and the new arms of the one asked for: its own arms first, in their order."""
     arms = {**study.arms, **{name: arm for name, arm in wanted.arms.items() if name not in study.arms}}
     return study.model_copy(update={"budget": wanted.budget, "arms": arms})
 
 
 def _may_go_on(trial: Trial, rungs: Rungs | None) -> bool:
-    """Whether a trial is still to be trained, or ended for no other reason than that its epochs were spent."""
+    """Whether a trial has not ended, or ended only because its epochs were spent, and no rung would stop it there."""
     if not trial.status.is_final:
         return True
     if trial.status is not Status.COMPLETED:

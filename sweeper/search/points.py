@@ -13,10 +13,10 @@ from sweeper.study.grid import Grid, interpolate
 from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
 
 STRIDES = 24
-"""Orders of a grid among which ``grid`` chooses; more find hardly a better one."""
+"""Orders of a grid among which ``grid`` chooses; more hardly find a better one."""
 
 LOOKED_AT = 24
-"""Points at the beginning of an order by which it is judged: about what an arm of a small study trains."""
+"""First points of an order, by which it is judged: about what an arm of a small study trains."""
 
 
 class QmcSampler:
@@ -40,11 +40,11 @@ class QmcSampler:
         self._dimensions = [name for name in space.knobs if name not in fixed]
 
     def suggest(self, history: Sequence[Finished], *, number: int, seed: int) -> Configuration:
-        """As `Sampler.suggest`; only `number` plays a part."""
+        """As `Sampler.suggest`; only `number` matters."""
         from scipy.stats import qmc
 
         sequence = qmc.Sobol(max(len(self._dimensions), 1), scramble=True, rng=self._seed)
-        if number > 1:  # SciPy cannot go forward by nothing
+        if number > 1:  # SciPy cannot skip 0 points
             sequence.fast_forward(number - 1)
         shares = sequence.random(1)[0]
         share_of = dict(zip(self._dimensions, map(float, shares), strict=False))
@@ -54,9 +54,9 @@ class QmcSampler:
 class GridSampler:
     """The points of a grid, each once, in an order that covers the whole of it early; the default configuration is left out.
 
-    The order goes through the grid in equal strides, round and round: with a stride that shares no divisor with the number of
-    points, that meets each of them. Some strides keep a knob at one value for long, so of several the one is taken whose first
-    points are the least alike. A number beyond the last point begins anew; a study file that would need it is refused.
+    The order goes through the grid in equal strides, round and round. A stride that shares no divisor with the number of points
+    meets each of them. Some strides keep a knob at one value for long, so of several strides the one is used whose first points
+    are least alike. A number beyond the last point starts again; a study file that would need it is refused.
 
     Args:
         grid: The grid.
@@ -68,7 +68,7 @@ class GridSampler:
     def __init__(self, grid: Grid, seed: int):
         self._grid = grid
         generator = np.random.default_rng(seed)
-        # As a share of the grid, since there may be more points than numpy's whole numbers reach.
+        # As a share of the grid, because there may be more points than numpy's integers can count.
         self._offset = int(generator.random() * grid.size)
         strides = [_coprime(int(share * grid.size), grid.size) for share in generator.random(STRIDES)]
         self._stride = min(strides, key=self._likeness)
@@ -76,7 +76,7 @@ class GridSampler:
         self._left_out = None if default is None else (default - self._offset) * pow(self._stride, -1, grid.size) % grid.size
 
     def suggest(self, history: Sequence[Finished], *, number: int, seed: int) -> Configuration:
-        """As `Sampler.suggest`; only `number` plays a part."""
+        """As `Sampler.suggest`; only `number` matters."""
         step = (number - 1) % max(self._grid.num_trials - 1, 1)
         if self._left_out is not None and step >= self._left_out:
             step += 1

@@ -5,9 +5,9 @@
 The design is paired: the seeds 1 to N are the same for every configuration. The order of the data follows from the seed alone, so
 what it does to one configuration it does to all; so does augmentation, between configurations of one batch size and one kind of
 augmentation, because it is drawn batch by batch. Initial weights follow from the seed and the arm. A repetition is never stopped
-early, and plays no part in the search: neither samplers nor rungs know of it.
+early and takes no part in the search: samplers and rungs ignore it.
 
-The plan is an event like all others (`Kind.PLANNED`), with the configurations in it, so a fold needs no catalog to follow it.
+The plan is an event like all others (`Kind.PLANNED`) and holds the configurations, so a fold needs no catalog to follow it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetitio
 
     Args:
         search: The search, every trial of its budget ended.
-        asked: Trials by id, or `DEFAULTS`. Which are best is for `sweeper.analysis` to say, which knows all objectives.
+        asked: Trials by id, or `DEFAULTS`. `sweeper.analysis` says which are best: it knows all objectives.
         num_seeds: Seeds 1 to this number, for each.
 
     Raises:
@@ -39,7 +39,8 @@ def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetitio
     check_searched(search)
     parents = {parent.trial: parent for name in asked for parent in _parents(search, name)}
     known = (trial for trial in (*search.trials.values(), *search.planned) if trial.stage is Stage.ABLATION)
-    lengths = {trial.parent: trial.max_epochs for trial in known}  # of one mean; the parent may have been lengthened since
+    # All seeds of one mean have the same length; the parent may have been lengthened since.
+    lengths = {trial.parent: trial.max_epochs for trial in known}
     planned = [
         Repetition.of(parent, f"s{seed}", seed=seed, max_epochs=lengths.get(parent.trial, parent.max_epochs))
         for seed in range(1, num_seeds + 1)

@@ -1,8 +1,8 @@
 """Samplers: the next configuration of an arm, as a pure function of (space, history, number, seed).
 
-``random`` draws every knob on its own. ``qmc`` and ``grid`` (see `sweeper.search.points`) have laid their points out in
-advance: a trial's number says which one it gets. ``tpe`` asks Optuna: the history of the arm is told once, and every question
-goes to a fresh sampler with its own seed. So the answer is the same live or folded from a ledger.
+``random`` draws every knob on its own. ``qmc`` and ``grid`` (see `sweeper.search.points`) lay their points out in advance: a
+trial's number says which one it gets. ``tpe`` asks Optuna: each finished trial of the arm is added once, and every suggestion
+comes from a fresh sampler with its own seed. So a suggestion is the same live or folded from a ledger.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Sampler(Protocol):
         Args:
             history: The arm's finished trials in the order they finished; from call to call it may only grow.
             number: The trial's number in its arm, from 1; 0 is the default configuration, which no sampler is asked for.
-            seed: Of this question.
+            seed: Of this suggestion.
         """
 
 
@@ -45,7 +45,7 @@ class RandomSampler:
         self._fixed = fixed
 
     def suggest(self, history: Sequence[Finished], *, number: int, seed: int) -> Configuration:
-        """As `Sampler.suggest`; only `seed` plays a part."""
+        """As `Sampler.suggest`; only `seed` matters."""
         generator = np.random.default_rng(seed)
         return self._space.fill(self._fixed, lambda _, knob: _draw(knob, generator))
 
@@ -53,7 +53,7 @@ class RandomSampler:
 class TpeSampler:
     """Tree-structured Parzen estimator over the arm's finished trials; trials stopped early count by how far they came.
 
-    Trials that are running play no part: each question has its own seed, which keeps parallel answers apart.
+    Running trials are ignored: each suggestion has its own seed, so parallel suggestions differ.
 
     Source: Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization"; Optuna's multivariate form with groups, which
     follows conditional knobs.
@@ -69,7 +69,7 @@ class TpeSampler:
         self._told = 0
 
     def suggest(self, history: Sequence[Finished], *, number: int, seed: int) -> Configuration:
-        """As `Sampler.suggest`; `number` plays no part."""
+        """As `Sampler.suggest`; `number` does not matter."""
         import warnings
 
         import optuna
@@ -84,7 +84,7 @@ class TpeSampler:
             )
         asked = self._study.ask()
         configuration = self._space.fill(self._fixed, lambda name, knob: _ask(asked, name, knob))
-        # The question itself must leave no trace: a failed trial plays no part in later answers.
+        # This suggestion must not influence later ones: Optuna ignores failed trials.
         self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
         return configuration
 

@@ -17,7 +17,7 @@ class Rungs:
     Args:
         grace_epochs: Epoch of the first rung, at least 1.
         reduction_factor: One trial in this many survives a rung, a whole number of at least 2.
-        max_epochs: A trial that trained this long is complete; no rung stands there.
+        max_epochs: A trial that trained this long is complete; there is no rung.
 
     Source: Li et al. 2018, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2, in its stopping form.
     """
@@ -34,7 +34,7 @@ class Rungs:
             rung *= self.reduction_factor
 
     def lengthened(self, max_epochs: int) -> Rungs:
-        """The same rungs with what was recorded there, and those a longer training passes besides."""
+        """The same rungs with what was recorded there, and the further rungs of a longer training."""
         recorded = {rung: dict(scores) for rung, scores in self.recorded.items()}
         return dataclasses.replace(self, max_epochs=max_epochs, recorded=recorded)
 
@@ -44,7 +44,7 @@ class Rungs:
         return bool(peers) and score < self.cutoff(epoch)
 
     def cutoff(self, epoch: int) -> float:
-        """The score below which a trial is stopped at the rung `epoch`, in nobody's favour when no one was there: -inf."""
+        """The score below which a trial is stopped at the rung `epoch`; -inf when no trial was recorded there."""
         peers = self.recorded[epoch]
         quantile = (1 - 1 / self.reduction_factor) * 100
         return float(np.percentile(list(peers.values()), quantile)) if peers else -np.inf

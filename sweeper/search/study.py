@@ -3,8 +3,7 @@
 `Search.apply` is the only thing that changes state. What happens next is asked with `Search.propose` (which trial) and
 `Search.judge` (go on or stop); both answer with an event that carries its outcome, and applying that event is all that is needed
 to follow. So a ledger is folded by applying its events, without asking a sampler again, and a fold gives exactly the state that
-wrote the ledger. Events that miss what goes before them, because a damaged part of the ledger was moved away, are passed over:
-what was lost is done again.
+wrote the ledger. When a damaged part of the ledger was moved away, events that depend on it are skipped: lost work is done again.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from sweeper.study.space import Configuration, Space
 from sweeper.study.spec import StudySpec
 
 RETRIES = 2
-"""Times a trial is tried again after its worker died or hung, which may be its own fault; one that failed would fail again."""
+"""Retries of a trial whose worker died or hung, perhaps because of the trial. A failed trial has none: it would fail again."""
 
 COUNTED = (Reason.DIED, Reason.TIMEOUT)
-"""Reasons that count against `RETRIES`. A lost or preempted node and an interruption do not: the trial has no part in them."""
+"""Reasons that count against `RETRIES`. A lost or preempted node and an interruption do not: the trial did not cause them."""
 
 
 class Search:
@@ -63,7 +62,7 @@ class Search:
 
     @property
     def is_searched(self) -> bool:
-        """Whether every trial of the search stage has ended, whatever became of repetitions with other seeds."""
+        """Whether every trial of the search stage has ended; repetitions with other seeds do not matter."""
         return self.num_left == 0
 
     @property
@@ -90,7 +89,7 @@ class Search:
         """The next attempt to dispatch.
 
         Interrupted trials come first, in the order they were interrupted, then those trained anew for more epochs, then a new
-        one of the budget, then repetitions with other seeds. None when there is nothing to start now. The answer changes
+        one of the budget, then repetitions with other seeds. None when there is nothing to start now. The event changes
         nothing until it is applied.
         """
         if self._waiting:
@@ -268,7 +267,7 @@ class Search:
             Finished(
                 configuration=self.trials[name].configuration,
                 scores=tuple(self.trials[name].scores),
-                # Fewer epochs than the study has by now are no whole training: they count as far as they came.
+                # Fewer epochs than the study has by now are not a whole training: the trial counts like a stopped one.
                 is_complete=self.trials[name].status is Status.COMPLETED
                 and self.trials[name].epoch >= self.spec.budget.max_epochs,
             )

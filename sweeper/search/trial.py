@@ -1,4 +1,4 @@
-"""Where one trial of a search stands."""
+"""The state of one trial of a search."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sweeper.study.space import Configuration
 
 @dataclasses.dataclass(kw_only=True)
 class Trial:
-    """Where one trial stands.
+    """The state of one trial.
 
     Args:
         trial: Its id.
@@ -23,8 +23,8 @@ class Trial:
         max_epochs: Epochs after which it is complete.
         attempt: The newest try, from 1.
         lost: Attempts whose worker died or hung.
-        status: Where it stands.
-        reason: Why.
+        status: Its status.
+        reason: Why it has that status.
         scores: The objective after each epoch, higher is better.
     """
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 def shares(trials: int, arms: Iterable[str]) -> dict[str, int]:
     """Each arm's share of the trials, by name: equal, the first arms by name taking the remainder.
 
-    By name, because the order of keys in a file says nothing: a study written in another order is the same study.
+    By name, because the order of keys in a file has no meaning: a study written in another order is the same study.
     """
     names = sorted(arms)
     share, remainder = divmod(trials, len(names))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sweeper import catalog
-from sweeper.errors import KnobError, did_you_mean, unknown
+from sweeper.errors import LONGEST, KnobError, did_you_mean, shortened, unknown
 from sweeper.ledger.records import METRICS, OBJECTIVES
 from sweeper.study import budget as budgets
 from sweeper.study import grid
@@ -19,9 +19,6 @@ Fault = tuple[Place, str]
 
 STUDY_NAME = "1 to 63 letters (a to z), digits, '_' and '-', beginning with a letter or a digit"
 ARM_NAME = "1 to 40 letters (a to z), digits and '_', beginning with a letter"
-
-LONGEST = 60
-"""Characters of a value that an error repeats."""
 
 _ATOMS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "int": ((int,), "a whole number"),
@@ -159,7 +156,7 @@ def _value_problem(knob: Knob | None, argument: catalog.Parameter | None, value:
         return None
     if isinstance(knob, Choice) and not isinstance(value, str) and str(value) in knob.options:
         return f'{shown(value)} is {kind(value)}; allowed: text. Put it in quotes: "{shown(value)}".'
-    # A knob speaks Python; a study file has `true` where Python has `True`.
+    # A knob words values as Python does; a study file has `true` where Python has `True`.
     return shown(value) + problem.removeprefix(repr(value)) if problem.startswith(repr(value)) else problem
 
 
@@ -198,7 +195,7 @@ def _existence_problem(key: str, space: Space, fixed: Mapping[str, Any]) -> str 
 
 
 def _check_grid(search: object, arms: dict[str, Any], trials: int, recipe: str | None) -> Iterator[Fault]:
-    """Arms that would get more trials than their grid has points; arms with faults of their own are passed over."""
+    """Arms that would get more trials than their grid has points; arms with faults of their own are skipped."""
     if not isinstance(search, dict) or search.get("sampler") != "grid":
         return
     num_points = grid.DEFAULT_POINTS if search.get("grid_points") is None else search["grid_points"]
@@ -296,14 +293,15 @@ def _check_objectives(objectives: list[Any]) -> Iterator[Fault]:
             hint = f" Did you mean '{OBJECTIVES[words[0]]} {words[0]}'?" if len(words) == 1 and words[0] in OBJECTIVES else ""
             yield (
                 place,
-                f"{shown(objective)} is no objective; write 'max COLUMN' or 'min COLUMN', for example 'max val_accuracy'.{hint}",
+                f"{shown(objective)} is not an objective; write 'max COLUMN' or 'min COLUMN', for example 'max val_accuracy'."
+                f"{hint}",
             )
         elif words[1] not in OBJECTIVES:
             yield place, unknown("column", words[1], OBJECTIVES)
         elif words[0] != OBJECTIVES[words[1]]:
             yield place, f"'{objective}' would look for the worst; write '{OBJECTIVES[words[1]]} {words[1]}'."
         elif words[1] in seen:
-            yield place, f"'{words[1]}' stands twice; keep one."
+            yield place, f"'{words[1]}' occurs twice; keep one."
         elif index == 0 and words[1] not in METRICS:
             yield (
                 place,
@@ -324,7 +322,7 @@ def in_words(fault: Mapping[str, Any], keys_at: Callable[[Place], list[str]]) ->
     if place[-1:] == ("[key]",):
         place = place[:-1]
     if place[:1] == ("arms",) and len(place) > 4:
-        return place[:4], _not_allowed(value, "a number, text, true or false")  # one fault for each type it might have been
+        return place[:4], _not_allowed(value, "a number, text, true or false")  # pydantic reports one fault for each type
     if fault_type == "extra_forbidden":
         allowed = keys_at(place[:-1])
         return place, f"unknown key.{did_you_mean(str(place[-1]), allowed)} Allowed: {', '.join(allowed)}."
@@ -377,7 +375,7 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return repr(value if len(value) <= LONGEST else f"{value[: LONGEST - 3]}...")
+        return repr(shortened(value))
     return str(value) if isinstance(value, int | float) else ""
 
 

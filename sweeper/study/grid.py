@@ -18,7 +18,7 @@ DEFAULT_POINTS = 3
 def interpolate(low: float, high: float, share: float, *, log: bool) -> float:
     """The number at a share of a range, from 0 (its low end) to 1 (its high end), on a linear or a logarithmic scale."""
     number = math.exp(interpolate(math.log(low), math.log(high), share, log=False)) if log else low + (high - low) * share
-    return min(max(number, low), high)  # rounding may lead out by a last digit
+    return min(max(number, low), high)  # rounding may leave the range by a last digit
 
 
 def values(knob: Knob, num_points: int) -> tuple[Value, ...]:
@@ -59,7 +59,7 @@ class Grid:
             for name, own in self._values.items()
         }
         self._sizes: dict[str, list[int]] = {}
-        for name in reversed(self._values):  # a knob stands after the one it depends on
+        for name in reversed(self._values):  # a knob comes after the one it depends on
             self._sizes[name] = [self._product(children) for children in self._branches[name]]
 
     @property
@@ -113,7 +113,7 @@ class Grid:
 
 
 def _are_same(value: Value, other: Value) -> bool:
-    """Whether two values are one, numbers that differ only by rounding included; 1 and true are two."""
+    """Whether two values are the same, numbers up to rounding; 1 and true are not."""
     if isinstance(value, float) and isinstance(other, float):
         return math.isclose(value, other)
     return value == other and isinstance(value, bool) == isinstance(other, bool)

@@ -105,7 +105,7 @@ class Choice(Knob):
         if not options:
             raise KnobError("Choice(...) needs at least one option.")
         if len({(type(option), option) for option in options}) != len(options):
-            raise KnobError(f"Choice{options}: the same option stands twice.")
+            raise KnobError(f"Choice{options}: the same option occurs twice.")
         object.__setattr__(self, "options", options)
         object.__setattr__(self, "default", options[0] if default is None else default)
         object.__setattr__(self, "condition", condition)
@@ -151,7 +151,7 @@ TRAINING: Mapping[str, Knob] = {
     "weights": Choice("none", "imagenet"),
     "trained": Choice("all", "head", "last-1", "last-2", "last-3", "last-4").when(weights="imagenet"),
 }
-"""The training recipe's fields: everything they may ever be, and their defaults. A space narrows them, a study may fix them.
+"""The training recipe's fields: every value they may have, and their defaults. A space narrows them, a study may fix them.
 
 `learning_rate` is the peak; `schedule` and `warmup_epochs` say how it moves from epoch to epoch; `weight_decay` is decoupled
 from the gradient; `clip_norm` is the largest global gradient norm, 0 for no clipping; `momentum` (Nesterov) is for sgd only;
@@ -174,8 +174,8 @@ class Space:
         training: Knobs of the training recipe; each inside its range in `TRAINING`.
 
     Raises:
-        KnobError: When a name stands in both groups, a training knob is unknown or too wide, a condition names no knob, a
-            value its knob cannot have or a conditional knob, or conditions go round in a circle; when a training knob lacks the
+        KnobError: When a name is in both groups, a training knob is unknown or too wide, a condition names no knob, a
+            value its knob cannot have or a conditional knob, or conditions form a circle; when a training knob lacks the
             condition it has in `TRAINING`; when there are knobs of a model and no architecture.
     """
 
@@ -212,7 +212,7 @@ class Space:
                     raise KnobError(f"space of {self.architecture}: '{name}' depends on '{parent}', where {problem}")
 
     def _missing_condition(self, name: str, knob: Knob) -> str | None:
-        """What would let a training knob have a value where it has no meaning; None when nothing would."""
+        """Why a training knob could have a value where it has no meaning; None when it cannot."""
         if (condition := TRAINING[name].condition) is None:
             return None
         parent, values = condition
@@ -227,17 +227,18 @@ class Space:
     def with_recipe(self, recipe: Space) -> Space:
         """This space with the training knobs of another one added; where both have a knob, the other's counts.
 
-        A knob of this space that depends on one of the other keeps the conditions that can still be met; without any it goes.
+        A knob of this space that depends on one of the other keeps the conditions that can still be met. Without any, it is
+        dropped.
 
         Raises:
-            KnobError: What came out is no space: see the class.
+            KnobError: The result is not a valid space: see the class.
         """
         own = {name: kept for name, knob in self.training.items() if (kept := _possible(knob, recipe.training)) is not None}
         return dataclasses.replace(self, training={**own, **recipe.training})
 
     @property
     def knobs(self) -> dict[str, Knob]:
-        """All knobs by name, model first, in the order written; a knob stands after the one it depends on."""
+        """All knobs by name, model first, in the order written; a knob comes after the one it depends on."""
         return {**self.model, **self.training}
 
     def active(self, configuration: Mapping[str, Value]) -> dict[str, Knob]:

@@ -1,7 +1,7 @@
 """The study file: YAML in, a frozen `StudySpec` out, or every fault of the file in one report.
 
-The reader is stricter than YAML: see `sweeper.study.strict_yaml`. A file is the science; flags of the command say where and how a
-sweep runs.
+The reader is stricter than YAML: see `sweeper.study.strict_yaml`. The file says what is searched; flags of the command say where
+and how the sweep runs.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class SearchSpec(_Model):
     """How configurations are proposed.
 
     `recipe` names a space of training knobs that is added to the space of every arm; `grid_points`, the values of each number
-    knob, is for the sampler grid alone. Either is left out where it is not used, so that an option added to this program later
-    changes no older study.
+    knob, is for the sampler grid alone. Either is left out where it is not used, so that a new option of this program does not
+    change older studies.
     """
 
     sampler: Literal["tpe", "random", "qmc", "grid"] = "tpe"
@@ -187,7 +187,7 @@ def load(path: Path | str) -> StudySpec:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise InputError(f"{path} cannot be read: {reason}. {advice}") from None
     except ValueError:
-        raise InputError(f"{str(path)!r} is no path. {advice}") from None
+        raise InputError(f"{str(path)!r} is not a path. {advice}") from None
     if len(data) > LARGEST_FILE:
         raise StudyFileError(path, [f"the file is larger than {LARGEST_FILE:,} bytes; a study file is small text."])
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -218,7 +218,7 @@ def parse(text: str, path: object = "study") -> StudySpec:
     try:
         study = StudySpec.model_validate(raw)
     except ValidationError as error:
-        # What `_fill` derived from another value is wrong only because that value is, which is reported at its own place.
+        # A value that `_fill` derived is wrong only because its source is, which is reported at its own place.
         in_words = (faults.in_words(fault, _keys_at) for fault in error.errors())
         semantic += [(place, text) for place, text in in_words if place in lines or "space" not in place[2:]]
     found += [(strict_yaml.line_of(place, lines), place, text) for place, text in semantic if place not in reading.spoilt]
@@ -244,7 +244,7 @@ def parse_stored(text: str, path: object) -> StudySpec:
         path: Names it in errors.
 
     Raises:
-        LedgerError: It is no study any more: the file was damaged or changed by hand.
+        LedgerError: It is no longer a study: the file was damaged or changed by hand.
     """
     reading = strict_yaml.read(text)
     found = reading.faults

@@ -1,7 +1,7 @@
 """YAML without its traps: what a study file is read with and written by.
 
 No anchors and aliases (a small file cannot unfold into a huge one), no tags, no duplicate keys, only text keys; only ``true`` and
-``false`` are booleans, ``1e-3`` is a number, ``010`` is ten and nothing is a date. Every value keeps the line it stands on.
+``false`` are booleans, ``1e-3`` is a number, ``010`` is ten and nothing is a date. Every value keeps its line number.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ _PLAINER = (
     (r"found character '(.)' that cannot start any token", r"text that begins with '\1'; put it in quotes"),
     (
         r"mapping values are not allowed here",
-        "a ':' that cannot stand here; check the indentation, and put text with ': ' in quotes",
+        "a ':' that does not belong here; check the indentation, and put text with ': ' in quotes",
     ),
-    (r"sequence entries are not allowed here", "a '-' that cannot stand here; begin a new line, or put it in quotes"),
+    (r"sequence entries are not allowed here", "a '-' that does not belong here; begin a new line, or put it in quotes"),
     (r"could not find expected ':'", "a key without its ':'"),
     (r"found unexpected end of stream", "a quote that is never closed"),
     (r"but found another document", "a second document ('---'); a file holds one study"),
     (r"expected ',' or '([]}])', but got '<stream end>'", r"a bracket without its '\1'"),
-    (r"expected ',' or '([]}])', but got .*", r"between brackets a ',' or '\1' must stand here"),
-    (r"expected the node content, but found '<stream end>'", "the file ends where a value must stand"),
-    (r"expected the node content, but found '(.*)'", r"a value must stand here, not '\1'"),
+    (r"expected ',' or '([]}])', but got .*", r"between brackets a ',' or '\1' is expected here"),
+    (r"expected the node content, but found '<stream end>'", "the file ends where a value is expected"),
+    (r"expected the node content, but found '(.*)'", r"a value is expected here, not '\1'"),
     (r"expected <block end>, but found .*", "this does not fit the lines before it; check the indentation and the quotes"),
-    (r"expected '<document start>', but found .*", "this does not fit what stands before it; check brackets and quotes"),
+    (r"expected '<document start>', but found .*", "this does not fit what comes before it; check brackets and quotes"),
 )
-"""Words for the commonest messages of the parser, which speaks of tokens."""
+"""Plain words for the most common messages of the parser."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -64,7 +64,7 @@ class Reading:
         data: Mappings, lists, text, numbers, booleans and None; None too when the text could not be read at all.
         lines: The line of every place, from 1.
         faults: Line, place and sentence of everything wrong with the text itself.
-        spoilt: Places whose value stands for one that could not be read, so its range says nothing.
+        spoilt: Places with a stand-in for a value that could not be read, so its range is not checked.
     """
 
     data: Any = None
@@ -106,7 +106,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts in quotes whatever any reader, this one or a looser one, would take for something else than text."""
+    """Quotes every text that this or a looser reader would not read as text."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -178,7 +178,7 @@ def _construct(node: yaml.Node, place: Place, reading: Reading) -> Any:
                 reading.faults.append((line, place, f"a key {problem}."))
                 continue
             if key in mapping:
-                reading.faults.append((line, (*place, key), "the key stands twice; keep one."))
+                reading.faults.append((line, (*place, key), "the key occurs twice; keep one."))
             reading.lines[(*place, key)] = line
             mapping[key] = _construct(value_node, (*place, key), reading)
         return mapping

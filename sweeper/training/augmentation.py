@@ -1,9 +1,9 @@
 """Augmentation: random changes of the training images, made inside the model by Keras's own layers.
 
 Inside the model, their seeds are variables like all others: a checkpoint holds them and a reused program is given new ones. Each
-layer has a seed of its own, named by what it does, so switching one on never changes what another draws; and none depends on the
-arm, so that trials with the same seed see the same changes in every architecture. What is drawn is drawn batch by batch, so that
-holds for trials with the same batch size and the same augmentation; with others the order of the images is still the same.
+layer has a seed of its own, named by what it does, so switching one on never changes what another draws. No seed depends on the
+arm, so trials with the same seed see the same changes in every architecture. Draws are made batch by batch, so this holds for
+trials with the same batch size and the same augmentation; for others, only the order of the images is the same.
 
     images (batch, height, width, channels), targets (batch, classes)
       -> flip -> shift -> rotation -> brightness -> RandAugment -> cutout -> MixUp or CutMix

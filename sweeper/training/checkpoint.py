@@ -4,8 +4,8 @@
 
     <study>/checkpoints/<trial>/attempt-<a>/epoch-<e:05d>.npz
 
-One file, so a checkpoint is there completely or not at all wherever a file is. Every attempt has a folder of its own, so a worker
-whose driver has died writes nothing that its successor does not expect. No pickle is written or read.
+One file, so a checkpoint exists whole or not at all. Every attempt has a folder of its own, so a worker that outlives its driver
+never writes into the folder of a later attempt. No pickle is written or read.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Listed:
     Args:
         path: Where it lies.
         trial: The trial whose folder it is in.
-        attempt: The attempt that wrote it; None for what a killed worker left half written.
-        epoch: Epochs trained; None likewise.
+        attempt: The attempt that wrote it; None for a file that a killed worker left half written.
+        epoch: Epochs trained; None as for `attempt`.
         size: Bytes.
     """
 
@@ -78,7 +78,7 @@ def path_of(folder: Where, attempt: int, epoch: int) -> Place:
 
 
 def write(folder: Where, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint into a trial's folder, whole, then remove those before it but for the newest `KEPT`.
+    """Write a checkpoint into a trial's folder, whole, then remove older ones; the newest `KEPT` stay.
 
     Raises:
         OSError: The disk did not take it; nothing is left of it.
@@ -98,14 +98,14 @@ def write(folder: Where, checkpoint: Checkpoint) -> None:
 
 
 def newest(folder: Where, before_attempt: int | None = None) -> Checkpoint | None:
-    """The newest checkpoint that can be read, damaged ones passed over; None when there is none.
+    """The newest checkpoint that can be read, skipping damaged ones; None when there is none.
 
     Args:
         folder: The trial's.
         before_attempt: Only those of earlier attempts than this one; None for all.
 
     Raises:
-        StorageError: The object store cannot tell.
+        StorageError: The object store did not answer.
     """
     passed_over: set[Place] = set()
     last = math.inf if before_attempt is None else before_attempt - 1
@@ -115,7 +115,7 @@ def newest(folder: Where, before_attempt: int | None = None) -> Checkpoint | Non
         except CheckpointError:
             passed_over.add(found[0])
         except FileNotFoundError:
-            # A worker whose driver has died goes on for a moment, and what it writes takes the place of older ones.
+            # A worker that outlives its driver writes for a moment longer, and removes older checkpoints when it does.
             continue
     return None
 
@@ -129,7 +129,7 @@ def read(path: Where) -> Checkpoint:
         StorageError: The object store did not answer, which says nothing about the checkpoint.
     """
     try:
-        # In one go: an object store takes every read of a part for a request of its own.
+        # In one go: on an object store every partial read is a request of its own.
         with np.load(io.BytesIO(place(path).read_bytes()), allow_pickle=False) as arrays:
             state = json.loads(arrays["state"].tobytes())
             return Checkpoint(
@@ -142,11 +142,11 @@ def read(path: Where) -> Checkpoint:
     except (FileNotFoundError, StorageError):
         raise
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is no readable checkpoint: {error}. An older one is used, if there is one.") from error
+        raise CheckpointError(f"{path} is not a readable checkpoint: {error}. An older one is used, if there is one.") from error
 
 
 def stored(folder: Where) -> list[Place]:
-    """Checkpoints of a trial, newest first: of the latest attempt, since it passed over what of older ones is damaged."""
+    """Checkpoints of a trial, newest first, those of the latest attempt before all others: it skipped damaged older ones."""
     folder = place(folder)
     return sorted((folder / name for name in folder.tree() if _NAME.fullmatch(name)), key=_key, reverse=True)
 
@@ -170,7 +170,7 @@ def listing(checkpoints: Where) -> list[Listed]:
 
 
 def problem(path: Where) -> str | None:
-    """Why a checkpoint cannot be read whole; None when it can, or has gone meanwhile.
+    """Why a checkpoint cannot be read whole; None when it can, or when it was removed meanwhile.
 
     Raises:
         StorageError: The object store did not answer, which says nothing about the checkpoint.
@@ -188,14 +188,14 @@ def problem(path: Where) -> str | None:
         return None
     except StorageError:
         raise
-    except Exception as error:  # whatever a library makes of bytes that are no archive any more
+    except Exception as error:  # any error a library raises on bytes that are no longer an archive
         return f"{type(error).__name__}: {error}"
 
 
 def remove(folder: Where, keep_newest: bool) -> None:
-    """Remove a trial's checkpoints, all or all but the newest, and what killed workers left half written.
+    """Remove a trial's checkpoints, all or all but the newest, and the files that killed workers left half written.
 
-    What cannot be removed stays: that is no reason to end a sweep.
+    A file that cannot be removed stays; the sweep goes on.
     """
     folder = place(folder)
     if not keep_newest:

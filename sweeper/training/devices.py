@@ -25,7 +25,7 @@ def environment(training: TrainingSpec, resources: ResourcesSpec, keras_home: st
         "PYTHONHASHSEED": "0",
     }
     if resources.gpus_per_trial == 0:
-        # Ray hides GPUs from a worker that asked for none; saying so keeps the framework from searching for them.
+        # Ray hides GPUs from a worker that asked for none; this also keeps the framework from searching for them.
         variables["CUDA_VISIBLE_DEVICES"] = ""
         variables["JAX_PLATFORMS"] = "cpu"
     if training.deterministic:
@@ -43,8 +43,8 @@ def environment(training: TrainingSpec, resources: ResourcesSpec, keras_home: st
 def configure(training: TrainingSpec, resources: ResourcesSpec) -> str:
     """Set up the framework in this process, once, before its first operation; gives the name of the device.
 
-    A fraction of a GPU is bookkeeping for Ray: what keeps trials that share one from taking its whole memory is the cap set here
-    (TensorFlow, torch) or in the environment (JAX).
+    To Ray, a fraction of a GPU is bookkeeping only. The cap set here (TensorFlow, torch) or in the environment (JAX) keeps trials
+    that share a GPU from taking its whole memory.
     """
     import keras
 
@@ -55,8 +55,8 @@ def configure(training: TrainingSpec, resources: ResourcesSpec) -> str:
 
 
 def seed_dropout(seed: int) -> None:
-    """Let dropout follow from a seed on torch too, where Keras leaves it to torch's own generator; others seed each layer."""
-    if (torch := sys.modules.get("torch")) is not None:  # where Keras runs on it
+    """Seed dropout on torch, where Keras leaves it to torch's own generator; on other backends every layer has a seed."""
+    if (torch := sys.modules.get("torch")) is not None:  # imported only where Keras runs on it
         torch.manual_seed(seed)
 
 
@@ -101,7 +101,7 @@ def _torch(training: TrainingSpec, resources: ResourcesSpec) -> str:
 
 
 def _gpu_memory_mb() -> float:
-    """Memory of the visible GPU, in MB, asked from the driver's own tool, since the framework must not be started yet."""
+    """Memory of the visible GPU, in MB, as nvidia-smi says, because the framework must not be started yet."""
     import subprocess
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0] or "0"

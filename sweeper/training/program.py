@@ -27,7 +27,7 @@ from sweeper.training.recipe import Recipe
 from sweeper.training.weights.pretrained import Pretrained, wants_weights
 
 KEPT = 4
-"""Compiled programs an actor keeps; the one not used for longest goes first."""
+"""Compiled programs a worker keeps; the least recently used one is dropped first."""
 
 AUXILIARY_WEIGHT = 0.3
 """Weight of the loss of each auxiliary head: Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842, section 5."""
@@ -70,9 +70,9 @@ class Task:
 class Program:
     """A compiled model, with the values its optimizer starts from.
 
-    The model takes [images, targets] and gives (batch, 2 x classes): logits, then the targets they are compared with, which are
-    others than those given where augmentation mixes them. Behind these stand the logits of auxiliary heads, if the network has
-    some. `parameters` and `macs` are those of the network without them.
+    The model takes [images, targets] and gives (batch, 2 x classes): logits, then the targets to compare them with, which differ
+    from those given where augmentation mixes them. The logits of auxiliary heads follow, if the network has any. `parameters` and
+    `macs` are those of the network without auxiliary heads.
     """
 
     model: Any
@@ -85,9 +85,9 @@ def seed_network(seed: int) -> None:
     """Call before a network is built: its weights, the states of its random layers and all names then follow from the seed."""
     from keras.src.utils.naming import reset_uids
 
-    # Layers are named by counting those made before in this process, and TensorFlow orders the terms of a sum by names: of three
-    # or more, as behind a tensor that goes into three branches, another order is another rounding. So the count begins anew;
-    # Keras has had this function since 3.0, but does not export it.
+    # Keras names layers by counting those made before in this process, and TensorFlow adds the terms of a sum in the order of
+    # names. With three or more terms, as behind a tensor that goes into three branches, another order rounds differently. So the
+    # count starts again. Keras has had this function since 3.0, but does not export it.
     reset_uids()
     # Keras draws the default seeds of initialisers and layers from Python's generator.
     random.seed(seed)
@@ -110,7 +110,7 @@ def build(
         task: Shape and scale of the data.
         init_seed: All weights and the states of all seeded layers of the network follow from it.
         augmentation_seed: The states of all augmentation layers follow from it.
-        pretrained: The weights it begins with, all but the head's; images then reach it as they reached the network these come
+        pretrained: The weights it begins with, all but the head's. Images are then standardised as for the network these come
             from, grey ones as three equal channels. Nothing is frozen yet.
     """
     import keras
@@ -233,7 +233,7 @@ class Programs:
         """The weights a trial begins with; None when it begins without.
 
         Raises:
-            InputError: They are not there.
+            InputError: They are missing.
         """
         if not wants_weights(configuration):
             return None
@@ -241,18 +241,18 @@ class Programs:
 
         application = matching(architecture, _of_model(configuration))
         if application is None or application.file not in self._pretrained:
-            raise InputError(f"there are no weights for this {architecture}: the driver that began this run knew of none.")
+            raise InputError(f"there are no weights for this {architecture}: the driver that started this run loaded none.")
         return self._pretrained[application.file]
 
     def _compile(self, model: Any, network: Any, recipe: Recipe, pretrained: Pretrained | None) -> Program:
-        # As papers count them, and so that a trial is as large as its network whatever is trained of it.
+        # Counted before anything is frozen, as papers do: a trial is as large as its network, whatever part of it is trained.
         counted = measure.inference_network(network)
         parameters = measure.trainable_parameters(counted)
         if pretrained:
             pretrained.freeze(network, recipe.trained)
         optimizer = recipe.build_optimizer()
-        # Before mixed precision wraps it: built inside the wrapper, variables of its own (Nadam's) would be in no list, and so
-        # neither in a checkpoint nor set back for the next trial.
+        # Before mixed precision wraps it: built inside the wrapper, its own variables (Nadam's) would be in no list, so they
+        # would neither be in a checkpoint nor be reset for the next trial.
         optimizer.build(model.trainable_variables)
         model.compile(
             optimizer=optimizer,

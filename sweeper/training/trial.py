@@ -1,8 +1,7 @@
 """The worker's side of a trial: the only place that fits and evaluates a model.
 
-A worker never raises for what happens inside a trial: it answers with rows, or with a failure and its reason. What is wrong with
-the worker itself, so that every trial would fail on it, is a fault and no trial's failure. Only the death of the process reaches
-Ray.
+A worker never raises for what happens inside a trial: it reports rows, or a failure and its reason. A problem of the worker
+itself, on which every trial would fail, is a fault, not a failure of the trial. Ray sees only the death of the process.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from sweeper.training.program import Programs
 
 LARGEST_DETAIL = 4000
-"""Characters of a traceback kept in a row: its end, which names the fault."""
+"""Characters of a traceback kept in a row: its end, which names the error."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,19 +66,19 @@ class Assignment:
 
 
 class _SupersededError(Exception):
-    """This worker's driver has lost the study, and whoever has it now trains these trials."""
+    """This worker's driver has lost the study; the driver that holds it now trains these trials."""
 
 
 class TrialWorker(Protocol):
     """What a worker process runs: one attempt after another, each an epoch at a time.
 
-    `Worker`, which trains, is the one in use. Another one, given to `sweeper.driver.launch`, drives the same machinery without
-    training. It is made once in every worker process, with the fields of `sweeper.driver.tune.Context` by name. It may
-    raise then, because no trial could run on it. The two methods never raise for what happens inside a trial.
+    `Worker`, which trains, is the default. Another one, given to `sweeper.driver.launch`, runs the same machinery without
+    training. One is made in every worker process, with the fields of `sweeper.driver.tune.Context` by name. Making it may
+    raise, because then no trial could run on it. The two methods never raise for what happens inside a trial.
     """
 
     def start(self, assignment: Assignment) -> None:
-        """Prepare an attempt, from the newest checkpoint if there is one; what went before is over."""
+        """Prepare an attempt, from the newest checkpoint if there is one; the attempt before it is over."""
 
     def step(self) -> dict[str, Any]:
         """The next report of the attempt: ``rows``, a ``failure`` or a ``fault``, as `Worker.step` gives them."""
@@ -88,7 +87,8 @@ class TrialWorker(Protocol):
 class Worker:
     """What a worker process keeps from trial to trial: data, framework, compiled programs.
 
-    `device` names what it computes on, `versions` is the column of that name: of a trial that began with weights, their file too.
+    `device` names what it computes on. `versions` is the column of that name; for a trial that began with weights it names their
+    file too.
 
     Args:
         train: Training split.
@@ -165,8 +165,8 @@ class Worker:
         """The next report.
 
         Returns:
-            ``{"rows": [...]}`` with one epoch, or first those found in a checkpoint; ``{"failure": ...}`` of the trial; or
-            ``{"fault": text}`` when the disk takes no checkpoint, an object store gives none, or the driver has lost the study.
+            ``{"rows": [...]}`` with one epoch, or at first those found in a checkpoint; ``{"failure": ...}`` of the trial; or
+            ``{"fault": text}`` when a checkpoint cannot be written or fetched, or the driver has lost the study.
         """
         if self._end is not None:
             return self._end
@@ -304,7 +304,7 @@ def averaging(model: Any, *, is_on: bool) -> Iterator[list[Any]]:
         kept.append(checkpoint.snapshot(model.trainable_variables))
 
     def part(logs: Any) -> None:
-        # With JAX weights and average are now the same memory, and validating gives away that of the weights.
+        # With JAX, weights and average now share memory, and validating donates the memory of the weights.
         checkpoint.assign(model.trainable_variables, checkpoint.snapshot(model.trainable_variables))
 
     yield [keras.callbacks.LambdaCallback(on_epoch_end=keep, on_train_end=part)]

@@ -44,7 +44,7 @@ def test_a_decision_changed_by_hand(
     parts.write(place(path), pa.Table.from_pylist(rows, records.schema()))
     misjudged = [finding for finding in audit(study).findings if finding.kind is Found.MISJUDGED]
     assert misjudged[0].where == f"trial {row['trial']}, attempt {row['attempt']}, epoch {row['epoch']}"
-    assert misjudged[0].what.endswith(f"follows {status}" + (f" ({reason})" if reason else ""))
+    assert misjudged[0].what.endswith(f"give {status}" + (f" ({reason})" if reason else ""))
 
 
 def test_a_trial_that_ends_twice_is_told_twice(study: StudyFolder) -> None:
@@ -52,7 +52,7 @@ def test_a_trial_that_ends_twice_is_told_twice(study: StudyFolder) -> None:
     last = max(event.attempt or 0 for event in study.read() if event.trial == trial)
     add(study, Event(kind=Kind.ATTEMPT_ENDED, trial=trial, attempt=last, status=Status.FAILED, reason=Reason.EXCEPTION))
     (finding,) = audit(study).faults
-    assert (finding.kind, finding.what) == (Found.UNTOLD, "it is failed, and samplers know of it 2 times")
+    assert (finding.kind, finding.what) == (Found.UNTOLD, "it is failed, but samplers have it 2 times")
 
 
 def test_a_metric_changed_by_hand_contradicts_the_decisions_after_it(study: StudyFolder) -> None:

@@ -44,7 +44,7 @@ def test_a_fence_that_speaks_of_what_is_not_there(study: StudyFolder) -> None:
     second[-1].unlink()
     finding = next(finding for finding in audit(study).findings if finding.kind is Found.LOST)
     assert finding.where.startswith("generation 2, commit")
-    assert finding.what == "a later driver saw it, and it is not there"
+    assert finding.what == "a later driver saw it, but it is missing"
     with study.drive():
         pass  # whose fence knows no better
     assert finding in audit(study).findings
@@ -66,7 +66,7 @@ def test_the_last_part_is_missed_where_its_name_is_left(study: StudyFolder) -> N
     *_, before, last = sorted(Path(study.ledger_folder).iterdir())
     shutil.copyfile(before, last)
     (finding,) = [finding for finding in audit(study).findings if finding.kind is Found.LOST]
-    assert finding.what == "a part has its number, and its rows are not there"
+    assert finding.what == "a part is named after it, but its rows are missing"
     assert finding.commits == (3, parts.sequence_of(last.name), parts.sequence_of(last.name))
     assert repair(study)[1].faults == ()
     assert found(study)[Found.GIVEN_UP] == 1
@@ -96,7 +96,7 @@ def test_a_row_cut_out_of_a_commit(study: StudyFolder) -> None:
     parts.write(place(path), table.slice(1))
     finding = next(finding for finding in audit(study).findings if finding.kind is Found.LOST)
     assert finding.where.startswith("generation 3, commit")
-    assert finding.what == f"1 of its {len(table)} rows are not there"
+    assert finding.what == f"1 of its {len(table)} rows are missing"
 
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "link"])
@@ -180,7 +180,7 @@ def test_two_different_rows_of_one_key(study: StudyFolder) -> None:
 def test_a_trial_without_its_suggestion(study: StudyFolder) -> None:
     add(study, Event(kind=Kind.EPOCH, trial="cnn-00099", arm="cnn", attempt=1, epoch=1, status=Status.RUNNING))
     lost = {finding.where: finding.what for finding in audit(study).findings if finding.kind is Found.LOST}
-    assert lost == {"trial cnn-00099": "1 rows of it are there, and its suggestion is not"}
+    assert lost == {"trial cnn-00099": "1 rows of it are there, but its suggestion is missing"}
 
 
 def test_epochs_and_attempts_that_miss_what_goes_before_them(study: StudyFolder) -> None:

@@ -118,7 +118,7 @@ def test_the_command_on_a_damaged_study(study: StudyFolder, run: Run) -> None:
     facts = json.loads(out)
     assert (facts["unreadable"], facts["torn"]) == (0, 0)
     assert facts["given_up"] > 0
-    assert [line.split()[0] for line in facts["repaired"]] == ["moved", "removed", "took"]
+    assert [line.split()[0] for line in facts["repaired"]] == ["moved", "removed", "noted"]
     assert not path.exists()
     assert not torn.exists()
     drive(study)

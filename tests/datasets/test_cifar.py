@@ -120,7 +120,7 @@ def test_cifar100(tmp_path: Path) -> None:
     assert (data.num_classes, len(set(data.class_names))) == (100, 100)
     assert (len(data.train), len(data.validation), len(data.read_test())) == (400, 100, 100)
     (tmp_path / "train").write_bytes(batch_2(*colours(1000, 0, 100)))
-    with pytest.raises(DatasetError, match=r"train is no batch of cifar100, or it is damaged \('fine_labels' is missing\)"):
+    with pytest.raises(DatasetError, match=r"train is not a batch of cifar100, or it is damaged \('fine_labels' is missing\)"):
         cifar100(path=str(tmp_path))
 
 
@@ -154,7 +154,7 @@ def test_a_malicious_pickle_is_refused(tmp_path: Path, name: str, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     write_cifar10(tmp_path / "mine")
     (tmp_path / "mine" / "data_batch_1").write_bytes(MALICIOUS[name])
-    with pytest.raises(DatasetError, match=r"mine, data_batch_1 is (refused|no batch of cifar10, or it is damaged)") as caught:
+    with pytest.raises(DatasetError, match=r"mine, data_batch_1 is (refused|not a batch of cifar10, or it is damaged)") as caught:
         cifar10(path=str(tmp_path / "mine"))
     if "reduce" in name or "hidden" in name:
         assert re.search(r"is refused: it asks for '(posix|nt|os)\.system', which could run code", str(caught.value))
@@ -164,12 +164,12 @@ def test_a_malicious_pickle_is_refused(tmp_path: Path, name: str, monkeypatch: p
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "is no batch of cifar10, or it is damaged"),
-        (b"hello", "is no batch of cifar10, or it is damaged"),
-        (batch_2(*colours(40, 1, 10))[:-5000], "is no batch of cifar10, or it is damaged"),
-        (batch_2(*colours(40, 1, 10))[:-1], "is no batch of cifar10, or it is damaged"),
-        (pickle.dumps([1, 2]), "is no batch of cifar10"),
-        (pickle.dumps({"data": 5, "labels": []}), "its data are no array"),
+        (b"", "is not a batch of cifar10, or it is damaged"),
+        (b"hello", "is not a batch of cifar10, or it is damaged"),
+        (batch_2(*colours(40, 1, 10))[:-5000], "is not a batch of cifar10, or it is damaged"),
+        (batch_2(*colours(40, 1, 10))[:-1], "is not a batch of cifar10, or it is damaged"),
+        (pickle.dumps([1, 2]), "is not a batch of cifar10"),
+        (pickle.dumps({"data": 5, "labels": []}), "its data are not an array"),
         (batch_2(colours(40, 1, 10)[0], [0] * 39), "data have shape (40, 3072) for 39 labels; allowed: (39, 3072)."),
         (batch_2(colours(40, 1, 10)[0][:, :99], [0] * 40), "data have shape (40, 99) for 40 labels"),
         (pickle.dumps({"data": colours(1, 1, 10)[0], "labels": [None]}), "a label is NoneType; allowed: 0 to 9."),
@@ -195,7 +195,7 @@ def test_cifar10_paths_that_are_wrong(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="lacks test_batch"):
         data.read_test()
     (tmp_path / "file").write_bytes(b"hello")
-    with pytest.raises(DatasetError, match="file is no archive of batches, or it is damaged"):
+    with pytest.raises(DatasetError, match="file is not an archive of batches, or it is damaged"):
         cifar10(path=str(tmp_path / "file"))
 
 

@@ -158,9 +158,9 @@ def test_fer2013_names_the_row_that_is_wrong(tmp_path: Path, suffix: str, rows: 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "is no fer2013.csv: its header is ''"),
-        (b"label,pixels,Usage\n", "is no fer2013.csv: its header is 'label,pixels,Usage'; allowed: emotion,pixels,Usage"),
-        (text(ROWS, header="emotion,pixels"), "is no fer2013.csv"),
+        (b"", "is not fer2013.csv: its header is ''"),
+        (b"label,pixels,Usage\n", "is not fer2013.csv: its header is 'label,pixels,Usage'; allowed: emotion,pixels,Usage"),
+        (text(ROWS, header="emotion,pixels"), "is not fer2013.csv"),
         (os.urandom(5000), "mine"),
         (gzip.compress(text(ROWS))[:-2000], "is damaged or cut off after row"),
         (bz2.compress(text(ROWS))[:-2000], "is damaged or cut off after row"),

@@ -89,11 +89,11 @@ IMAGES, CLASSES = drawn(200, 200)
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"train_images": b""}, "is no idx file of images: it begins with nothing."),
-        ({"train_images": b"hello world, hello"}, "is no idx file of images: it begins with 68 65 6c 6c."),
-        ({"train_images": idx(CLASSES)}, "is no idx file of images: it begins with 00 00 08 01."),
-        ({"train_labels": idx(IMAGES)}, "is no idx file of labels"),
-        ({"train_images": idx(IMAGES)[:10]}, "is no idx file of images"),
+        ({"train_images": b""}, "is not an idx file of images: it begins with nothing."),
+        ({"train_images": b"hello world, hello"}, "is not an idx file of images: it begins with 68 65 6c 6c."),
+        ({"train_images": idx(CLASSES)}, "is not an idx file of images: it begins with 00 00 08 01."),
+        ({"train_labels": idx(IMAGES)}, "is not an idx file of labels"),
+        ({"train_images": idx(IMAGES)[:10]}, "is not an idx file of images"),
         ({"train_images": idx(IMAGES)[:-1]}, "ends after 3,999 bytes, but its header says 200x5x4, which is 4,000."),
         ({"train_images": idx(IMAGES) + b"x"}, "goes on after 4,000 bytes"),
         ({"train_images": gzip.compress(idx(IMAGES))[:-300]}, "is damaged or cut off"),
@@ -132,7 +132,7 @@ def test_idx_paths_that_are_wrong(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"lacks train-images-idx3-ubyte\.gz"):
         mnist(path=str(tmp_path))
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DatasetError, match="file is no folder"):
+    with pytest.raises(DatasetError, match="file is not a folder"):
         mnist(path=str(tmp_path / "file"))
 
 

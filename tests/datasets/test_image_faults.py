@@ -38,8 +38,8 @@ def truncated(suffix: str) -> bytes:
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("a.png", b"", "a.png cannot be read as an image (its content is no image of a known format). Replace it"),
-        ("a.jpg", b"hello", "a.jpg cannot be read as an image (its content is no image of a known format)"),
+        ("a.png", b"", "a.png cannot be read as an image (its content is not an image of a known format). Replace it"),
+        ("a.jpg", b"hello", "a.jpg cannot be read as an image (its content is not an image of a known format)"),
         ("a.png", truncated("png"), "a.png cannot be read as an image"),
         ("a.jpg", truncated("jpeg"), "a.jpg cannot be read as an image"),
         ("a.webp", truncated("webp"), "a.webp cannot be read as an image"),
@@ -50,8 +50,8 @@ def truncated(suffix: str) -> bytes:
         ("a.png", huge(100_000, 100_000), "a.png has more than 100,000,000 pixels"),
         ("a.png", huge(1, 1), "a.png is 1x1 pixels; both sides need at least two."),
         ("a.png", huge(9, 1), "a.png is 1x9 pixels"),
-        ("a.txt", b"", "a.txt is no image; allowed: .bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp. Move it away"),
-        ("a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "its content is no image of a known format"),
+        ("a.txt", b"", "a.txt is not an image; allowed: .bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp. Move it away"),
+        ("a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "its content is not an image of a known format"),
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("error")

@@ -56,7 +56,7 @@ def test_everything_wrong_is_said_at_once_each_with_its_line_and_a_way_out() -> 
         ("line 11: arms.hidden.fixed.squeeze_ratio: exists only when 'attention' is se", "here 'attention' is fixed to none."),
         ("line 12: arms.9lives: '9lives' cannot be the name of an arm", "allowed: 1 to 40 letters"),
         ("line 13: objectives[0]: unknown column 'val_acuracy'", "Did you mean 'val_accuracy'?"),
-        ("line 13: objectives[1]: 'val_loss' is no objective", "Did you mean 'min val_loss'?"),
+        ("line 13: objectives[1]: 'val_loss' is not an objective", "Did you mean 'min val_loss'?"),
         ("line 13: objectives[2]: 'min val_accuracy' would look for the worst", "write 'max val_accuracy'."),
         ("line 13: objectives[3]: 3 is a whole number", "allowed: text."),
         ("line 14: budget.epochs: unknown key", "Did you mean 'max_epochs'?"),
@@ -72,7 +72,7 @@ def test_everything_wrong_is_said_at_once_each_with_its_line_and_a_way_out() -> 
         ("line 18: resources.cpus_per_trial: true is a truth value", "allowed: a whole number."),
         ("line 18: resources.gpus_per_trial: -0.5 is outside its range", "allowed: at least 0"),
         ("line 19: budgte: unknown key", "Did you mean 'budget'?"),
-        ("line 20: name: the key stands twice; keep one.", ""),
+        ("line 20: name: the key occurs twice; keep one.", ""),
     ]
     for beginning, end in expected:
         assert any(text.startswith(beginning) and end in text for text in found), (beginning, end, found)
@@ -199,10 +199,10 @@ def test_arms_may_be_called_like_words_of_the_reader(name: str) -> None:
         (MINIMAL + "objectives: max val_accuracy", "'max val_accuracy' is text; allowed: a list. Write [max val_accuracy]."),
         (MINIMAL + "objectives: []", "line 6: objectives: it is empty; at least one is needed."),
         (MINIMAL + "objectives: [min macs]", "objectives[0]: 'macs' cannot be the first objective"),
-        (MINIMAL + "objectives: [min val_loss, min val_loss]", "objectives[1]: 'val_loss' stands twice; keep one."),
+        (MINIMAL + "objectives: [min val_loss, min val_loss]", "objectives[1]: 'val_loss' occurs twice; keep one."),
         (
             MINIMAL + "objectives: [best val_loss]",
-            "objectives[0]: 'best val_loss' is no objective; write 'max COLUMN' or 'min COLUMN'",
+            "objectives[0]: 'best val_loss' is not an objective; write 'max COLUMN' or 'min COLUMN'",
         ),
         (MINIMAL + "model_config: 1", "line 6: model_config: unknown key."),
         (MINIMAL + "<<: {seed: 1}", "line 6: '<<': unknown key."),
@@ -232,7 +232,7 @@ def test_a_missing_key_is_named() -> None:
         ("- name: mine\n", "the file holds a list instead of keys and values"),
         ("mine", "the file holds text instead of keys and values"),
         ("3", "the file holds a whole number instead of keys and values"),
-        (with_name("a: b"), "line 1: this is not valid YAML (column 8): a ':' that cannot stand here"),
+        (with_name("a: b"), "line 1: this is not valid YAML (column 8): a ':' that does not belong here"),
         (with_arm("\tcnn:"), "line 4: this is not valid YAML (column 3): a tab; indent with spaces."),
         (MINIMAL + "search: {seed: 1", "line 6: this is not valid YAML (column 17): a bracket without its '}'."),
         (MINIMAL + 'search: "open', "line 6: this is not valid YAML (column 14): a quote that is never closed."),

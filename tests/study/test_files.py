@@ -47,7 +47,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (tmp_path / "absent.yaml", "cannot be read: there is no such file. Give the path of a study file (YAML)."),
         (tmp_path, "is a folder. Give the path of a study file (YAML)."),
         (tmp_path / ("x" * 300), "cannot be read: File name too long."),
-        (Path("a\0b"), "is no path."),
+        (Path("a\0b"), "is not a path."),
     ):
         with pytest.raises(InputError, match=re.escape(said)):
             spec.load(path)

@@ -1,4 +1,4 @@
-"""Files of weights: their names, what is read of them, and what is said when they cannot be had."""
+"""Files of weights: their names, what is read of them, and what is said when they are not available."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def damaged(kind: str, folder: Path, entry: Application) -> None:
 def test_a_file_that_cannot_be_used_is_named_with_both_ways_to_have_it(kind: str, folder: Path, entry: Application) -> None:
     damaged(kind, folder, entry)
     (fault,) = find(asking(**tiny.FIXED), folder=folder).faults
-    assert fault.startswith("arms.arm: the weights of TinyNet, tiny_notop.h5, cannot be had: ")
+    assert fault.startswith("arms.arm: the weights of TinyNet, tiny_notop.h5, are not available: ")
     assert str(folder) in fault
     assert "name the folder in training.weights_folder" in fault
     assert "where Keras can fetch the file" in fault
@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_used_is_named_with_both_ways_to_have_it(kind: str
 
 def test_a_file_that_keras_cannot_fetch_is_named(entry: Application) -> None:
     (fault,) = find(asking(**tiny.FIXED), folder=None).faults
-    assert "tiny_notop.h5, cannot be had: Keras cannot fetch it: URL fetch failure on https://example.org/tiny_notop.h5" in fault
+    assert "are not available: Keras cannot fetch it: URL fetch failure on https://example.org/tiny_notop.h5" in fault
     assert "name the folder in training.weights_folder" in fault
 
 
@@ -108,8 +108,8 @@ def test_all_files_that_keras_cannot_fetch_are_named_but_none_is_fetched_in_vain
     monkeypatch.setattr(applications, "APPLICATIONS", (entry, wide))
     arms = [asking("a", **tiny.FIXED), asking("b", **{**tiny.FIXED, "width": 8}), asking("c", **tiny.FIXED)]
     first, second = find(*arms, folder=None).faults
-    assert first.startswith("arms.a: the weights of TinyNet, tiny_notop.h5, cannot be had")
-    assert second.startswith("arms.b: the weights of TinyNet, wide_notop.h5, cannot be had")
+    assert first.startswith("arms.a: the weights of TinyNet, tiny_notop.h5, are not available")
+    assert second.startswith("arms.b: the weights of TinyNet, wide_notop.h5, are not available")
     (only,) = find(*arms, asking("d", "cnn", weights="imagenet"), folder=None).faults
     assert only.startswith("arms.d")
 

@@ -70,7 +70,7 @@ def test_a_study_that_cannot_have_its_weights_is_refused_and_leaves_nothing(
     assert code == 2
     assert out == ""
     assert "arms.b: there are no weights of ImageNet for cnn" in err
-    assert "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5, cannot be had: there is no such file" in err
+    assert "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5, are not available: there is no such file" in err
     assert sorted(tmp_path.rglob("*")) == before
 
 

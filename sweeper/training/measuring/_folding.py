@@ -1,4 +1,4 @@
-"""Folding: what repeats in a row is written once, with a count."""
+"""Folding: steps that repeat in a row are written once, with a count."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 LONGEST_PATTERN = 24
-"""Steps of a pattern that is looked for."""
+"""Longest pattern that is looked for, in steps."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,8 +57,8 @@ def _cheapest(steps: Sequence[Step]) -> list[tuple[int, int]]:
         for length in range(1, min(LONGEST_PATTERN, (len(steps) - start) // 2) + 1):
             for repeats in range(2, _repeats(steps, start, length) + 1):
                 folded = length + costs[len(steps) - start - length * repeats]
-                # Where folding from a later place on writes as little, that is taken: the first unit of a stage often differs
-                # in one layer, and the others are then cut at their own beginning.
+                # On a tie the later start wins: the first unit of a stage often differs in one layer, and the others are
+                # then cut at their own beginning.
                 if folded < cost:
                     cost, choice = folded, (length, repeats)
         costs.append(cost)

@@ -136,7 +136,7 @@ _UNCOUNTED_PRODUCTS = frozenset({
     "Pinv", "Qr", "SSIM", "SVD", "Scan", "Slogdet", "SobelEdges", "Solve", "SolveTriangular", "Switch", "Vdot",
     "VectorizedMap", "WhileLoop",
 })  # fmt: skip
-"""Operations that multiply matrices in a way no rule covers, or that run a function nobody sees inside of."""
+"""Operations that multiply matrices in a way no rule covers, or that run a function whose content is hidden."""
 
 _WITHOUT_PRODUCTS = frozenset({
     "Add", "BroadcastTo", "Cast", "Concatenate", "Divide", "ExpandDims", "GetItem", "LayerNorm", "Maximum", "Minimum",

@@ -21,7 +21,7 @@ NAMES: dict[type[Any], str] = {
     layers.GlobalMaxPooling2D: "maximum over positions",
     layers.ZeroPadding2D: "",
 }
-"""Layers without a number worth telling; padding is told by the convolution behind it."""
+"""Layers shown without numbers; padding is left out, because the convolution behind it is shown."""
 
 WINDOWS: dict[type[Any], str] = {
     layers.Conv1D: "conv",

@@ -1,6 +1,6 @@
 """The blocks of a network: its layers grouped and folded until a person can read them.
 
-The graph is cut wherever a single tensor carries all there is, so a residual unit, a dense unit or a gate is one item of a chain
+The graph is cut wherever all data pass through a single tensor, so a residual unit, a dense unit or a gate is one item of a chain
 and a plain layer another. The chain is cut into blocks where the map gets smaller, and within a block items that repeat are
 folded. Nothing here knows an architecture; it only looks at the graph and at shapes.
 """
@@ -52,10 +52,10 @@ class Block:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Item:
-    """A link of the chain: one call, or several between two places where one tensor carries all there is.
+    """A link of the chain: one call, or several between two places where all data pass through one tensor.
 
     Args:
-        text: In words; empty for what is not worth a word, such as padding.
+        text: In words; empty for calls that are not shown, such as padding.
         calls: Places of its calls, in order.
         has_skip: Whether a skip connection is in it.
     """
@@ -136,7 +136,7 @@ def _block(graph: Sequence[Call], items: Sequence[Item], title: str, seen: set[i
 
 def _chain(graph: Sequence[Call], places: Sequence[int], entry: int) -> list[Item]:
     """The items of a part of the graph that gets one tensor from outside, from `entry`."""
-    # All that is read behind a place comes from that place or from behind it: there the graph hangs together by one tensor.
+    # Cut behind a place when everything after it reads only from that place or from after it: one tensor joins both sides.
     order = {place: position for position, place in enumerate(places)}
     earliest, ends = len(places), []
     for position in reversed(range(len(places))):
@@ -193,7 +193,7 @@ def _joined(texts: Iterable[str]) -> str:
 
 
 def _with_activations(graph: Sequence[Call], chain: Sequence[Item]) -> list[Item]:
-    """The chain with each activation behind a skip connection drawn into its item, where published figures have it too."""
+    """The chain with each activation behind a skip connection merged into its item, as in published figures."""
     items: list[Item] = []
     for item in chain:
         if _is(graph, item, keras.layers.Activation, keras.layers.ReLU) and items and items[-1].has_skip:

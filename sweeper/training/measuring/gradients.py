@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from sweeper.errors import KnobError, SweeperError
+from sweeper.errors import KnobError, SweeperError, first_line
 from sweeper.training.measuring.measure import calls, inference_network, leaves
 from sweeper.training.measuring.shares import kind_of
 
@@ -22,9 +22,9 @@ class LayerGradient(TypedDict):
 
     `kind` is that of `sweeper.training.measuring.shares`; `depth` the number of layers with kernels on the longest way from the
     image to its output, itself included. Norms are Euclidean, over all kernels of the layer (four of a layer of attention, which
-    counts as one). `relative_norm` is the gradient's over the weights', which layers of any size and any scale of weights have in
-    common: how far, in units of its weights, one step of plain gradient descent with learning rate 1 would move the layer. It is
-    NaN where all weights are 0.
+    counts as one). `relative_norm` is the gradient's over the weights', so that layers of any size and scale of weights can be
+    compared: how far, in units of its weights, one step of plain gradient descent with learning rate 1 would move the layer. It
+    is NaN where all weights are 0.
     """
 
     layer: str
@@ -43,7 +43,7 @@ def gradient_norms(model: keras.Model) -> list[LayerGradient]:
     normalisation, since their gradients are of another scale.
 
     Args:
-        model: Built, not compiled. One step is made with it, so it is of no use afterwards.
+        model: Built, not compiled. It is trained for one step, so do not use it afterwards.
 
     Raises:
         KnobError: It cannot be trained with images of this size.
@@ -102,11 +102,11 @@ def _gradients(model: keras.Model) -> dict[int, npt.NDArray[np.float64]]:
     try:
         model.train_on_batch(images, labels)
     except Exception as error:
-        # Sizes no check foresaw end in errors of the framework, of whatever class, most of them for want of memory.
+        # Sizes that no check covers raise errors of any class in the framework, most of them for lack of memory.
         size = "x".join(map(str, images.shape[1:]))
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+        reason = f"{type(error).__name__}: {first_line(error, 200)}"
         raise KnobError(
-            f"no gradient of '{model.name}' can be computed on {BATCH} images of {size}: {type(error).__name__}: {reason}. "
+            f"no gradient of '{model.name}' can be computed on {BATCH} images of {size}: {reason}. "
             "Choose a smaller --input-shape or a smaller network."
         ) from None
     return {id(weight): -_array(momentum) for weight, momentum in zip(model.trainable_weights, optimizer.momentums, strict=True)}

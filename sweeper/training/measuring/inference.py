@@ -1,4 +1,4 @@
-"""How fast a network answers: inference time, throughput and memory of an architecture on this machine."""
+"""How fast a network predicts: inference time, throughput and memory of an architecture on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sweeper import catalog
-from sweeper.errors import KnobError, SweeperError
+from sweeper.errors import KnobError, SweeperError, first_line
 from sweeper.training.measuring import measure
 
 
@@ -51,7 +51,7 @@ class Inference:
 def measure_inference(
     architecture: str, arguments: Mapping[str, Any], input_shape: tuple[int, int, int], num_classes: int, batch: int, runs: int
 ) -> Inference:
-    """Build an architecture and time its forward pass; call it in a process of its own, so that its memory is its own.
+    """Build an architecture and time its forward pass; call it in a process of its own: memory is that of the process.
 
     Auxiliary heads, which only training uses, are left out. Passes before the timed ones compile and warm caches and are not
     counted.
@@ -77,11 +77,10 @@ def measure_inference(
     except SweeperError:
         raise
     except Exception as error:
-        # Sizes no check foresaw end in errors of the framework, of whatever class, most of them for want of memory.
+        # Sizes that no check covers raise errors of any class in the framework, most of them for lack of memory.
         size = "x".join(map(str, input_shape))
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
         raise KnobError(
-            f"{architecture} cannot be run on {batch} images of {size}: {type(error).__name__}: {reason}. "
+            f"{architecture} cannot be run on {batch} images of {size}: {type(error).__name__}: {first_line(error, 200)}. "
             "Choose fewer images at once, or a smaller --input-shape."
         ) from None
     seconds = []

@@ -31,9 +31,9 @@ class LayerGroup(TypedDict):
 
 
 class ModelDescription(TypedDict):
-    """What `describe_model` tells; `output_shape` is without the batch, `layers` has the largest group first.
+    """What `describe_model` gives; `output_shape` is without the batch, `layers` has the largest group first.
 
-    All of it is about the network without its auxiliary heads, but for `auxiliary_parameters`: what these add while it trains.
+    All of it is about the network without its auxiliary heads, except `auxiliary_parameters`: what these add during training.
     """
 
     trainable_parameters: int
@@ -65,9 +65,9 @@ class Call:
 
 
 def inference_network(model: keras.Model) -> keras.Model:
-    """What remains of a model when it no longer trains: the same layers from its input to its first output, the logits.
+    """The part of a model that inference needs: the same layers from its input to its first output, the logits.
 
-    Further outputs are auxiliary heads, see `sweeper.catalog.architecture`; a model without any is given back as it is.
+    Further outputs are auxiliary heads, see `sweeper.catalog.architecture`; a model without any is returned as it is.
     """
     if len(model.outputs) == 1:
         return model
@@ -87,7 +87,7 @@ def total_parameters(model: keras.Model) -> int:
 def count_macs(model: keras.Model) -> int:
     """Multiply-accumulates of one forward pass on one image; FLOPs are twice that.
 
-    Nothing is missed in silence: an operation that may hide a product of matrices and is not known here is an error.
+    Nothing is missed silently: an unknown operation that may hide a product of matrices is an error.
 
     Args:
         model: A built functional or sequential model with one fixed input size.
@@ -212,7 +212,7 @@ class _Counter:
             return outputs
         if isinstance(operation, keras.layers.Layer) and not _is_plain(operation):
             graph, inputs = _open(operation, args, kwargs)
-            # Not the layer's own idea of its output: layers may forget the batch, into which windows can be folded.
+            # Not the output shape the layer states: layers may lose the batch, into which windows can be folded.
             return self.run(graph, inputs)
         outputs = operation.compute_output_spec(*args, **kwargs)
         if not isinstance(operation, keras.layers.Layer):
@@ -284,7 +284,7 @@ def bytes_of(dtype: str) -> int:
 
 
 def _copy(tensor: keras.KerasTensor, dtype: str | None) -> keras.KerasTensor:
-    """A new symbolic tensor; fractions have this precision, which an opened layer forgets when its weights have another one."""
+    """A new symbolic tensor; floats get this precision, which an opened layer loses when its weights have another one."""
     is_fraction = keras.backend.is_float_dtype(tensor.dtype)
     return keras.KerasTensor(tensor.shape, dtype=dtype if dtype is not None and is_fraction else tensor.dtype)
 
@@ -296,7 +296,7 @@ def _scores(queries: keras.KerasTensor, keys: keras.KerasTensor) -> keras.KerasT
 
 
 def _activates(operation: keras.Operation) -> bool:
-    """Whether it is a layer that weighs its input and has an activation as its argument."""
+    """Whether it is a layer with weights that was given an activation as an argument."""
     has_weights = isinstance(operation, keras.layers.Layer) and bool(operation.weights)
     return has_weights and getattr(operation, "activation", None) not in (None, keras.activations.linear)
 
@@ -330,7 +330,7 @@ _PRODUCT_LAYERS = (
 
 
 def _is_plain(layer: keras.layers.Layer) -> bool:
-    """Whether a layer comes with Keras and, holding no matrix, multiplies none: pooling, activation, normalisation and so on."""
+    """Whether it is a layer of Keras that holds and multiplies no matrix: pooling, activation, normalisation and so on."""
     is_of_keras = type(layer).__module__.split(".")[0] == "keras"
     holds_matrix = any(len(weight.shape) >= 2 for weight in layer.weights)
     return is_of_keras and not holds_matrix and not isinstance(layer, _PRODUCT_LAYERS)

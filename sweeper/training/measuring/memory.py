@@ -2,10 +2,10 @@
 
 Activations are counted from the graph of the model for one image. Models inside it, the layers of this project and those of
 attention are opened down to layers of Keras and operations, so the queries, keys, values and scores of attention are counted too.
-Counted is the output of every call, each once, at the precision in which it computes (4 bytes a value, in half precision 2), also
-where a framework would work in place, give a view or fuse operations; an activation given to a layer as its argument counts as
-a layer of its own. The image counts as alive until its last use. Not counted is what an operation needs inside besides its
-output, which is workspace, and for GELU and normalisation more tensors of the same size.
+The output of every call counts once, at the precision in which it computes (4 bytes a value, in half precision 2), even where a
+framework would work in place, return a view or fuse operations. An activation given to a layer as its argument counts as a layer
+of its own. The image counts as alive until its last use. Not counted: the workspace that an operation needs besides its output,
+and the further tensors of the same size that GELU and normalisation need.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ MB = 1e6
 
 
 class Memory(TypedDict):
-    """What `memory_of` tells, in MB.
+    """What `memory_of` gives, in MB.
 
     `weights_mb` has all weights, those that are not trained included. `activation_mb` is the sum of all outputs, without the
-    image: about what training keeps for the way back, for each image of a batch, less where a framework works in place and more
+    image: about what training keeps for the backward pass for each image of a batch, less where a framework works in place, more
     where it takes an operation apart. `peak_activation_mb` is the most that is alive at once, the image included, when the graph
-    runs in order and an output is given up after its last use, as in inference.
+    runs in order and an output is freed after its last use, as in inference.
     """
 
     weights_mb: float
@@ -54,7 +54,7 @@ def memory_of(model: keras.Model) -> Memory:
 
 
 def _peak(graph: Sequence[Call], image: int) -> int:
-    """The most bytes alive at once; what nothing reads is an output of the model, and stays to the end."""
+    """The most bytes alive at once; a tensor that nothing reads is an output of the model, and stays to the end."""
     last_use = {source: place for place, call in enumerate(graph) for source in call.sources}
     alive, most = {-1: image}, image
     for place, call in enumerate(graph):

@@ -1,7 +1,7 @@
-"""The networks that Keras Applications has as well, and how their weights become those of ours.
+"""The networks that Keras Applications has too, and how their weights are copied into ours.
 
-Weights are copied layer by layer, in the order in which data go through the layers. What the two write differently is carried
-over by algebra: biases in front of a normalisation, its epsilon, gates as 1x1 convolutions, and kernels of depthwise
+Weights are copied layer by layer, in the order in which data go through the layers. Where the two are written differently,
+algebra translates: biases in front of a normalisation, its epsilon, gates as 1x1 convolutions, and kernels of depthwise
 convolutions. The tests copy random weights and compare logits, so that equal means equal.
 
 Those that Keras has weights of ImageNet for are what ``weights: imagenet`` in a study can begin with.
@@ -37,8 +37,7 @@ class Application:
         order: Lists the layers with weights of either model so that those at the same place belong together.
         options: Further arguments of that function.
         takes_pixels: Whether their model scales values from 0 to 255 itself.
-        input_scale: Factors of the three channels with which their model takes its weights of ImageNet, beyond all that it does
-            without them.
+        input_scale: Factors of the three channels that their model applies only with its weights of ImageNet.
         weights: Name of the file of these weights without the head; empty for the name that Keras gives it, if it has any.
     """
 
@@ -69,8 +68,8 @@ class Application:
     def build_body(self, **options: Any) -> keras.Model:
         """Their model without a head.
 
-        An option of the table that leaves out their scaling of images, so that both take the same, does not count: it is a part
-        of what their weights expect.
+        The option of the table that leaves out their scaling of images, so that both take the same, is ignored: their weights
+        expect that scaling.
 
         Args:
             options: Further arguments of their function, such as ``weights``.
@@ -107,7 +106,7 @@ def _with_weights(model: keras.Model) -> Layers:
 def matching(architecture: str, arguments: Mapping[str, Any]) -> Application | None:
     """The network with weights of ImageNet that one of our architectures reproduces with these arguments; None for any other.
 
-    All that decides about weights, or about what is computed from them, must be as the table has it: only the knobs of
+    Every argument that affects the weights, or what is computed from them, must match the table: only the knobs of
     `TRAINING_ONLY` may differ.
     """
     for application in APPLICATIONS:
@@ -118,7 +117,7 @@ def matching(architecture: str, arguments: Mapping[str, Any]) -> Application | N
 
 
 def differing(application: Application, arguments: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Knobs that decide and are not as the network of the table has them: what they are, and what it has."""
+    """The knobs that matter and differ from the network of the table: their value, and the value in the table."""
     own = resolved(application.architecture, arguments)
     theirs = resolved(application.architecture, application.arguments)
     names = (name for name in {**theirs, **own} if name not in TRAINING_ONLY)
@@ -163,8 +162,8 @@ def in_order(model: keras.Model) -> Layers:
 def in_order_made(model: keras.Model) -> Layers:
     """Convolutions each with the normalisation behind it, then the head: for networks whose shortcuts have weights too.
 
-    Where two paths run beside each other, a model lists its layers by depth, in which the implementations differ; the numbers
-    in their names follow the order in which they were made.
+    Where two paths run in parallel, a model lists its layers by depth, and the implementations differ in depth; the numbers in
+    their names follow the order in which they were made.
     """
     layers = sorted(in_order(model), key=_by_name)
     kinds = (keras.layers.Conv2D, keras.layers.BatchNormalization, keras.layers.Dense)
@@ -230,7 +229,7 @@ def _resnet(variant: str) -> Application:
 
 def _efficientnet(size: int) -> Application:
     application = _entry("efficientnet", f"b{size}", f"EfficientNetB{size}", takes_pixels=True)
-    # Their file of weights has deviations where variances belong, which Keras mends by dividing once more.
+    # Their file of weights has deviations in place of variances; Keras corrects this by dividing once more.
     return dataclasses.replace(application, input_scale=(0.229**-0.5, 0.224**-0.5, 0.225**-0.5))
 
 

@@ -2,7 +2,7 @@
 
 The driver runs this file in a process of its own (see `sweeper.driver.weights`): the framework it needs, and the memory of whole
 networks, end with it. Keras itself reads the files and, where no folder of files is given, fetches them and compares their hash.
-All that is wrong is found before anything else begins, for all arms at once.
+All faults of all arms are found before anything else begins.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from sweeper import catalog
-from sweeper.errors import InputError, SweeperError
+from sweeper.errors import InputError, SweeperError, first_line
 from sweeper.study.space import TRAINING, Choice, Configuration, Knob, Space, Value
 from sweeper.training.measuring import blocks
 from sweeper.training.weights import applications
@@ -31,15 +31,15 @@ from sweeper.training.weights.applications import Application
 from sweeper.training.weights.pretrained import TRAINING_ONLY, Array, Asking, Pretrained, check_trained, weights_in_order
 
 THEIR_SHAPE = (96, 96, 3)
-"""Images their models are built for, which decides about no weight of their bodies; all of them take this size."""
+"""Shape of the images their models are built for. It affects no weight of their bodies, and all of them take it."""
 
 STAGE_SHAPE = (224, 224, 3)
-"""Images in whose network the stages are looked for; those that files of weights are named after, too."""
+"""Shape of the images for which the stages are found; weight files are named after this size too."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Found:
-    """What came of looking for weights.
+    """The weights that were found, and what is wrong.
 
     Args:
         networks: By `sweeper.training.weights.applications.Application.file`.
@@ -60,14 +60,14 @@ def find(
     folder: str | None,
     may_download: bool = True,
 ) -> Found:
-    """The weights that arms ask for, or all that is wrong with what they ask.
+    """The weights that arms ask for, and every fault in what they ask.
 
     Args:
         arms: Those that ask.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes.
         folder: Where the files are; None to let Keras fetch them.
-        may_download: Whether it may; without it, and without a folder, files are not looked at.
+        may_download: Whether Keras may fetch them; if not, and without a folder, files are not looked at.
     """
     faults: list[str] = []
     if input_shape[2] not in (1, 3):
@@ -85,7 +85,7 @@ def find(
         else:
             files[arm.name] = list(own)
             needed = {**needed, **{file: each for file, each in own.items() if file not in needed}}
-    # What would be fetched can wait until the study can run; a file that is here is looked at for its own faults.
+    # Nothing is fetched until the study can run; a file that is here is checked now, for faults of its own.
     is_left = folder is None and (bool(faults) or not may_download)
     networks: dict[str, Pretrained] = {}
     for file, (application, arguments, arm) in ({} if is_left else needed).items():
@@ -125,10 +125,10 @@ def _needed(arm: Asking) -> Iterator[tuple[Application, Configuration]]:
 
 
 def _networks(arm: Asking) -> Iterator[Configuration]:
-    """The arguments of every network an arm may have, knobs that matter only while it trains at their defaults.
+    """The arguments of every network an arm may have, with knobs that matter only in training at their defaults.
 
     Raises:
-        InputError: There are endlessly many, because a number that decides about the network is searched.
+        InputError: There are infinitely many, because a number that shapes the network is searched.
     """
     space = _space(arm)
     open_knobs = {name: knob for name, knob in space.model.items() if name not in (*arm.fixed, *TRAINING_ONLY)}
@@ -154,7 +154,7 @@ def _trained(arm: Asking) -> list[str]:
 
 
 def _no_weights(arm: Asking, arguments: Mapping[str, Any], reason: str = "") -> str:
-    """Why a network has no weights, and what would have."""
+    """Why a network has no weights, and which networks have."""
     known = [entry for entry in applications.APPLICATIONS if entry.file]
     own = [entry for entry in known if entry.architecture == arm.architecture]
     if not own:
@@ -169,8 +169,8 @@ def _no_weights(arm: Asking, arguments: Mapping[str, Any], reason: str = "") -> 
     others = [entry for entry in known if entry.architecture != arm.architecture]
     also = f" Other networks with weights: {_listed(others)}." if others else ""
     return (
-        f"there are no weights of ImageNet for this network: it has {reason}. Allowed: {space}fixed: {fixed}, beside which only "
-        f"knobs may differ that act while training ({', '.join(TRAINING_ONLY)}).{also}"
+        f"there are no weights of ImageNet for this network: it has {reason}. Allowed: {space}fixed: {fixed}; only knobs "
+        f"that act in training may differ ({', '.join(TRAINING_ONLY)}).{also}"
     )
 
 
@@ -196,7 +196,7 @@ def _path(application: Application, folder: str | None) -> Path:
     """The file, fetched by Keras unless a folder is given.
 
     Raises:
-        InputError: It cannot be had.
+        InputError: It is not available.
     """
     if folder is not None:
         path = Path(folder) / application.file
@@ -206,8 +206,8 @@ def _path(application: Application, folder: str | None) -> Path:
         raise InputError(_not_there(application, reason))
     try:
         application.build_body(weights="imagenet", input_shape=STAGE_SHAPE)
-    except Exception as error:  # of whatever class: no network, a proxy, a full disk, another content
-        raise InputError(_not_there(application, f"Keras cannot fetch it: {_first_line(error)}")) from error
+    except Exception as error:  # of any class: no network, a proxy, a full disk, other content
+        raise InputError(_not_there(application, f"Keras cannot fetch it: {first_line(error, 300)}")) from error
     return models_folder() / application.file
 
 
@@ -218,14 +218,10 @@ def models_folder() -> Path:
 
 def _not_there(application: Application, reason: str) -> str:
     return (
-        f"the weights of {application.name}, {application.file}, cannot be had: {reason}. Put that file of Keras Applications "
-        "into a folder and name the folder in training.weights_folder; or leave that key out and launch where Keras can fetch "
-        "the file, which it keeps in $KERAS_HOME/models (~/.keras/models)."
+        f"the weights of {application.name}, {application.file}, are not available: {reason}. Put that file of Keras "
+        "Applications into a folder and name the folder in training.weights_folder; or leave that key out and launch where "
+        "Keras can fetch the file, which it keeps in $KERAS_HOME/models (~/.keras/models)."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
 
 
 def load(
@@ -249,10 +245,10 @@ def load(
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         body.load_weights(path)
-    except Exception as error:  # of whatever class: no HDF5, cut off, other layers, other shapes
-        raise InputError(_not_there(application, f"{path} does not hold them ({_first_line(error)})")) from error
+    except Exception as error:  # of any class: no HDF5, cut off, other layers, other shapes
+        raise InputError(_not_there(application, f"{path} does not hold them ({first_line(error, 300)})")) from error
     if not all(np.isfinite(weight).all() for weight in body.get_weights()):
-        raise InputError(_not_there(application, f"{path} holds values that are no numbers"))
+        raise InputError(_not_there(application, f"{path} holds values that are not finite numbers"))
     function = catalog.load("architecture", application.architecture)
     ours = function(input_shape, num_classes, **arguments)
     arrays = application.arrays(body, application.build(THEIR_SHAPE, num_classes), ours)
@@ -273,7 +269,7 @@ def load(
 
 
 def _stages(network: keras.Model, arrays: Sequence[Array | None]) -> tuple[int, ...]:
-    """The stage of each weight, counted from the end; the head is all from the first block on that begins at random."""
+    """The stage of each weight, counted from the end; the head starts at the first block with random weights."""
     is_random = {id(weight) for weight, array in zip(weights_in_order(network), arrays, strict=True) if array is None}
     groups = [[id(weight) for layer in group for weight in layer.weights] for group in blocks.layers(network)]
     head = next(place for place, group in enumerate(groups) if is_random & set(group))
@@ -285,10 +281,10 @@ Channels = tuple[float, float, float]
 
 
 def standardisation(application: Application, body: keras.Model) -> tuple[Channels, Channels, bool]:
-    """What their images go through before the first weight of the network: mean, deviation, and whether channels are turned.
+    """How their network standardises images before its first weight: mean, deviation, and whether channels are reversed.
 
     It is measured: Keras's own function and the layers at the beginning of their model are given a black image and one for each
-    primary colour. So what a file of weights says about it counts too.
+    primary colour. So it includes what the file of weights changes.
 
     Args:
         application: Whose network it is.
@@ -331,7 +327,7 @@ def main(folder: Path) -> None:
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     arms = [Asking(**arm) for arm in request.pop("arms")]
     random.seed(0)
-    with contextlib.redirect_stdout(sys.stderr):  # where Keras tells how far it has come
+    with contextlib.redirect_stdout(sys.stderr):  # Keras prints its progress
         found = find(arms, tuple(request.pop("input_shape")), request.pop("num_classes"), **request)
     for number, network in enumerate(found.networks.values()):
         (folder / f"{number}").mkdir()

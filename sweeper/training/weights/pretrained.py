@@ -1,12 +1,12 @@
 """Weights that a network begins with: all of a network but its head, how their images were standardised, and what is frozen.
 
-The weights of a network of Keras Applications are read once, by `sweeper.training.weights.files`, and travel as arrays. Here is
-what becomes of them in a worker: a network that was built under its trial's seed is given them, so that its head alone stays
-random, and layers that are not to be trained are frozen.
+The weights of a network of Keras Applications are read once, by `sweeper.training.weights.files`, and travel as arrays. In a
+worker, this module puts them into a network built under its trial's seed, so that only the head stays random, and freezes the
+layers that are not to be trained.
 
 Stages are the blocks in front of the head, as `sweeper.training.measuring.blocks` finds them on images of 224x224, so that
-``last-2`` means the same layers for images of every size. A frozen layer keeps its weights; if it normalises batches, it does so
-with the statistics it came with, which stay as they are. Dropout and stochastic depth go on inside frozen stages.
+``last-2`` means the same layers for images of every size. A frozen layer keeps its weights; frozen batch normalisation uses the
+statistics it came with and keeps them. Dropout and stochastic depth stay active inside frozen stages.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Pretrained:
 def weights_in_order(network: Any) -> list[Any]:
     """The weights of a network by the class of their layer, and layers of one class in the order in which they were made.
 
-    ``network.weights`` lists layers by their depth, and a layer more on one of two paths, such as dropout, moves all behind it.
+    ``network.weights`` lists layers by depth, and one more layer on one of two paths, such as dropout, shifts all behind it.
     """
     from sweeper.training.measuring.measure import leaves
 

@@ -238,8 +238,8 @@ class StubWorker(Worker):
 
     @property
     def is_about_to_train(self) -> bool:
-        """Whether everything a checkpoint held has been told."""
-        return len(self._rows) <= max(self._assignment.known_epochs, self._told)
+        """Whether everything a checkpoint held has been reported."""
+        return len(self._rows) <= max(self._assignment.known_epochs, self._reported)
 
     def _train_epoch(self, epoch: int) -> dict[str, Any]:
         self._notes.trained(self.trial, self._assignment.attempt, epoch)

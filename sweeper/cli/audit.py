@@ -104,6 +104,6 @@ def _closing(found: Audit) -> str:
     if found.faults:
         return f"{counted(len(found.faults), 'finding')}; something is wrong with this study"
     kinds = {finding.kind.value for finding in found.findings}
-    but = ", but for what a repair took note of" if "given_up" in kinds else ""
+    but = ", but for what a repair noted as lost" if "given_up" in kinds else ""
     unproven = ", as far as schema 1 can tell" if "unproven" in kinds else ""
     return f"nothing lost{but}, nothing repeated, everything readable{unproven}"

@@ -59,7 +59,7 @@ def weights_for(wanted: StudySpec, others: Sequence[StudySpec], dataset: Dataset
         dataset: Their data.
 
     Raises:
-        InputError: Something is wrong with what they ask for, or files cannot be had; all of it at once.
+        InputError: Something is wrong with what they ask for, or files are not available; all of it at once.
     """
     arms = {arm.name: arm for study in (*others, wanted) for arm in asking(study)}
     if fault := unused_folder(wanted, [*arms.values()]):

@@ -149,7 +149,7 @@ class Worker:
         self._assignment = assignment
         self._recipe = Recipe.of(assignment.configuration)
         self._rows: list[dict[str, Any]] = []
-        self._told = 0
+        self._reported = 0
         self._end = None
         self._checkpointed = started
         try:
@@ -170,9 +170,9 @@ class Worker:
         """
         if self._end is not None:
             return self._end
-        found = [row for row in self._rows if row["epoch"] > max(self._assignment.known_epochs, self._told)]
+        found = [row for row in self._rows if row["epoch"] > max(self._assignment.known_epochs, self._reported)]
         if found:
-            self._told = found[-1]["epoch"]
+            self._reported = found[-1]["epoch"]
             return {"rows": found}
         self._wait_s += time.perf_counter() - self._idle_since
         try:
@@ -187,7 +187,7 @@ class Worker:
             self._idle_since = time.perf_counter()
         if self._end is not None:
             return self._end
-        self._told = row["epoch"]
+        self._reported = row["epoch"]
         return {"rows": [row]}
 
     @property

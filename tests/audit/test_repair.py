@@ -125,7 +125,7 @@ def test_the_command_on_a_damaged_study(study: StudyFolder, run: Run) -> None:
     code, out, _ = run("audit", Path(study.folder))
     assert code == 0
     assert "note, given_up: generation 3, commit 2: " in out
-    assert out.endswith("nothing lost, but for what a repair took note of, nothing repeated, everything readable\n")
+    assert out.endswith("nothing lost, but for what a repair noted as lost, nothing repeated, everything readable\n")
 
 
 def test_the_command_mends_what_can_be_mended(study: StudyFolder, run: Run) -> None:

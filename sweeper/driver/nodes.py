@@ -40,7 +40,7 @@ def slots(resources: ResourcesSpec) -> int:
 def check_own() -> None:
     """Check that the processes of a Ray that this driver started, if it started one, are there.
 
-    When one of them has died Ray goes on for some ten seconds, and then ends the driver without a word.
+    When one of them dies, Ray goes on for about ten seconds, then ends the driver without a message.
 
     Raises:
         SweeperError: One is gone.

@@ -4,8 +4,8 @@
 
     <study>/requests/<nanoseconds>-<random>.json
 
-Only the driver writes its ledger, so who wants more of a running study leaves a request, which the driver takes within about a
-second. A request that its driver did not live to take is taken by the next one. Taking it twice changes nothing.
+Only the driver writes the ledger. Another process that wants more of a running study leaves a request, and the driver takes it
+within about a second. If the driver dies first, the next one takes it. Taking a request twice changes nothing.
 """
 
 from __future__ import annotations

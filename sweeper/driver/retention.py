@@ -1,7 +1,7 @@
 """Which checkpoints of a study are still needed, and the removal of the others.
 
-A trial that is not over needs its newest ones, to go on. One that was stopped or failed needs none. Of those that were
-completed the best of each arm keep their last one: to predict with, and to train on if the study gets more epochs.
+A trial that has not ended needs its newest ones, to go on. A stopped or failed trial needs none. Of the completed trials the best
+of each arm keep their last one: to predict with, and to train on if the study gets more epochs.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class CheckpointRetention:
         self._stored = set(self._folder.names())
         # A driver killed after its last commit may not have removed those of trials that ended before.
         self._ended = [trial for trial in self._stored if trial in search.trials]
-        # Of trials the ledger knows nothing of any more, because a part of it was lost. A worker must not do this as it begins a
-        # trial: one that comes too late would remove what the next attempt has written.
+        # Trials that the ledger no longer knows, because a part of it was lost. A worker must not remove their checkpoints as it
+        # begins a trial: a late worker would remove what the next attempt has written.
         self._unknown = [trial for trial in self._stored if trial not in search.trials]
 
     def begins(self, trial: str) -> None:

@@ -6,7 +6,7 @@ import math
 import random
 import warnings
 from collections import Counter
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from sweeper import catalog
 from sweeper.search.points import GridSampler, QmcSampler, value_at
-from sweeper.search.sampler import RandomSampler, Sampler
+from sweeper.search.sampler import SAMPLERS, RandomSampler, Sampler
 from sweeper.search.study import Search
 from sweeper.streams import seed_of
 from sweeper.study.grid import Grid, values
 from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
-from sweeper.study.spec import parse
+from sweeper.study.spec import SearchSpec, parse
 from tests.test_grid import exact
 from tests.test_space import spaces
 from tests.virtual_clock import VirtualClock
@@ -48,6 +48,10 @@ def column(configurations: list[Configuration], name: str) -> list[float]:
     return [float(configuration[name]) for configuration in configurations]
 
 
+def test_a_study_file_may_name_every_sampler() -> None:
+    assert get_args(SearchSpec.model_fields["sampler"].annotation) == tuple(SAMPLERS)
+
+
 @pytest.mark.parametrize("kind", ["qmc", "grid"])
 @pytest.mark.parametrize("name", catalog.names("space"))
 @settings(max_examples=10, deadline=None)
@@ -55,7 +59,7 @@ def column(configurations: list[Configuration], name: str) -> list[float]:
 def test_every_configuration_is_a_point_of_its_space(kind: str, name: str, number: int, seed: int) -> None:
     """Of every search space there is: complete, in range, only knobs that exist."""
     space = catalog.load("space", name)
-    sampler = QmcSampler(space, {}, seed) if kind == "qmc" else GridSampler(Grid(space, {}, 3), seed)
+    sampler = SAMPLERS[kind](space, {}, seed, 3)
     configuration = sampler.suggest([], number=number, seed=0)
     assert space.problems(configuration) == []
     assert sampler.suggest([], number=number, seed=1) == configuration

@@ -92,9 +92,11 @@ class GridSampler:
 
 
 def value_at(knob: Knob, share: float) -> Value:
-    """The value at a share of the knob's range, from 0 to below 1, in its own scale; options and whole numbers have equal shares.
+    """The value at a share of the knob's range in its own scale; options and whole numbers have equal shares.
 
-    Of a logarithmic range each whole number has the share it has on that scale.
+    Args:
+        knob: The knob. Of a logarithmic range each whole number has the share it has on that scale.
+        share: From 0 to below 1; 1 itself would lie beyond the options of a choice.
     """
     if isinstance(knob, Choice):
         return knob.options[int(share * len(knob.options))]

@@ -8,7 +8,7 @@ comes from a fresh sampler with its own seed. So a suggestion is the same live o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from sweeper.search.history import Finished
 from sweeper.search.points import GridSampler, QmcSampler, value_at
 from sweeper.streams import seed_of
-from sweeper.study.grid import Grid
+from sweeper.study.grid import DEFAULT_POINTS, Grid
 from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
 from sweeper.study.spec import StudySpec
 
@@ -108,18 +108,20 @@ class TpeSampler:
         )
 
 
+SAMPLERS: Mapping[str, Callable[[Space, Mapping[str, Value], int, int], Sampler]] = {
+    "tpe": lambda space, fixed, seed, num_points: TpeSampler(space, fixed),
+    "random": lambda space, fixed, seed, num_points: RandomSampler(space, fixed),
+    "qmc": lambda space, fixed, seed, num_points: QmcSampler(space, fixed, seed),
+    "grid": lambda space, fixed, seed, num_points: GridSampler(Grid(space, fixed, num_points), seed),
+}
+"""What makes the sampler of an arm, by name, from its space, its fixed values, a seed of the arm, and `search.grid_points`."""
+
+
 def sampler_of(spec: StudySpec, arm: str, space: Space) -> Sampler:
     """The sampler a study names, for one of its arms and that arm's search space."""
-    fixed, sampler = spec.arms[arm].fixed, spec.search.sampler
-    if sampler == "random":
-        return RandomSampler(space, fixed)
-    if sampler == "tpe":
-        return TpeSampler(space, fixed)
-    seed = seed_of(spec.search.seed, arm, sampler)
-    if sampler == "qmc":
-        return QmcSampler(space, fixed, seed)
-    assert spec.search.grid_points is not None
-    return GridSampler(Grid(space, fixed, spec.search.grid_points), seed)
+    search = spec.search
+    seed = seed_of(search.seed, arm, search.sampler)
+    return SAMPLERS[search.sampler](space, spec.arms[arm].fixed, seed, search.grid_points or DEFAULT_POINTS)
 
 
 def _draw(knob: Knob, generator: np.random.Generator) -> Value:

@@ -27,7 +27,7 @@ def differences(found: golden.Logits) -> list[str]:
     return [
         f"{label}: {rows} instead of {expected.get(label)}"
         for label, rows in found.items()
-        if label not in expected or not np.allclose(rows, expected[label], rtol=0, atol=1e-4)
+        if golden.is_new(label, rows, expected)
     ]
 
 

@@ -1,8 +1,8 @@
 """Logits of every architecture, with weights and images that follow from a rule of numpy alone.
 
 ``python -m tests.architectures.golden`` writes those of the current backend to stdout. ``--accept`` makes those of TensorFlow
-that are new or differ the golden ones, ``tests/golden/logits.json``. ``--compare`` says by how much the current backend's differ from
-these.
+that are new or differ the golden ones, ``tests/golden/logits.json``. ``--compare`` says by how much those of the current backend
+differ from these.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sweeper.analysis import pareto, progress, results, summary
+from sweeper.analysis import pareto, progress, results, summary, time_use
 from sweeper.errors import InputError, UnknownNameError
 from sweeper.ledger import records
 from sweeper.ledger.records import BEST_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS
@@ -81,7 +81,7 @@ def test_tables_read_from_parquet_give_the_same_frames(digits: results.Results, 
     read = dataclasses.replace(digits, **tables)
     for function in (progress.learning_curves, progress.best_so_far, progress.last_values, pareto.trials_front):
         pd.testing.assert_frame_equal(function(read), function(digits), check_dtype=False)
-    for summarise in (summary.arms_table, summary.time_shares):
+    for summarise in (summary.arms_table, time_use.time_shares):
         pd.testing.assert_frame_equal(summarise(read), summarise(digits), check_dtype=False)
 
 
@@ -199,8 +199,8 @@ def test_arms_table_of_a_stage(digits: results.Results) -> None:
 
 
 def test_time_shares() -> None:
-    table = summary.time_shares(tiny()).set_index("worker")
-    assert table.index.tolist() == ["unknown", "w1", "w2", summary.ALL_WORKERS]
+    table = time_use.time_shares(tiny()).set_index("worker")
+    assert table.index.tolist() == ["unknown", "w1", "w2", time_use.TOTALS["worker"]]
     assert table["epochs"].tolist() == [2, 2, 2, 6]
     assert table["train_s"].tolist() == [6.0, 5.0, 7.0, 18.0]
     assert table["total_s"].tolist() == [6.0, 6.0, 7.0, 19.0]
@@ -225,17 +225,17 @@ def test_the_sampling_error_by_hand() -> None:
 
 
 def test_shares_sum_to_one(digits: results.Results) -> None:
-    table = summary.time_shares(digits)
+    table = time_use.time_shares(digits)
     assert table["total_s"].iloc[-1] == pytest.approx(table["total_s"].iloc[:-1].sum())
-    assert table[[f"{name}_share" for name in summary.ACTIVITIES]].sum(axis=1).to_numpy() == pytest.approx(1.0)
-    assert summary.time_shares(synthetic.empty()).empty
+    assert table[[f"{name}_share" for name in time_use.ACTIVITIES]].sum(axis=1).to_numpy() == pytest.approx(1.0)
+    assert time_use.time_shares(synthetic.empty()).empty
 
 
 def test_repetitions_change_nothing_that_is_said_about_the_search() -> None:
     without, repeated = synthetic.build(), synthetic.build(ablation_seeds=4, confirm_seeds=2)
     values = results.at_stage(repeated, "ablation").trials["val_accuracy"]
     assert values.max() > without.trials["val_accuracy"].max(), "a repetition would win if it could"
-    for function in (summary.arms_table, summary.time_shares, results.comparable, results.ranked, results.best_trials):
+    for function in (summary.arms_table, time_use.time_shares, results.comparable, results.ranked, results.best_trials):
         # A column without any value may be of another type where other stages fill it.
         frames = [function(found).drop(columns="parent", errors="ignore") for found in (repeated, without)]
         pd.testing.assert_frame_equal(*frames, check_dtype=False)

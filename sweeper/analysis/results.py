@@ -28,6 +28,9 @@ from sweeper.ledger.records import (
     describe,
 )
 
+RUN_COLUMNS = ("generation", "started", "ended", "workers", "ray_s")
+"""Columns of `Results.runs`."""
+
 ALL_STAGES = "all"
 """Name that stands for every stage at once."""
 
@@ -47,6 +50,7 @@ class Results:
         trials: One row per trial, with the columns `TRIAL_COLUMNS` and `BEST_COLUMNS` of `sweeper.ledger.records`. Missing
             values are NaN or None.
         epochs: One row per (trial, epoch), with the columns `sweeper.ledger.records.EPOCH_COLUMNS`.
+        runs: One row per start of a driver, see `sweeper.ledger.tables.runs`; empty where that is not known.
 
     Raises:
         InputError: A table lacks columns, or there is no objective.
@@ -56,6 +60,7 @@ class Results:
     objectives: tuple[tuple[str, str], ...]
     trials: pd.DataFrame
     epochs: pd.DataFrame
+    runs: pd.DataFrame = dataclasses.field(default_factory=lambda: pd.DataFrame(columns=list(RUN_COLUMNS), dtype=float))
 
     def __post_init__(self) -> None:
         if not self.objectives:

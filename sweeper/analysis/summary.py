@@ -1,4 +1,4 @@
-"""What each arm reached, where the seconds of each worker went, how uncertain an accuracy is, how long repetitions take."""
+"""What each arm reached, how uncertain an accuracy is, how long repetitions take."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from collections.abc import Sequence
 import pandas as pd
 
 from sweeper.analysis.results import Results, arms, at_stage, best_trials, status_counts
-
-ALL_WORKERS = "all workers"
-"""Name of the last row of `time_shares`."""
-
-ACTIVITIES = ("import", "build", "train", "evaluate", "checkpoint", "wait")
-"""What a worker's time goes into; each is measured in a column ``<activity>_s``."""
 
 
 def arms_table(results: Results, *, stage: str = "search") -> pd.DataFrame:
@@ -52,39 +46,6 @@ def arms_table(results: Results, *, stage: str = "search") -> pd.DataFrame:
         )
     columns = ["arm", "trials", "completed", "stopped", "failed", "unfinished"]
     return pd.DataFrame(rows, columns=[*columns, "best_trial", "value", "parameters", "epochs", "train_s"])
-
-
-def time_shares(results: Results, *, stage: str = "search") -> pd.DataFrame:
-    """One row per worker and one for all of them: where the seconds went.
-
-    The seconds are those of the epoch rows. Work for an attempt that died before its first epoch is in no row; neither is
-    waiting that no epoch followed.
-
-    Args:
-        results: The results of a study.
-        stage: ``search``, ``confirm``, ``ablation`` or ``all``.
-
-    Returns:
-        Columns ``worker epochs``, ``<activity>_s`` (seconds) and ``<activity>_share`` for each of `ACTIVITIES`, and
-        ``total_s``. Missing seconds count as 0. The shares of a row sum to 1, or are NaN when nothing was measured.
-        Workers are sorted by name, ``unknown`` stands for rows without one, and the last row, `ALL_WORKERS`, sums them.
-        No epoch rows give an empty table.
-
-    Raises:
-        UnknownNameError: No such stage.
-    """
-    epochs = at_stage(results, stage).epochs
-    seconds = [f"{activity}_s" for activity in ACTIVITIES]
-    workers = epochs["worker"].where(epochs["worker"].notna(), "unknown").astype(str)
-    groups = epochs[seconds].fillna(0.0).astype(float).groupby(workers.to_numpy())
-    table = groups.sum()
-    table.insert(0, "epochs", groups.size())
-    if len(table):
-        table.loc[ALL_WORKERS] = table.sum()
-    table["total_s"] = table[seconds].sum(axis=1)
-    for activity in ACTIVITIES:
-        table[f"{activity}_share"] = table[f"{activity}_s"] / table["total_s"].where(table["total_s"] > 0)
-    return table.rename_axis("worker").reset_index().astype({"epochs": int})
 
 
 def sampling_error(accuracy: float, num_images: int) -> float:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sweeper.driver.opened import OpenedStudy
     from sweeper.ledger.ledger import StudyFolder
     from sweeper.storage import Place
-    from sweeper.study.spec import StudySpec
 
 UNBROKEN = 5000
 """Width of what is not a terminal: no line is broken there."""
@@ -89,16 +88,17 @@ def open_named(results_folder: Place, study: str) -> OpenedStudy:
 
 def results_of(study: OpenedStudy) -> Results:
     """The result tables of an opened study, computed from its events, so also while it runs."""
-    from sweeper.ledger.tables import tables
-
-    return results_from(study.first, *tables(study.events))
-
-
-def results_from(spec: StudySpec, trials: Any, epochs: Any) -> Results:
-    """The two tables of a study, as pyarrow has them, for the analyses."""
     from sweeper.analysis.results import Results
+    from sweeper.ledger.tables import runs, tables
 
-    return Results(study=spec.name, objectives=spec.goals, trials=trials.to_pandas(), epochs=epochs.to_pandas())
+    trials, epochs = tables(study.events)
+    return Results(
+        study=study.first.name,
+        objectives=study.first.goals,
+        trials=trials.to_pandas(),
+        epochs=epochs.to_pandas(),
+        runs=runs(study.events).to_pandas(),
+    )
 
 
 def print_json(data: object) -> None:

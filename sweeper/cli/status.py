@@ -13,12 +13,13 @@ from sweeper.cli._shared import (
     json_option,
     out_option,
     print_json,
-    results_from,
+    results_of,
     results_option,
     study_argument,
 )
 
 if TYPE_CHECKING:
+    from sweeper.analysis.results import Results
     from sweeper.driver.opened import OpenedStudy
     from sweeper.search.study import Search
     from sweeper.storage import Place
@@ -56,8 +57,10 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
     arms = {arm: _counts(search, arm) for arm in study.spec.arms}
     counts = {status: sum(arm[status] for arm in arms.values()) for status in next(iter(arms.values()))}
     repetitions = _repetitions(search)
-    best, best_of_arm = _best(study)
-    images = json.loads(best["dataset"] or "{}") if best else {}
+    results = results_of(study)
+    best, best_of_arm = _best(results)
+    dataset = best.pop("dataset") if best else None
+    images = json.loads(dataset) if isinstance(dataset, str) else {}
     return {
         "study": study.first.name,
         "study_id": study.first.study_id,
@@ -71,8 +74,9 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         "epochs": sum(trial.epoch for trial in search.of_stage(Stage.SEARCH)),
         "checkpoints": {"files": len(kept), "trials": len({one.trial for one in kept}), "bytes": sum(one.size for one in kept)},
         "objective": f"{goal} {column}",
-        "best": {key: best[key] for key in ("trial", "arm", column, "parameters", "epoch", "configuration")} if best else None,
+        "best": best,
         "validation_images": images.get("validation_images"),
+        "time": _time(results),
     }
 
 
@@ -97,23 +101,40 @@ def _repetitions(search: Search) -> dict[str, int]:
     return counts
 
 
-def _best(study: OpenedStudy) -> tuple[dict[str, Any] | None, dict[str, float]]:
-    """The row of the best completed trial of the search, and the best value of each arm.
+def _best(results: Results) -> tuple[dict[str, Any] | None, dict[str, float]]:
+    """Facts of the best completed trial of the search, and the best value of each arm.
 
     Of repetitions the luckiest would pass for the best trial, so they do not count.
     """
     from sweeper.analysis.results import at_stage, ranked
     from sweeper.ledger.records import Stage
-    from sweeper.ledger.tables import tables
 
-    trials, epochs = tables(study.events)
-    data = at_stage(results_from(study.first, trials, epochs), Stage.SEARCH)
-    rows = {row["trial"]: row for row in trials.to_pylist()}
-    ranking = [rows[name] for name in ranked(data)["trial"] if rows[name][data.objective] is not None]
-    best_of_arm: dict[str, float] = {}
-    for row in ranking:
-        best_of_arm.setdefault(row["arm"], row[data.objective])
-    return next(iter(ranking), None), best_of_arm
+    ranking = ranked(at_stage(results, Stage.SEARCH)).dropna(subset=results.objective)
+    if ranking.empty:
+        return None, {}
+    row = ranking.iloc[0]
+    best = {name: row[name] for name in ("trial", "arm", results.objective, "parameters", "epoch", "configuration", "dataset")}
+    best |= {name: None if row[name] != row[name] else int(row[name]) for name in ("parameters", "epoch")}
+    return best, {str(arm): float(value) for arm, value in ranking.groupby("arm")[results.objective].first().items()}
+
+
+def _time(results: Results) -> dict[str, Any]:
+    """Where the time went: of the drivers, and of the workers by arm and by worker, repetitions included."""
+    from sweeper.analysis.time_use import time_shares, utilisation
+
+    def seconds(by: str) -> list[dict[Any, Any]]:
+        table = time_shares(results, by=by, stage="all")
+        return table[[by, "epochs", *(name for name in table.columns if name.endswith("_s"))]].to_dict("records")
+
+    runs = results.runs
+    return {
+        "wall_s": float((runs["ended"] - runs["started"]).sum()),
+        "ray_s": float(runs["ray_s"].sum()),
+        "workers": None if runs["workers"].isna().all() else int(runs["workers"].max()),
+        "utilisation": utilisation(results),
+        "arms": seconds("arm"),
+        "by_worker": seconds("worker"),
+    }
 
 
 def _print_status(facts: dict[str, Any]) -> None:
@@ -146,12 +167,30 @@ def print_further(facts: dict[str, Any]) -> None:
             f"{points:.1f} points (95 %); other seeds tell what chance does besides{advice}"
         )
 
+    print_time(facts["time"])
     kept = facts["checkpoints"]
     if kept["files"]:
         click.echo(f"checkpoints of {counted(kept['trials'], 'trial')}: {kept['bytes'] / 1e6:,.1f} MB on disk")
     if has_repetitions:
         counts = ", ".join(f"{count} {status}" for status, count in facts["repetitions"].items() if count)
         click.echo(f"repetitions with other seeds: {counts}; sweeper ablate shows them")
+
+
+def print_time(time: dict[str, Any]) -> None:
+    """Where the time of the sweep went, in a line and a table."""
+    from sweeper.cli._shared import counted, table
+
+    if not any(row["total_s"] for row in time["arms"]):
+        return
+    workers = f" with {counted(time['workers'], 'worker')}" if time["workers"] else ""
+    share = time["utilisation"]
+    training = "" if share != share else f"; {share:.0%} of the workers' time was training"
+    click.echo(f"time: {time['wall_s']:,.0f} s{workers}, {time['ray_s']:.0f} s of them the start of Ray{training}")
+    columns = {name.removesuffix("_s"): name for name in time["arms"][0] if name.endswith("_s")}
+    columns["validate"] = columns.pop("evaluate")
+    shown = ["import", "build", "train", "validate", "checkpoint", "wait", "total"]
+    rows = [[row["arm"], row["epochs"], *(f"{row[columns[name]]:,.1f}" for name in shown)] for row in time["arms"]]
+    table("seconds of workers", ["arm", "epochs", *shown], rows)
 
 
 @click.command(short_help="Write the tables of a study as CSV or Parquet.")

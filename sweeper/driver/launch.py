@@ -11,6 +11,7 @@ import dataclasses
 import importlib.util
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -165,12 +166,15 @@ def _run(order: _Order, files: StudyFolder, opened: OpenedStudy | None) -> Outco
     first = order.spec if opened is None else opened.first
     order.watch(Search(first, {}) if opened is None else opened.search, None)
     inputs = _load(order, first, opened)
+    started = time.monotonic()
     with connected(first, order.cluster, order.cluster_options) as is_private:
+        ray_s = time.monotonic() - started
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
         slots = _slots(order, first, is_private=is_private)
         if opened is None:
             files.create(first.to_yaml())
-        with files.drive(_driver_detail(), study_id=first.study_id) as ledger:
+        workers = min(slots, order.max_concurrent or slots)
+        with files.drive(_driver_detail(workers, ray_s), study_id=first.study_id) as ledger:
             study = _under_lock(files, opened, ledger)
             session = _session(order, study, ledger, inputs, slots)
             _extend(order, session, study)
@@ -253,8 +257,10 @@ def _slots(order: _Order, first: StudySpec, *, is_private: bool) -> int:
 # ------------------------------------------------------------------------------------------------------------ under the lock
 
 
-def _driver_detail() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "versions": provenance.versions()}
+def _driver_detail(workers: int, ray_s: float) -> dict[str, Any]:
+    """What the `driver_started` event says of this run, beside what the ledger adds: see `sweeper.ledger.tables.runs`."""
+    own = {"host": socket.gethostname(), "pid": os.getpid(), "versions": provenance.versions()}
+    return {**own, "workers": workers, "ray_s": round(ray_s, 3)}
 
 
 def _under_lock(files: StudyFolder, opened: OpenedStudy | None, ledger: Ledger) -> OpenedStudy:

@@ -8,6 +8,7 @@ search acted on that one.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -82,6 +83,34 @@ def tables(events: Iterable[Event]) -> tuple[pa.Table, pa.Table]:
         _typed({name: [row.get(name) for row in rows] for name in (*TRIAL_COLUMNS, *BEST_COLUMNS)}),
         _typed({name: [getattr(event, name) for event in epochs] for name in EPOCH_COLUMNS}),
     )
+
+
+def runs(events: Iterable[Event]) -> pa.Table:
+    """One row per start of a driver: how long it worked, with how many workers.
+
+    Args:
+        events: As for `tables`.
+
+    Returns:
+        Columns ``generation``; ``started`` and ``ended``, seconds since 1970: when Ray was about to start, and the last event;
+        ``workers``, trials that could run at once; ``ray_s``, seconds until Ray ran. The last two are empty for drivers that did
+        not record them, and ``started`` is then when Ray ran.
+    """
+    rows: dict[int, dict[str, Any]] = {}
+    for event in events:
+        assert event.generation is not None
+        if event.kind is Kind.DRIVER_STARTED:
+            detail = json.loads(event.detail or "{}")
+            ray_s = detail.get("ray_s")
+            started = None if event.time is None else event.time - (ray_s or 0.0)
+            facts = {"started": started, "ended": event.time, "workers": detail.get("workers"), "ray_s": ray_s}
+            rows[event.generation] = {"generation": event.generation, **facts}
+        elif event.generation in rows and event.time is not None:
+            rows[event.generation]["ended"] = event.time
+    types = {"generation": pa.int64(), "workers": pa.int64()}
+    names = ("generation", "started", "ended", "workers", "ray_s")
+    schema = pa.schema([(name, types.get(name, pa.float64())) for name in names])
+    return pa.Table.from_pylist(list(rows.values()), schema=schema)
 
 
 def write_tables(folder: Where, events: Iterable[Event]) -> tuple[Place, Place]:

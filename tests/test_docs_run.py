@@ -60,9 +60,10 @@ def is_run(line: str) -> bool:
     return not any(re.search(pattern, line) for pattern in NOT_RUN)
 
 
-def place(line: str) -> int:
+def place(line: str) -> tuple[int, bool]:
+    """More trials come after more epochs: they are stopped early, while those there were train all the epochs."""
     command = line.split()[1]
-    return FIRST.index(command) if command in FIRST else len(FIRST)
+    return FIRST.index(command) if command in FIRST else len(FIRST), "--trials" in line
 
 
 RUN = sorted(filter(is_run, LINES), key=place)

@@ -187,6 +187,8 @@ def test_repetitions_are_not_counted_as_trials_of_the_search(run: Run, tmp_path:
     assert sum(after["status made"].pop("repetitions").values()) == 2
     assert before["status made"].pop("is_finished")
     assert not after["status made"].pop("is_finished"), "a repetition is left"
+    spent = [found["status made"].pop("time")["arms"][-1]["epochs"] for found in (before, after)]
+    assert spent[0] < spent[1], "their time was spent all the same"
     assert after == before
     code, out, err = run("plot", "made", "--json")
     assert (code, err) == (0, "")

@@ -48,7 +48,7 @@ CASES = [
         application,
         parity,
         id=f"{label(application)}-{parity}",
-        marks=() if label(application) in QUICK and parity == "odd" else pytest.mark.long,
+        marks=pytest.mark.slow if label(application) in QUICK and parity == "odd" else pytest.mark.long,
     )
     for application in APPLICATIONS
     for parity in SHAPES

@@ -45,6 +45,7 @@ budget: {{trials: 1, max_epochs: 1}}
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES_OF_VARIANTS)
 def test_a_variant_fixed_in_a_study_is_the_published_network(name: str) -> None:
     space: Space = catalog.load("space", name)

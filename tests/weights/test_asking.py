@@ -75,6 +75,7 @@ arms:
     assert [arm.name for arm in transfer.asking(study)] == ["plain", "fixed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", APPLICATIONS, ids=lambda entry: entry.name)
 def test_the_networks_of_the_table_are_recognised(entry: Application) -> None:
     known = {knob: value for knob, value in applications.resolved(entry.architecture, {}).items() if knob in TRAINING_ONLY}

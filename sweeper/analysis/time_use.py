@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -87,10 +88,7 @@ def spans(results: Results, *, stage: str = "all") -> pd.DataFrame:
         lane is used again. Rows without a time are left out.
     """
     selected = at_stage(results, stage)
-    epochs = selected.epochs.dropna(subset=["time"])
-    selected = Results(
-        study=results.study, objectives=results.objectives, trials=selected.trials, epochs=epochs, runs=results.runs
-    )
+    selected = dataclasses.replace(selected, epochs=selected.epochs.dropna(subset=["time"]))
     rows = selected.epochs
     took = {name: rows[f"{name}_s"].astype(float).fillna(0.0) for name in ACTIVITIES}
     end = rows["time"].astype(float)

@@ -154,7 +154,7 @@ def _print_status(facts: dict[str, Any]) -> None:
 
 
 def print_further(facts: dict[str, Any]) -> None:
-    """What follows the table of a study's arms: how far the best value can be trusted, disk used, repetitions."""
+    """What follows the table of a study's arms: how far the best value can be trusted, time, disk used, repetitions."""
     from sweeper.analysis.summary import sampling_error
     from sweeper.cli._shared import counted
 
@@ -167,7 +167,7 @@ def print_further(facts: dict[str, Any]) -> None:
             f"{points:.1f} points (95 %); other seeds tell what chance does besides{advice}"
         )
 
-    print_time(facts["time"])
+    _print_time(facts["time"])
     kept = facts["checkpoints"]
     if kept["files"]:
         click.echo(f"checkpoints of {counted(kept['trials'], 'trial')}: {kept['bytes'] / 1e6:,.1f} MB on disk")
@@ -176,7 +176,7 @@ def print_further(facts: dict[str, Any]) -> None:
         click.echo(f"repetitions with other seeds: {counts}; sweeper ablate shows them")
 
 
-def print_time(time: dict[str, Any]) -> None:
+def _print_time(time: dict[str, Any]) -> None:
     """Where the time of the sweep went, in a line and a table."""
     from sweeper.cli._shared import counted, table
 

@@ -53,6 +53,7 @@ VARIANTS = {
     paper="Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, NIPS 2012; in one tower: "
     "Krizhevsky, One Weird Trick for Parallelizing Convolutional Neural Networks, arXiv:1404.5997",
     tiny={"width_multiplier": 0.1, "dense_units": "16", "dropout": 0.0},
+    rates=("dropout",),
     published=(
         of_imagenet(
             "one_tower",

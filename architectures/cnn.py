@@ -35,6 +35,7 @@ from sweeper.catalog import architecture
         "dropout": 0.0,
         "dense_dropout": 0.0,
     },
+    rates=("dropout", "dense_dropout"),
 )
 def cnn(
     input_shape: tuple[int, int, int],

@@ -27,6 +27,7 @@ from sweeper.catalog import architecture
 @architecture(
     paper="Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507",
     tiny={"widths": "8-16", "dropout": 0.0, "head_dropout": 0.0},
+    rates=("dropout", "head_dropout"),
 )
 def cnn_se(
     input_shape: tuple[int, int, int],

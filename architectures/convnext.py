@@ -58,6 +58,7 @@ VARIANTS = {
 @architecture(
     paper="Liu et al., A ConvNet for the 2020s, arXiv:2201.03545",
     tiny={"depths": "1-1-1", "widths": "8-16-16", "kernel_size": 3, "stochastic_depth_rate": 0.0},
+    rates=("stochastic_depth_rate",),
     published=(
         of_imagenet("tiny", 28_589_128, 4_460_000_000),
         of_imagenet("small", 50_223_688, 8_680_000_000),

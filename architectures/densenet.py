@@ -42,6 +42,7 @@ VARIANTS = {
 @architecture(
     paper="Huang et al., Densely Connected Convolutional Networks, arXiv:1608.06993",
     tiny={"blocks_per_stage": "2-1", "growth_rate": 8, "stem_width": 8},
+    rates=("dropout",),
     published=(
         of_imagenet("121", 7_978_856, 2_830_000_000),
         of_imagenet("169", 14_149_480, 3_360_000_000),

@@ -90,6 +90,7 @@ VARIANTS = {
 @architecture(
     paper="Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, arXiv:1905.11946",
     tiny={"width_coefficient": 0.1, "depth_coefficient": 0.1, "dropout": 0.0, "stochastic_depth_rate": 0.0},
+    rates=("dropout", "stochastic_depth_rate"),
     published=(
         of_imagenet("b0", 5_288_548, 390_000_000),
         of_imagenet("b1", 7_794_184, 690_000_000, side=240),

@@ -84,6 +84,7 @@ VARIANTS = {
 @architecture(
     paper="Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842",
     tiny={"blocks_per_stage": "1-1-1", "width_multiplier": 0.1, "dropout": 0.0},
+    rates=("dropout",),
     published=(
         of_imagenet(
             "v1",

@@ -28,6 +28,7 @@ from sweeper.catalog import architecture
     paper="Xiao et al., Early Convolutions Help Transformers See Better, arXiv:2106.14881; Hassani et al., Escaping the Big Data "
     "Paradigm with Compact Transformers, arXiv:2104.05704",
     tiny={"stem_depth": 2, "stem_width": 4, "width": 16, "depth": 1, "num_heads": 2, "dropout": 0.0},
+    rates=("dropout", "stochastic_depth_rate"),
 )
 def hybrid(
     input_shape: tuple[int, int, int],

@@ -52,6 +52,7 @@ VARIANTS = {
 @architecture(
     paper="Arriaga et al., Real-time Convolutional Neural Networks for Emotion and Gender Classification, arXiv:1710.07557",
     tiny={"widths": "8-16", "stem_width": 8},
+    rates=("dropout",),
     published=(
         Published(
             arguments={"variant": "mini_xception"},

@@ -79,6 +79,7 @@ _SOURCE = (
 @architecture(
     paper="Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, arXiv:1801.04381",
     tiny={"width_multiplier": 0.25, "blocks_per_stage": "1-2-1", "head_filters": 32, "dropout": 0.0},
+    rates=("dropout",),
     published=(
         of_imagenet("1.0", 3_504_872, 300_000_000, source=_SOURCE),
         of_imagenet("0.75", 2_636_424, 209_000_000, source=_SOURCE),

@@ -55,6 +55,7 @@ _TABLE_1 = "multiply-accumulates from table 1 of the paper; the place of the str
 @architecture(
     paper="He et al., Deep Residual Learning for Image Recognition, arXiv:1512.03385",
     tiny={"blocks_per_stage": "1-1", "width": 8},
+    rates=("stochastic_depth_rate", "dropout"),
     published=(
         of_imagenet("18", 11_689_512, 1_810_000_000),
         of_imagenet("34", 21_797_672, 3_660_000_000),

@@ -77,6 +77,7 @@ _SOURCE = (
         "dropout": 0.0,
         "stochastic_depth_rate": 0.0,
     },
+    rates=("dropout", "stochastic_depth_rate"),
     published=(
         of_imagenet("tiny", 28_288_354, 4_500_000_000, source=_SOURCE),
         of_imagenet("small", 49_606_258, 8_700_000_000, source=_SOURCE),

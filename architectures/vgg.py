@@ -51,6 +51,7 @@ VARIANTS = {
 @architecture(
     paper="Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv:1409.1556",
     tiny={"convolutions_per_stage": "1-1", "width": 8, "dense_units": "16", "dropout": 0.0},
+    rates=("dropout",),
     published=(
         of_imagenet("11", 132_863_336, 7_610_000_000),
         of_imagenet("13", 133_047_848, 11_310_000_000),

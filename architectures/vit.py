@@ -54,6 +54,7 @@ _DEIT = "arXiv:2012.12877, table 5, and its reference implementation; both produ
 @architecture(
     paper="Dosovitskiy et al., An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale, arXiv:2010.11929",
     tiny={"patch_size": 4, "width": 16, "depth": 1, "num_heads": 2, "dropout": 0.0},
+    rates=("dropout", "stochastic_depth_rate"),
     published=(
         # The published 1.3 G is itself rounded by up to 4 %.
         of_imagenet("tiny/16", 5_717_416, 1_300_000_000, macs_tolerance=0.04, source=_DEIT),

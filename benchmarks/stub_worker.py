@@ -151,9 +151,9 @@ class LoggedWorker(Worker):
         super().__init__(**context)
         self._options = options
 
-    def _write_checkpoint(self, epoch: int) -> None:
+    def _state(self, epoch: int) -> Checkpoint:
         self._options.write(self._assignment, epoch)
-        super()._write_checkpoint(epoch)
+        return super()._state(epoch)
 
 
 def metrics(configuration: dict[str, Any], seed: int, epoch: int) -> dict[str, float]:

@@ -71,7 +71,9 @@ class Published:
     macs_tolerance: float = 0.03
 
 
-def architecture(*, paper: str, tiny: Mapping[str, Any], published: tuple[Published, ...] = ()) -> Callable[[Object], Object]:
+def architecture(
+    *, paper: str, tiny: Mapping[str, Any], published: tuple[Published, ...] = (), rates: tuple[str, ...] = ()
+) -> Callable[[Object], Object]:
     """Mark a function as an architecture: ``<name>(input_shape, num_classes, *, ...)`` giving an uncompiled model with logits.
 
     A model may have several outputs: the logits first, then the logits of auxiliary heads in the middle of the network, which
@@ -82,8 +84,10 @@ def architecture(*, paper: str, tiny: Mapping[str, Any], published: tuple[Publis
         paper: Where the architecture comes from.
         tiny: Arguments of its smallest instance, so that every test is cheap.
         published: Networks from the literature the function must reproduce.
+        rates: Arguments that set the rates of its `keras.layers.Dropout` and nothing else. Trials that differ in these alone
+            share a compiled program.
     """
-    return _mark(paper=paper, tiny=dict(tiny), published=published)
+    return _mark(paper=paper, tiny=dict(tiny), published=published, rates=rates)
 
 
 def dataset(*, source: str, licence: str) -> Callable[[Object], Object]:

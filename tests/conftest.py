@@ -43,6 +43,7 @@ def framework() -> None:
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 @pytest.fixture

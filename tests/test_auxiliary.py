@@ -16,7 +16,7 @@ from sweeper.cli import cli
 from sweeper.datasets import Split
 from sweeper.ledger.records import METRICS
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
-from sweeper.training import checkpoint, devices, program
+from sweeper.training import checkpoint, devices, objective
 from sweeper.training.measuring import measure
 from sweeper.training.measuring.inference import measure_inference
 from sweeper.training.trial import Assignment, Worker
@@ -102,7 +102,7 @@ def test_heads_that_weigh_nothing_change_nothing(worker: Worker, monkeypatch: py
     """So the layers of the network start alike with and without heads, and no metric looks at these."""
     rows = {}
     for name, weight, has_heads in (("without", 0.3, False), ("none", 0.0, True), ("with", 0.3, True)):
-        monkeypatch.setattr(program, "AUXILIARY_WEIGHT", weight)
+        monkeypatch.setattr(objective, "AUXILIARY_WEIGHT", weight)
         worker._programs._programs.clear()
         start(worker, name, auxiliary_heads=has_heads)
         rows[name] = [metrics(step(worker)), metrics(step(worker))]

@@ -59,6 +59,9 @@ HEAVY = ("ray", "keras", "tensorflow", "jax", "torch", "optuna", "sklearn", "PIL
 
 AT_THE_TOP = {
     "sweeper/training": "keras numpy",
+    "sweeper/training/loop/on_tensorflow.py": "tensorflow numpy",
+    "sweeper/training/loop/on_jax.py": "jax keras numpy",
+    "sweeper/training/loop/on_torch.py": "torch keras numpy",
     "sweeper/search": "numpy",
     "sweeper/analysis": "numpy pandas scipy",
     "sweeper/plots": "matplotlib seaborn pandas numpy",

@@ -207,49 +207,51 @@ def packed(targets: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
     return np.concatenate([logits, targets], axis=1), logs.astype(np.float64)
 
 
-def losses(recipe: dict[str, Any], targets: NDArray[np.float32]) -> NDArray[np.float64]:
-    from sweeper.training.program import loss_of
+def losses(recipe: dict[str, Any], together: NDArray[np.float32]) -> NDArray[np.float64]:
+    from sweeper.training.objective import Smoothing, minimised
 
-    return np.asarray(loss_of(Recipe.of(recipe), (10, 20, 30))(None, packed(targets)[0]), np.float64)
+    known = Recipe.of(recipe)
+    found = minimised(
+        together, (10, 20, 30), Smoothing.of(known, CLASSES), is_balanced=known.class_weights == "balanced"
+    )  # fmt: skip
+    return np.asarray(found, np.float64)
 
 
 def test_label_smoothing_and_class_weights_in_the_loss() -> None:
     hard, logs = labels(6), packed(labels(6))[1]
     plain = -(hard * logs).sum(axis=1)
-    assert losses({}, hard) == pytest.approx(plain, rel=1e-5)
+    assert losses({}, packed(hard)[0]) == pytest.approx(plain, rel=1e-5)
     smooth = hard * 0.9 + 0.1 / CLASSES
-    assert losses({"label_smoothing": 0.1}, hard) == pytest.approx(-(smooth * logs).sum(axis=1), rel=1e-5)
+    assert losses({"label_smoothing": 0.1}, packed(hard)[0]) == pytest.approx(-(smooth * logs).sum(axis=1), rel=1e-5)
     weights = 60 / 3 / np.array([10, 20, 30])
-    assert losses({"class_weights": "balanced"}, hard) == pytest.approx(plain * (hard @ weights), rel=1e-5)
+    assert losses({"class_weights": "balanced"}, packed(hard)[0]) == pytest.approx(plain * (hard @ weights), rel=1e-5)
     mixed = np.roll(hard, 1, axis=0) * 0.25 + hard * 0.75
     expected = -(mixed * logs).sum(axis=1) * (mixed @ weights)
-    assert losses({"class_weights": "balanced"}, mixed) == pytest.approx(expected, rel=1e-5)
+    assert losses({"class_weights": "balanced"}, packed(mixed)[0]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_what_is_measured_knows_neither_smoothing_nor_weights() -> None:
-    from sweeper.training.program import accuracy, cross_entropy
+    from sweeper.training.objective import accuracy, cross_entropy
 
     hard, logs = labels(6), packed(labels(6))[1]
-    assert np.asarray(cross_entropy(hard, packed(hard)[0])) == pytest.approx(-(hard * logs).sum(axis=1), rel=1e-5)
-    np.testing.assert_array_equal(np.asarray(accuracy(hard, packed(hard)[0])), logs.argmax(axis=1) == hard.argmax(axis=1))
+    found = packed(hard)[0]
+    assert np.asarray(cross_entropy(found, CLASSES)) == pytest.approx(-(hard * logs).sum(axis=1), rel=1e-5)
+    np.testing.assert_array_equal(np.asarray(accuracy(found, CLASSES)), logs.argmax(axis=1) == hard.argmax(axis=1))
 
 
 @pytest.mark.parametrize("recipe", [{}, {"label_smoothing": 0.1, "class_weights": "balanced"}], ids=["plain", "weighted"])
 def test_auxiliary_heads_are_in_the_loss_with_three_tenths_and_in_no_metric(recipe: dict[str, Any]) -> None:
-    from sweeper.training.program import accuracy, cross_entropy, loss_of
+    from sweeper.training.objective import accuracy, cross_entropy
 
     targets = np.roll(labels(6), 1, axis=0) * 0.25 + labels(6) * 0.75
     alone = packed(targets)[0]
     first, second = np.random.default_rng(2).normal(size=(2, *targets.shape)).astype(np.float32)
     together = np.concatenate([alone, first, second], axis=1)
-    of_heads = [
-        np.asarray(loss_of(Recipe.of(recipe), (10, 20, 30))(None, np.concatenate([head, targets], axis=1)))
-        for head in (first, second)
-    ]
-    found = np.asarray(loss_of(Recipe.of(recipe), (10, 20, 30))(None, together))
-    assert found == pytest.approx(losses(recipe, targets) + 0.3 * of_heads[0] + 0.3 * of_heads[1], rel=1e-5)
+    of_heads = [losses(recipe, np.concatenate([head, targets], axis=1)) for head in (first, second)]
+    expected = losses(recipe, alone) + 0.3 * of_heads[0] + 0.3 * of_heads[1]
+    assert losses(recipe, together) == pytest.approx(expected, rel=1e-5)
     for metric in (accuracy, cross_entropy):
-        np.testing.assert_array_equal(np.asarray(metric(targets, together)), np.asarray(metric(targets, alone)))
+        np.testing.assert_array_equal(np.asarray(metric(together, CLASSES)), np.asarray(metric(alone, CLASSES)))
 
 
 # ----------------------------------------------------------------------------------------------------------- schedules
@@ -283,13 +285,16 @@ def test_every_schedule_reaches_its_peak_and_never_more(schedule: str, epochs: i
     assert min(found) > 0
 
 
-def test_only_what_is_in_the_graph_needs_another_program() -> None:
+def test_only_what_is_fixed_in_a_program_needs_another_one() -> None:
     outside = [
         {"learning_rate": 0.1},
         {"schedule": "cosine"},
         {"schedule": "step"},
         {"schedule": "one_cycle"},
         {"warmup_epochs": 3},
+        {"label_smoothing": 0.1},
+        {"mix_alpha": 0.7},
+        {"momentum": 0.5},
     ]
     inside = [*AUGMENTATIONS, {"weight_decay": 0.1}, {"class_weights": "balanced"}, {"ema_momentum": 0.9}, {"batch_size": 8}]
     plain = Recipe.of({}).graph_key
@@ -298,11 +303,14 @@ def test_only_what_is_in_the_graph_needs_another_program() -> None:
     keys = {Recipe.of(change).graph_key for change in inside}
     assert plain not in keys
     assert len(keys) == len(inside)
+    other = {"shift": 0.3, "rotation_degrees": 7.0, "brightness": 0.4, "cutout": 0.1, "weight_decay": 0.3, "ema_momentum": 0.1}
+    for name, value in other.items():
+        assert Recipe.of({name: value}).graph_key in keys, f"{name} is a value wherever it is above 0"
+    assert Recipe.of({"rand_augment": 0.3}).graph_key not in keys
 
 
-def test_what_does_not_begin_with_weights_has_the_key_it_always_had() -> None:
-    key = structure_key("cnn", {"width": 2, "optimizer": "adam"})
-    assert key == (
-        '["cnn", {"width": 2}, ["adam", 32, 0.9, 0.0, 0.0, 0.0, "none", 0.0, "none", 0.0, 0.0, 0.0, 0.0, 0.0, "none", 0.2]]'
-    )
-    assert structure_key("cnn", {"width": 2, "optimizer": "adam", "weights": "none"}) == key
+def test_rates_of_an_architecture_share_a_program_where_they_are_above_0() -> None:
+    assert structure_key("cnn", {"dropout": 0.1}) == structure_key("cnn", {"dropout": 0.4})
+    assert structure_key("cnn", {"dropout": 0.1}) != structure_key("cnn", {"dropout": 0.0})
+    assert structure_key("cnn", {"num_blocks": 1}) != structure_key("cnn", {"num_blocks": 2})
+    assert structure_key("cnn", {"width": 2, "weights": "none"}) == structure_key("cnn", {"width": 2})

@@ -8,6 +8,7 @@ follows from configuration, seed and everything a checkpoint must carry, and fro
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
@@ -39,7 +40,6 @@ from sweeper.ledger import lock
 from sweeper.ledger.ledger import Ledger
 from sweeper.ledger.lock import Claim
 from sweeper.study.spec import StudySpec
-from sweeper.training import checkpoint
 from sweeper.training.trial import Assignment, Worker
 
 NEEDED = ("checkpoints", "checkpoint_every_s", "claim", "pretrained")
@@ -103,7 +103,6 @@ def drive(job: Job) -> Gate:
     notes = Notes(job.folder)
     replace(sweeper.ledger.ledger, COMMIT_AFTER_ROWS=COMMIT_AFTER_ROWS, COMMIT_AFTER_S=math.inf)
     replace(sweeper.driver.session, COMPACT_AFTER=COMPACT_AFTER)
-    replace(checkpoint, snapshot=lambda variables: [value.copy() for value in variables], assign=_assign)
     replace(tune, Tuner=lambda context, **configs: Tuner(context, gate, notes, job, **configs))
     replace(launch, load_dataset=lambda spec: DATASET, connected=_ray)
     replace(sweeper.driver.tune, trainable=lambda context: {name: getattr(context, name) for name in NEEDED})
@@ -220,12 +219,12 @@ class StubWorker(Worker):
 
     def __init__(self, notes: Notes, *, checkpoints: Path, checkpoint_every_s: float, claim: Claim, pretrained: dict[str, Any]):
         self._checkpoints, self._checkpoint_every_s, self._claim, self._notes = checkpoints, checkpoint_every_s, claim, notes
-        self._train, self._validation = DATASET.train, DATASET.validation
-        self._train_targets = self._validation_targets = np.zeros((len(DATASET.train), 2), np.float32)
+        self._num_train = len(DATASET.train)
         self._programs: Any = StubPrograms()
         self.device, self.versions = "none", "{}"
         self._import_s = self._build_s = None
         self._end: dict[str, Any] | None = None
+        self._writer: Any = Inline()
         self._idle_since = time.perf_counter()
 
     def start(self, assignment: Assignment) -> None:
@@ -246,45 +245,69 @@ class StubWorker(Worker):
         return super()._train_epoch(epoch)
 
 
+class Inline:
+    """An executor that does at once what it is given, so that every call that changes files has its place in the order."""
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> concurrent.futures.Future[Any]:
+        """As `concurrent.futures.Executor.submit`."""
+        done: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        try:
+            done.set_result(function(*arguments))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
 class StubPrograms:
-    """Gives models without a framework."""
+    """Gives programs without a framework."""
 
     fate = ""
 
     def prepare(self, architecture: str, configuration: Mapping[str, Any], *, init_seed: int, augmentation_seed: int) -> Any:
-        """A model, and that it is no used one."""
+        """A program, and that it is no used one."""
         if self.fate == "infeasible":
             raise KnobError("this configuration cannot be built")
-        model = StubModel(f"{architecture} {json.dumps(configuration)} {augmentation_seed}", init_seed, self.fate)
-        return types.SimpleNamespace(model=model, parameters=1000, macs=10), False
+        return StubProgram(f"{architecture} {json.dumps(configuration)} {augmentation_seed}", init_seed, self.fate), False
 
 
-class StubModel:
-    """Learns nothing, but depends on everything: its state before, data and their order, the learning rate."""
+class StubProgram:
+    """Learns nothing, but depends on everything: its state before, the order of the data, the learning rate."""
+
+    parameters, macs = 1000, 10
 
     def __init__(self, identity: str, seed: int, fate: str):
         self._identity, self._fate = identity, fate
-        self.variables = [np.array([seed % 2**31, 0.0]), np.zeros((2, 3), np.float32)]
-        self.optimizer = types.SimpleNamespace(variables=[np.zeros(1, np.int64)], learning_rate=0.0)
+        self._model = [np.array([seed % 2**31, 0.0]), np.zeros((2, 3), np.float32)]
+        self._optimizer = [np.zeros(1, np.int64)]
 
-    def fit(self, inputs: Any, *_: Any, **__: Any) -> Any:
+    def train(self, order: Any, learning_rate: float) -> dict[str, float]:
         """An epoch, as far as the worker looks at it."""
-        count = self.optimizer.variables[0]
+        count = self._optimizer[0]
         count += 1
         if self._fate == "raises" and count[0] >= 2:
             raise RuntimeError("a layer that does not work in the second epoch")
         seen = hashlib.sha256(self._identity.encode())
-        for part in (*self.variables, count, *inputs, np.array(self.optimizer.learning_rate)):
+        for part in (*self._model, count, order, np.array(learning_rate)):
             seen.update(part.tobytes())
         numbers = np.frombuffer(seen.digest(), np.uint32) / 2.0**32
-        self.variables[0][:] = numbers[:2]
-        self.variables[1][:] = numbers[2:8].reshape(2, 3)
+        self._model[0][:] = numbers[:2]
+        self._model[1][:] = numbers[2:8].reshape(2, 3)
         loss = math.nan if self._fate == "diverges" and count[0] >= 2 else float(numbers[0])
-        return types.SimpleNamespace(history={"accuracy": [float(numbers[1])], "cross_entropy": [loss], "loss": [loss]})
+        return {"accuracy": float(numbers[1]), "cross_entropy": loss, "loss": loss}
 
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """What follows from the weights."""
-        return {"cross_entropy": float(self.variables[1][0, 0]), "accuracy": float(self.variables[1][1, 2])}
+        return {"cross_entropy": float(self._model[1][0, 0]), "accuracy": float(self._model[1][1, 2])}
+
+    def state(self) -> Any:
+        """As `Program.state`."""
+        return [array.copy() for array in self._model], [array.copy() for array in self._optimizer]
+
+    def set_state(self, model: Any, optimizer: Any) -> None:
+        """As `Program.set_state`."""
+        for mine, given in zip([*self._model, *self._optimizer], [*model, *optimizer], strict=True):
+            assert mine.shape == given.shape
+            mine[...] = given
 
 
 DATASET: Any = types.SimpleNamespace(
@@ -297,12 +320,6 @@ DATASET: Any = types.SimpleNamespace(
 @contextlib.contextmanager
 def _ray(*_: Any) -> Iterator[bool]:
     yield True
-
-
-def _assign(variables: list[Any], values: list[Any]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        assert variable.shape == value.shape
-        variable[...] = value
 
 
 def replace(module: Any, **names: Any) -> None:

@@ -120,7 +120,7 @@ class Event:
     build_s: float | None = column("building, compiling, restoring; on an attempt's first row only", "seconds")
     train_s: float | None = column("training this epoch", "seconds")
     evaluate_s: float | None = column("validating after this epoch", "seconds")
-    checkpoint_s: float | None = column("writing this epoch's checkpoint", "seconds")
+    checkpoint_s: float | None = column("this epoch's share of checkpoints: taking the state, waiting for the disk", "seconds")
     wait_s: float | None = column("the worker's idle time before this row's work began", "seconds")
     peak_memory_mb: float | None = column(
         "largest resident memory of the worker process so far, earlier trials in it included", "MB"

@@ -74,6 +74,8 @@ def _tensorflow(training: TrainingSpec, resources: ResourcesSpec) -> str:
         tf.config.experimental.enable_op_determinism()
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus or not resources.gpus_per_trial:
+        # On a CPU it takes as long as tracing a network, and makes no step of it faster.
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
         return "cpu"
     cap = memory_cap_mb(resources.gpus_per_trial, _gpu_memory_mb())
     if cap is not None:

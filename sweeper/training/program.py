@@ -1,36 +1,38 @@
 """Build and compile once, then train many trials with it.
 
 Tracing and compiling a network costs more than an epoch of a small one. Two configurations of the same structure differ only in
-values: the weights they start from and the learning rate. So a program is compiled once per structure and given new values for
-every trial: those of an uncompiled build under the trial's seed. A reused program therefore trains bit for bit as a fresh one.
+values: the weights they start from, the learning rate, and the numbers of `sweeper.training.values`. So a program is compiled
+once per structure and given new values for every trial: those of an uncompiled build under the trial's seed. A reused program
+therefore trains bit for bit as a fresh one.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import functools
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sweeper import catalog
 from sweeper.errors import InputError
 from sweeper.study.space import TRAINING, Value
 from sweeper.training.augmentation import augment
 from sweeper.training.checkpoint import Arrays, assign, snapshot
+from sweeper.training.loop import new_loop
+from sweeper.training.loop.base import Images, Loop, Parts
 from sweeper.training.measuring import measure
+from sweeper.training.optimizer import JoinedOptimizer, build_optimizer
 from sweeper.training.recipe import Recipe
+from sweeper.training.values import Values
 from sweeper.training.weights.pretrained import Pretrained, wants_weights
 
 KEPT = 4
 """Compiled programs a worker keeps; the least recently used one is dropped first."""
-
-AUXILIARY_WEIGHT = 0.3
-"""Weight of the loss of each auxiliary head: Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842, section 5."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,6 @@ class Task:
         mean: Per channel, of the training images as float from 0 to 1.
         deviation: Per channel, standard deviation of the same; 1 for a channel that never changes.
         class_counts: Training images of each class; every class has some.
-        num_validation: Validation images.
     """
 
     input_shape: tuple[int, int, int]
@@ -53,12 +54,6 @@ class Task:
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     class_counts: tuple[int, ...]
-    num_validation: int
-
-    @property
-    def num_train(self) -> int:
-        """Training images."""
-        return sum(self.class_counts)
 
     @property
     def largest(self) -> float:
@@ -68,17 +63,57 @@ class Task:
 
 @dataclasses.dataclass
 class Program:
-    """A compiled model, with the values its optimizer starts from.
+    """A compiled program with the values of one trial.
 
-    The model takes [images, targets] and gives (batch, 2 x classes): logits, then the targets to compare them with, which differ
-    from those given where augmentation mixes them. The logits of auxiliary heads follow, if the network has any. `parameters` and
-    `macs` are those of the network without auxiliary heads.
+    Args:
+        loop: Trains and validates.
+        vector: The trial's numbers, see `sweeper.training.values`.
+        parameters: Trained parameters of the network without auxiliary heads.
+        macs: Multiply-accumulates of the same.
     """
 
-    model: Any
-    optimizer_start: Arrays
+    loop: Loop
+    vector: NDArray[np.float32]
     parameters: int
     macs: int
+
+    @property
+    def model(self) -> Any:
+        """As `build` makes it."""
+        return self.loop.parts.model
+
+    @property
+    def optimizer(self) -> JoinedOptimizer:
+        """Of the model's trained variables."""
+        return self.loop.parts.optimizer
+
+    def train(self, order: NDArray[Any], learning_rate: float) -> dict[str, float]:
+        """An epoch, as `Loop.train`."""
+        self.optimizer.outer.learning_rate = learning_rate
+        return self.loop.train(order, self.vector)
+
+    def validate(self) -> dict[str, float]:
+        """As `Loop.validate`, with the moving average of the weights in their place where the recipe asks for one."""
+        if not self.loop.parts.recipe.ema_momentum:
+            return self.loop.validate()
+        kept = snapshot(self.optimizer.trained)
+        self.optimizer.put_average()
+        found = self.loop.validate()
+        assign(self.optimizer.trained, kept)
+        return found
+
+    def state(self) -> tuple[Arrays, Arrays]:
+        """The values of the model's variables and of the optimizer's, in the order of Keras."""
+        return snapshot(self.model.variables), self.optimizer.snapshot()
+
+    def set_state(self, model: Arrays, optimizer: Arrays) -> None:
+        """Set what `state` gives.
+
+        Raises:
+            ValueError: Number or shapes differ.
+        """
+        assign(self.model.variables, model)
+        self.optimizer.assign(optimizer)
 
 
 def seed_network(seed: int) -> None:
@@ -102,7 +137,7 @@ def build(
     augmentation_seed: int,
     pretrained: Pretrained | None = None,
 ) -> tuple[Any, Any]:
-    """The model on raw images and targets (see `Program`), and the network inside it; neither compiled.
+    """The model on raw images and targets (see `sweeper.training.objective`), and the network inside it; neither compiled.
 
     Args:
         architecture: Name in the catalog.
@@ -139,68 +174,20 @@ def build(
     return keras.Model([raw, labels], packed, name="trial"), network
 
 
-def loss_of(recipe: Recipe, class_counts: tuple[int, ...]) -> Callable[[Any, Any], Any]:
-    """The loss of each image: cross-entropy, smoothed and weighted as the recipe says.
-
-    The cross-entropy of each auxiliary head is added, with `AUXILIARY_WEIGHT` and otherwise alike.
-
-    Balanced weights are (images / classes) / (images of the class), so they are 1 on average over the training images; an image
-    with mixed labels has the weights mixed in the same shares.
-    """
-    import keras
-
-    balanced = [sum(class_counts) / len(class_counts) / max(count, 1) for count in class_counts]
-    entropy_of = functools.partial(
-        keras.losses.categorical_crossentropy, from_logits=True, label_smoothing=recipe.label_smoothing
-    )
-
-    def loss(_: Any, packed: Any) -> Any:
-        logits, targets, *auxiliary = _unpacked(packed, len(class_counts))
-        entropy = entropy_of(targets, logits)
-        for others in auxiliary:
-            entropy = entropy + AUXILIARY_WEIGHT * entropy_of(targets, others)
-        if recipe.class_weights == "none":
-            return entropy
-        return entropy * keras.ops.sum(targets * keras.ops.convert_to_tensor(balanced, "float32"), axis=-1)
-
-    return loss
-
-
-def accuracy(given: Any, packed: Any) -> Any:
-    """Whether the largest logit of each image is that of its (largest) target; `given` says how many classes there are."""
-    import keras
-
-    logits, targets, *_ = _unpacked(packed, given.shape[-1])
-    return keras.metrics.categorical_accuracy(targets, logits)
-
-
-def cross_entropy(given: Any, packed: Any) -> Any:
-    """Cross-entropy of each image, in nats, neither smoothed nor weighted nor with auxiliary heads; `given` as above."""
-    import keras
-
-    logits, targets, *_ = _unpacked(packed, given.shape[-1])
-    return keras.losses.categorical_crossentropy(targets, logits, from_logits=True)
-
-
-def _unpacked(packed: Any, num_classes: int) -> list[Any]:
-    """What a program gives: logits, targets, logits of auxiliary heads, each (batch, classes)."""
-    import keras
-
-    return list(keras.ops.split(packed, packed.shape[-1] // num_classes, axis=-1))
-
-
 class Programs:
     """The compiled programs of one worker.
 
     Args:
         task: What they have in common.
+        train: Training images.
+        validation: Validation images.
         pretrained: The weights there are, by file; see `sweeper.driver.weights`.
     """
 
-    def __init__(self, task: Task, pretrained: Mapping[str, Pretrained] | None = None):
-        self._task = task
+    def __init__(self, task: Task, train: Images, validation: Images, pretrained: Mapping[str, Pretrained] | None = None):
+        self._task, self._train, self._validation = task, train, validation
         self._pretrained = pretrained or {}
-        self._programs: collections.OrderedDict[str, Program] = collections.OrderedDict()
+        self._programs: collections.OrderedDict[str, tuple[Program, Arrays]] = collections.OrderedDict()
 
     def prepare(
         self, architecture: str, configuration: Mapping[str, Value], *, init_seed: int, augmentation_seed: int
@@ -223,10 +210,10 @@ class Programs:
         if not is_reused:
             self._make_room()
             self._programs[key] = self._compile(model, network, recipe, pretrained)
-        program = self._programs[key]
+        program, optimizer_start = self._programs[key]
         self._programs.move_to_end(key)
-        assign(program.model.variables, start)
-        assign(program.model.optimizer.variables, program.optimizer_start)
+        program.set_state(start, optimizer_start)
+        program.vector = Values(model, build_optimizer(recipe), recipe, self._task.num_classes).vector
         return program, is_reused
 
     def weights_of(self, architecture: str, configuration: Mapping[str, Value]) -> Pretrained | None:
@@ -244,42 +231,19 @@ class Programs:
             raise InputError(f"there are no weights for this {architecture}: the driver that started this run loaded none.")
         return self._pretrained[application.file]
 
-    def _compile(self, model: Any, network: Any, recipe: Recipe, pretrained: Pretrained | None) -> Program:
+    def _compile(self, model: Any, network: Any, recipe: Recipe, pretrained: Pretrained | None) -> tuple[Program, Arrays]:
         # Counted before anything is frozen, as papers do: a trial is as large as its network, whatever part of it is trained.
         counted = measure.inference_network(network)
         parameters = measure.trainable_parameters(counted)
         if pretrained:
             pretrained.freeze(network, recipe.trained)
-        optimizer = recipe.build_optimizer()
-        # Before mixed precision wraps it: built inside the wrapper, its own variables (Nadam's) would be in no list, so they
-        # would neither be in a checkpoint nor be reset for the next trial.
-        optimizer.build(model.trainable_variables)
-        model.compile(
-            optimizer=optimizer,
-            loss=loss_of(recipe, self._task.class_counts),
-            metrics=[accuracy, cross_entropy],
-        )
-        model.optimizer.build(model.trainable_variables)
-        optimizer_start = snapshot(model.optimizer.variables)
-        self._warm_up(model, recipe.batch_size)
-        return Program(
-            model=model,
-            optimizer_start=optimizer_start,
-            parameters=parameters,
-            macs=measure.count_macs(counted),
-        )
-
-    def _warm_up(self, model: Any, batch_size: int) -> None:
-        """Trace and compile now, so that no epoch's training time contains it; the values it changes are set afterwards."""
-        task = self._task
-        for run, count in ((model.fit, task.num_train), (model.evaluate, task.num_validation)):
-            # One whole batch and the shorter last one: the two shapes an epoch has.
-            rows = min(count, batch_size + count % batch_size)
-            images = np.zeros((rows, *task.input_shape), task.image_dtype)
-            labels = np.zeros((rows, task.num_classes), np.float32)
-            labels[:, 0] = 1
-            options = {"epochs": 1, "shuffle": False} if run == model.fit else {}
-            run([images, labels], labels, batch_size=batch_size, verbose=0, **options)
+        optimizer = JoinedOptimizer(recipe, model.trainable_variables)
+        values = Values(model, optimizer.inner, recipe, self._task.num_classes)
+        parts = Parts(model=model, optimizer=optimizer, values=values, recipe=recipe, class_counts=self._task.class_counts)
+        loop = new_loop(parts, self._train, self._validation)
+        loop.compile()
+        program = Program(loop=loop, vector=values.vector, parameters=parameters, macs=measure.count_macs(counted))
+        return program, optimizer.snapshot()
 
     def _make_room(self) -> None:
         # No clear_session here: it would put the precision back to float32 and make TensorFlow optimise every kept graph again.
@@ -288,8 +252,13 @@ class Programs:
 
 
 def structure_key(architecture: str, configuration: Mapping[str, Value]) -> str:
-    """What two trials must share to run on one compiled program: everything but seeds and learning rate."""
-    return json.dumps([architecture, _of_model(configuration), Recipe.of(configuration).graph_key], sort_keys=True)
+    """What two trials must share to run on one compiled program: not seeds, nor numbers that shape nothing.
+
+    See `sweeper.training.values`; of these only whether they are 0 counts.
+    """
+    rates = catalog.load("architecture", architecture).rates
+    knobs = {name: value > 0 if name in rates else value for name, value in _of_model(configuration).items()}  # type: ignore[operator]
+    return json.dumps([architecture, knobs, Recipe.of(configuration).graph_key], sort_keys=True)
 
 
 def _of_model(configuration: Mapping[str, Value]) -> dict[str, Value]:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 from sweeper.study.space import TRAINING, Value
+
+OUTSIDE = ("learning_rate", "schedule", "warmup_epochs", "label_smoothing", "mix_alpha", "weights", "trained")
+"""Fields that no program depends on; on the last two it does where there are weights."""
+
+AS_VALUES = ("momentum", "weight_decay", "clip_norm", "ema_momentum", "shift", "rotation_degrees", "brightness", "cutout")
+"""Fields that a program is given, where they are above 0."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,31 +72,12 @@ class Recipe:
         progress = (epoch - 1 - rise) / (max_epochs - rise)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
-    def build_optimizer(self) -> Any:
-        """The optimizer with the peak as its learning rate, which is a variable and may be set at any time."""
-        import keras
-
-        common: dict[str, Any] = {
-            "learning_rate": self.learning_rate,
-            # None spares the graph a multiplication by zero; AdamW alone does not take it.
-            "weight_decay": self.weight_decay if self.optimizer == "adamw" else self.weight_decay or None,
-            "global_clipnorm": self.clip_norm or None,
-            "use_ema": self.ema_momentum > 0,
-            "ema_momentum": self.ema_momentum,
-        }
-        if self.optimizer == "sgd":
-            return keras.optimizers.SGD(momentum=self.momentum, nesterov=self.momentum > 0, **common)
-        kinds = {
-            "adam": keras.optimizers.Adam,
-            "adamw": keras.optimizers.AdamW,
-            "nadam": keras.optimizers.Nadam,
-            "rmsprop": keras.optimizers.RMSprop,
-        }
-        return kinds[self.optimizer](**common)
-
     @property
     def graph_key(self) -> tuple[Value, ...]:
-        """What is a constant of the compiled program: everything but the learning rate, its schedule and its warm-up."""
-        outside = ("learning_rate", "schedule", "warmup_epochs", "weights", "trained")
-        key = tuple(getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in outside)
+        """What is fixed in the compiled program; of a number that is one of `sweeper.training.values`, whether it is above 0."""
+        key = tuple(
+            getattr(self, field.name) > 0 if field.name in AS_VALUES else getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in OUTSIDE
+        )
         return key if self.weights == "none" else (*key, self.weights, self.trained)

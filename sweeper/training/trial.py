@@ -1,4 +1,4 @@
-"""The worker's side of a trial: the only place that fits and evaluates a model.
+"""The worker's side of a trial: epoch by epoch, with a row for each and a checkpoint behind it.
 
 A worker never raises for what happens inside a trial: it reports rows, or a failure and its reason. A problem of the worker
 itself, on which every trial would fail, is a fault, not a failure of the trial. Ray sees only the death of the process.
@@ -6,9 +6,11 @@ itself, on which every trial would fail, is a fault, not a failure of the trial.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import resource
 import socket
@@ -65,6 +67,10 @@ class Assignment:
     known_epochs: int
 
 
+LOOP = "whole epochs"
+"""How batches are fed: the entry among the versions of a row. Rows without it came from Keras's `fit`, which gives other bits."""
+
+
 class _SupersededError(Exception):
     """This worker's driver has lost the study; the driver that holds it now trains these trials."""
 
@@ -117,12 +123,11 @@ class Worker:
     ):
         started = time.perf_counter()
         self.device = devices.configure(training, resources)
+        from sweeper.training.loop.base import Images
         from sweeper.training.program import Programs, Task
 
-        self._train, self._validation, self._checkpoints = train, validation, checkpoints
+        self._num_train, self._checkpoints = len(train), checkpoints
         self._checkpoint_every_s, self._claim = checkpoint_every_s, claim
-        self._train_targets = _one_hot(train.labels, num_classes)
-        self._validation_targets = _one_hot(validation.labels, num_classes)
         mean, deviation = channel_statistics(train.images)
         self._programs = Programs(
             Task(
@@ -132,14 +137,16 @@ class Worker:
                 mean=mean,
                 deviation=deviation,
                 class_counts=tuple(np.bincount(train.labels, minlength=num_classes).tolist()),
-                num_validation=len(validation),
             ),
+            Images(train.images, train.labels),
+            Images(validation.images, validation.labels),
             pretrained,
         )
         self.versions = json.dumps(_versions(training.backend))
         self._import_s: float | None = time.perf_counter() - started
         self._build_s: float | None = None
         self._end: dict[str, Any] | None = None
+        self._writer = concurrent.futures.ThreadPoolExecutor(max_workers=1)
         self._idle_since = time.perf_counter()
 
     def start(self, assignment: Assignment) -> None:
@@ -151,7 +158,8 @@ class Worker:
         self._rows: list[dict[str, Any]] = []
         self._reported = 0
         self._end = None
-        self._checkpointed = started
+        self._unwritten: Checkpoint | None = None
+        self._checkpointed, self._checkpoint_s = started, 0.0
         try:
             self._prepare()
         except StorageError as error:
@@ -176,7 +184,9 @@ class Worker:
             return {"rows": found}
         self._wait_s += time.perf_counter() - self._idle_since
         try:
-            row = self._train_epoch(len(self._rows) + 1)
+            with self._writing_beside():
+                row = self._train_epoch(len(self._rows) + 1)
+            self._keep(row)
         except OSError as error:
             self._end = {"fault": explain(error, self._folder)}
         except _SupersededError:
@@ -205,44 +215,27 @@ class Worker:
         self.versions = _with_weights(self.versions, self._programs, assignment)
         stored = checkpoint.newest(self._folder, before_attempt=assignment.attempt)
         if stored is not None:
-            checkpoint.assign(self._program.model.variables, stored.model)
-            checkpoint.assign(self._program.model.optimizer.variables, stored.optimizer)
+            self._program.set_state(stored.model, stored.optimizer)
             self._rows = list(stored.rows)
 
     def _train_epoch(self, epoch: int) -> dict[str, Any]:
-        assignment, model = self._assignment, self._program.model
+        assignment, program = self._assignment, self._program
         learning_rate = self._recipe.learning_rate_at(epoch, assignment.max_epochs)
         started = time.perf_counter()
-        order = generator(assignment.seed, "order", epoch).permutation(len(self._train))
+        order = generator(assignment.seed, "order", epoch).permutation(self._num_train)
         devices.seed_dropout(seed_of(assignment.seed, "dropout", epoch))
-        model.optimizer.learning_rate = learning_rate
-        targets = self._train_targets[order]
-        with averaging(model, is_on=self._recipe.ema_momentum > 0) as callbacks:
-            history = model.fit(
-                [self._train.images[order], targets],
-                targets,
-                batch_size=self._recipe.batch_size,
-                epochs=1,
-                shuffle=False,
-                verbose=0,
-                callbacks=callbacks,
-            ).history
-            trained = time.perf_counter()
-            validation = model.evaluate(
-                [self._validation.images, self._validation_targets],
-                self._validation_targets,
-                batch_size=self._recipe.batch_size,
-                verbose=0,
-                return_dict=True,
-            )
+        means = program.train(order, learning_rate)
+        trained = time.perf_counter()
+        validation = program.validate()
         evaluated = time.perf_counter()
         row = {
             "epoch": epoch,
             "attempt": assignment.attempt,
-            "train_loss": _train_loss(history),
-            "train_accuracy": float(history["accuracy"][0]),
-            "val_loss": float(validation["cross_entropy"]),
-            "val_accuracy": float(validation["accuracy"]) if np.isfinite(validation["cross_entropy"]) else float("nan"),
+            # NaN as soon as the loss that was minimised is not finite.
+            "train_loss": means["cross_entropy"] if math.isfinite(means["loss"]) else math.nan,
+            "train_accuracy": means["accuracy"],
+            "val_loss": validation["cross_entropy"],
+            "val_accuracy": validation["accuracy"] if math.isfinite(validation["cross_entropy"]) else math.nan,
             "learning_rate": learning_rate,
             "import_s": self._import_s,
             "build_s": self._build_s,
@@ -251,8 +244,8 @@ class Worker:
             "checkpoint_s": None,
             "wait_s": self._wait_s,
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "parameters": self._program.parameters,
-            "macs": self._program.macs,
+            "parameters": program.parameters,
+            "macs": program.macs,
             "device": self.device,
             "worker": f"{socket.gethostname()}:{os.getpid()}",
             "is_program_reused": self._is_reused,
@@ -261,54 +254,48 @@ class Worker:
         self._import_s = self._build_s = None
         self._wait_s = 0.0
         self._rows.append(row)
-        if epoch < assignment.max_epochs and evaluated - self._checkpointed < self._checkpoint_every_s:
-            return row
-        if self._claim is not None and not self._claim.holds:
-            raise _SupersededError
-        self._write_checkpoint(epoch)
-        self._checkpointed = time.perf_counter()
-        row["checkpoint_s"] = self._checkpointed - evaluated
         return row
 
-    def _write_checkpoint(self, epoch: int) -> None:
-        model = self._program.model
-        checkpoint.write(
-            self._folder,
-            Checkpoint(
-                epoch=epoch,
-                attempt=self._assignment.attempt,
-                rows=tuple(self._rows),
-                model=checkpoint.snapshot(model.variables),
-                optimizer=checkpoint.snapshot(model.optimizer.variables),
-            ),
-        )
+    @contextlib.contextmanager
+    def _writing_beside(self) -> Iterator[None]:
+        """Write the checkpoint of the epoch before beside the block, and wait for it at the block's end.
 
+        The driver has let the trial go on, so the checkpoint counts: that of a trial which is stopped is never written.
+        """
+        unwritten, self._unwritten = self._unwritten, None
+        if unwritten is None:
+            yield
+            return
+        self._check_claim()
+        writing = self._writer.submit(checkpoint.write, self._folder, unwritten)
+        try:
+            yield
+        finally:
+            waited_from = time.perf_counter()
+            concurrent.futures.wait([writing])
+            self._checkpoint_s += time.perf_counter() - waited_from
+        writing.result()
 
-@contextlib.contextmanager
-def averaging(model: Any, *, is_on: bool) -> Iterator[list[Any]]:
-    """Callbacks for `fit`; after it, and until the block ends, the model has the moving average of its weights, if that is on.
+    def _keep(self, row: dict[str, Any]) -> None:
+        """Keep the state after an epoch if it is time for a checkpoint: of the last epoch on the disk, of another in memory."""
+        started, is_last = time.perf_counter(), row["epoch"] == self._assignment.max_epochs
+        if is_last or started - self._checkpointed >= self._checkpoint_every_s:
+            self._check_claim()
+            self._unwritten = self._state(row["epoch"])
+            if is_last:
+                checkpoint.write(self._folder, self._unwritten)
+                self._unwritten = None
+            self._checkpointed = time.perf_counter()
+            self._checkpoint_s += self._checkpointed - started
+        row["checkpoint_s"], self._checkpoint_s = self._checkpoint_s or None, 0.0
 
-    Keras itself puts the average in place of the weights when `fit` ends, after the last epoch's callbacks, and the next `fit`
-    would go on from there. So the weights are kept, and put back once the average has been validated.
-    """
-    if not is_on:
-        yield []
-        return
-    import keras
+    def _check_claim(self) -> None:
+        if self._claim is not None and not self._claim.holds:
+            raise _SupersededError
 
-    kept: list[checkpoint.Arrays] = []
-
-    def keep(epoch: int, logs: Any) -> None:
-        if keras.backend.backend() == "jax":
-            model.jax_state_sync()  # JAX holds the weights outside the model while it trains
-        kept.append(checkpoint.snapshot(model.trainable_variables))
-
-    def part(logs: Any) -> None:
-        # With JAX, weights and average now share memory, and validating donates the memory of the weights.
-        checkpoint.assign(model.trainable_variables, checkpoint.snapshot(model.trainable_variables))
-
-    yield [keras.callbacks.LambdaCallback(on_epoch_end=keep, on_train_end=part)]
-    checkpoint.assign(model.trainable_variables, kept[-1])
+    def _state(self, epoch: int) -> Checkpoint:
+        model, optimizer = self._program.state()
+        return Checkpoint(epoch=epoch, attempt=self._assignment.attempt, rows=tuple(self._rows), model=model, optimizer=optimizer)
 
 
 def failure(error: BaseException) -> dict[str, Any]:
@@ -340,17 +327,6 @@ def channel_statistics(images: NDArray[Any]) -> tuple[tuple[float, ...], tuple[f
     return tuple(map(float, mean)), tuple(map(float, deviation))
 
 
-def _one_hot(labels: NDArray[np.int64], num_classes: int) -> NDArray[np.float32]:
-    targets = np.zeros((len(labels), num_classes), np.float32)
-    targets[np.arange(len(labels)), labels] = 1
-    return targets
-
-
-def _train_loss(history: Mapping[str, list[float]]) -> float:
-    """Mean cross-entropy of an epoch; NaN as soon as the loss that was minimised is not finite."""
-    return float(history["cross_entropy"][0]) if np.isfinite(history["loss"][0]) else float("nan")
-
-
 def _with_weights(versions: str, programs: Programs, assignment: Assignment) -> str:
     """The column of versions, with the file of the weights that a trial began with, if it did."""
     entries = json.loads(versions)
@@ -367,4 +343,5 @@ def _versions(backend: str) -> dict[str, str]:
     from importlib import metadata
 
     packages = ("sweeper", "keras", backend, "numpy", "ray")
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
+    versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
+    return versions | {"training loop": LOOP}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from sweeper.training.program import loss_of
+from sweeper.training.objective import Smoothing, minimised
 from sweeper.training.recipe import Recipe
 from tests.architectures.kit import (
     NAMES,
@@ -70,10 +70,10 @@ def test_every_weight_gets_a_gradient(name: str) -> None:
         random.seed(seed)
         model = build(name, (12, 12, 1), **knobs)
         targets = np.eye(10, dtype=np.float32)[np.arange(16) % 10]
-        loss_of_image = loss_of(Recipe.of({}), (1,) * 10)
         with tf.GradientTape() as tape:
             logits, *auxiliary = outputs(model, images((12, 12, 1)), training=True)
-            loss = keras.ops.mean(loss_of_image(targets, keras.ops.concatenate([logits, targets, *auxiliary], axis=-1)))
+            packed = keras.ops.concatenate([logits, targets, *auxiliary], axis=-1)
+            loss = keras.ops.mean(minimised(packed, (1,) * 10, Smoothing.of(Recipe.of({}), 10), is_balanced=False))
         gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
         return {
             position: weight.path

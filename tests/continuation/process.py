@@ -50,6 +50,8 @@ def trained(worker: Worker, assignment: Assignment, epochs: int, checkpoints: Pa
             return str(report)
         rows += report["rows"]
         if copy_to is not None and 2 * number == epochs:
+            with worker._writing_beside():  # as it begins another epoch
+                pass
             shutil.copytree(checkpoints / assignment.trial, Path(copy_to) / assignment.trial)
     return rows
 

@@ -106,6 +106,9 @@ def record(spec: StudySpec, folder: Path, attempts: tuple[int, ...] = (EPOCHS,),
                     break
                 for row in report["rows"]:
                     tell(search.judge(Event(kind=Kind.EPOCH, **facts, **row)))
+            else:
+                with worker._writing_beside():  # as it does first when it goes on
+                    pass
     return stored
 
 

@@ -122,7 +122,7 @@ def task_of(shape: tuple[int, int, int], image_dtype: str = "uint8") -> Task:
     channels = shape[2]
     return Task(
         input_shape=shape, num_classes=3, image_dtype=image_dtype, mean=(0.3,) * channels, deviation=(0.2,) * channels,
-        class_counts=(8, 8, 8), num_validation=8,
+        class_counts=(8, 8, 8),
     )  # fmt: skip
 
 

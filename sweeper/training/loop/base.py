@@ -1,0 +1,196 @@
+"""Epochs of training and validation, batch by batch inside a compiled program; what the backends share.
+
+Training takes whole batches only, so that a program has one shape: of images that do not fill the last batch none is seen in
+this epoch, and since every epoch has an order of its own, these are others each time. A data set smaller than a batch is one
+batch. Validation is exact: its last batch is filled up with images that are computed and not counted.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from sweeper.training.objective import accuracy, cross_entropy, minimised
+from sweeper.training.optimizer import JoinedOptimizer
+from sweeper.training.recipe import Recipe
+from sweeper.training.values import Given, Values
+
+CHUNK_S = 2.0
+"""About how long a call of a program takes at most, in seconds, where one batch takes less: a signal waits for its end."""
+
+LARGEST_RESIDENT = 2**30
+"""Bytes of images up to which a split is on the device as a whole; of a larger one, this much at a time."""
+
+MEASURED = 3
+"""Numbers of a training batch: the loss that is minimised, cross-entropy, accuracy."""
+
+
+class Images:
+    """A split as programs take it; all programs of a worker share it.
+
+    Args:
+        images: (count, height, width, channels), uint8 or float32.
+        labels: (count,), whole numbers.
+    """
+
+    def __init__(self, images: NDArray[Any], labels: NDArray[Any]):
+        self.images, self.labels = images, labels.astype(np.int32)
+        self._placed: tuple[Any, Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def portions(self, batches: NDArray[np.int32], place: Callable[[NDArray[Any]], Any]) -> Iterator[Portion]:
+        """The batches of an epoch with their images on the device: all at once, or portions of one shape, one after another.
+
+        Args:
+            batches: (count, batch size): images by their numbers.
+            place: Puts an array on the device.
+        """
+        if self.images.nbytes <= LARGEST_RESIDENT:
+            if self._placed is None:
+                self._placed = place(self.images), place(self.labels)
+            yield Portion(*self._placed, batches, len(batches))
+            return
+        size = batches.shape[1]
+        most = max(1, LARGEST_RESIDENT // (size * self.images[:1].nbytes))
+        there = np.arange(most * size, dtype=np.int32).reshape(most, size)
+        for first in range(0, len(batches), most):
+            chosen = batches[first : first + most]
+            numbers = np.resize(chosen, most * size)  # the last portion is filled up, so that there is one shape
+            yield Portion(place(self.images[numbers]), place(self.labels[numbers]), there, len(chosen))
+
+
+class Portion(NamedTuple):
+    """Batches whose images are on the device.
+
+    Args:
+        images: On the device.
+        labels: On the device.
+        batches: (count, batch size), int32: numbers of images in these two.
+        num_batches: Batches that are meant; more than these are there to keep the shape.
+    """
+
+    images: Any
+    labels: Any
+    batches: NDArray[np.int32]
+    num_batches: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a loop runs: a model as `sweeper.training.program.build` makes it, and what it is trained with.
+
+    Args:
+        model: On raw images and targets.
+        optimizer: Of its trained variables.
+        values: Its numbers that are an input of the program.
+        recipe: What it is trained with.
+        class_counts: Training images of each class.
+    """
+
+    model: Any
+    optimizer: JoinedOptimizer
+    values: Values
+    recipe: Recipe
+    class_counts: tuple[int, ...]
+
+    def forward(self, images: Any, labels: Any, given: Given) -> tuple[Any, Any]:
+        """The loss of a batch, and its `MEASURED` numbers."""
+        packed = self.model([images, self._one_hot(labels)], training=True)
+        is_balanced = self.recipe.class_weights == "balanced"
+        loss = ops.mean(minimised(packed, self.class_counts, given.smoothing, is_balanced=is_balanced))
+        for penalty in self.model.losses:
+            loss = loss + ops.cast(penalty, loss.dtype)
+        return loss, ops.stack([loss, *(ops.mean(measured) for measured in self._measured(packed))])
+
+    def measure(self, images: Any, labels: Any) -> Any:
+        """Cross-entropy and accuracy of each image, (2, batch)."""
+        return ops.stack(self._measured(self.model([images, self._one_hot(labels)], training=False)))
+
+    def _one_hot(self, labels: Any) -> Any:
+        return ops.one_hot(labels, len(self.class_counts), dtype="float32")
+
+    def _measured(self, packed: Any) -> list[Any]:
+        count = len(self.class_counts)
+        return [cross_entropy(packed, count), ops.cast(accuracy(packed, count), "float32")]
+
+
+class Loop(abc.ABC):
+    """A compiled program that trains and validates.
+
+    Args:
+        parts: What it runs.
+        train: Training images.
+        validation: Validation images.
+    """
+
+    def __init__(self, parts: Parts, train: Images, validation: Images):
+        self.parts = parts
+        self._train, self._validation = train, validation
+        self._size, self._validation_size = (min(parts.recipe.batch_size, len(split)) for split in (train, validation))
+        self._chunk = {True: 1, False: 1}
+
+    def compile(self) -> None:
+        """Trace and compile now, so that no epoch's time contains it; changes no value."""
+        for split, batches, vector in (
+            (self._train, self._whole(np.arange(len(self._train))), self.parts.values.vector),
+            (self._validation, self._filled(), None),
+        ):
+            self._call(next(split.portions(batches, self._place)), 0, 0, vector)
+
+    def train(self, order: NDArray[Any], vector: NDArray[np.float32]) -> dict[str, float]:
+        """Train an epoch.
+
+        Args:
+            order: All training images, as numbers in the order of this epoch.
+            vector: The trial's `Values.vector`.
+
+        Returns:
+            ``loss``, ``cross_entropy`` and ``accuracy``, means over the epoch as it went.
+        """
+        means = self._run(self._train, self._whole(order), vector).mean(axis=0, dtype=np.float64)
+        return dict(zip(("loss", "cross_entropy", "accuracy"), means.tolist(), strict=True))
+
+    def validate(self) -> dict[str, float]:
+        """``cross_entropy`` and ``accuracy`` of the validation images with the weights that the model has."""
+        each = self._run(self._validation, self._filled(), None).transpose(1, 0, 2).reshape(2, -1)[:, : len(self._validation)]
+        return dict(zip(("cross_entropy", "accuracy"), each.mean(axis=1, dtype=np.float64).tolist(), strict=True))
+
+    def _whole(self, order: NDArray[Any]) -> NDArray[np.int32]:
+        count = len(order) // self._size
+        return order[: count * self._size].reshape(count, self._size).astype(np.int32)
+
+    def _filled(self) -> NDArray[np.int32]:
+        count = len(self._validation)
+        return np.resize(np.arange(count, dtype=np.int32), (math.ceil(count / self._validation_size), self._validation_size))
+
+    def _run(self, split: Images, batches: NDArray[np.int32], vector: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """The numbers of all batches, in calls of about `CHUNK_S`; trains with a vector, validates without."""
+        found, kind = [], vector is not None
+        for portion in split.portions(batches, self._place):
+            begin = 0
+            while begin < portion.num_batches:
+                started = time.perf_counter()
+                end = min(begin + self._chunk[kind], portion.num_batches)
+                found.append(self._call(portion, begin, end, vector))
+                took = (time.perf_counter() - started) / (end - begin)
+                self._chunk[kind] = max(1, min(int(CHUNK_S / took), 2 * self._chunk[kind]))
+                begin = end
+        return np.concatenate(found)
+
+    @abc.abstractmethod
+    def _place(self, array: NDArray[Any]) -> Any:
+        """An array on the device."""
+
+    @abc.abstractmethod
+    def _call(self, portion: Portion, begin: int, end: int, vector: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Run the batches from `begin` to `end`: (batches, `MEASURED`) with a vector, (batches, 2, batch size) without."""

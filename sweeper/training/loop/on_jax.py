@@ -1,0 +1,118 @@
+"""An epoch as a `lax.fori_loop` over steps that take all state and give it back; on a CPU as one compiled step after another.
+
+Inside a loop, XLA's convolutions for CPUs are several times slower than outside (2026-11-28, jax 0.10: an epoch of a small CNN
+7.4 s instead of 2.4 s), which is more than handing each step over costs.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+from jax import lax
+from jax import numpy as jnp
+from numpy.typing import NDArray
+
+from sweeper.training.loop.base import MEASURED, Images, Loop, Parts, Portion
+
+
+class JaxLoop(Loop):
+    """As `Loop`. The number of batches of a call is an input of the program, so calls of any length share one.
+
+    State is a triple of lists: values of the trained variables, of the model's others, of the optimizer's.
+    """
+
+    def __init__(self, parts: Parts, train: Images, validation: Images):
+        super().__init__(parts, train, validation)
+        trained = {id(variable) for variable in parts.optimizer.trained}
+        others = [variable for variable in parts.model.variables if id(variable) not in trained]
+        self._variables = (parts.optimizer.trained, others, parts.optimizer.outer.variables)
+        self._is_loop = jax.default_backend() != "cpu"
+        self._no_values = np.zeros_like(parts.values.vector)
+        self._compiled: dict[bool, Any] = {}
+
+    def _trained(self, state: Any, images: Any, labels: Any, chosen: Any, vector: Any) -> tuple[Any, Any]:
+        """State after a batch, and its numbers."""
+        optimizer = self.parts.optimizer
+        with self.parts.values.given(vector) as given:
+
+            def forward(trained: Any, others: Any, slots: Any) -> Any:
+                with keras.StatelessScope(self._mapping(trained, others), collect_losses=True) as scope:
+                    loss, measured = self.parts.forward(images[chosen], labels[chosen], given)
+                found = [scope.get_current_value(variable) for variable in self._variables[1]]
+                others = [before if now is None else now for before, now in zip(others, found, strict=True)]
+                with keras.StatelessScope(self._mapping(slots=slots)):
+                    return optimizer.outer.scale_loss(loss), (others, measured)
+
+            trained, others, slots = state
+            gradients, (others, measured) = jax.grad(forward, has_aux=True)(trained, others, slots)
+            with keras.StatelessScope(self._mapping(slots=slots)):
+                gradients = optimizer.clipped(optimizer.joined(gradients), given.clip_norm)
+            together, slots = optimizer.outer.stateless_apply(slots, gradients, optimizer.joined(trained))
+            return (optimizer.separate(together), others, slots), measured
+
+    def _validated(self, state: Any, images: Any, labels: Any, chosen: Any, vector: Any) -> tuple[Any, Any]:
+        with keras.StatelessScope(self._mapping(*state[:2])):
+            return state, self.parts.measure(images[chosen], labels[chosen])
+
+    def _mapping(self, *values: Any, slots: Any = None) -> list[tuple[Any, Any]]:
+        lists = [*zip(self._variables[:2], values, strict=False)] + ([] if slots is None else [(self._variables[2], slots)])
+        return [pair for variables, own in lists for pair in zip(variables, own, strict=True)]
+
+    def _place(self, array: NDArray[Any]) -> Any:
+        return jnp.asarray(array)
+
+    def _call(self, portion: Portion, begin: int, end: int, vector: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        state = tuple([variable.value for variable in variables] for variables in self._variables)
+        trains, given = vector is not None, self._no_values if vector is None else vector
+        on_device = (portion.images, portion.labels)
+        if self._is_loop:
+            program = self._program(trains, state, *on_device, portion.batches, np.int32(0), np.int32(0), given)
+            state, measured = program(state, *on_device, portion.batches, np.int32(begin), np.int32(end), given)
+            found = np.asarray(measured)[: end - begin]
+        else:
+            program, each = self._program(trains, state, *on_device, portion.batches[0], given), []
+            for chosen in portion.batches[begin:end]:
+                state, measured = program(state, *on_device, chosen, given)
+                each.append(measured)
+            found = np.array(each, np.float32)
+        if trains:
+            for variables, values in zip(self._variables, state, strict=True):
+                for variable, value in zip(variables, values, strict=True):
+                    variable.assign(value)
+        return found
+
+    def _program(self, trains: bool, *arguments: Any) -> Any:
+        """The program, compiled for such arguments the first time; it gives state, if it trains, and numbers."""
+        if trains not in self._compiled:
+            step = self._trained if trains else self._validated
+            shape = (MEASURED,) if trains else (2, self._validation_size)
+            function = functools.partial(_over, step, shape) if self._is_loop else step
+            self._compiled[trains] = jax.jit(function, donate_argnums=0 if trains else ()).lower(*arguments).compile()
+        return self._compiled[trains]
+
+
+def _over(
+    step: Callable[..., tuple[Any, Any]],
+    shape: tuple[int, ...],
+    state: Any,
+    images: Any,
+    labels: Any,
+    batches: Any,
+    begin: Any,
+    end: Any,
+    vector: Any,
+) -> tuple[Any, Any]:
+    """State after the batches from `begin` to `end`, and what each gave, first of (most batches, *shape)."""
+
+    def body(number: Any, carried: Any) -> Any:
+        state, found = carried
+        state, measured = step(state, images, labels, batches[number], vector)
+        return state, found.at[number - begin].set(measured)
+
+    after: tuple[Any, Any] = lax.fori_loop(begin, end, body, (state, jnp.zeros((len(batches), *shape), "float32")))
+    return after

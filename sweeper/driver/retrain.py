@@ -56,12 +56,14 @@ class Recorded:
         epochs: The rows the search acted on, by epoch: of an epoch recorded twice the first one, as in the table of epochs.
         failure: How it failed by itself; None if it did not.
         circumstances: See `circumstances`.
+        is_of_another_loop: Whether some of it was trained before epochs were whole programs, whose bits are others.
     """
 
     assignment: Assignment
     epochs: Mapping[int, Event]
     failure: Failure | None
     circumstances: dict[str, str]
+    is_of_another_loop: bool
 
     @property
     def last(self) -> int:
@@ -170,7 +172,7 @@ def recorded(events: Iterable[Event], trial: str) -> Recorded:
         UnknownNameError: No such trial has begun.
         NoDataError: There is nothing to compare with: no epoch of it was recorded, and it did not fail by itself.
     """
-    from sweeper.training.trial import Assignment
+    from sweeper.training.trial import LOOP, Assignment
 
     known: set[str] = set()
     suggested: Event | None = None
@@ -214,6 +216,7 @@ def recorded(events: Iterable[Event], trial: str) -> Recorded:
         epochs=epochs,
         failure=failure,
         circumstances=circumstances(map(dataclasses.asdict, rows)),
+        is_of_another_loop=any(json.loads(row.versions or "{}").get("training loop") != LOOP for row in epochs.values()),
     )
 
 

@@ -62,6 +62,20 @@ def test_the_command_finds_and_explains_a_difference(stored: StudyFolder, run: R
         assert then.get(same) == now.get(same), same
 
 
+def test_what_another_loop_trained_is_close_and_no_fault(stored: StudyFolder, run: Run) -> None:
+    def changed(event: Event) -> Event:
+        versions = json.loads(event.versions or "{}")
+        versions.pop("training loop", None)
+        return event.replace(versions=json.dumps(versions), val_loss=event.val_loss and event.val_loss + 0.01)
+
+    tamper(stored, changed)
+    code, out, _ = run("retrain", "tiny", "cnn-00000", "--epochs", 1)
+    assert code == 0
+    assert "it was trained by another loop, before epochs were whole programs" in out
+    assert "training loop: recorded nothing, now whole epochs" in out
+    assert "epoch 1 is the first that differs" in out
+
+
 def test_the_command_on_changed_data_says_so_and_compares_anyway(
     kept: Path, stored: StudyFolder, tmp_path: Path, run: Run
 ) -> None:

@@ -180,7 +180,9 @@ class Siege:
             self._befell = f"{plan.mode} at call {plan.at}, {call}"
         where = f"start {self._num_cycles} after {self._befell}"
         self._is_torn |= was_killed and plan.mode == "torn"
-        if plan.mode in ("torn", "eio on reading"):  # a checkpoint that cannot be read costs its epoch too
+        if plan.mode != "kill":
+            # A checkpoint that cannot be read costs its epoch too; so does one that cannot be written, because that shows only
+            # when the epoch beside it has been trained.
             self._epochs_allowed = 2
         if code == FINISHED:
             self.is_finished = True

@@ -246,14 +246,17 @@ class StubWorker(Worker):
 
 
 class Inline:
-    """An executor that does at once what it is given, so that every call that changes files has its place in the order."""
+    """An executor that does at once what it is given, so that every call that changes files has its place in the order.
+
+    An error waits for whoever asks for the result; a death is one.
+    """
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> concurrent.futures.Future[Any]:
         """As `concurrent.futures.Executor.submit`."""
         done: concurrent.futures.Future[Any] = concurrent.futures.Future()
         try:
             done.set_result(function(*arguments))
-        except Exception as error:
+        except OSError as error:
             done.set_exception(error)
         return done
 

@@ -1,10 +1,10 @@
-"""How many trials per second a driver can start, follow and end, and what it keeps of them in memory, with workers that train nothing.
+"""Trials per second that a driver starts, follows and ends, and what it keeps of them in memory; its workers train nothing.
 
     python benchmarks/trial_rate.py --trials 2000
 
-One study of one arm for each sampler, through the real driver on a local Ray with two workers; each measurement in a process of its
-own, in turn; the median by rate counts. The rate is taken from the first epoch row to the last one, so the start of Ray and of its
-workers does not count. Memory is the resident memory of the driver process: once Ray runs, and after some numbers of trials.
+One study of one arm for each sampler, through the real driver on a local Ray with two workers; each measurement in a process of
+its own, in turn; the median by rate counts. The rate is taken from the first epoch row to the last one, so the start of Ray and
+of its workers does not count. Memory is the driver's resident memory: once Ray runs, and after some numbers of trials.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def resident_mb() -> float:
 
 def marks(trials: int) -> list[int]:
     """Numbers of ended trials after which memory is read."""
-    return sorted({trials // 4, trials // 2, trials})
+    return [trials // 4, trials // 2, trials]
 
 
 def sweep(sampler: str, trials: int, max_epochs: int, folder: Path) -> dict[str, Any]:

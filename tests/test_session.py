@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -163,20 +165,78 @@ def test_arms_with_weights_are_refused_with_their_reason(
     assert session.search.spec == SPEC
 
 
+class Actor:
+    """A Tune trial whose worker keeps what it is assigned."""
+
+    def __init__(self, name: str) -> None:
+        self.assigned: list[str] = []
+        self.trial_id = name
+        self.temporary_state = SimpleNamespace(ray_actor=SimpleNamespace(assign=SimpleNamespace(remote=self._take)))
+
+    def _take(self, assignment: str) -> None:
+        self.assigned.append(json.loads(assignment)["trial"])
+
+
 def test_an_attempt_that_waits_for_a_worker_is_not_taken_for_hung(
     kept: StudyFolder, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions, "HANG_LEAST_S", -1.0)
+    monkeypatch.setattr(sessions, "HANG_FACTOR", 0.0)
     session, _ = at_work
     requests.post(kept.folder, extended(SPEC, max_epochs=4), repeats_decayed=False)
     extending.take_requests(session, study_of(kept, session))
-    assert session.next_attempt("one") is not None
-    session.live["one"].silences_s.append(0.0)
-    session.live["one"].last_report = 0.0
+    assert tune.SearcherAdapter(session).suggest("one") == {}
     assert session.hung() == []
-    tune.CallbackAdapter(session).on_trial_start(1, [], SimpleNamespace(trial_id="one"))
-    assert session.live["one"].last_report > 0, "waiting is no silence"
+    tune.CallbackAdapter(session).on_trial_start(1, [], worker := Actor("one"))
+    assert worker.assigned == ["cnn-00000"]
+    assert session.hung() == [], "before its first epoch a trial is waited for without limit"
+    session.live["one"].silences_s.append(0.0)
     assert session.hung() == ["one"]
+
+
+@pytest.fixture
+def repeated(kept: StudyFolder) -> Iterator[Session]:
+    """Two workers' session of a finished study whose two trials are to be repeated with four seeds each."""
+    with driven(kept) as clock:
+        assert clock.ledger is not None
+        keeper = CheckpointRetention(kept.folder / "checkpoints", clock.search)
+        session = Session(clock.search, clock.ledger, keeper, 3, lambda event: None, {}, num_workers=2)
+        session.record(details.planned_event(repetition.plan(clock.search, ["cnn-00000", "cnn-00001"], 4)))
+        yield session
+
+
+def row(session: Session, worker: str, epoch: int) -> dict[str, Any]:
+    attempt = session.live[worker].attempt
+    return {"report": json.dumps({"rows": [{"epoch": epoch, "attempt": attempt, "train_loss": 1.0, "val_accuracy": 0.5}]})}
+
+
+@pytest.mark.parametrize("slow", [1, 2, 5])
+def test_a_free_worker_takes_the_repetition_it_has_the_program_of(repeated: Session, slow: int) -> None:
+    """Also where the other worker takes several times as long, as far as repetitions wait."""
+    searcher, scheduler = tune.SearcherAdapter(repeated), tune.SchedulerAdapter(repeated)
+    workers = [Actor("one"), Actor("two")]
+    for worker in workers:
+        assert searcher.suggest(worker.trial_id) == {}
+    assert searcher.suggest("three") is None, "two workers are wanted, and no more"
+    for worker in workers:
+        tune.CallbackAdapter(repeated).on_trial_start(1, [], worker)
+    beat = 0
+    while repeated.live:
+        beat += 1
+        for worker in workers[: 1 if beat % slow else 2]:
+            if worker.trial_id in repeated.live:
+                trial = repeated.search.trials[repeated.live[worker.trial_id].trial]
+                goes_on = scheduler.on_trial_result(None, worker, row(repeated, worker.trial_id, trial.epoch + 1))
+                if goes_on == "STOP":
+                    searcher.on_trial_complete(worker.trial_id)
+                assert searcher.suggest("more") in (None, "FINISHED")
+    assert repeated.search.is_finished
+    assert searcher.suggest("three") == "FINISHED"
+    parents = [[trial.removesuffix(trial[-3:]) for trial in worker.assigned] for worker in workers]
+    switches = sum(before != after for own in parents for before, after in itertools.pairwise(own))
+    repetitions = [trial.trial for trial in repeated.search.trials.values() if trial.parent]
+    assert sorted(workers[0].assigned + workers[1].assigned) == sorted(repetitions)
+    assert switches == {1: 0, 2: 1, 5: 1}[slow]
 
 
 def test_facts_are_printed_by_who_hands_over_too(kept: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,20 +158,20 @@ def digest(value: object) -> str:
 
 
 class Tuner:
-    """Runs trials as Ray Tune does: hooks in the same order, one event at a time, workers that may die."""
+    """Runs workers as Ray Tune does: hooks in the same order, one event at a time, workers that may die."""
 
     def __init__(self, context: dict[str, Any], gate: Gate, notes: Notes, job: Job, *, tune_config: Any, run_config: Any):
         self._new_worker = lambda: StubWorker(notes, **context)
         self._gate = gate
         self._searcher, self._scheduler = tune_config.search_alg, tune_config.scheduler
         self._callbacks = run_config.callbacks
-        self._idle = [self._new_worker() for _ in range(job.num_workers)]
+        self._num_free = job.num_workers
         self._chance = random.Random(job.seed)
 
     def fit(self) -> None:
-        """Until the searcher has nothing more and every trial has ended."""
-        names, waiting = itertools.count(), collections.deque[tuple[str, Assignment]]()
-        running: dict[str, StubWorker] = {}
+        """Until the searcher has nothing more and every worker has ended."""
+        names, waiting = itertools.count(), collections.deque[str]()
+        running: dict[str, Actor] = {}
         is_over = False
         while True:
             while not is_over:
@@ -179,31 +179,33 @@ class Tuner:
                 is_over = answer == Searcher.FINISHED
                 if answer is None or is_over:
                     break
-                waiting.append((name, Assignment(**json.loads(answer["assignment"]))))
-            while waiting and self._idle:
-                name, assignment = waiting.popleft()
-                running[name] = self._idle.pop()
-                running[name].start(assignment)
+                waiting.append(name)
+            while waiting and self._num_free:
+                self._num_free -= 1
+                name = waiting.popleft()
+                actor = running[name] = Actor(name, self._new_worker())
+                for callback in self._callbacks:
+                    callback.on_trial_start(0, [], actor.trial)
             if not running:
                 assert is_over and not waiting
                 return
-            name = self._chance.choice(list(running))
-            self._step(name, running)
+            self._step(self._chance.choice(list(running.values())), running)
             for number, callback in enumerate(self._callbacks):
                 callback.on_step_end(number, [])
 
-    def _step(self, name: str, running: dict[str, StubWorker]) -> None:
-        worker, trial = running[name], types.SimpleNamespace(trial_id=name, pickled_error_file=None)
+    def _step(self, actor: Actor, running: dict[str, Actor]) -> None:
+        worker, name = actor.worker, actor.trial.trial_id
+        actor.begin()
+        is_doomed = actor.is_busy and self._is_doomed(worker)
         try:
-            with self._gate.dying(worker.num_calls_to_live) if self._is_doomed(worker) else contextlib.nullcontext():
-                report = worker.step()
+            with self._gate.dying(worker.num_calls_to_live) if is_doomed else contextlib.nullcontext():
+                report = worker.step() if actor.is_busy else {"rows": []}
         except WorkerDied:
-            self._scheduler.on_trial_error(None, trial)
-            self._idle.append(self._new_worker())
+            self._scheduler.on_trial_error(None, actor.trial)
         else:
-            if self._scheduler.on_trial_result(None, trial, {"report": json.dumps(report)}) == TrialScheduler.CONTINUE:
+            if self._scheduler.on_trial_result(None, actor.trial, {"report": json.dumps(report)}) == TrialScheduler.CONTINUE:
                 return
-            self._idle.append(worker)
+        self._num_free += 1
         del running[name]
         self._searcher.on_trial_complete(name)
 
@@ -212,6 +214,27 @@ class Tuner:
             return False
         lost = self._searcher._session.search.trials[worker.trial].lost
         return (worker.fate == "dies once" and lost == 0) or (worker.fate == "dies always" and len(worker._rows) > 0)
+
+
+class Actor:
+    """A Tune trial and its worker, as `sweeper.driver.tune.TrialActor` runs it: an attempt begins with the next step."""
+
+    def __init__(self, name: str, worker: StubWorker):
+        handle = types.SimpleNamespace(assign=types.SimpleNamespace(remote=self._assign))
+        state = types.SimpleNamespace(ray_actor=handle)
+        self.trial = types.SimpleNamespace(trial_id=name, pickled_error_file=None, temporary_state=state)
+        self.worker = worker
+        self.is_busy = False
+        self._next: Assignment | None = None
+
+    def begin(self) -> None:
+        """Begin the attempt that was assigned, if one was."""
+        if self._next is not None:
+            self.worker.start(self._next)
+            self._next, self.is_busy = None, True
+
+    def _assign(self, text: str) -> None:
+        self._next = Assignment(**json.loads(text))
 
 
 class StubWorker(Worker):

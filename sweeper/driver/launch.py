@@ -284,8 +284,7 @@ def _session(order: _Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs,
             extending.take_requests(session, study)
         order.watch(session.search, event)
 
-    # One more than run at once, so that a worker that becomes free finds its next trial waiting; where fewer are to run
-    # than fit, nothing but this number keeps Tune from starting the waiting one as well.
+    # One more than run at once, so that a worker that becomes free finds its next trial waiting.
     most_live = min(slots + 1, order.max_concurrent or slots + 1)
     session = Session(
         study.search,
@@ -295,6 +294,7 @@ def _session(order: _Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs,
         beat,
         provenance.constants_of(study.first, inputs.dataset),
         inputs.have_weights,
+        num_workers=min(slots, most_live),
     )
     return session
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -30,27 +31,30 @@ COMPACT_AFTER = 1000
 
 @dataclasses.dataclass
 class _Live:
-    """An attempt that Tune has taken and not ended."""
+    """An attempt that a worker has."""
 
     trial: str
     attempt: int
     last_report: float
     silences_s: list[float]
-    has_worker: bool = False
     is_hung: bool = False
 
 
 class Session:
-    """What the adapters share: the search, the ledger, and which Tune trial is which of ours.
+    """What the adapters share: the search, the ledger, and which worker has which attempt.
+
+    A worker is known by its Tune trial, and runs one attempt after another. The next attempts are proposed, and durable, while
+    workers are busy, so that a worker that becomes free need not wait for the sampler.
 
     Args:
         search: The state machine.
         ledger: Open for writing.
         retention: Removes the study's checkpoints that are no longer needed.
-        most_live: Attempts that Tune may have at once, running or waiting for a worker.
+        most_live: Attempts that may have begun at once, running or waiting for a worker.
         watch: Called with every event once it is applied, and with None about every second.
         constants: Columns that are the same in every event.
         have_weights: Arms whose trials begin with weights, for which these were read.
+        num_workers: Workers wanted at once; None for one per attempt.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Session:
         watch: Callable[[Event | None], None],
         constants: Mapping[str, str | None],
         have_weights: Collection[str] = (),
+        num_workers: int | None = None,
     ):
         self.search = search
         self.ledger = ledger
@@ -70,7 +75,13 @@ class Session:
         self.watch = watch
         self.constants = constants
         self.have_weights = set(have_weights)
+        self.num_workers = num_workers or most_live
         self.live: dict[str, _Live] = {}
+        self._waiting: list[Assignment] = []
+        self._starting: set[str] = set()
+        """Workers that Tune has been asked for and that are not there yet."""
+        self._parents: defaultdict[str, set[str]] = defaultdict(set)
+        """Trials of which a worker trained repetitions: it has their programs."""
         self.error: BaseException | None = None
         self._silences_s: dict[str, list[float]] = {}
         self.is_exhausted = False
@@ -110,47 +121,54 @@ class Session:
         if self.ledger.num_buffered == 0:
             self.retention.clean()
 
-    def next_attempt(self, tune_id: str) -> Assignment | None:
-        """The next attempt, recorded and durable; None when there is nothing to start now, or for ever: see `is_exhausted`."""
-        if len(self.live) >= self.most_live:
-            return None
-        event = self.search.propose()
-        self.is_exhausted = event is None and not self.live
-        if event is None:
-            return None
-        self.record(event)
-        self.commit()
-        trial = self.search.trials[event.trial or ""]
-        self.retention.begins(trial.trial)
-        silences_s = self._silences_s.setdefault(trial.trial, [])  # those of its earlier attempts under this driver count
-        self.live[tune_id] = _Live(trial=trial.trial, attempt=trial.attempt, last_report=time.monotonic(), silences_s=silences_s)
-        return Assignment(
-            trial=trial.trial,
-            arm=trial.arm,
-            architecture=event.architecture or "",
-            attempt=trial.attempt,
-            configuration=trial.configuration,
-            seed=trial.seed,
-            max_epochs=trial.max_epochs,
-            known_epochs=trial.epoch,
-        )
+    def wants_worker(self, tune_id: str) -> bool:
+        """Whether a worker more is of use now; it is expected from then on. False for ever: see `is_exhausted`."""
+        self._propose()
+        wants = len(self._starting) < len(self._waiting) and len(self._starting) + len(self.live) < self.num_workers
+        if wants:
+            self._starting.add(tune_id)
+        self.is_exhausted = not (self._starting or self._waiting or self.live)
+        return wants
 
-    def on_start(self, tune_id: str) -> None:
-        """A worker begins with the attempt: until now it was not silent, but waiting."""
-        live = self.live[tune_id]
-        live.has_worker, live.last_report = True, time.monotonic()
+    def next_attempt(self, tune_id: str) -> Assignment | None:
+        """The attempt that a free worker is to run, recorded and durable; None when there is nothing for it now."""
+        self._starting.discard(tune_id)
+        if not self._waiting:
+            self._propose()
+        if not self._waiting:
+            return None
+        # Of several that wait, one whose program the worker has: repetitions of one trial differ in their seeds alone.
+        known = self._parents[tune_id]
+        assignment = next((one for one in self._waiting if self.search.trials[one.trial].parent in known), self._waiting[0])
+        self._waiting.remove(assignment)
+        if (parent := self.search.trials[assignment.trial].parent) is not None:
+            known.add(parent)
+        # The silences of its earlier attempts under this driver count.
+        silences_s = self._silences_s.setdefault(assignment.trial, [])
+        now = time.monotonic()
+        self.live[tune_id] = _Live(assignment.trial, assignment.attempt, last_report=now, silences_s=silences_s)
+        return assignment
 
     def on_report(self, tune_id: str, report: dict[str, Any]) -> bool:
         """The one door: a worker's report in (see `sweeper.training.trial.Worker.step`); whether its trial goes on out."""
-        live = self.live[tune_id]
-        now = time.monotonic()
-        live.silences_s.append(now - live.last_report)
-        live.last_report = now
         if "fault" in report:
             raise SweeperError(
                 f"a worker cannot go on, and no other trial could on it: {report['fault']}\n"
                 "Everything so far is saved. Mend this, then launch again to go on."
             )
+        if tune_id not in self.live:  # what it was started for, another worker took
+            return False
+        live = self.live[tune_id]
+        goes_on = self._goes_on(live, report)
+        if not goes_on:
+            del self.live[tune_id]
+            self._silences_s.pop(live.trial, None)
+        return goes_on
+
+    def _goes_on(self, live: _Live, report: dict[str, Any]) -> bool:
+        now = time.monotonic()
+        live.silences_s.append(now - live.last_report)
+        live.last_report = now
         if "failure" in report:
             self._attempt_ended(live, Reason(report["failure"]["reason"]), report["failure"]["detail"])
             return False
@@ -163,13 +181,21 @@ class Session:
         return True
 
     def on_death(self, tune_id: str, reason: Reason, detail: str) -> None:
-        """A worker process died, for a reason as far as it is known, or was killed because it hung."""
-        live = self.live[tune_id]
-        self._attempt_ended(live, Reason.TIMEOUT if live.is_hung else reason, detail)
+        """A worker process died, for a reason as far as it is known, or was killed because it hung.
+
+        One that dies as it starts takes the attempt with it that it was started for, or it would be started for ever.
+        """
+        if tune_id not in self.live and tune_id in self._starting:
+            self.next_attempt(tune_id)
+        live = self.live.pop(tune_id, None)
+        if live is not None:
+            self._attempt_ended(live, Reason.TIMEOUT if live.is_hung else reason, detail)
 
     def on_end(self, tune_id: str) -> None:
-        """Tune has ended a trial, for whatever cause."""
+        """A worker is gone, or has nothing to do."""
         self.live.pop(tune_id, None)
+        self._starting.discard(tune_id)
+        self._parents.pop(tune_id, None)
 
     def tick(self) -> None:
         """Between events: commit what is due, merge parts when there are many, show that time passes."""
@@ -202,10 +228,36 @@ class Session:
         return [
             tune_id
             for tune_id, live in self.live.items()
-            if live.has_worker
-            and live.silences_s
-            and now - live.last_report > max(HANG_LEAST_S, HANG_FACTOR * max(live.silences_s))
+            if live.silences_s and now - live.last_report > max(HANG_LEAST_S, HANG_FACTOR * max(live.silences_s))
         ]
+
+    def _propose(self) -> None:
+        """Begin what the search proposes, as far as there is room, and make all of it durable."""
+        is_new = False
+        while len(self.live) + len(self._waiting) < self._room() and (event := self.search.propose()) is not None:
+            self.record(event)
+            trial = self.search.trials[event.trial or ""]
+            self.retention.begins(trial.trial)
+            self._waiting.append(
+                Assignment(
+                    trial=trial.trial,
+                    arm=trial.arm,
+                    architecture=event.architecture or "",
+                    attempt=trial.attempt,
+                    configuration=trial.configuration,
+                    seed=trial.seed,
+                    max_epochs=trial.max_epochs,
+                    known_epochs=trial.epoch,
+                )
+            )
+            is_new = True
+        if is_new:
+            self.commit()
+
+    def _room(self) -> int:
+        """Attempts that may have begun now: some more repetitions, because nothing could be learned before they begin."""
+        is_planned = bool(self.search.planned) and self.search.is_searched
+        return self.most_live + (self.num_workers if is_planned else 0)
 
     def _attempt_ended(self, live: _Live, reason: Reason, detail: str) -> None:
         event = self._facts(live.trial, Kind.ATTEMPT_ENDED).replace(attempt=live.attempt, reason=reason, detail=detail)

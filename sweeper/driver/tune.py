@@ -1,9 +1,10 @@
 """Thin adapters between Ray Tune and a session: Searcher, TrialScheduler, Callback and Trainable, and the call that runs them.
 
-Tune runs processes and moves messages; it decides nothing. Every report of a worker enters at one door, `SchedulerAdapter`, and
-goes to `Session.on_report`. A trial that comes again (retry or resume) is a new Tune trial from the newest checkpoint; Tune's own
-pausing, restoring and checkpointing are not used. Compiled programs need no scheduling here: at most one trial waits for a worker
-at any time, so there is nothing to choose from.
+Tune runs processes and moves messages; it decides nothing. **One Tune trial is one worker**, which runs our trials one after
+another: Tune takes as long over a trial of its own as over several epochs, and keeps all of them in memory. Every report of a
+worker enters at one door, `SchedulerAdapter`, and goes to `Session.on_report`; there a worker whose trial is over also gets its
+next attempt. A trial that comes again (retry or resume) is a new attempt from the newest checkpoint; Tune's own pausing,
+restoring and checkpointing are not used.
 """
 
 from __future__ import annotations
@@ -59,10 +60,10 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     """A worker process that runs one trial after another; it never raises for what happens inside a trial."""
 
     def setup(self, config: dict[str, Any], context: Context | None = None) -> None:
-        """Load the framework and prepare the first trial."""
+        """Load the framework."""
         assert context is not None
         self._worker: TrialWorker | None = None
-        self._fault = ""
+        self._next = self._fault = ""
         needed = {field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name != "worker"}
         try:
             self._worker = context.worker(**needed)
@@ -71,31 +72,37 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Prepare another trial in the same process."""
-        if self._worker is not None:
-            self._worker.start(Assignment(**json.loads(new_config["assignment"])))
+        """The same process goes on as a new Tune trial."""
+        self._is_idle = True
         return True
 
+    def assign(self, assignment: str) -> None:
+        """Take the next attempt, an `Assignment` in JSON; it begins with the next step."""
+        self._next = assignment
+
     def step(self) -> dict[str, Any]:
-        """One epoch, or a failure of the trial, or a fault of the worker."""
-        report = {"fault": self._fault} if self._worker is None else self._worker.step()
-        return {"report": json.dumps(report)}
+        """One epoch, or a failure of the trial, or a fault of the worker; nothing from a worker without an attempt."""
+        if self._worker is None:
+            return {"report": json.dumps({"fault": self._fault})}
+        if self._next:
+            assignment, self._next, self._is_idle = Assignment(**json.loads(self._next)), "", False
+            self._worker.start(assignment)
+        return {"report": json.dumps({"rows": []} if self._is_idle else self._worker.step())}
 
 
 class SearcherAdapter(Searcher):  # type: ignore[misc]
-    """Tune asks for a trial; the search answers."""
+    """Tune asks for a trial of its own; the session answers whether it wants a worker more."""
 
     def __init__(self, session: Session):
         super().__init__()
         self._session = session
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next attempt as a Tune configuration; None when there is none now, FINISHED when there will be none."""
+        """An empty configuration for a worker; None when none is wanted now, FINISHED when none will be."""
         with self._session.guard():
-            assignment = self._session.next_attempt(trial_id)
-        if assignment is None:
-            return str(Searcher.FINISHED) if self._session.is_exhausted else None
-        return {"assignment": json.dumps(dataclasses.asdict(assignment))}
+            if self._session.wants_worker(trial_id):
+                return {}
+        return str(Searcher.FINISHED) if self._session.is_exhausted else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """As `Session.on_end`."""
@@ -113,16 +120,16 @@ class SearcherAdapter(Searcher):  # type: ignore[misc]
 
 
 class SchedulerAdapter(FIFOScheduler):  # type: ignore[misc]
-    """Tune hands over a result; the search says whether the trial goes on."""
+    """Tune hands over a result; the search says whether the trial goes on, and the session what comes after it."""
 
     def __init__(self, session: Session):
         super().__init__()
         self._session = session
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """As `Session.on_report`."""
+        """As `Session.on_report`; a worker whose trial is over goes on with the next one as long as there is any."""
         with self._session.guard():
-            goes_on = self._session.on_report(trial.trial_id, json.loads(result["report"]))
+            goes_on = self._session.on_report(trial.trial_id, json.loads(result["report"])) or _assign(self._session, trial)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
@@ -140,9 +147,9 @@ class CallbackAdapter(tune.Callback):  # type: ignore[misc]
         self._session = session
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """As `Session.on_start`."""
+        """A worker is there: its first attempt."""
         with self._session.guard():
-            self._session.on_start(trial.trial_id)
+            _assign(self._session, trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """After every event or tenth of a second."""
@@ -152,6 +159,15 @@ class CallbackAdapter(tune.Callback):  # type: ignore[misc]
                 actor = next((trial.temporary_state.ray_actor for trial in trials if trial.trial_id == tune_id), None)
                 if actor is not None:
                     ray.kill(actor)
+
+
+def _assign(session: Session, trial: Any) -> bool:
+    """Hand a free worker its next attempt, if there is one: before its next step, since an actor takes calls in their order."""
+    assignment = session.next_attempt(trial.trial_id)
+    if assignment is None:
+        return False
+    trial.temporary_state.ray_actor.assign.remote(json.dumps(dataclasses.asdict(assignment)))
+    return True
 
 
 def cause_of_death(error: Exception | None) -> Reason:

@@ -333,13 +333,18 @@ class Ledger:
         """
         self.commit()
         folder = self._files.ledger_folder
-        if len(parts.names(folder)) < max(min_parts, 2):
+        names = parts.names(folder)
+        if len(names) < max(min_parts, 2):
             return 0
-        tables = parts.read_all(folder)
-        compacted = self._stamped(Event(kind=Kind.COMPACTED, detail=json.dumps({"parts": len(tables)})))
-        self._publish(parts.merge([*tables.values(), parts.from_events([compacted])]))
-        parts.remove(folder, sorted(tables))
-        return len(tables)
+        try:
+            table = parts.read_merged(folder, names)
+        except FileNotFoundError:  # a network folder lists it for some seconds more, or another driver removed it
+            self._lock.check()
+            return 0
+        compacted = self._stamped(Event(kind=Kind.COMPACTED, detail=json.dumps({"parts": len(names)})))
+        self._publish(parts.merge([table.replace_schema_metadata(None), parts.from_events([compacted])]))
+        parts.remove(folder, names)
+        return len(names)
 
     def close(self) -> None:
         """Give the study free. What is still buffered is dropped: `StudyFolder.drive` commits it first."""

@@ -52,6 +52,8 @@ class Search:
         self._waiting: dict[str, None] = {}
         self._planned: dict[str, Trial] = {}
         self._samplers: dict[str, Sampler] = {}
+        self._learned: dict[str, list[Finished]] = {}
+        """What each sampler has been shown: the beginning of `finished`."""
 
     # ------------------------------------------------------------------------------------------------------- questions
 
@@ -200,6 +202,7 @@ class Search:
                 self.rungs[arm] = Rungs(grace, factor, epochs)
             self.rungs[arm] = self.rungs_up_to(arm, epochs)
         self._samplers.clear()  # they learn from trials that ended, of which some are about to be reopened
+        self._learned.clear()
 
     def _apply_lengthened(self, event: Event) -> None:
         trial = self.trials[event.trial or ""]
@@ -263,18 +266,18 @@ class Search:
             return space.default(self.spec.arms[arm].fixed)
         if arm not in self._samplers:
             self._samplers[arm] = sampler_of(self.spec, arm, space)
-        history = [
-            Finished(
-                configuration=self.trials[name].configuration,
-                scores=tuple(self.trials[name].scores),
-                # Fewer epochs than the study has by now are not a whole training: the trial counts like a stopped one.
-                is_complete=self.trials[name].status is Status.COMPLETED
-                and self.trials[name].epoch >= self.spec.budget.max_epochs,
-            )
-            for name in self.finished[arm]
-        ]
+        history = self._learned.setdefault(arm, [])
+        history += [self._lesson(self.trials[name]) for name in self.finished[arm][len(history) :]]
         seed = seed_of(self.spec.search.seed, arm, number, "suggest")
         return self._samplers[arm].suggest(history, number=number, seed=seed)
+
+    def _lesson(self, trial: Trial) -> Finished:
+        return Finished(
+            configuration=trial.configuration,
+            scores=tuple(trial.scores),
+            # Fewer epochs than the study has by now are not a whole training: the trial counts like a stopped one.
+            is_complete=trial.status is Status.COMPLETED and trial.epoch >= self.spec.budget.max_epochs,
+        )
 
     def _suggested(self, trial: Trial, attempt: int) -> Event:
         return Event(

@@ -26,6 +26,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from sweeper.datasets import Split
+from sweeper.driver import connection
 from sweeper.driver.session import Session
 from sweeper.errors import StudyLockedError, SweeperError
 from sweeper.ledger.lock import Claim
@@ -61,6 +62,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], context: Context | None = None) -> None:
         """Load the framework and prepare the first trial."""
         assert context is not None
+        connection.take_keras_home()
         self._worker: TrialWorker | None = None
         self._fault = ""
         needed = {field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name != "worker"}

@@ -225,6 +225,53 @@ class TestResultsFolder:
         assert not (tmp_path / "results").exists()
 
 
+# ------------------------------------------------------------------------------------------- a Ray of our own
+
+OWN = """
+import json, os, pathlib, sys, time, ray
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from sweeper.driver.connection import connected
+from sweeper.study import spec
+
+class Actor:
+    def look(self, names):
+        return os.getpid(), {name: os.environ.get(name) for name in names}
+
+def workers(raylet):
+    found = pathlib.Path("/proc").glob(f"{raylet}/task/*/children")
+    pids = [int(pid) for file in found for pid in file.read_text().split()]
+    return [pid for pid in pids if "Agent" not in pathlib.Path(f"/proc/{pid}/cmdline").read_text()]
+
+before = dict(os.environ)
+with connected(spec.load(sys.argv[1]), "local", {"num_cpus": 2, "num_gpus": 1}):
+    processes = ray._private.worker._global_node.all_processes
+    first = workers(processes["raylet"][0].process.pid)
+    groups = [ray.util.placement_group([{"CPU": 1}]) for _ in range(2)]
+    actors = [
+        ray.remote(num_cpus=1)(Actor).options(scheduling_strategy=PlacementGroupSchedulingStrategy(group)).remote()
+        for group in groups
+    ]
+    looks = ray.get([actor.look.remote(sys.argv[2:]) for actor in actors])
+    changed = [name for name in sys.argv[2:] if os.environ.get(name) != before.get(name)]
+print(json.dumps({"first": first, "looks": looks, "changed": changed, "processes": sorted(processes)}))
+"""
+
+
+@pytest.mark.ray
+def test_the_first_actors_are_the_processes_that_a_ray_of_our_own_starts_with(study_file: Path) -> None:
+    """Ray puts an actor into a process that waits, if their environments are the same, and that has run nothing yet."""
+    settings = {"KERAS_BACKEND": "tensorflow", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {name: value for name, value in os.environ.items() if name not in ("KERAS_HOME", *settings)}
+    command = [sys.executable, "-c", OWN, str(study_file), "KERAS_HOME", *settings]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert {pid for pid, _ in seen["looks"]} == set(seen["first"])
+    assert [own for _, own in seen["looks"]] == [settings | {"KERAS_HOME": None}] * 2
+    assert seen["changed"] == []
+    assert "monitor" not in seen["processes"]
+
+
 # -------------------------------------------------------------------------------------- a cluster that was running
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +120,39 @@ def test_a_study_whose_data_are_gone_says_so_and_loses_nothing(data: Path, tmp_p
         launch.launch(spec, tmp_path)
     assert store.read() == before
     assert store.owner is None
+
+
+def test_a_fault_of_the_data_found_while_ray_starts_leaves_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_starting = threading.Event()
+    steps: list[str] = []
+
+    @contextlib.contextmanager
+    def connected(*_: Any) -> Iterator[bool]:
+        is_starting.set()
+        steps.append("started")
+        try:
+            yield True
+        finally:
+            steps.append("ended")
+
+    def damaged(spec: Any) -> Any:
+        if spec.name == "late":
+            assert is_starting.wait(60)
+        raise DatasetError("an image is damaged")
+
+    monkeypatch.setattr(launch, "connected", connected)
+    monkeypatch.setattr(launch, "load_dataset", damaged)
+    monkeypatch.setattr(launch, "FAULT_SHOWS_S", 60.0)
+    with pytest.raises(DatasetError, match="an image is damaged"):
+        launch.launch(study(data, "early"), tmp_path)
+    assert steps == [], "Ray is not started for data that are not there"
+    monkeypatch.setattr(launch, "FAULT_SHOWS_S", 0.0)
+    with pytest.raises(DatasetError, match="an image is damaged"):
+        launch.launch(study(data, "late"), tmp_path)
+    assert steps == ["started", "ended"]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ from sweeper import catalog
 from sweeper.errors import SweeperError
 from sweeper.study.spec import StudySpec
 
+KERAS_HOME = "SWEEPER_KERAS_HOME"
+"""Names Keras's home to the workers of a private Ray. KERAS_HOME itself would also divert what this process downloads."""
+
 
 @contextlib.contextmanager
 def connected(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterator[bool]:
@@ -27,6 +30,9 @@ def connected(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterato
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
     # How long to wait for word of why a connection to a worker broke: one second is too little for a busy machine.
     os.environ.setdefault("RAY_timeout_ms_task_wait_for_death_info", "5000")
+    # Ray looks for its own object store ten times, once a second. It is there within milliseconds: look more often.
+    os.environ.setdefault("RAY_raylet_client_connect_timeout_milliseconds", "50")
+    os.environ.setdefault("RAY_raylet_client_num_connect_attempts", "200")
     import ray
 
     if ray.is_initialized():
@@ -34,14 +40,54 @@ def connected(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterato
         return
     with tempfile.TemporaryDirectory(prefix="sweeper-keras-") as keras_home:
         arguments = ray_arguments(spec, cluster, options, keras_home)
+        is_private = arguments["address"] == "local"
         try:
             try:
-                ray.init(**arguments)
+                if is_private:
+                    _start_private(spec, arguments)
+                else:
+                    ray.init(**arguments)
             except Exception as error:  # Ray raises bare ones too, when a process of its own dies as it starts
                 raise SweeperError(f"--cluster {cluster}: Ray cannot be used: {error}") from error
-            yield arguments["address"] == "local"
+            yield is_private
         finally:
             ray.shutdown()
+
+
+def _start_private(spec: StudySpec, arguments: dict[str, Any]) -> None:
+    """Start a Ray of our own, whose workers have their environment from Ray itself.
+
+    Ray starts a process for every CPU as soon as it runs, which takes the first actors. One with a `runtime_env` cannot use
+    them: a process more would start for it, seconds later, beside those that stay idle.
+    """
+    import ray
+
+    runtime_env = arguments.pop("runtime_env")
+    variables = runtime_env.pop("env_vars")
+    variables[KERAS_HOME] = variables.pop("KERAS_HOME")
+    if runtime_env:
+        arguments["runtime_env"] = runtime_env
+    if spec.resources.gpus_per_trial == 0:
+        arguments["num_gpus"] = 0  # they are hidden now, and Ray refuses to count more than it sees
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        ray.init(**arguments)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+    # Ray's autoscaler has nothing to do on one machine, and takes a second to end. Its death disturbs nothing.
+    if (node := getattr(ray._private.worker, "_global_node", None)) is not None:
+        node.kill_monitor(check_alive=False)
+
+
+def take_keras_home() -> None:
+    """Give Keras the home that this worker process inherited, if it did; to be called before Keras is imported."""
+    if home := os.environ.get(KERAS_HOME):
+        os.environ["KERAS_HOME"] = home
 
 
 def ray_arguments(spec: StudySpec, cluster: str, options: dict[str, Any], keras_home: str) -> dict[str, Any]:

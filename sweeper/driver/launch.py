@@ -11,8 +11,10 @@ import dataclasses
 import importlib.util
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 from sweeper import catalog
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 COMPACT_AT_END = 64
 """Parts from which the ledger is compacted when a driver ends."""
+
+FAULT_SHOWS_S = 0.1
+"""Time for data that are missing to be found missing, before Ray is started for nothing."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -162,13 +167,20 @@ def launch(
 
 
 def _run(order: _Order, files: StudyFolder, opened: OpenedStudy | None) -> Outcome:
-    """The run itself: load, start Ray, take the lock, extend, drive, finish."""
+    """The run itself: start Ray and load meanwhile, take the lock, extend, drive, finish."""
     first = order.spec if opened is None else opened.first
     order.watch(Search(first, {}) if opened is None else opened.search, None)
-    inputs = _load(order, first, opened)
+    for arm in first.arms:
+        first.space_of(arm)  # one that is not installed here is a fault before Ray starts
+    loading = _meanwhile(lambda: _load(order, first, opened))
+    import ray  # noqa: F401  # this takes a moment, in which many a fault of the data shows
+
+    if futures.wait([loading], timeout=FAULT_SHOWS_S).done:
+        loading.result()
     started = time.monotonic()
     with connected(first, order.cluster, order.cluster_options) as is_private:
         ray_s = time.monotonic() - started
+        inputs = loading.result()
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
         slots = _slots(order, first, is_private=is_private)
         if opened is None:
@@ -185,7 +197,7 @@ def _run(order: _Order, files: StudyFolder, opened: OpenedStudy | None) -> Outco
     return Outcome(study=study, was_finished=False, is_interrupted=not study.search.is_finished)
 
 
-# ---------------------------------------------------------------------------------------------------------- before Ray starts
+# ----------------------------------------------------------------------------------------------- before and while Ray starts
 
 
 def _check(order: _Order) -> None:
@@ -225,10 +237,26 @@ def load_dataset(spec: StudySpec) -> Dataset:
     return dataset
 
 
+def _meanwhile(work: Callable[[], _Inputs]) -> futures.Future[_Inputs]:
+    """The result of what a thread of its own does, or its error.
+
+    Ray itself must start in the main thread: the kernel ends its processes with the thread that started them. The other thread
+    is not waited for when a signal ends this process.
+    """
+    future: futures.Future[_Inputs] = futures.Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
 def _load(order: _Order, first: StudySpec, opened: OpenedStudy | None) -> _Inputs:
-    """What trials are trained on and begin with; search spaces that are not installed here are a fault before Ray starts."""
-    for arm in first.arms:
-        first.space_of(arm)
+    """What trials are trained on and begin with."""
     dataset = load_dataset(first)
     known = [] if opened is None else [opened.spec]
     waiting = [] if opened is None else [asked for _, asked, _ in requests.waiting(opened.folder)]

@@ -27,6 +27,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from sweeper.datasets import Split
+from sweeper.driver import connection
 from sweeper.driver.session import Session
 from sweeper.errors import StudyLockedError, SweeperError
 from sweeper.ledger.lock import Claim
@@ -62,6 +63,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], context: Context | None = None) -> None:
         """Load the framework."""
         assert context is not None
+        connection.take_keras_home()
         self._worker: TrialWorker | None = None
         self._next = self._fault = ""
         needed = {field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name != "worker"}

@@ -93,8 +93,8 @@ def runs(events: Iterable[Event]) -> pa.Table:
 
     Returns:
         Columns ``generation``; ``started`` and ``ended``, seconds since 1970: when Ray was about to start, and the last event;
-        ``workers``, trials that could run at once; ``ray_s``, seconds until Ray ran. The last two are empty for drivers that did
-        not record them, and ``started`` is then when Ray ran.
+        ``workers``, trials that could run at once; ``ray_s``, seconds until Ray ran, in which the data are read as well. The last
+        two are empty for drivers that did not record them, and ``started`` is then when Ray ran.
     """
     rows: dict[int, dict[str, Any]] = {}
     for event in events:

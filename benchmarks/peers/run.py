@@ -65,33 +65,34 @@ def measure(side: str, name: str, *, is_quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         study, found = Path(folder) / "study.yaml", Path(folder) / "figures.json"
         study.write_text(workload(name, is_quick=is_quick).to_yaml())
-        wall_s, peak_mb = watched(SIDES[side].command(study, found), Path(folder) / "log")
+        taken = watched(SIDES[side].command(study, found), Path(folder) / "log")
         figures = SIDES[side].figures(study, found)
-    paid = WORKERS * wall_s
+    paid = WORKERS * taken["wall_s"]
     return {
         "workload": name,
         "side": side,
-        "wall_s": wall_s,
+        **taken,
         **figures,
-        "s_per_epoch": wall_s / figures["epochs"],
+        "s_per_epoch": taken["wall_s"] / figures["epochs"],
+        "cpu_s_per_epoch": taken["cpu_s"] / figures["epochs"],
         "training": figures["train_s"] / paid,
         "in_trials": figures["trial_s"] / paid,
-        "peak_mb": peak_mb,
     }
 
 
 def table(runs: list[dict[str, Any]]) -> str:
     """The medians as a Markdown table; rows in the order measured."""
     lines = [
-        "| workload | side | wall, s | trials | epochs | s per epoch | training | in trials | peak memory, MB |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| workload | side | wall, s | trials | epochs | s per epoch | CPU s per epoch | training | in trials | peak, MB |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, side in dict.fromkeys((run["workload"], run["side"]) for run in runs):
         own = [run for run in runs if (run["workload"], run["side"]) == (name, side)]
         middle = {key: statistics.median(run[key] for run in own) for key in own[0] if isinstance(own[0][key], int | float)}
         lines.append(
             f"| {name} | {SIDES[side].name} | {middle['wall_s']:.1f} | {middle['trials']:g} | {middle['epochs']:g} "
-            f"| {middle['s_per_epoch']:.2f} | {middle['training']:.0%} | {middle['in_trials']:.0%} | {middle['peak_mb']:,.0f} |"
+            f"| {middle['s_per_epoch']:.2f} | {middle['cpu_s_per_epoch']:.2f} "
+            f"| {middle['training']:.0%} | {middle['in_trials']:.0%} | {middle['peak_mb']:,.0f} |"
         )
     return "\n".join(lines)
 

@@ -27,6 +27,14 @@ from sweeper.study.spec import StudySpec, load
 
 METRIC = "val_accuracy"
 
+ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "",
+    # Before a process is used again, the thread of the trial stopped there has to end; after 2 s, the default, Tune gives the next
+    # trial up as failed.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
+}
+"""Of the workers."""
+
 
 def train(config: dict[str, Any], data: Data, epochs: int) -> None:
     """What Tune runs for each trial."""
@@ -88,7 +96,7 @@ def main() -> None:
     parser.add_argument("figures", type=Path)
     parser.add_argument("--reuse", action="store_true", help="train one trial after another in the same process")
     arguments = parser.parse_args()
-    ray.init(address="local", num_cpus=WORKERS, include_dashboard=False, runtime_env={"env_vars": {"CUDA_VISIBLE_DEVICES": ""}})
+    ray.init(address="local", num_cpus=WORKERS, include_dashboard=False, runtime_env={"env_vars": ENVIRONMENT})
     with tempfile.TemporaryDirectory(prefix="peers-tune-") as storage:
         found = run(load(arguments.study), storage, is_reusing=arguments.reuse)
     ray.shutdown()

@@ -29,8 +29,8 @@ METRIC = "val_accuracy"
 
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
-    # Before a process is used again, the thread of the trial stopped there has to end; after 2 s, the default, Tune gives the next
-    # trial up as failed.
+    # Before a process is used again, the thread of the trial stopped there has to end; after 2 s, the default, Tune gives the
+    # next trial up as failed.
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
 }
 """Of the workers."""

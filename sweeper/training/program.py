@@ -9,10 +9,12 @@ therefore trains bit for bit as a fresh one.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
+import gc
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -209,7 +211,8 @@ class Programs:
         is_reused = key in self._programs
         if not is_reused:
             self._make_room()
-            self._programs[key] = self._compile(model, network, recipe, pretrained)
+            with _without_collection():
+                self._programs[key] = self._compile(model, network, recipe, pretrained)
         program, optimizer_start = self._programs[key]
         self._programs.move_to_end(key)
         program.set_state(start, optimizer_start)
@@ -249,6 +252,18 @@ class Programs:
         # No clear_session here: it would put the precision back to float32 and make TensorFlow optimise every kept graph again.
         while len(self._programs) >= KEPT:
             self._programs.popitem(last=False)
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """No search for garbage: tracing makes millions of objects that stay, and Python looks through them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def structure_key(architecture: str, configuration: Mapping[str, Value]) -> str:

@@ -40,7 +40,7 @@ class TensorFlowLoop(Loop):
 
     def _trained(self, images: Any, labels: Any, batches: Any, begin: Any, end: Any, vector: Any) -> Any:
         parts, optimizer = self.parts, self.parts.optimizer
-        optimizer.take_vectors()
+        optimizer.take_small()
 
         def step(images: Any, labels: Any) -> Any:
             with tf.GradientTape() as tape:
@@ -50,7 +50,7 @@ class TensorFlowLoop(Loop):
             if given.clip_norm is not None:
                 gradients = [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]
             optimizer.outer.apply(optimizer.clipped(gradients, given.clip_norm), optimizer.variables)
-            optimizer.give_vectors()
+            optimizer.give_small()
             return measured
 
         with parts.values.given(vector) as given:

@@ -25,7 +25,7 @@ class TorchLoop(Loop):
             with torch.no_grad():
                 found = [self.parts.measure(images[numbers], labels[numbers]) for numbers in chosen]
         else:
-            self.parts.optimizer.take_vectors()
+            self.parts.optimizer.take_small()
             # Numbers as they are: an operation on the device for each of them would cost more than it saves.
             with self.parts.values.given(vector.tolist()) as given:
                 found = [self._step(images[numbers], labels[numbers], given) for numbers in chosen]
@@ -39,5 +39,5 @@ class TorchLoop(Loop):
         with torch.no_grad():
             gradients = optimizer.joined([variable.value.grad for variable in optimizer.trained])
             optimizer.outer.apply(optimizer.clipped(gradients, given.clip_norm), optimizer.variables)
-            optimizer.give_vectors()
+            optimizer.give_small()
         return measured.detach()

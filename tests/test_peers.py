@@ -42,11 +42,3 @@ def test_every_side_trains_the_given_seeds(tmp_path: Path) -> None:
     ]
     assert [(run["trials"], run["epochs"]) for run in figures] == 3 * [(2, 2)], "two seeds, an epoch each"
     assert [row[3:5] for row in rows] == 3 * [["2", "2"]]
-
-
-def test_peers_search_and_stop_early(tmp_path: Path) -> None:
-    rows, figures = compared(tmp_path, "long", "ray_tune", "optuna_processes")
-    assert [row[1] for row in rows] == ["Ray Tune", "Optuna, two processes"]
-    for run in figures:
-        assert run["trials"] == 4
-        assert 4 <= run["epochs"] <= 8, "two epochs, unless stopped after the first"

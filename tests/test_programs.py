@@ -15,7 +15,7 @@ from sweeper.ledger.records import METRICS
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import devices, optimizer
 from sweeper.training.checkpoint import snapshot
-from sweeper.training.loop import base
+from sweeper.training.loop import base, on_tensorflow
 from sweeper.training.optimizer import JoinedOptimizer, build_optimizer
 from sweeper.training.program import seed_network
 from sweeper.training.recipe import Recipe
@@ -165,13 +165,15 @@ def test_gradients_are_clipped_together() -> None:
 
 
 @pytest.mark.slow
-def test_neither_chunks_nor_streaming_change_a_bit(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_chunks_nor_streaming_nor_storing_change_a_bit(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     knobs = {"dropout": 0.2, "flip": "horizontal", "dense_dropout": 0.0}
     whole = train(worker(), "whole", epochs=2, **knobs)
     monkeypatch.setattr(base, "CHUNK_S", 0.0)
     assert train(worker(), "chunks", epochs=2, **knobs) == whole
     monkeypatch.setattr(base, "LARGEST_RESIDENT", 3 * 16 * 64)  # three batches at a time, of four
     assert train(worker(), "streamed", epochs=2, **knobs) == whole
+    monkeypatch.setattr(on_tensorflow, "_has_gpu", lambda: True)
+    assert train(worker(), "halves", epochs=2, **knobs) == whole, "as they are kept on a GPU"
 
 
 def test_training_takes_whole_batches_and_validation_is_exact(worker: Any) -> None:

@@ -20,6 +20,9 @@ class TensorFlowLoop(Loop):
 
     def __init__(self, parts: Parts, train: Images, validation: Images):
         super().__init__(parts, train, validation)
+        dtype = tf.as_dtype(train.images.dtype)
+        # TensorFlow has no kernel that picks rows of bytes on a GPU. Numbers up to 255 are exact in half precision.
+        self._stored_dtype = tf.float16 if dtype == tf.uint8 and _has_gpu() else dtype
         self._no_values = np.zeros_like(parts.values.vector)
         self._programs: dict[bool, Any] = {}
 
@@ -29,7 +32,7 @@ class TensorFlowLoop(Loop):
             function, size = (self._trained, self._size) if trains else (self._validated, self._validation_size)
             images, number = self._train.images, tf.TensorSpec((), tf.int32)
             self._programs[trains] = tf.function(function, autograph=False).get_concrete_function(
-                tf.TensorSpec((None, *images.shape[1:]), tf.as_dtype(images.dtype)),
+                tf.TensorSpec((None, *images.shape[1:]), self._stored_dtype),
                 tf.TensorSpec((None,), tf.int32),
                 tf.TensorSpec((None, size), tf.int32),
                 number,
@@ -54,13 +57,13 @@ class TensorFlowLoop(Loop):
             return measured
 
         with parts.values.given(vector) as given:
-            return _over(step, (MEASURED,), images, labels, batches, begin, end)
+            return self._over(step, (MEASURED,), images, labels, batches, begin, end)
 
     def _validated(self, images: Any, labels: Any, batches: Any, begin: Any, end: Any, vector: Any) -> Any:
-        return _over(self.parts.measure, (2, self._validation_size), images, labels, batches, begin, end)
+        return self._over(self.parts.measure, (2, self._validation_size), images, labels, batches, begin, end)
 
     def _place(self, array: NDArray[Any]) -> Any:
-        return tf.constant(array)
+        return tf.constant(array, tf.int32 if array.dtype == np.int32 else self._stored_dtype)
 
     def _call(self, portion: Portion, begin: int, end: int, vector: NDArray[np.float32] | None) -> NDArray[np.float32]:
         images, labels, batches, _ = portion
@@ -69,17 +72,27 @@ class TensorFlowLoop(Loop):
         found: NDArray[np.float32] = self._program(vector is not None)(images, labels, *arguments).numpy()
         return found
 
+    def _over(
+        self,
+        step: Callable[[Any, Any], Any],
+        shape: tuple[int, ...],
+        images: Any,
+        labels: Any,
+        batches: Any,
+        begin: Any,
+        end: Any,
+    ) -> Any:
+        """What a step gives, for the batches from `begin` to `end`: (batches, *shape)."""
+        size, dtype = batches.shape[1], self._train.images.dtype
 
-def _over(
-    step: Callable[[Any, Any], Any], shape: tuple[int, ...], images: Any, labels: Any, batches: Any, begin: Any, end: Any
-) -> Any:
-    """What a step gives, for the batches from `begin` to `end`: (batches, *shape)."""
-    size = batches.shape[1]
+        def body(number: Any, found: Any) -> tuple[Any, Any]:
+            chosen = batches[number]
+            picked = tf.ensure_shape(tf.cast(tf.gather(images, chosen), dtype), (size, *images.shape[1:]))
+            return number + 1, found.write(number - begin, step(picked, tf.gather(labels, chosen)))
 
-    def body(number: Any, found: Any) -> tuple[Any, Any]:
-        chosen = batches[number]
-        picked = tf.ensure_shape(tf.gather(images, chosen), (size, *images.shape[1:]))
-        return number + 1, found.write(number - begin, step(picked, tf.gather(labels, chosen)))
+        found = tf.TensorArray(tf.float32, size=end - begin, element_shape=shape)
+        return tf.while_loop(lambda number, _: number < end, body, (begin, found), parallel_iterations=1)[1].stack()
 
-    found = tf.TensorArray(tf.float32, size=end - begin, element_shape=shape)
-    return tf.while_loop(lambda number, _: number < end, body, (begin, found), parallel_iterations=1)[1].stack()
+
+def _has_gpu() -> bool:
+    return bool(tf.config.list_logical_devices("GPU"))

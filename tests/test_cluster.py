@@ -40,7 +40,7 @@ arms:
   cnn: {fixed: {num_blocks: 2, width: 16, convolutions_per_block: 1, dense_units: 64, batch_size: 64, attention: none,
                 head: flatten, kernel_size: 3, batch_norm: true, dropout: 0.0, dense_dropout: 0.1, optimizer: adam,
                 label_smoothing: 0.0}}
-budget: {trials: 2, max_epochs: 12}
+budget: {trials: 2, max_epochs: 100}
 search: {sampler: random}
 stopping: {rule: none}
 """

@@ -27,6 +27,7 @@ from sweeper.training import checkpoint, devices
 from sweeper.training.optimizer import build_optimizer
 from sweeper.training.recipe import Recipe
 from sweeper.training.trial import Assignment, Worker, channel_statistics, failure
+from tests.workers import goes_on
 
 pytestmark = pytest.mark.usefixtures("framework")
 
@@ -83,14 +84,8 @@ def train(worker: Worker, task: Assignment, epochs: int = EPOCHS) -> list[dict[s
         report = worker.step()
         assert "failure" not in report, report["failure"]["detail"]
         rows += report["rows"]
-    go_on(worker)
+    goes_on(worker)
     return rows
-
-
-def go_on(worker: Worker) -> None:
-    """What a worker does first when it is asked for another epoch, so that its process may end here: the last checkpoint."""
-    with worker._writing_beside():
-        pass
 
 
 def metrics(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sweeper import catalog
@@ -69,19 +69,26 @@ def _start_private(spec: StudySpec, arguments: dict[str, Any]) -> None:
         arguments["runtime_env"] = runtime_env
     if spec.resources.gpus_per_trial == 0:
         arguments["num_gpus"] = 0  # they are hidden now, and Ray refuses to count more than it sees
+    with environment_of(variables):
+        ray.init(**arguments)
+    # Ray's autoscaler has nothing to do on one machine, and takes a second to end. Its death disturbs nothing.
+    if (node := getattr(ray._private.worker, "_global_node", None)) is not None:
+        node.kill_monitor(check_alive=False)
+
+
+@contextlib.contextmanager
+def environment_of(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables within the block; afterwards all are as they were."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
-        ray.init(**arguments)
+        yield
     finally:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-    # Ray's autoscaler has nothing to do on one machine, and takes a second to end. Its death disturbs nothing.
-    if (node := getattr(ray._private.worker, "_global_node", None)) is not None:
-        node.kill_monitor(check_alive=False)
 
 
 def take_keras_home() -> None:

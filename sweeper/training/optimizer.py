@@ -23,7 +23,7 @@ from sweeper.training.checkpoint import Arrays, assign, snapshot
 from sweeper.training.recipe import Recipe
 
 LARGEST_JOINED = 2**16
-"""Elements of a variable up to which it is joined with others: above it, the copies cost more than the operations."""
+"""Elements of a variable up to which it is joined with others, so that copies stay small beside what is computed; not tuned."""
 
 
 class SGD(keras.optimizers.SGD):  # type: ignore[misc]

@@ -281,10 +281,11 @@ class Worker:
         started, is_last = time.perf_counter(), row["epoch"] == self._assignment.max_epochs
         if is_last or started - self._checkpointed >= self._checkpoint_every_s:
             self._check_claim()
-            self._unwritten = self._state(row["epoch"])
+            state = self._state(row["epoch"])
             if is_last:
-                checkpoint.write(self._folder, self._unwritten)
-                self._unwritten = None
+                checkpoint.write(self._folder, state)
+            else:
+                self._unwritten = state
             self._checkpointed = time.perf_counter()
             self._checkpoint_s += self._checkpointed - started
         row["checkpoint_s"], self._checkpoint_s = self._checkpoint_s or None, 0.0

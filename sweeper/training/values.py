@@ -89,9 +89,10 @@ class Values:
             yield Given(smoothing=Smoothing(kept=kept, spread=spread), clip_norm=clip_norm if self._recipe.clip_norm else None)
         finally:
             for owner, name, value in before:
-                setattr(owner, name, value)
                 if isinstance(owner, layers.Dropout):
                     del owner.call
+                else:
+                    setattr(owner, name, value)
 
 
 def _layers_of(model: Any) -> list[Any]:

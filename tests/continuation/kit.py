@@ -139,7 +139,12 @@ def task(name: str, axis: Axis, known: int) -> dict[str, Any]:
 
 
 def in_a_process(
-    folder: Path, name: str, tasks: list[dict[str, Any]], training: TrainingSpec, copy_to: Path | None = None
+    folder: Path,
+    name: str,
+    tasks: list[dict[str, Any]],
+    training: TrainingSpec,
+    copy_to: Path | None = None,
+    loops: bool = False,
 ) -> dict[str, Any]:
     """What a new process, set up as a worker's, answers: rows by trial."""
     job = {
@@ -148,6 +153,7 @@ def in_a_process(
         "tasks": tasks,
         "backend": training.backend,
         "copy_to": copy_to and str(copy_to),
+        "loops": loops,
     }
     answer = folder / f"{name}-answer.json"
     (folder / f"{name}.json").write_text(json.dumps({**job, "answer": str(answer)}))

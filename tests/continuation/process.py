@@ -1,7 +1,8 @@
 """Trains trials in a process of its own: ``python -m tests.continuation.process JOB.json``.
 
 A job names an .npz of images, a folder for checkpoints, tasks, and a file for the answer: for each trial its rows, or why it
-failed. Each task has a worker of its own, so that every program is built and compiled anew.
+failed. Each task has a worker of its own, so that every program is built and compiled anew. A job may ask for JAX's loop over
+batches, which a CPU does without.
 """
 
 from __future__ import annotations
@@ -18,11 +19,16 @@ from sweeper.datasets import Split
 from sweeper.storage import place
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training.trial import Assignment, Worker
+from tests.workers import goes_on
 
 
 def main(path: str) -> None:
     """Do a job."""
     job = json.loads(Path(path).read_text())
+    if job["loops"]:
+        from sweeper.training.loop import on_jax
+
+        on_jax._loops = lambda: True
     with np.load(job["data"], allow_pickle=False) as arrays:
         train, validation = (Split(arrays[f"x_{name}"], arrays[f"y_{name}"]) for name in ("train", "validation"))
     told = {}
@@ -50,8 +56,7 @@ def trained(worker: Worker, assignment: Assignment, epochs: int, checkpoints: Pa
             return str(report)
         rows += report["rows"]
         if copy_to is not None and 2 * number == epochs:
-            with worker._writing_beside():  # as it begins another epoch
-                pass
+            goes_on(worker)
             shutil.copytree(checkpoints / assignment.trial, Path(copy_to) / assignment.trial)
     return rows
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from sweeper.study.spec import TrainingSpec
 from tests.continuation import test_augmentation, test_networks, test_recipes
-from tests.continuation.kit import Axis, GoingOn
+from tests.continuation.kit import Axis, GoingOn, Trained, in_a_process, metrics, task
 
 pytestmark = pytest.mark.long
 
@@ -20,3 +22,11 @@ AXES: dict[str, Axis] = {
 class TestJax(GoingOn):
     axes = AXES
     backend = "jax"
+
+    def test_a_loop_over_batches_gives_what_its_steps_give_one_by_one(self, trained: Trained) -> None:
+        """On a CPU steps are quicker, elsewhere the loop; rounding may differ, as the compiler puts them together otherwise."""
+        names = ("base", "vit-dropout", "ema_momentum")
+        tasks = [task(name, AXES[name], known=0) for name in names]
+        looped = in_a_process(trained.folder, "looped", tasks, TrainingSpec(backend="jax"), loops=True)
+        for name in names:
+            np.testing.assert_allclose(metrics(looped[name]), metrics(trained.whole[name]), rtol=1e-3, err_msg=name)

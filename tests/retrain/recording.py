@@ -14,6 +14,7 @@ from sweeper.ledger.records import Event, Kind
 from sweeper.search.study import Search
 from sweeper.study.spec import StudySpec
 from sweeper.training.trial import Assignment, Worker
+from tests.workers import goes_on
 
 TINY = {
     "num_blocks": 1, "width": 4, "convolutions_per_block": 1, "dense_units": 8, "batch_size": 32, "attention": "none",
@@ -107,8 +108,7 @@ def record(spec: StudySpec, folder: Path, attempts: tuple[int, ...] = (EPOCHS,),
                 for row in report["rows"]:
                     tell(search.judge(Event(kind=Kind.EPOCH, **facts, **row)))
             else:
-                with worker._writing_beside():  # as it does first when it goes on
-                    pass
+                goes_on(worker)
     return stored
 
 

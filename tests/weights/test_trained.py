@@ -24,6 +24,7 @@ from sweeper.training.trial import Assignment, Worker
 from sweeper.training.weights.pretrained import Pretrained, weights_in_order
 from tests.weights import miniature as tiny
 from tests.weights.miniature import GREY, SHAPE, loaded, pixels, task_of
+from tests.workers import goes_on
 
 pytestmark = pytest.mark.usefixtures("framework")
 
@@ -67,8 +68,7 @@ def trained(worker: Worker, task: Assignment, epochs: int = EPOCHS) -> list[dict
         report = worker.step()
         assert "rows" in report, report
         rows += report["rows"]
-    with worker._writing_beside():  # as it does first when it goes on
-        pass
+    goes_on(worker)
     return rows
 
 

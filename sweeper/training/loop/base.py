@@ -138,14 +138,16 @@ class Loop(abc.ABC):
         self._train, self._validation = train, validation
         self._size, self._validation_size = (min(parts.recipe.batch_size, len(split)) for split in (train, validation))
         self._chunk = {True: 1, False: 1}
+        """Batches of a call, while training and while validating."""
 
     def compile(self) -> None:
         """Trace and compile now, so that no epoch's time contains it; changes no value."""
-        for split, batches, vector in (
-            (self._train, self._whole(np.arange(len(self._train))), self.parts.values.vector),
-            (self._validation, self._filled(), None),
+        vector = self.parts.values.vector
+        for trains, split, batches in (
+            (True, self._train, self._whole(np.arange(len(self._train)))),
+            (False, self._validation, self._filled()),
         ):
-            self._call(next(split.portions(batches, self._place)), 0, 0, vector)
+            self._call(trains, next(split.portions(batches, self._place)), 0, 0, vector)
 
     def train(self, order: NDArray[Any], vector: NDArray[np.float32]) -> dict[str, float]:
         """Train an epoch.
@@ -157,12 +159,14 @@ class Loop(abc.ABC):
         Returns:
             ``loss``, ``cross_entropy`` and ``accuracy``, means over the epoch as it went.
         """
-        means = self._run(self._train, self._whole(order), vector).mean(axis=0, dtype=np.float64)
+        means = self._run(True, self._train, self._whole(order), vector).mean(axis=0, dtype=np.float64)
         return dict(zip(("loss", "cross_entropy", "accuracy"), means.tolist(), strict=True))
 
     def validate(self) -> dict[str, float]:
         """``cross_entropy`` and ``accuracy`` of the validation images with the weights that the model has."""
-        each = self._run(self._validation, self._filled(), None).transpose(1, 0, 2).reshape(2, -1)[:, : len(self._validation)]
+        # The program of validation is given numbers too, which nothing in it computes with.
+        found = self._run(False, self._validation, self._filled(), self.parts.values.vector)
+        each = found.transpose(1, 0, 2).reshape(2, -1)[:, : len(self._validation)]
         return dict(zip(("cross_entropy", "accuracy"), each.mean(axis=1, dtype=np.float64).tolist(), strict=True))
 
     def _whole(self, order: NDArray[Any]) -> NDArray[np.int32]:
@@ -173,17 +177,17 @@ class Loop(abc.ABC):
         count = len(self._validation)
         return np.resize(np.arange(count, dtype=np.int32), (math.ceil(count / self._validation_size), self._validation_size))
 
-    def _run(self, split: Images, batches: NDArray[np.int32], vector: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """The numbers of all batches, in calls of about `CHUNK_S`; trains with a vector, validates without."""
-        found, kind = [], vector is not None
+    def _run(self, trains: bool, split: Images, batches: NDArray[np.int32], vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The numbers of all batches, in calls of about `CHUNK_S`."""
+        found = []
         for portion in split.portions(batches, self._place):
             begin = 0
             while begin < portion.num_batches:
                 started = time.perf_counter()
-                end = min(begin + self._chunk[kind], portion.num_batches)
-                found.append(self._call(portion, begin, end, vector))
+                end = min(begin + self._chunk[trains], portion.num_batches)
+                found.append(self._call(trains, portion, begin, end, vector))
                 took = (time.perf_counter() - started) / (end - begin)
-                self._chunk[kind] = max(1, min(int(CHUNK_S / took), 2 * self._chunk[kind]))
+                self._chunk[trains] = max(1, min(int(CHUNK_S / took), 2 * self._chunk[trains]))
                 begin = end
         return np.concatenate(found)
 
@@ -192,5 +196,5 @@ class Loop(abc.ABC):
         """An array on the device."""
 
     @abc.abstractmethod
-    def _call(self, portion: Portion, begin: int, end: int, vector: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """Run the batches from `begin` to `end`: (batches, `MEASURED`) with a vector, (batches, 2, batch size) without."""
+    def _call(self, trains: bool, portion: Portion, begin: int, end: int, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the batches from `begin` to `end`: (batches, `MEASURED`) of training, (batches, 2, batch size) of validation."""

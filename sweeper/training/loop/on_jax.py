@@ -1,7 +1,7 @@
 """An epoch as a `lax.fori_loop` over steps that take all state and give it back; on a CPU as one compiled step after another.
 
-Inside a loop, XLA's convolutions for CPUs are several times slower than outside (2026-11-28, jax 0.10: an epoch of a small CNN
-7.4 s instead of 2.4 s), which is more than handing each step over costs.
+Inside a loop, XLA's convolutions for CPUs are about three times slower than outside (2026-11-28, jax 0.10, two Xeon cores: an
+epoch of a small CNN 1.5 s instead of 0.46 s), which is more than handing each step over costs.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ class JaxLoop(Loop):
         trained = {id(variable) for variable in parts.optimizer.trained}
         others = [variable for variable in parts.model.variables if id(variable) not in trained]
         self._variables = (parts.optimizer.trained, others, parts.optimizer.outer.variables)
-        self._is_loop = jax.default_backend() != "cpu"
-        self._no_values = np.zeros_like(parts.values.vector)
+        self._is_loop = _loops()
         self._compiled: dict[bool, Any] = {}
 
     def _trained(self, state: Any, images: Any, labels: Any, chosen: Any, vector: Any) -> tuple[Any, Any]:
@@ -41,43 +40,44 @@ class JaxLoop(Loop):
         with self.parts.values.given(vector) as given:
 
             def forward(trained: Any, others: Any, slots: Any) -> Any:
-                with keras.StatelessScope(self._mapping(trained, others), collect_losses=True) as scope:
+                with keras.StatelessScope(self._of_model(trained, others), collect_losses=True) as scope:
                     loss, measured = self.parts.forward(images[chosen], labels[chosen], given)
                 found = [scope.get_current_value(variable) for variable in self._variables[1]]
                 others = [before if now is None else now for before, now in zip(others, found, strict=True)]
-                with keras.StatelessScope(self._mapping(slots=slots)):
+                with keras.StatelessScope(self._of_optimizer(slots)):
                     return optimizer.outer.scale_loss(loss), (others, measured)
 
             trained, others, slots = state
             gradients, (others, measured) = jax.grad(forward, has_aux=True)(trained, others, slots)
-            with keras.StatelessScope(self._mapping(slots=slots)):
+            with keras.StatelessScope(self._of_optimizer(slots)):
                 gradients = optimizer.clipped(optimizer.joined(gradients), given.clip_norm)
             together, slots = optimizer.outer.stateless_apply(slots, gradients, optimizer.joined(trained))
             return (optimizer.separate(together), others, slots), measured
 
     def _validated(self, state: Any, images: Any, labels: Any, chosen: Any, vector: Any) -> tuple[Any, Any]:
-        with keras.StatelessScope(self._mapping(*state[:2])):
+        with keras.StatelessScope(self._of_model(*state[:2])):
             return state, self.parts.measure(images[chosen], labels[chosen])
 
-    def _mapping(self, *values: Any, slots: Any = None) -> list[tuple[Any, Any]]:
-        lists = [*zip(self._variables[:2], values, strict=False)] + ([] if slots is None else [(self._variables[2], slots)])
-        return [pair for variables, own in lists for pair in zip(variables, own, strict=True)]
+    def _of_model(self, trained: Any, others: Any) -> list[tuple[Any, Any]]:
+        return [*zip(self._variables[0], trained, strict=True), *zip(self._variables[1], others, strict=True)]
+
+    def _of_optimizer(self, slots: Any) -> list[tuple[Any, Any]]:
+        return [*zip(self._variables[2], slots, strict=True)]
 
     def _place(self, array: NDArray[Any]) -> Any:
         return jnp.asarray(array)
 
-    def _call(self, portion: Portion, begin: int, end: int, vector: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    def _call(self, trains: bool, portion: Portion, begin: int, end: int, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         state = tuple([variable.value for variable in variables] for variables in self._variables)
-        trains, given = vector is not None, self._no_values if vector is None else vector
         on_device = (portion.images, portion.labels)
         if self._is_loop:
-            program = self._program(trains, state, *on_device, portion.batches, np.int32(0), np.int32(0), given)
-            state, measured = program(state, *on_device, portion.batches, np.int32(begin), np.int32(end), given)
+            program = self._program(trains, state, *on_device, portion.batches, np.int32(0), np.int32(0), vector)
+            state, measured = program(state, *on_device, portion.batches, np.int32(begin), np.int32(end), vector)
             found = np.asarray(measured)[: end - begin]
         else:
-            program, each = self._program(trains, state, *on_device, portion.batches[0], given), []
+            program, each = self._program(trains, state, *on_device, portion.batches[0], vector), []
             for chosen in portion.batches[begin:end]:
-                state, measured = program(state, *on_device, chosen, given)
+                state, measured = program(state, *on_device, chosen, vector)
                 each.append(measured)
             found = np.array(each, np.float32)
         if trains:
@@ -94,6 +94,10 @@ class JaxLoop(Loop):
             function = functools.partial(_over, step, shape) if self._is_loop else step
             self._compiled[trains] = jax.jit(function, donate_argnums=0 if trains else ()).lower(*arguments).compile()
         return self._compiled[trains]
+
+
+def _loops() -> bool:
+    return str(jax.default_backend()) != "cpu"
 
 
 def _over(

@@ -23,7 +23,6 @@ class TensorFlowLoop(Loop):
         dtype = tf.as_dtype(train.images.dtype)
         # TensorFlow has no kernel that picks rows of bytes on a GPU. Numbers up to 255 are exact in half precision.
         self._stored_dtype = tf.float16 if dtype == tf.uint8 and _has_gpu() else dtype
-        self._no_values = np.zeros_like(parts.values.vector)
         self._programs: dict[bool, Any] = {}
 
     def _program(self, trains: bool) -> Any:
@@ -37,7 +36,7 @@ class TensorFlowLoop(Loop):
                 tf.TensorSpec((None, size), tf.int32),
                 number,
                 number,
-                tf.TensorSpec(self._no_values.shape, tf.float32),
+                tf.TensorSpec(self.parts.values.vector.shape, tf.float32),
             )
         return self._programs[trains]
 
@@ -65,11 +64,10 @@ class TensorFlowLoop(Loop):
     def _place(self, array: NDArray[Any]) -> Any:
         return tf.constant(array, tf.int32 if array.dtype == np.int32 else self._stored_dtype)
 
-    def _call(self, portion: Portion, begin: int, end: int, vector: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    def _call(self, trains: bool, portion: Portion, begin: int, end: int, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         images, labels, batches, _ = portion
-        given = self._no_values if vector is None else vector
-        arguments = map(tf.constant, (batches, np.int32(begin), np.int32(end), given))
-        found: NDArray[np.float32] = self._program(vector is not None)(images, labels, *arguments).numpy()
+        arguments = map(tf.constant, (batches, np.int32(begin), np.int32(end), vector))
+        found: NDArray[np.float32] = self._program(trains)(images, labels, *arguments).numpy()
         return found
 
     def _over(

@@ -18,10 +18,10 @@ class TorchLoop(Loop):
     def _place(self, array: NDArray[Any]) -> Any:
         return ops.convert_to_tensor(array)
 
-    def _call(self, portion: Portion, begin: int, end: int, vector: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    def _call(self, trains: bool, portion: Portion, begin: int, end: int, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         images, labels, batches, _ = portion
         chosen = ops.convert_to_tensor(batches[begin:end].astype(np.int64))
-        if vector is None:
+        if not trains:
             with torch.no_grad():
                 found = [self.parts.measure(images[numbers], labels[numbers]) for numbers in chosen]
         else:

@@ -11,6 +11,8 @@ import keras
 
 from architectures._blocks import (
     CUSTOM,
+    FER_GUIDE,
+    KERAS_DEFAULTS,
     batch_normalization,
     check_flag,
     check_image_and_classes,
@@ -20,7 +22,9 @@ from architectures._blocks import (
     convolution,
     large_stem,
     logits,
+    of_fer_guide,
     of_imagenet,
+    remade,
     variants,
     whole_numbers,
 )
@@ -35,8 +39,12 @@ VARIANTS = {
     "121": {"blocks_per_stage": "6-12-24-16", **_COMMON},
     "169": {"blocks_per_stage": "6-12-32-32", **_COMMON},
     "201": {"blocks_per_stage": "6-12-48-32", **_COMMON},
+    FER_GUIDE: {"blocks_per_stage": "6-12-24-16", **_COMMON},
 }
-"""Table 1 of the paper."""
+"""Table 1 of the paper; the guide's is the first of them as Keras Applications builds it."""
+
+APPLICATIONS_DEFAULTS = {"kernel_initializer": KERAS_DEFAULTS["kernel_initializer"], "momentum": 0.99, "epsilon": 1.001e-5}
+"""What Keras Applications has in the layers of a DenseNet."""
 
 
 @architecture(
@@ -47,6 +55,7 @@ VARIANTS = {
         of_imagenet("121", 7_978_856, 2_830_000_000),
         of_imagenet("169", 14_149_480, 3_360_000_000),
         of_imagenet("201", 20_013_928, 4_290_000_000),
+        of_fer_guide(6_954_759),
     ),
 )
 @variants(VARIANTS)
@@ -71,7 +80,9 @@ def densenet(
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``121``, ``169`` or ``201`` for the sizes of the paper, or ``custom`` for none. Other knobs override the variant.
+        variant: ``121``, ``169`` or ``201`` for the sizes of the paper, or ``custom`` for none. ``fer_guide`` is 121 with the
+            statistics and the initial kernels of Keras Applications, as a well-known guide to facial expressions has it. Other
+            knobs override the variant.
         blocks_per_stage: Dense layers of each stage, joined by hyphens, for example ``6-12-24-16``.
         growth_rate: Channels that each dense layer adds, from 1.
         bottleneck: Whether a 1x1 convolution to four times the growth rate comes before each 3x3 convolution.
@@ -105,7 +116,8 @@ def densenet(
             x = _dense_layer(x, growth_rate, has_bottleneck=bottleneck, dropout=dropout)
     x = keras.layers.ReLU()(batch_normalization(x))
     x = keras.layers.GlobalAveragePooling2D()(x)
-    return keras.Model(image, logits(x, num_classes), name="densenet")
+    model = keras.Model(image, logits(x, num_classes), name="densenet")
+    return remade(model, **APPLICATIONS_DEFAULTS) if variant == FER_GUIDE else model
 
 
 def _dense_layer(x: keras.KerasTensor, growth_rate: int, *, has_bottleneck: bool, dropout: float) -> keras.KerasTensor:

@@ -15,6 +15,7 @@ import keras
 
 from architectures._blocks import (
     CUSTOM,
+    FER_GUIDE,
     activated_convolution,
     channel_gate,
     check_image_and_classes,
@@ -23,6 +24,7 @@ from architectures._blocks import (
     check_whole,
     inverted_residual,
     logits,
+    of_fer_guide,
     of_imagenet,
     scaled,
     variants,
@@ -83,8 +85,9 @@ VARIANTS = {
     "b5": _sizes(1.6, 2.2, 0.4),
     "b6": _sizes(1.8, 2.6, 0.5),
     "b7": _sizes(2.0, 3.1, 0.5),
+    FER_GUIDE: _sizes(1.0, 1.0, 0.0),
 }
-"""Coefficients and dropout from the reference implementation; the paper says only how they were found."""
+"""Coefficients and dropout from the reference implementation; the paper says only how they were found. The guide's is B0."""
 
 
 @architecture(
@@ -100,6 +103,7 @@ VARIANTS = {
         of_imagenet("b5", 30_389_784, 10_270_000_000, side=456),
         of_imagenet("b6", 43_040_704, 19_070_000_000, side=528),
         of_imagenet("b7", 66_347_960, 37_750_000_000, side=600),
+        of_fer_guide(4_015_939),
     ),
 )
 @variants(VARIANTS)
@@ -126,7 +130,9 @@ def efficientnet(
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``b0`` to ``b7`` for the sizes of the paper, or ``custom`` for none. Other knobs override the variant.
+        variant: ``b0`` to ``b7`` for the sizes of the paper, or ``custom`` for none. ``fer_guide`` is B0 as a well-known guide to
+            facial expressions has it: without dropout before the head, on images that are divided by 255 inside the network, as
+            Keras Applications does, and gates whose kernels start as all others. Other knobs override the variant.
         width_coefficient: Factor of all numbers of channels, which are rounded to multiples of 8, from 0.1.
         depth_coefficient: Factor of the number of blocks of each stage, which is rounded up, from 0.1.
         phi: Compound coefficient, 0 to 10. It multiplies the width by ``1.1**phi`` and the depth by ``1.2**phi``, in addition to
@@ -163,9 +169,10 @@ def efficientnet(
 
     width = width_coefficient * WIDTH_BASE**phi
     depth = depth_coefficient * DEPTH_BASE**phi
+    is_guide = variant == FER_GUIDE
     image = keras.Input(input_shape)
     x = activated_convolution(
-        image,
+        keras.layers.Rescaling(1 / 255)(image) if is_guide else image,
         scaled(STEM_FILTERS, width),
         kernel_size=3,
         strides=2 if stem == "large" else 1,
@@ -176,7 +183,8 @@ def efficientnet(
     position = 0
     for stage, num_blocks in zip(STAGES, repeats, strict=True):
         for block in range(num_blocks):
-            gate = functools.partial(channel_gate, units=max(1, x.shape[-1] // squeeze_ratio), activation=ACTIVATION)
+            units = max(1, x.shape[-1] // squeeze_ratio)
+            gate = functools.partial(channel_gate, units=units, activation=ACTIVATION, is_fan_out=is_guide)
             x = inverted_residual(
                 x,
                 scaled(stage.channels, width),

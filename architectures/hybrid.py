@@ -61,7 +61,8 @@ def hybrid(
         num_heads: Attention heads, from 1.
         mlp_ratio: Hidden units of the perceptron per unit of `width`, from 0.1.
         positions: ``learned`` (a vector for each token), ``sincos`` (fixed sines and cosines of row and column, none for a class
-            token) or ``none`` (only the convolutions see where the border of the image is).
+            token), ``random`` (as ``learned``, but never trained) or ``none`` (only the convolutions see where the border of the
+            image is).
         pooling: How tokens become one vector: ``sequence`` (a mean whose weights depend on the tokens), ``mean`` (the plain mean)
             or ``class_token`` (an extra token).
         dropout: Share of values dropped after the positions and after every dense layer except the projections to queries, keys

@@ -1,7 +1,8 @@
 """Residual network: blocks that learn what to add to their input.
 
 The shortcut around each block lets gradients reach the first layers of a deep network. ``skip=False`` removes it, which shows its
-effect. The defaults are a small network for images of 8x8 to 48x48; ``variant`` gives the networks of the paper.
+effect. The defaults are a small network for images of 8x8 to 48x48; ``variant`` gives the networks of the paper, and that of a
+well-known guide to facial expressions.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import keras
 from architectures._blocks import (
     ATTENTION_KINDS,
     CUSTOM,
+    FER_GUIDE,
+    KERAS_DEFAULTS,
     LayerScale,
     apply_attention,
     batch_normalization,
@@ -28,7 +31,9 @@ from architectures._blocks import (
     halving_pool,
     layer_norm,
     logits,
+    of_fer_guide,
     of_imagenet,
+    remade,
     stochastic_depth,
     variants,
     whole_numbers,
@@ -45,8 +50,9 @@ VARIANTS = {
     "50": {"block": "bottleneck", "blocks_per_stage": "3-4-6-3", "width": 64, "stem": "large"},
     "101": {"block": "bottleneck", "blocks_per_stage": "3-4-23-3", "width": 64, "stem": "large"},
     "152": {"block": "bottleneck", "blocks_per_stage": "3-8-36-3", "width": 64, "stem": "large"},
+    FER_GUIDE: {"block": "basic", "blocks_per_stage": "1-1-1", "width": 32, "stem": "plain"},
 }
-"""Table 1 of the paper."""
+"""Table 1 of the paper, and a guide's."""
 
 
 _TABLE_1 = "multiply-accumulates from table 1 of the paper; the place of the stride changes no parameter"
@@ -65,6 +71,7 @@ _TABLE_1 = "multiply-accumulates from table 1 of the paper; the place of the str
         of_imagenet("50", 25_557_032, 3_800_000_000, stride_on="conv1x1", source=_TABLE_1),
         of_imagenet("101", 44_549_160, 7_600_000_000, stride_on="conv1x1", source=_TABLE_1),
         of_imagenet("152", 60_192_808, 11_300_000_000, stride_on="conv1x1", source=_TABLE_1),
+        of_fer_guide(308_295),
     ),
 )
 @variants(VARIANTS)
@@ -95,8 +102,10 @@ def resnet(
     Args:
         input_shape: (height, width, channels) of a standardised float image.
         num_classes: Number of classes.
-        variant: ``18``, ``34``, ``50``, ``101`` or ``152`` for the sizes of the paper, or ``custom`` for none. Other knobs
-            override the variant.
+        variant: ``18``, ``34``, ``50``, ``101`` or ``152`` for the sizes of the paper, ``fer_guide`` for that of the guide, or
+            ``custom`` for none. Other knobs override the variant. ``fer_guide`` has Keras's own defaults: biases beside
+            normalisation, its momentum of 0.99 and epsilon of 0.001, kernels that start smaller, and with stride 2 less padding
+            on one side.
         block: ``basic`` (two 3x3 convolutions) or ``bottleneck`` (1x1, 3x3 and 1x1 to four times the filters).
         blocks_per_stage: Blocks of each stage, joined by hyphens, for example ``3-4-6-3``.
         width: Filters of the first stage's 3x3 convolutions, from 1; they double from stage to stage.
@@ -105,7 +114,8 @@ def resnet(
         stride_on: Which convolution of a bottleneck halves the map. ``conv3x3`` is usual. ``conv1x1``, the first one, is that of
             the paper's models and of Keras Applications; it is cheaper, but ignores three of four positions. Unused with
             ``block="basic"``.
-        stem: ``small`` (3x3, keeps the size) or ``large`` (7x7 with stride 2, then 3x3 max pooling with stride 2).
+        stem: ``small`` (3x3, keeps the size), ``plain`` (the same with biases and without normalisation) or ``large`` (7x7 with
+            stride 2, then 3x3 max pooling with stride 2).
         norm: ``batch``; ``layer`` (over the channels of each position); or ``none``, where a learned number, initially one over
             the square root of the number of blocks, scales each residual branch instead.
         activation: ``relu``, ``gelu`` or ``swish``, everywhere except in attention.
@@ -131,7 +141,7 @@ def resnet(
     check_whole("width", width, low=1)
     check_option("kernel", kernel, ("3x3", "7x7_depthwise"))
     check_option("stride_on", stride_on, ("conv3x3", "conv1x1"))
-    check_option("stem", stem, ("small", "large"))
+    check_option("stem", stem, ("small", "plain", "large"))
     check_option("norm", norm, ("batch", "layer", "none"))
     check_option("activation", activation, ("relu", "gelu", "swish"))
     check_option("attention", attention, ATTENTION_KINDS)
@@ -155,6 +165,7 @@ def resnet(
         squeeze_ratio=squeeze_ratio,
         skip=skip,
         num_blocks=sum(stages),
+        pads_equally=variant != FER_GUIDE,
     )
     image = keras.Input(input_shape)
     x = _stem(image, width, stem, style)
@@ -167,7 +178,8 @@ def resnet(
             x = _block(x, width * 2**stage, style, strides=strides, drop_rate=next(drop_rates))
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dropout(dropout)(x)
-    return keras.Model(image, logits(x, num_classes), name="resnet")
+    model = keras.Model(image, logits(x, num_classes), name="resnet")
+    return remade(model, **KERAS_DEFAULTS) if variant == FER_GUIDE else model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -183,10 +195,12 @@ class _Style:
     squeeze_ratio: int
     skip: bool
     num_blocks: int
+    pads_equally: bool
 
     def convolve(self, x: Any, filters: int, kernel_size: int, *, strides: int = 1) -> Any:
         """Convolution and normalisation."""
-        return self._normalize(convolution(x, filters, kernel_size, strides=strides, use_bias=self.norm == "none"))
+        options = {"strides": strides, "use_bias": self.norm == "none", "pads_equally": self.pads_equally}
+        return self._normalize(convolution(x, filters, kernel_size, **options))
 
     def filter_channels(self, x: Any, *, strides: int) -> Any:
         """Depthwise 7x7 convolution and normalisation."""
@@ -209,6 +223,8 @@ class _Style:
 def _stem(image: Any, width: int, stem: str, style: _Style) -> Any:
     if stem == "large":
         return halving_pool(style.activate(style.convolve(image, width, 7, strides=2)))
+    if stem == "plain":
+        return style.activate(convolution(image, width, 3, use_bias=True))
     return style.activate(style.convolve(image, width, 3))
 
 

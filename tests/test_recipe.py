@@ -66,7 +66,7 @@ AUGMENTATIONS: list[dict[str, Any]] = [
 def test_every_augmentation_is_tried_here() -> None:
     ours = {name for recipe in AUGMENTATIONS for name in recipe}
     graph = set(TRAINING) - {"optimizer", "learning_rate", "schedule", "warmup_epochs", "batch_size", "momentum", "weight_decay"}
-    assert ours == graph - {"label_smoothing", "clip_norm", "class_weights", "ema_momentum", "weights", "trained"}
+    assert ours == graph - {"label_smoothing", "clip_norm", "class_weights", "ema_momentum", "weights", "trained", "scaling"}
     assert {recipe["flip"] for recipe in AUGMENTATIONS if "flip" in recipe} | {"none"} == set(TRAINING["flip"].options)  # type: ignore[attr-defined]
     assert {recipe["mix"] for recipe in AUGMENTATIONS if "mix" in recipe} | {"none"} == set(TRAINING["mix"].options)  # type: ignore[attr-defined]
 

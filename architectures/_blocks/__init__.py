@@ -48,6 +48,8 @@ The table of contents, by file:
 `published`: networks from the literature
     variants                          gives an architecture the sizes of published networks
     CUSTOM                            the variant that is no published network
+    FER_GUIDE, of_fer_guide           the variant that is the network of a guide to facial expressions, and its figures
+    remade, KERAS_DEFAULTS            a network with other options of its layers, such as Keras's own
     of_imagenet, TORCHVISION          the figures of a published network for ImageNet, and their usual source
 """
 
@@ -91,7 +93,16 @@ from architectures._blocks.layers import (
     pooled,
     stochastic_depth,
 )
-from architectures._blocks.published import CUSTOM, TORCHVISION, of_imagenet, variants
+from architectures._blocks.published import (
+    CUSTOM,
+    FER_GUIDE,
+    KERAS_DEFAULTS,
+    TORCHVISION,
+    of_fer_guide,
+    of_imagenet,
+    remade,
+    variants,
+)
 from architectures._blocks.transformer import (
     POSITIONS,
     ClassToken,
@@ -106,6 +117,8 @@ from architectures._blocks.transformer import (
 __all__ = [
     "ATTENTION_KINDS",
     "CUSTOM",
+    "FER_GUIDE",
+    "KERAS_DEFAULTS",
     "POSITIONS",
     "TORCHVISION",
     "ClassToken",
@@ -139,10 +152,12 @@ __all__ = [
     "large_stem",
     "layer_norm",
     "logits",
+    "of_fer_guide",
     "of_imagenet",
     "plain_block",
     "pooled",
     "rectified_convolution",
+    "remade",
     "scaled",
     "self_attention",
     "squeeze_excitation",

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from architectures._blocks.layers import batch_normalization
+from architectures._blocks.layers import batch_normalization, fan_out
 
 ATTENTION_KINDS = ("none", "se", "eca", "cbam", "bam")
 """Values of `kind` in `apply_attention`."""
@@ -56,14 +56,21 @@ def hidden_units(x: Any, ratio: int) -> int:
     return max(4, int(x.shape[-1]) // ratio)
 
 
-def channel_gate(x: Any, *, units: int, activation: str) -> Any:
-    """Channels weighted by a perceptron with one hidden layer, of `units` units with this activation.
+def channel_gate(x: Any, *, units: int, activation: str, is_fan_out: bool = False) -> Any:
+    """Channels weighted by a perceptron with one hidden layer.
+
+    Args:
+        x: Feature map (batch, height, width, channels).
+        units: Of the hidden layer.
+        activation: Of the hidden layer.
+        is_fan_out: Whether both kernels start as `fan_out` says, as in Keras Applications.
 
     Source: Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507, section 3.
     """
     gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
-    gate = keras.layers.Dense(units, activation=activation, kernel_initializer="he_normal")(gate)
-    gate = keras.layers.Dense(x.shape[-1], activation="sigmoid")(gate)
+    first, second = (fan_out(), fan_out()) if is_fan_out else ("he_normal", "glorot_uniform")
+    gate = keras.layers.Dense(units, activation=activation, kernel_initializer=first)(gate)
+    gate = keras.layers.Dense(x.shape[-1], activation="sigmoid", kernel_initializer=second)(gate)
     return keras.layers.Multiply()([x, gate])
 
 

@@ -7,19 +7,21 @@ from typing import Any
 
 import keras
 
-from architectures._blocks.layers import batch_normalization, halving_pool, stochastic_depth
+from architectures._blocks.layers import batch_normalization, fan_out, halving_pool, stochastic_depth
 
 MOBILE_EPSILON = 1e-3
 """Epsilon of batch normalisation in MobileNetV2 and EfficientNet, as in their reference implementations."""
 
 
-def convolution(x: Any, filters: int, kernel_size: int, *, strides: int = 1, use_bias: bool = False) -> Any:
+def convolution(
+    x: Any, filters: int, kernel_size: int, *, strides: int = 1, use_bias: bool = False, pads_equally: bool = True
+) -> Any:
     """Convolution padded equally on all sides. It has no bias by default, because normalisation usually follows.
 
     With stride 2, ``padding="same"`` pads one side more than the other. The published networks that use this function do not:
-    their weights would see the image shifted by a pixel.
+    their weights would see the image shifted by a pixel. Without `pads_equally` it is used all the same.
     """
-    x, padding = _padded(x, kernel_size, strides)
+    x, padding = _padded(x, kernel_size, strides) if pads_equally else (x, "same")
     return keras.layers.Conv2D(
         filters, kernel_size, strides=strides, padding=padding, use_bias=use_bias, kernel_initializer="he_normal"
     )(x)
@@ -34,7 +36,14 @@ def depthwise_convolution(x: Any, kernel_size: int, *, strides: int = 1, use_bia
 
 
 def rectified_convolution(
-    x: Any, filters: int, kernel_size: int, *, is_normalised: bool, strides: int = 1, epsilon: float = 1e-5
+    x: Any,
+    filters: int,
+    kernel_size: int,
+    *,
+    is_normalised: bool,
+    strides: int = 1,
+    padding: str | None = None,
+    epsilon: float = 1e-5,
 ) -> Any:
     """Convolution and ReLU, with or without batch normalisation in between.
 
@@ -43,10 +52,11 @@ def rectified_convolution(
         filters: Output channels.
         kernel_size: Side of the window in pixels.
         is_normalised: Whether batch normalisation follows the convolution. Only without it the convolution has a bias.
-        strides: Pixels from one window to the next. With 1 the map keeps its size; with more there is no padding.
+        strides: Pixels from one window to the next.
+        padding: ``same`` or ``valid``; None for ``same`` with a stride of 1, and ``valid`` with more.
         epsilon: Epsilon of the normalisation.
     """
-    padding = "same" if strides == 1 else "valid"
+    padding = padding or ("same" if strides == 1 else "valid")
     x = keras.layers.Conv2D(
         filters, kernel_size, strides=strides, padding=padding, use_bias=not is_normalised, kernel_initializer="he_normal"
     )(x)
@@ -86,8 +96,10 @@ def plain_block(
     *,
     convolutions: int,
     kernel_size: int,
+    padding: str = "same",
     is_normalised: bool = True,
     attend: Callable[[Any], Any] | None = None,
+    pools: bool = True,
     dropout: float = 0.0,
 ) -> Any:
     """Convolutions with ReLU, then attention, 2x2 max pooling and dropout.
@@ -100,16 +112,18 @@ def plain_block(
         filters: Output channels.
         convolutions: Number of convolutions.
         kernel_size: Side of their windows in pixels.
+        padding: ``same``, or ``valid`` for none.
         is_normalised: Whether batch normalisation follows each convolution. Only without it they have biases, because
             normalisation would remove them.
         attend: Weights the map, as the functions of `architectures._blocks.attention` do; None for no attention.
+        pools: Whether it pools at all.
         dropout: Share of values dropped at the end.
     """
     for _ in range(convolutions):
-        x = rectified_convolution(x, filters, kernel_size, is_normalised=is_normalised)
+        x = rectified_convolution(x, filters, kernel_size, is_normalised=is_normalised, padding=padding)
     if attend is not None:
         x = attend(x)
-    if min(x.shape[1:3]) >= 2:
+    if pools and min(x.shape[1:3]) >= 2:
         x = keras.layers.MaxPooling2D(2)(x)
     return keras.layers.Dropout(dropout)(x)
 
@@ -159,15 +173,6 @@ def inverted_residual(
     if strides != 1 or channels_in != channels:
         return x
     return keras.layers.Add()([shortcut, stochastic_depth(x, drop_rate)])
-
-
-def fan_out() -> keras.initializers.Initializer:
-    """Initialiser of depthwise kernels, a new one for each layer: layers that share one start with equal weights.
-
-    It scales by the fan-out. Keras counts the channels of a depthwise kernel as summed inputs, so scaling by the fan-in would
-    make the initial weights many times too small.
-    """
-    return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="truncated_normal")
 
 
 def scaled(channels: int, factor: float) -> int:

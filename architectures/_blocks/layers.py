@@ -7,6 +7,15 @@ from typing import Any
 import keras
 
 
+def fan_out() -> keras.initializers.Initializer:
+    """Initialiser of depthwise kernels, a new one for each layer: layers that share one start with equal weights.
+
+    It scales by the fan-out. Keras counts the channels of a depthwise kernel as summed inputs, so scaling by the fan-in would
+    make the initial weights many times too small.
+    """
+    return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="truncated_normal")
+
+
 def batch_normalization(x: Any, *, momentum: float = 0.9, epsilon: float = 1e-5) -> Any:
     """Batch normalisation whose running statistics settle within tens of steps.
 

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, cast
 
+import keras
+
 from architectures._blocks.checks import check_option
 from sweeper.catalog import Published
 
@@ -13,6 +15,9 @@ Arguments = ParamSpec("Arguments")
 
 CUSTOM = "custom"
 """The `variant` that is no published network: each knob sets its own size."""
+
+FER_GUIDE = "fer_guide"
+"""The `variant` that is the network of a well-known guide to facial expressions (FER2013: 48x48 pixels, grey, 7 classes)."""
 
 TORCHVISION = "parameters and multiply-accumulates as listed for the ImageNet models of torchvision"
 
@@ -47,6 +52,41 @@ def of_imagenet(
         macs_tolerance=macs_tolerance,
         source=source,
     )
+
+
+def of_fer_guide(parameters: int, **others: str) -> Published:
+    """A network of the guide to facial expressions, in grey images of 48x48 pixels and 7 classes.
+
+    Args:
+        parameters: As in `Published`.
+        others: Knobs given with the variant.
+    """
+    return Published(
+        arguments={"variant": FER_GUIDE, **others},
+        input_shape=(48, 48, 1),
+        num_classes=7,
+        parameters=parameters,
+        source="the summary that a well-known guide to FER2013 prints of its network; it states no multiply-accumulates",
+    )
+
+
+def remade(model: keras.Model, **options: Any) -> keras.Model:
+    """The same network, each layer with those of these options that it has: for a network with another library's defaults.
+
+    Args:
+        model: Built of layers that their configuration gives.
+        options: Such as ``kernel_initializer``, ``use_bias`` or ``momentum``.
+    """
+
+    def made(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        return type(layer).from_config({**config, **{name: value for name, value in options.items() if name in config}})
+
+    return keras.models.clone_model(model, clone_function=made)
+
+
+KERAS_DEFAULTS = {"kernel_initializer": "glorot_uniform", "use_bias": True, "momentum": 0.99, "epsilon": 1e-3}
+"""Keras's own, which differ from those of the networks here."""
 
 
 def variants(

@@ -10,23 +10,37 @@ import keras
 
 from architectures._blocks.layers import depth_rates, layer_norm, stochastic_depth
 
-POSITIONS = ("learned", "sincos", "none")
-"""Kinds of position embedding: a learned vector for each token, fixed sines and cosines of row and column, or none."""
+POSITIONS = ("learned", "sincos", "random", "none")
+"""Kinds of position embedding: a learned vector for each token, fixed sines and cosines of row and column, fixed random, none."""
 
 
-def self_attention(x: Any, num_heads: int) -> Any:
-    """Multi-head self-attention: every token attends to all tokens (batch, tokens, width), same shape."""
+def self_attention(x: Any, num_heads: int, head_size: int | None = None) -> Any:
+    """Multi-head self-attention: every token attends to all tokens (batch, tokens, width), same shape.
+
+    Args:
+        x: Tokens.
+        num_heads: Attention heads; without `head_size` they must divide the width.
+        head_size: Length of the queries, keys and values of a head; None for its part of the width.
+    """
     width = x.shape[-1]
     # Keras's default initialiser treats the (width, heads, size) kernels of attention as convolutions, and makes the initial
     # weights several times too small. This is the usual Glorot scale of these square projections.
     initializer = keras.initializers.TruncatedNormal(stddev=width**-0.5)
-    return keras.layers.MultiHeadAttention(num_heads, width // num_heads, kernel_initializer=initializer)(x, x)
+    return keras.layers.MultiHeadAttention(num_heads, head_size or width // num_heads, kernel_initializer=initializer)(x, x)
 
 
 def encoder_layer(
-    x: Any, attend: Callable[[Any], Any], *, mlp_units: int, dropout: float, drop_rate: float = 0.0, epsilon: float = 1e-6
+    x: Any,
+    attend: Callable[[Any], Any],
+    *,
+    mlp_units: int,
+    dropout: float,
+    drop_rate: float = 0.0,
+    epsilon: float = 1e-6,
+    norm_first: bool = True,
+    activation: str = "gelu",
 ) -> Any:
-    """A pre-norm encoder layer: attention mixes the tokens, then a perceptron transforms each; both are residual branches.
+    """An encoder layer: attention mixes the tokens, then a perceptron transforms each; both are residual branches.
 
     Args:
         x: Tokens (batch, tokens, width), or a map of tokens (batch, height, width, channels).
@@ -35,14 +49,20 @@ def encoder_layer(
         dropout: Share of values dropped after attention and after both layers of the perceptron.
         drop_rate: Rate of `stochastic_depth` of each branch.
         epsilon: Epsilon of both layer normalisations.
+        norm_first: Whether normalisation comes before each branch (pre-norm), or after the sum (post-norm, arXiv:1706.03762).
+        activation: Of the perceptron.
     """
     width = x.shape[-1]
-    attended = keras.layers.Dropout(dropout)(attend(layer_norm(x, epsilon=epsilon)))
-    x = keras.layers.Add()([x, stochastic_depth(attended, drop_rate)])
-    hidden = keras.layers.Dense(mlp_units, activation="gelu")(layer_norm(x, epsilon=epsilon))
+
+    def normalised(tokens: Any, *, if_first: bool) -> Any:
+        return layer_norm(tokens, epsilon=epsilon) if norm_first == if_first else tokens
+
+    attended = keras.layers.Dropout(dropout)(attend(normalised(x, if_first=True)))
+    x = normalised(keras.layers.Add()([x, stochastic_depth(attended, drop_rate)]), if_first=False)
+    hidden = keras.layers.Dense(mlp_units, activation=activation)(normalised(x, if_first=True))
     hidden = keras.layers.Dense(width)(keras.layers.Dropout(dropout)(hidden))
     hidden = keras.layers.Dropout(dropout)(hidden)
-    return keras.layers.Add()([x, stochastic_depth(hidden, drop_rate)])
+    return normalised(keras.layers.Add()([x, stochastic_depth(hidden, drop_rate)]), if_first=False)
 
 
 def encoder(
@@ -55,18 +75,24 @@ def encoder(
     pooling: str,
     dropout: float,
     stochastic_depth_rate: float,
+    head_size: int | None = None,
+    norm_first: bool = True,
+    activation: str = "gelu",
 ) -> Any:
     """A transformer encoder: a map of tokens (batch, height, width, channels) to one vector (batch, channels).
 
     Args:
         x: The map of tokens.
         depth: Number of encoder layers.
-        num_heads: Attention heads; they must divide the channels.
+        num_heads: Attention heads.
         mlp_ratio: Hidden units of each layer's perceptron per channel.
         positions: One of `POSITIONS`. A class token has a learned position or none.
         pooling: ``class_token``, ``mean``, or ``sequence`` for a mean whose weights depend on the tokens.
         dropout: As in `encoder_layer`, and after the positions.
         stochastic_depth_rate: Rate of stochastic depth of the last layer, see `architectures._blocks.depth_rates`.
+        head_size: As in `self_attention`.
+        norm_first: As in `encoder_layer`; without it none follows the last layer.
+        activation: As in `encoder_layer`.
     """
     width = x.shape[-1]
     if positions == "sincos":
@@ -74,18 +100,20 @@ def encoder(
     x = keras.layers.Reshape((x.shape[1] * x.shape[2], width))(x)
     if pooling == "class_token":
         x = ClassToken()(x)
-    if positions == "learned":
-        x = LearnedPositions()(x)
+    if positions in ("learned", "random"):
+        x = LearnedPositions(is_learned=positions == "learned")(x)
     x = keras.layers.Dropout(dropout)(x)
     for drop_rate in depth_rates(stochastic_depth_rate, depth):
         x = encoder_layer(
             x,
-            lambda tokens: self_attention(tokens, num_heads),
+            lambda tokens: self_attention(tokens, num_heads, head_size),
             mlp_units=max(1, round(width * mlp_ratio)),
             dropout=dropout,
             drop_rate=drop_rate,
+            norm_first=norm_first,
+            activation=activation,
         )
-    x = layer_norm(x)
+    x = layer_norm(x) if norm_first else x
     if pooling == "class_token":
         return x[:, 0]
     # A single token needs no weights.
@@ -115,12 +143,23 @@ class ClassToken(keras.layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="architectures")
 class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]
-    """A learned vector added to every position: (batch, tokens, width) to the same shape."""
+    """A learned vector added to every position: (batch, tokens, width) to the same shape.
+
+    Args:
+        is_learned: Whether it is; else the vectors stay as they were drawn, as uniformly as Keras draws an embedding.
+        options: Options of any Keras layer, such as its name.
+    """
+
+    def __init__(self, is_learned: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self.is_learned = is_learned
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create one vector for each position."""
-        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-        self.positions = self.add_weight(name="positions", shape=(1, *input_shape[1:]), initializer=initializer)
+        kinds = keras.initializers
+        initializer = kinds.TruncatedNormal(stddev=0.02) if self.is_learned else kinds.RandomUniform(-0.05, 0.05)
+        shape = (1, *input_shape[1:])
+        self.positions = self.add_weight(name="positions", shape=shape, initializer=initializer, trainable=self.is_learned)
 
     def call(self, tokens: Any) -> Any:
         """Add the vectors."""
@@ -129,6 +168,10 @@ class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The shape does not change."""
         return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), "is_learned": self.is_learned}
 
 
 @keras.saving.register_keras_serializable(package="architectures")

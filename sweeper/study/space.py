@@ -150,6 +150,7 @@ TRAINING: Mapping[str, Knob] = {
     "mix_alpha": Float(low=0.01, high=1.0, default=0.2).when(mix=("mixup", "cutmix")),
     "weights": Choice("none", "imagenet"),
     "trained": Choice("all", "head", "last-1", "last-2", "last-3", "last-4").when(weights="imagenet"),
+    "scaling": Choice("standardise", "unit").when(weights="none"),
 }
 """The training recipe's fields: every value they may have, and their defaults. A space narrows them, a study may fix them.
 
@@ -159,7 +160,8 @@ from the gradient; `clip_norm` is the largest global gradient norm, 0 for no cli
 exponential moving average of the weights, which is what gets validated, 0 for none. `flip` to `mix_alpha` are augmentation, see
 `sweeper.training.augmentation`: 0 or ``none`` switches each off. `weights` ``imagenet`` starts from the weights that Keras
 Applications has for this very network, all but the head; `trained` says what is trained then: everything, the head alone, or the
-head and as many of the last stages, see `sweeper.training.weights.pretrained`.
+head and as many of the last stages, see `sweeper.training.weights.pretrained`. `scaling` is how images reach a network without
+such weights: ``standardise`` for a mean of 0 and a deviation of 1 per channel over the training images, ``unit`` for 0 to 1.
 """
 
 

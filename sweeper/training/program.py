@@ -161,10 +161,11 @@ def build(
         pretrained.give(network)
     raw = keras.Input(task.input_shape, dtype=task.image_dtype, name="images")
     labels = keras.Input((task.num_classes,), dtype="float32", name="targets")
-    images, targets = augment(raw, labels, Recipe.of(configuration), mean=task.mean, largest=task.largest, seed=augmentation_seed)
+    recipe = Recipe.of(configuration)
+    images, targets = augment(raw, labels, recipe, mean=task.mean, largest=task.largest, seed=augmentation_seed)
     if pretrained and channels == 1:
         images = keras.layers.Concatenate(name="repeat")([images] * 3)
-    means, deviations = (pretrained.mean, pretrained.deviation) if pretrained else (task.mean, task.deviation)
+    means, deviations = (pretrained.mean, pretrained.deviation) if pretrained else _scaling(task, recipe)
     scale = [1 / (task.largest * deviation) for deviation in deviations]
     offset = [-mean / deviation for mean, deviation in zip(means, deviations, strict=True)]
     images = keras.layers.Rescaling(scale, offset, name="standardise")(images)
@@ -174,6 +175,13 @@ def build(
     logits, *auxiliary = outputs if isinstance(outputs, list) else [outputs]
     packed = keras.layers.Concatenate(dtype="float32", name="logits_and_targets")([logits, targets, *auxiliary])
     return keras.Model([raw, labels], packed, name="trial"), network
+
+
+def _scaling(task: Task, recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation that images are freed of, per channel, as shares of the largest value."""
+    if recipe.scaling == "unit":
+        return (0.0,) * len(task.mean), (1.0,) * len(task.mean)
+    return task.mean, task.deviation
 
 
 class Programs:

@@ -41,6 +41,7 @@ class Recipe:
     mix_alpha: float
     weights: str
     trained: str
+    scaling: str
 
     @classmethod
     def of(cls, configuration: Mapping[str, Value]) -> Self:

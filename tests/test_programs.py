@@ -17,9 +17,9 @@ from sweeper.training import devices, optimizer
 from sweeper.training.checkpoint import snapshot
 from sweeper.training.loop import base, on_tensorflow
 from sweeper.training.optimizer import JoinedOptimizer, build_optimizer
-from sweeper.training.program import seed_network
+from sweeper.training.program import Task, build, seed_network
 from sweeper.training.recipe import Recipe
-from sweeper.training.trial import Assignment, Worker
+from sweeper.training.trial import Assignment, Worker, channel_statistics
 from sweeper.training.values import Values
 
 pytestmark = pytest.mark.usefixtures("framework")
@@ -187,6 +187,19 @@ def test_training_takes_whole_batches_and_validation_is_exact(worker: Any) -> No
     logs = packed - np.log(np.exp(packed).sum(axis=1, keepdims=True))
     assert val_loss == pytest.approx(-logs[np.arange(20), split.labels].mean(), rel=1e-5)
     assert val_accuracy == (packed.argmax(axis=1) == split.labels).mean()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_images_are_standardised_or_left_from_0_to_1(dtype: str) -> None:
+    raw = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 2)).astype("uint8")
+    images = raw if dtype == "uint8" else (raw / 255).astype("float32")
+    mean, deviation = channel_statistics(images)
+    task = Task(input_shape=(8, 8, 2), num_classes=2, image_dtype=dtype, mean=mean, deviation=deviation, class_counts=(25, 25))
+    for scaling, wanted in (("unit", raw / 255), ("standardise", (raw / 255 - mean) / deviation)):
+        configuration = {"num_blocks": 1, "width": 4, "head": "average", "scaling": scaling}
+        model, _ = build("cnn", configuration, task, init_seed=0, augmentation_seed=0)
+        seen = keras.Model(model.inputs[0], model.get_layer("standardise").output)(images)
+        np.testing.assert_allclose(np.asarray(seen), wanted, atol=1e-5)
 
 
 def test_a_data_set_smaller_than_a_batch_is_one_batch(worker: Any) -> None:

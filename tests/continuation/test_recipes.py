@@ -20,6 +20,7 @@ AXES: dict[str, Axis] = {
     "clip_norm": Axis(knobs={"clip_norm": 0.1}),
     "class_weights": Axis(knobs={"class_weights": "balanced"}),
     "ema_momentum": Axis(knobs={"ema_momentum": 0.9}),
+    "scaling": Axis(knobs={"scaling": "unit"}),
     "mixed_bfloat16": Axis(precision="mixed_bfloat16"),
     "mixed_float16": Axis(precision="mixed_float16"),
 }

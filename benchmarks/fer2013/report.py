@@ -2,7 +2,8 @@
 
     python benchmarks/fer2013/report.py results benchmarks/fer2013
 
-reads ``results/fer2013_*`` and writes the trials and epochs of all studies as two CSV files, the figures, and ``tables.md``.
+reads ``results/fer2013_own_*``, ``fer2013_seeds`` and ``fer2013_search``, and writes the trials and epochs of all studies as two CSV
+files, the figures, and ``tables.md``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sweeper.plots.learning_curves import learning_curves
 from sweeper.plots.pareto import pareto
 from sweeper.plots.seed_strip import seed_strip
 
-GUIDE = ("fer2013_guide_full", "fer2013_guide_cnn", "fer2013_guide_large")
+OWN = ("fer2013_own_full", "fer2013_own_cnn", "fer2013_own_large")
 CLAIMS = {
     "cnn": ("about 1M", "50-56 %"),
     "resnet": ("about 500K", "52-58 %"),
@@ -39,10 +40,10 @@ SEARCH = "fer2013_search"
 SEEDS = "fer2013_seeds"
 
 
-RENAMED = {"fer2013_guide_full": {"cnn": "cnn_without_norm"}}
+RENAMED = {"fer2013_own_full": {"cnn": "cnn_without_norm"}}
 """Trained before the hidden layer of cnn was normalised."""
 
-QUARTER = "fer2013_guide_large"
+QUARTER = "fer2013_own_large"
 """On a quarter of the images, which the names of its arms say."""
 
 
@@ -68,11 +69,11 @@ def together(parts: list[Results], name: str) -> Results:
     )
 
 
-def guide_table(guide: Results) -> pd.DataFrame:
-    """What the guide claims of each network beside what was measured, in order of the time an epoch took per image."""
+def own_table(own: Results) -> pd.DataFrame:
+    """What the guide claims of each kind of network beside ours, in order of the time an epoch took per image."""
     rows = []
-    for trial in guide.trials.to_dict("records"):
-        epochs = guide.epochs[guide.epochs["trial"] == trial["trial"]]
+    for trial in own.trials.to_dict("records"):
+        epochs = own.epochs[own.epochs["trial"] == trial["trial"]]
         images = json.loads(trial["dataset"])["train_images"] if isinstance(trial["dataset"], str) else 28_709
         claimed_parameters, claimed_accuracy = CLAIMS.get(trial["arm"].removesuffix("_quarter"), ("", ""))
         rows.append(
@@ -110,29 +111,29 @@ def search_table(search: Results) -> pd.DataFrame:
 
 def main(results: Path, out: Path) -> None:
     """Write everything."""
-    guide = together([read(results, name) for name in GUIDE], "FER2013, the guide's protocol")
+    own = together([read(results, name) for name in OWN], "FER2013, our networks under the guide's protocol")
     seeds, search = read(results, SEEDS), read(results, SEARCH)
     figures = out / "figures"
-    save_figure(learning_curves(guide), figures, "guide_learning_curves")
-    save_figure(pareto(guide), figures, "guide_pareto_parameters")
-    save_figure(pareto(guide, x="macs"), figures, "guide_pareto_macs")
+    save_figure(learning_curves(own), figures, "own_learning_curves")
+    save_figure(pareto(own), figures, "own_pareto_parameters")
+    save_figure(pareto(own, x="macs"), figures, "own_pareto_macs")
     save_figure(learning_curves(search), figures, "search_learning_curves")
     save_figure(pareto(search), figures, "search_pareto_parameters")
     save_figure(seed_strip(seeds), figures, "seed_strip")
     for drawing in figures.glob("*.svg"):
         drawing.unlink()
-    whole = {name: read(results, name) for name in (*GUIDE, SEEDS, SEARCH)}
+    whole = {name: read(results, name) for name in (*OWN, SEEDS, SEARCH)}
     for table in ("trials", "epochs"):
         frame = pd.concat([getattr(part, table).assign(study=name) for name, part in whole.items()])
         frame.drop(columns=["worker", "dataset", "versions"], errors="ignore").to_csv(out / f"{table}.csv", index=False)
     pairs = paired_differences(seeds)[["first", "second", "n", "difference", "low", "high", "p", "p_holm"]]
     parts = {
-        "The guide's protocol": guide_table(guide),
+        "Our networks under the guide's protocol": own_table(own),
         "Seeds": seeds_table(seeds).drop(columns="unfinished").round(4),
         "Paired differences": pairs.round(4),
         "Search": search_table(search),
     }
-    ids = "".join(f"- `{name}`: {spec_of(StudyFolder(results / name)).study_id}\n" for name in (*GUIDE, SEEDS, SEARCH))
+    ids = "".join(f"- `{name}`: {spec_of(StudyFolder(results / name)).study_id}\n" for name in (*OWN, SEEDS, SEARCH))
     text = "\n\n".join(f"## {title}\n\n{markdown(table)}" for title, table in parts.items())
     (out / "tables.md").write_text(f"# Tables\n\nWritten by `report.py`. Studies:\n\n{ids}\n{text}\n", encoding="utf-8")
 

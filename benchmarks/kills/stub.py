@@ -91,7 +91,7 @@ def study(name: str, *, sampler: str, trials: int, max_epochs: int) -> StudySpec
             "dataset": {"name": "digits"},
             "arms": {"cnn": {"architecture": "cnn", "space": "cnn"}, "vit": {"architecture": "vit", "space": "vit"}},
             "budget": {"trials": trials, "max_epochs": max_epochs},
-            "search": {"sampler": sampler, "seed": 0},
+            "search": {"sampler": sampler, "seed": 0, "repeats": False},
             "stopping": {"rule": "asha", "grace_epochs": 1, "reduction_factor": 2},
         }
     )

@@ -71,6 +71,8 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         "trials": counts,
         "repetitions": repetitions,
         "arms": {arm: {**arms[arm], "best": best_of_arm.get(arm)} for arm in arms},
+        "ended_early": [why for arm in arms if (why := search.why_early(arm))],
+        "refusals": {arm: why for arm, why in _refusals(results).items() if arms.get(arm, {}).get("infeasible")},
         "epochs": sum(trial.epoch for trial in search.of_stage(Stage.SEARCH)),
         "checkpoints": {"files": len(kept), "trials": len({one.trial for one in kept}), "bytes": sum(one.size for one in kept)},
         "objective": f"{goal} {column}",
@@ -81,12 +83,14 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
 
 
 def _counts(search: Search, arm: str) -> dict[str, int]:
-    """How many trials of an arm's search stand where, those to come included."""
-    from sweeper.ledger.records import Stage, Status
+    """How many trials of an arm's search stand where, those to come included; draws that its network refused are none of them."""
+    from sweeper.ledger.records import Reason, Stage, Status
 
     own = [trial for trial in search.of_stage(Stage.SEARCH) if trial.arm == arm]
     counts = {status.value: sum(trial.status is status for trial in own) for status in Status}
-    counts["pending"] += max(search.spec.trials_of(arm) - sum(trial.parent is None for trial in own), 0)
+    infeasible = sum(trial.reason is Reason.INFEASIBLE for trial in own)
+    counts |= {"failed": counts["failed"] - infeasible, "infeasible": infeasible}
+    counts["pending"] += search.to_come(arm)
     counts["pending"] += sum(trial.arm == arm and trial.stage is Stage.SEARCH for trial in search.planned)
     return counts
 
@@ -116,6 +120,14 @@ def _best(results: Results) -> tuple[dict[str, Any] | None, dict[str, float]]:
     best = {name: row[name] for name in ("trial", "arm", results.objective, "parameters", "epoch", "configuration", "dataset")}
     best |= {name: None if row[name] != row[name] else int(row[name]) for name in ("parameters", "epoch")}
     return best, {str(arm): float(value) for arm, value in ranking.groupby("arm")[results.objective].first().items()}
+
+
+def _refusals(results: Results) -> dict[str, str]:
+    """Why the network of an arm refused a draw, the last time it did."""
+    from sweeper.ledger.records import Reason
+
+    refused = results.trials[results.trials["reason"] == Reason.INFEASIBLE]
+    return {str(arm): str(own["detail"].iloc[-1]) for arm, own in refused.groupby("arm", sort=False)}
 
 
 def _time(results: Results) -> dict[str, Any]:
@@ -154,10 +166,16 @@ def _print_status(facts: dict[str, Any]) -> None:
 
 
 def print_further(facts: dict[str, Any]) -> None:
-    """What follows the table of a study's arms: how far the best value can be trusted, time, disk used, repetitions."""
+    """What follows the table of a study's arms: what was not trained, how far the best value can be trusted, time, disk used."""
     from sweeper.analysis.summary import sampling_error
     from sweeper.cli._shared import counted
 
+    for why in facts["ended_early"]:
+        click.echo(why)
+    for arm, why in facts["refusals"].items():
+        click.echo(
+            f"{counted(facts['arms'][arm]['infeasible'], 'draw')} of arm '{arm}' refused by its network, the last one: {why}"
+        )
     num_images, has_repetitions = facts["validation_images"], any(facts["repetitions"].values())
     if num_images and "val_accuracy" in facts["best"]:
         points = 100 * sampling_error(facts["best"]["val_accuracy"], num_images)

@@ -59,6 +59,14 @@ class ArmProgress:
         size = self.num_configurations
         if search.repeats or size is None or len(self.known) < size:
             return ""
-        points = f"{size:,} {'configuration' if size == 1 else 'configurations'}, its default one included"
-        where, more = ("grid", "Raise search.grid_points, fix") if search.sampler == "grid" else ("space", "Fix")
-        return f"its {where} has {points}. {more} fewer knobs, or train them again with other seeds (search.repeats: true)"
+        return used_up(search, size)
+
+
+def used_up(search: SearchSpec, num_configurations: int) -> str:
+    """What to say of an arm that was given every configuration there is."""
+    points = f"{num_configurations:,} {'configuration' if num_configurations == 1 else 'configurations'}"
+    where, more = ("grid", "Raise search.grid_points, fix") if search.sampler == "grid" else ("space", "Fix")
+    return (
+        f"its {where} has {points}, its default one included. {more} fewer knobs, or train them again with other seeds "
+        "(search.repeats: true)"
+    )

@@ -119,6 +119,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def networks_built_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs a study on Ray builds its networks in this process, which has the framework, instead of one for each study."""
+    if request.node.get_closest_marker("ray") is not None:
+        from sweeper.driver import networks
+        from tests.driverless import building
+
+        monkeypatch.setattr(networks, "building", building)
+
+
 @pytest.fixture
 def ray_ready(ray_session: None) -> None:
     """The shared Ray."""

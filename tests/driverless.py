@@ -5,15 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sweeper.driver import networks
 from sweeper.ledger.ledger import Ledger, StudyFolder
 from sweeper.ledger.records import Event, Kind, Reason, Status
 from sweeper.search.study import Search
 from sweeper.study.spec import StudySpec, parse_stored
 from tests.virtual_clock import Curve, VirtualClock
+
+
+@contextmanager
+def building(study: StudySpec, arms: Collection[str]) -> Iterator[Callable[[Any], list[str]]]:
+    """As `sweeper.driver.networks.building`, in this process."""
+    yield lambda dataset: networks.faults_of(networks.task_of(study, arms, dataset))
 
 
 def curve(trial: str, epoch: int) -> float:

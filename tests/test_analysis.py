@@ -109,7 +109,13 @@ def test_finished_and_comparable(search: results.Results) -> None:
     unfinished = tiny(status=["completed", "running", "interrupted"])
     assert results.finished(unfinished)["trial"].tolist() == ["a-00000"]
     assert results.comparable(tiny(val_accuracy=[0.5, None, np.inf]))["trial"].tolist() == ["a-00000"]
-    assert results.status_counts(unfinished.trials) == {"completed": 1, "stopped": 0, "failed": 0, "unfinished": 2}
+    assert results.status_counts(unfinished.trials) == {
+        "completed": 1,
+        "stopped": 0,
+        "failed": 0,
+        "infeasible": 0,
+        "unfinished": 2,
+    }
 
 
 def test_the_other_objectives_break_ties() -> None:
@@ -181,6 +187,7 @@ def test_arms_table() -> None:
             "completed": [1, 0],
             "stopped": [1, 0],
             "failed": [0, 0],
+            "infeasible": [0, 0],
             "unfinished": [0, 1],
             "best_trial": ["a-00000", None],
             "value": [0.5, np.nan],

@@ -66,7 +66,7 @@ def state(search: Search) -> tuple[Any, ...]:
         search.trials,
         search.finished,
         {arm: dataclasses.asdict(rungs) for arm, rungs in search.rungs.items()},
-        search._counts,
+        search.arms,
         list(search._waiting),
         search.planned,
     )
@@ -157,7 +157,7 @@ def test_decayed_trials_are_trained_anew_on_request_as_new_trials() -> None:
         assert (new.configuration, new.seed) == (old.configuration, old.seed)
         assert old.epoch == 9
     assert driven.search.is_finished
-    assert driven.search._counts == {"arm0": 4, "arm1": 4}, "they are none of the budget"
+    assert {arm: own.begun for arm, own in driven.search.arms.items()} == {"arm0": 4, "arm1": 4}, "they are none of the budget"
     seeds = repetition.plan(driven.search, [names[0]], 1)
     assert [one.trial for one in seeds] == [f"{names[0]}-s1"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import json
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from sweeper.driver import launch, nodes, provenance, requests
+from sweeper.driver import launch, networks, nodes, provenance, requests
 from sweeper.errors import DatasetError, InputError, ResultsFolderError, StudyLockedError, SweeperError
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
@@ -141,8 +142,15 @@ class TestOnOneRay:
         ],
     )
     def test_a_trial_that_fails_is_a_row_with_its_reason(
-        self, fixed: dict[str, Any], reason: Reason, detail: str | None, data: Path, tmp_path: Path
+        self,
+        fixed: dict[str, Any],
+        reason: Reason,
+        detail: str | None,
+        data: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr(networks, "building", lambda study, arms: contextlib.nullcontext(lambda dataset: []))
         count = 1 if reason is Reason.OUT_OF_MEMORY else 2  # TensorFlow waits ten seconds before it gives up
         outcome = launch.launch(study(data, trials=count, fixed=fixed), tmp_path)
         trials, _ = rows_of(outcome.folder)
@@ -150,6 +158,18 @@ class TestOnOneRay:
         if detail:
             assert detail in trials[0]["detail"]
         assert outcome.search.is_finished
+
+    def test_networks_that_cannot_be_built_are_refused_before_anything_is_there(self, data: Path, tmp_path: Path) -> None:
+        plain = {"architecture": "cnn", "space": "cnn"}
+        arms = {"cnn": plain, "odd": {**plain, "fixed": {"kernel_size": -1}}}
+        with pytest.raises(InputError) as refused:
+            launch.launch(study(data, arms=arms), tmp_path)
+        said = str(refused.value)
+        assert said.startswith(
+            "study 'tiny' cannot run on these images; nothing was started:\n  - arms.odd: 'kernel_size' is -1; "
+        )
+        assert len(said.splitlines()) == 2
+        assert list(tmp_path.iterdir()) == []
 
     def test_a_killed_worker_is_replaced_and_its_trial_goes_on(self, data: Path, tmp_path: Path) -> None:
         spec = study(data, trials=3, epochs=5)

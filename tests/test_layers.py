@@ -40,6 +40,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "training datasets study ledger.records ledger.lock storage streams catalog errors",
     ),
     "sweeper/driver": ("ray pydantic", "driver training datasets search study ledger storage catalog errors"),
+    "sweeper/driver/networks.py": ("keras", "driver.weights training datasets study catalog errors"),
     "sweeper/driver/session.py": ("", "driver.retention training search ledger errors"),
     "sweeper/driver/opened.py": ("", "search study ledger storage errors"),
     "sweeper/driver/retrain.py": ("", "training ledger.records errors"),

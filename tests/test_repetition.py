@@ -76,8 +76,8 @@ def test_repetitions_are_trained_to_their_end_and_the_search_does_not_know_of_th
     assert {trial.epoch for trial in repeated} == {clock.search.spec.budget.max_epochs}
     assert sorted({trial.seed for trial in repeated}) == [1, 2, 3]
     after = state(clock.search)
-    assert {name: after[name] for name in ("finished", "rungs", "counts")} == {
-        name: before[name] for name in ("finished", "rungs", "counts")
+    assert {name: after[name] for name in ("finished", "rungs", "arms")} == {
+        name: before[name] for name in ("finished", "rungs", "arms")
     }
     suggested = [event for event in clock.log if event.kind is Kind.SUGGESTED and event.stage is Stage.ABLATION]
     assert all(event.parent and json.loads(event.configuration or "") for event in suggested)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 import types
@@ -55,7 +56,7 @@ def state(search: Search) -> dict[str, Any]:
         "trials": search.trials,
         "finished": search.finished,
         "rungs": {arm: rungs.recorded for arm, rungs in search.rungs.items()},
-        "counts": search._counts,
+        "arms": {arm: dataclasses.asdict(own) for arm, own in search.arms.items()},
         "waiting": list(search._waiting),
     }
 

@@ -210,6 +210,27 @@ def row(session: Session, worker: str, epoch: int) -> dict[str, Any]:
     return {"report": json.dumps({"rows": [{"epoch": epoch, "attempt": attempt, "train_loss": 1.0, "val_accuracy": 0.5}]})}
 
 
+def test_a_draw_that_is_refused_is_drawn_again_by_the_same_worker(kept: StudyFolder, at_work: tuple[Session, Any]) -> None:
+    session, _ = at_work
+    requests.post(kept.folder, extended(SPEC, trials=3), repeats_decayed=False)
+    extending.take_requests(session, study_of(kept, session))
+    searcher, scheduler, worker = tune.SearcherAdapter(session), tune.SchedulerAdapter(session), Actor("one")
+    assert searcher.suggest("one") == {}
+    tune.CallbackAdapter(session).on_trial_start(1, [], worker)
+    refused = {"report": json.dumps({"failure": {"reason": "infeasible", "detail": "too small"}})}
+    assert scheduler.on_trial_result(None, worker, refused) == "CONTINUE"
+    assert worker.assigned == ["cnn-00002", "cnn-00003"]
+    for epoch in (1, 2):
+        assert not session.search.is_finished
+        answer = scheduler.on_trial_result(None, worker, row(session, "one", epoch))
+    assert answer == "STOP"
+    assert session.search.is_finished
+    session.commit()
+    facts = status.status_of(open_study(kept))
+    assert {name: count for name, count in facts["trials"].items() if count} == {"completed": 3, "infeasible": 1}
+    assert facts["refusals"] == {"cnn": "too small"}
+
+
 @pytest.mark.parametrize("slow", [1, 2, 5])
 def test_a_free_worker_takes_the_repetition_it_has_the_program_of(repeated: Session, slow: int) -> None:
     """Also where the other worker takes several times as long, as far as repetitions wait."""

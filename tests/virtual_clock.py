@@ -6,8 +6,9 @@ import dataclasses
 import heapq
 from collections.abc import Callable
 
-from sweeper.ledger.records import Event, Kind, Status
+from sweeper.ledger.records import Event, Kind, Reason, Status
 from sweeper.search.study import Search
+from sweeper.study.space import Configuration
 
 Curve = Callable[[str, int], float]
 """(trial, epoch) to the value of the first objective."""
@@ -22,6 +23,8 @@ class VirtualClock:
     curve: Curve
     seconds: Callable[[str], float]
     log: list[Event] = dataclasses.field(default_factory=list)
+    refuses: Callable[[Configuration], bool] = lambda configuration: False
+    """Whether the network cannot be built."""
 
     def record(self, event: Event) -> None:
         self.search.apply(event)
@@ -44,6 +47,10 @@ class VirtualClock:
                 assert self.search.is_finished
                 break
             now, _, trial, epoch = heapq.heappop(running)
+            if self.refuses(self.search.trials[trial].configuration):
+                ended = Event(kind=Kind.ATTEMPT_ENDED, trial=trial, attempt=1, reason=Reason.INFEASIBLE, detail="too small")
+                self.record(self.search.judge(ended))
+                continue
             value = self.curve(trial, epoch)
             event = self.search.judge(epoch_event(self.search, trial, epoch, value))
             self.record(event)

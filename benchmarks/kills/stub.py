@@ -34,7 +34,7 @@ import sweeper.driver.session
 import sweeper.driver.tune
 import sweeper.ledger.ledger
 from sweeper.datasets import Split
-from sweeper.driver import launch, nodes, provenance
+from sweeper.driver import launch, networks, nodes, provenance
 from sweeper.errors import KnobError
 from sweeper.ledger import lock
 from sweeper.ledger.ledger import Ledger
@@ -91,7 +91,7 @@ def study(name: str, *, sampler: str, trials: int, max_epochs: int) -> StudySpec
             "dataset": {"name": "digits"},
             "arms": {"cnn": {"architecture": "cnn", "space": "cnn"}, "vit": {"architecture": "vit", "space": "vit"}},
             "budget": {"trials": trials, "max_epochs": max_epochs},
-            "search": {"sampler": sampler, "seed": 0},
+            "search": {"sampler": sampler, "seed": 0, "repeats": False},
             "stopping": {"rule": "asha", "grace_epochs": 1, "reduction_factor": 2},
         }
     )
@@ -105,6 +105,7 @@ def drive(job: Job) -> Gate:
     replace(sweeper.driver.session, COMPACT_AFTER=COMPACT_AFTER)
     replace(tune, Tuner=lambda context, **configs: Tuner(context, gate, notes, job, **configs))
     replace(launch, load_dataset=lambda spec: DATASET, connected=_ray)
+    replace(networks, building=_no_framework)
     replace(sweeper.driver.tune, trainable=lambda context: {name: getattr(context, name) for name in NEEDED})
     replace(provenance, commit=lambda: None, versions=dict)
     replace(nodes, slots=lambda resources: job.num_workers)
@@ -346,6 +347,11 @@ DATASET: Any = types.SimpleNamespace(
 @contextlib.contextmanager
 def _ray(*_: Any) -> Iterator[bool]:
     yield True
+
+
+@contextlib.contextmanager
+def _no_framework(*_: Any) -> Iterator[Callable[[Any], list[str]]]:
+    yield lambda dataset: []
 
 
 def replace(module: Any, **names: Any) -> None:

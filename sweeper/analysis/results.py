@@ -23,6 +23,7 @@ from sweeper.ledger.records import (
     METRICS,
     OBJECTIVES,
     TRIAL_COLUMNS,
+    Reason,
     Stage,
     Status,
     describe,
@@ -184,9 +185,14 @@ def best_trials(results: Results, column: str | None = None) -> pd.DataFrame:
 
 
 def status_counts(trials: pd.DataFrame) -> dict[str, int]:
-    """Number of ``completed``, ``stopped``, ``failed`` and ``unfinished`` (all other) trials, in this order."""
+    """Number of ``completed``, ``stopped``, ``failed``, ``infeasible`` and ``unfinished`` (all other) trials, in this order.
+
+    Infeasible ones are draws that the arm's network refused. They are not among the failed.
+    """
     final = (Status.COMPLETED, Status.STOPPED, Status.FAILED)
     counts = {str(status): int((trials["status"] == status).sum()) for status in final}
+    infeasible = int((trials["reason"] == Reason.INFEASIBLE).sum())
+    counts |= {"failed": counts["failed"] - infeasible, "infeasible": infeasible}
     return counts | {"unfinished": len(trials) - sum(counts.values())}
 
 

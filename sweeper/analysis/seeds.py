@@ -94,8 +94,8 @@ def repetitions(results: Results, *, stage: str = "ablation", column: str | None
         column: What to look at, one of `sweeper.analysis.results.DIRECTIONS`; None means the first objective.
 
     Returns:
-        Columns ``arm parent seed trial status max_epochs value``, sorted by arm, parent and seed; ``value`` is NaN unless
-        the repetition is completed and has a finite one.
+        Columns ``arm parent seed trial status reason max_epochs value``, sorted by arm, parent and seed; ``value`` is NaN
+        unless the repetition is completed and has a finite one.
 
     Raises:
         UnknownNameError: No such stage or column.
@@ -107,7 +107,7 @@ def repetitions(results: Results, *, stage: str = "ablation", column: str | None
     selected = at_stage(results, stage)
     rows = selected.trials[selected.trials["parent"].notna()]
     value = comparable(selected, column)[column].astype(float).reindex(rows.index)
-    table = rows[["arm", "parent", "seed", "trial", "status", "max_epochs"]].assign(value=value)
+    table = rows[["arm", "parent", "seed", "trial", "status", "reason", "max_epochs"]].assign(value=value)
     return table.astype({"seed": int}).sort_values(["arm", "parent", "seed"]).reset_index(drop=True)
 
 

@@ -17,10 +17,11 @@ def arms_table(results: Results, *, stage: str = "search") -> pd.DataFrame:
         stage: ``search``, ``confirm``, ``ablation`` or ``all``.
 
     Returns:
-        Columns ``arm trials completed stopped failed unfinished best_trial value parameters epochs train_s``. ``value``
-        is the first objective of the best completed trial at its last epoch and ``parameters`` its trainable
-        parameters; these two are NaN and ``best_trial`` is None for an arm that has no completed trial. ``epochs``
-        counts the epochs of all the arm's trials, ``train_s`` is the time spent training in them, in seconds.
+        Columns ``arm trials completed stopped failed infeasible unfinished best_trial value parameters epochs train_s``.
+        ``infeasible`` counts draws that the arm's network refused; ``trials`` are all others. ``value`` is the first
+        objective of the best completed trial at its last epoch and ``parameters`` its trainable parameters; these two are
+        NaN and ``best_trial`` is None for an arm that has no completed trial. ``epochs`` counts the epochs of all the
+        arm's trials, ``train_s`` is the time spent training in them, in seconds.
 
     Raises:
         UnknownNameError: No such stage.
@@ -31,12 +32,13 @@ def arms_table(results: Results, *, stage: str = "search") -> pd.DataFrame:
     rows = []
     for arm in arms(results):
         epochs = results.epochs[results.epochs["arm"] == arm]
+        counts = status_counts(trials[trials["arm"] == arm])
         winner = best.get(arm)
         rows.append(
             {
                 "arm": arm,
-                "trials": int((trials["arm"] == arm).sum()),
-                **status_counts(trials[trials["arm"] == arm]),
+                "trials": sum(counts.values()) - counts["infeasible"],
+                **counts,
                 "best_trial": None if winner is None else winner["trial"],
                 "value": float("nan") if winner is None else float(winner[results.objective]),
                 "parameters": float("nan") if winner is None else float(winner["parameters"]),
@@ -44,7 +46,7 @@ def arms_table(results: Results, *, stage: str = "search") -> pd.DataFrame:
                 "train_s": float(epochs["train_s"].sum()),
             }
         )
-    columns = ["arm", "trials", "completed", "stopped", "failed", "unfinished"]
+    columns = ["arm", "trials", "completed", "stopped", "failed", "infeasible", "unfinished"]
     return pd.DataFrame(rows, columns=[*columns, "best_trial", "value", "parameters", "epochs", "train_s"])
 
 

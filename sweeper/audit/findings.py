@@ -81,7 +81,8 @@ class Audit:
         findings: What was found, faults first.
         is_driven: Whether a driver was at work meanwhile.
         suggested: Trials that were begun.
-        by_status: How many of those have which status; ``running`` only while a driver is at work.
+        by_status: How many of those have which status; ``running`` only while a driver is at work. Draws that a network refused
+            are ``infeasible``, and not among the failed.
         retried: Trials with more than one attempt.
         events: Rows of the ledger that count.
         epochs: Rows of epochs among them.

@@ -14,7 +14,7 @@ from sweeper.driver.opened import first_spec
 from sweeper.errors import DamagedPartError, LedgerError, StorageError, SweeperError
 from sweeper.ledger import parts, tables
 from sweeper.ledger.ledger import StudyFolder
-from sweeper.ledger.records import Event, Kind, Status
+from sweeper.ledger.records import Event, Kind, Reason, Status
 from sweeper.study.spec import StudySpec
 from sweeper.training import checkpoint
 from sweeper.training.checkpoint import Listed
@@ -104,13 +104,16 @@ def examine(material: Material) -> Audit:
     statuses = _statuses(trial_table, is_driven=material.is_driven)
     findings += checkpoints.check(material.listing, histories, statuses, checkpoint.problem)
     begun = [history for history in histories.values() if history.suggested]
-    counts = Counter(statuses[history.trial] for history in begun)
+    counts = Counter(statuses[history.trial].value for history in begun)
+    infeasible = trial_table.column("reason").to_pylist().count(Reason.INFEASIBLE.value)
+    counts.update({Status.FAILED.value: -infeasible, Reason.INFEASIBLE.value: infeasible})
+    outcomes = [*(status.value for status in Status if status is not Status.PENDING), Reason.INFEASIBLE.value]
     sizes = study.ledger_folder.tree()
     return Audit(
         findings=tuple(sorted(findings, key=lambda finding: list(Found).index(finding.kind))),
         is_driven=material.is_driven,
         suggested=len(begun),
-        by_status={status.value: counts[status] for status in Status if status is not Status.PENDING},
+        by_status={outcome: counts[outcome] for outcome in outcomes},
         retried=sum(history.last_attempt > 1 for history in begun),
         events=len(read.events),
         epochs=sum(event.kind is Kind.EPOCH for event in read.events),

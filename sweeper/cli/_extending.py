@@ -24,14 +24,22 @@ def opening_of(study: OpenedStudy, wanted: StudySpec, repeat_decayed: bool) -> s
 
 
 def hand_over(study: OpenedStudy, wanted: StudySpec, repeat_decayed: bool) -> bool:
-    """Whether the driver that is at work on the study, if there is one, took over its extension."""
-    from sweeper.driver import requests, weights
+    """Whether the driver that is at work on the study, if there is one, took over its extension.
+
+    Raises:
+        InputError: It cannot, or networks of new arms do not fit the images.
+    """
+    from sweeper.driver import networks, requests, weights
+    from sweeper.driver.launch import load_dataset
     from sweeper.driver.opened import open_study
     from sweeper.errors import InputError, ResultsFolderError
     from sweeper.storage import explain
 
     if (owner := study.files.owner) is None:
         return False
+    asking = {arm.name for arm in weights.asking(wanted)}  # which the driver will not take
+    if new := [arm for arm in wanted.arms if arm not in study.spec.arms and arm not in asking]:
+        networks.checked(wanted, new, lambda: load_dataset(wanted))
     try:
         request = requests.post(study.folder, wanted, repeats_decayed=repeat_decayed)
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from sweeper.errors import InputError, KnobError, SweeperError
+from sweeper.errors import InputError, SweeperError
 
 
 def _shape(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -74,24 +74,10 @@ def quiet() -> Iterator[None]:
 
 
 def build(architecture: str, input_shape: tuple[int, int, int], num_classes: int, arguments: Mapping[str, Any]) -> Any:
-    """The uncompiled model; call `prepare_keras` before.
-
-    Raises:
-        KnobError: The architecture does not take these arguments, or the framework cannot build such a model.
-    """
+    """As `sweeper.driver.networks.build`; call `prepare_keras` before."""
     from sweeper import catalog
+    from sweeper.driver import networks
 
     with quiet():
-        function = catalog.load("architecture", architecture)
-    try:
-        return function(input_shape, num_classes, **arguments)
-    except SweeperError:
-        raise
-    except Exception as error:
-        # Sizes no check foresaw end in errors of the framework, of whatever class; the last line says what it could not do.
-        size = "x".join(map(str, input_shape))
-        lines = re.sub(r"\{\{.*?\}\} *", "", str(error)).strip().splitlines()
-        reason = (lines[-1] if lines else type(error).__name__)[:300].rstrip(".")
-        raise KnobError(
-            f"{architecture} cannot be built for images of {size} and {num_classes} classes: {reason}. Choose other values."
-        ) from error
+        catalog.load("architecture", architecture)
+    return networks.build(architecture, input_shape, num_classes, arguments)

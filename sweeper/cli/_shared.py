@@ -79,6 +79,20 @@ def find_study(results_folder: Place, study: str) -> StudyFolder:
     raise UnknownNameError("study", study, existing, where=results_folder)
 
 
+def study_to_come(results_folder: Place, study: str) -> StudyFolder | None:
+    """Where a study of this name, or in this folder, would lie; None where there is one, or it can be no study.
+
+    Raises:
+        InputError: It cannot be the name of a study.
+    """
+    from sweeper.ledger.ledger import StudyFolder, study_folder
+
+    if not study or study in (".", "..") or study.endswith((".yaml", ".yml")) or StudyFolder(study).exists:
+        return None
+    found = StudyFolder(study if os.sep in study else study_folder(results_folder, study))
+    return None if found.exists else found
+
+
 def open_named(results_folder: Place, study: str) -> OpenedStudy:
     """The stored study that `find_study` finds, opened; raises as that does, and as `sweeper.driver.opened.open_study`."""
     from sweeper.driver.opened import open_study

@@ -67,9 +67,10 @@ def facts(found: Audit) -> dict[str, Any]:
 
 
 def _counts(found: Audit) -> dict[str, int]:
-    from sweeper.ledger.records import Status
+    from sweeper.ledger.records import Reason, Status
 
-    finished = sum(found.by_status[status] for status in Status if status.is_final)
+    final = [*(status.value for status in Status if status.is_final), Reason.INFEASIBLE.value]
+    finished = sum(found.by_status[outcome] for outcome in final)
     return {"suggested": found.suggested, "finished": finished, **found.by_status, "retried": found.retried}
 
 

@@ -42,7 +42,7 @@ def check(study_file: Path, as_json: bool) -> None:
         if fault:
             faults.append(fault)
         else:
-            arms.append(arm | ({"weights": ", ".join(files[name])} if name in files else {}) | _grid_of(study, name))
+            arms.append(arm | ({"weights": ", ".join(files[name])} if name in files else {}) | _points_of(study, name))
     if faults:
         raise StudyFileError(study_file, faults)
     if as_json:
@@ -69,20 +69,18 @@ def _weight_files(study: StudySpec, dataset: Dataset) -> tuple[list[str], dict[s
 
 def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any], str]:
     """What is to be said of an arm at its default configuration, or its fault."""
-    from sweeper.cli._networks import build
+    from sweeper import catalog
+    from sweeper.cli._networks import quiet
+    from sweeper.driver import networks
     from sweeper.errors import KnobError
-    from sweeper.study.space import TRAINING
-    from sweeper.training.weights.pretrained import wants_weights
 
     arm, space = study.arms[name], study.space_of(name)
-    configuration = space.default(arm.fixed)
-    arguments = {knob: value for knob, value in configuration.items() if knob not in TRAINING}
-    height, width, channels = dataset.input_shape
-    shape = (height, width, 3 if wants_weights(configuration) else channels)  # grey images are repeated for weights
+    with quiet():
+        catalog.load("architecture", arm.architecture)
     try:
-        model = build(arm.architecture, shape, dataset.num_classes, arguments)
+        model = networks.build_arm(name, arm.architecture, space.default(arm.fixed), dataset.input_shape, dataset.num_classes)
     except KnobError as error:
-        return {}, f"arms.{name}: {error}"
+        return {}, str(error)
     from sweeper.training.measuring import measure
 
     model = measure.inference_network(model)
@@ -97,9 +95,13 @@ def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any],
     return facts, ""
 
 
-def _grid_of(study: StudySpec, name: str) -> dict[str, int]:
-    grid = study.grid_of(name)
-    return {} if grid is None else {"grid_points": grid.size}
+def _points_of(study: StudySpec, name: str) -> dict[str, int]:
+    """How many points the grid of an arm has, or how many configurations its space, where that ends it early."""
+    if (grid := study.grid_of(name)) is not None:
+        return {"grid_points": grid.size}
+    size = study.configurations_of(name)
+    is_early = size is not None and size < study.trials_of(name) and not study.search.repeats
+    return {"configurations": size} if size is not None and is_early else {}
 
 
 def _facts(study: StudySpec, dataset: Dataset, arms: list[dict[str, Any]]) -> dict[str, Any]:
@@ -120,6 +122,8 @@ def _facts(study: StudySpec, dataset: Dataset, arms: list[dict[str, Any]]) -> di
 
 
 def _print(study_file: Path, study: StudySpec, dataset: Dataset, arms: list[dict[str, Any]], *, is_fetched: bool) -> None:
+    from sweeper.search.arm import used_up
+
     click.echo(f"{study_file}: no fault. Study '{study.name}' ({study.study_id})")
     size = "x".join(map(str, dataset.input_shape))
     click.echo(
@@ -136,5 +140,9 @@ def _print(study_file: Path, study: StudySpec, dataset: Dataset, arms: list[dict
     )
     if is_fetched:
         click.echo("weights are fetched by Keras at launch, unless it has kept them ($KERAS_HOME/models, else ~/.keras/models)")
+    for arm in arms:
+        if "configurations" in arm:
+            why = used_up(study.search, arm["configurations"])
+            click.echo(f"note: arm '{arm['arm']}' ends after {arm['configurations']} of {arm['trials']} trials: {why}")
     columns = list(dict.fromkeys(column for arm in arms for column in arm))
     table("arms, each at its default configuration", columns, [[arm.get(column) for column in columns] for arm in arms])

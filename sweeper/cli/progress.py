@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sweeper.cli._shared import console
-from sweeper.ledger.records import Event, Kind, Stage, Status
+from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
 
 if TYPE_CHECKING:
     from sweeper.search.study import Search
@@ -73,11 +73,11 @@ def epochs_left(search: Search) -> float | None:
     A trial that came further than most, also one that was lengthened, is trained to its end, and so are repetitions.
     """
     searched = search.of_stage(Stage.SEARCH)
-    ended = [trial for trial in searched if trial.status.is_final]
+    ended = [trial for trial in searched if trial.status.is_final and trial.reason is not Reason.INFEASIBLE]
     if not ended:
         return None
     mean = sum(trial.epoch for trial in ended) / len(ended)
-    epochs = mean * (search.spec.budget.trials - sum(trial.parent is None for trial in searched))
+    epochs = mean * sum(map(search.to_come, search.arms))
     for trial in (*search.trials.values(), *search.planned):
         if not trial.status.is_final:
             is_average = trial.stage is Stage.SEARCH and trial.attempt > 0 and trial.epoch < mean
@@ -105,6 +105,9 @@ class _Lines(_Pace):
                 return
             detail = (event.detail or "").strip().splitlines()
             why = f" ({event.reason}{': ' + detail[-1][:150] if detail else ''})" if event.reason else ""
+            if event.reason is Reason.INFEASIBLE and not search.spec.search.counts_refused:
+                self.say(search, f"{event.trial} is drawn again{why}")
+                return
             value = getattr(event, search.spec.goals[0][1])
             result = "" if value is None else f", {search.spec.goals[0][1]} {value:.4f}"
             epoch = search.trials[event.trial or ""].epoch
@@ -114,9 +117,9 @@ class _Lines(_Pace):
 
     def say(self, search: Search, text: str) -> None:
         self.last = time.monotonic()
-        ended = sum(trial.status.is_final for trial in search.trials.values())
-        repeated = sum(trial.parent is not None for trial in search.trials.values())
-        total = search.spec.budget.trials + repeated + len(search.planned)
+        drawn_again = sum(own.begun - own.num_counted(search.spec.search) for own in search.arms.values())
+        ended = sum(trial.status.is_final for trial in search.trials.values()) - drawn_again
+        total = len(search.trials) - drawn_again + sum(map(search.to_come, search.arms)) + len(search.planned)
         head = f"[{self.last - self.started:5.0f} s] {ended}/{total} trials, {self.left(search)} left"
         self.out.print(f"{head}: {text}" if text else head, markup=False, soft_wrap=True)
 
@@ -127,26 +130,26 @@ class _Board(_Pace):
     def draw(self, search: Search) -> Any:
         from rich.table import Table
 
-        goal, column = search.spec.goals[0]
+        goal, objective = search.spec.goals[0]
         trials = search.trials.values()
         epochs = sum(trial.epoch for trial in trials)
         drawn = Table(
             title=f"{self.study}: {epochs} epochs, {time.monotonic() - self.started:.0f} s, {self.left(search)} left",
             title_justify="left",
         )
-        columns = [Status.RUNNING, Status.COMPLETED, Status.STOPPED, Status.FAILED, Status.INTERRUPTED]
+        columns = ["running", "completed", "stopped", "failed", "infeasible", "interrupted"]
         drawn.add_column("arm")
-        for status in columns:
-            drawn.add_column(status.value, justify="right")
+        for column in columns:
+            drawn.add_column(column, justify="right")
         drawn.add_column("to come", justify="right")
-        drawn.add_column(f"best {column}", justify="right")
+        drawn.add_column(f"best {objective}", justify="right")
         for arm in search.spec.arms:
             own = [trial for trial in trials if trial.arm == arm]
             searched = [trial for trial in own if trial.stage is Stage.SEARCH]
             best = max((trial.scores[-1] for trial in searched if trial.status is Status.COMPLETED), default=None)
-            begun = sum(trial.parent is None for trial in searched)
-            to_come = search.spec.trials_of(arm) - begun + sum(trial.arm == arm for trial in search.planned)
+            to_come = search.to_come(arm) + sum(trial.arm == arm for trial in search.planned)
             shown = "" if best is None else f"{best if goal == 'max' else -best:.4f}"
-            counts = [str(sum(trial.status is status for trial in own) or "") for status in columns]
+            outcomes = [Reason.INFEASIBLE.value if trial.reason is Reason.INFEASIBLE else trial.status.value for trial in own]
+            counts = [str(outcomes.count(outcome) or "") for outcome in columns]
             drawn.add_row(arm, *counts, str(to_come), shown)
         return drawn

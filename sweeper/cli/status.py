@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,13 @@ from sweeper.cli._shared import (
     results_of,
     results_option,
     study_argument,
+    study_to_come,
 )
 
 if TYPE_CHECKING:
     from sweeper.analysis.results import Results
     from sweeper.driver.opened import OpenedStudy
+    from sweeper.ledger.lock import Owner
     from sweeper.search.study import Search
     from sweeper.storage import Place
 
@@ -28,27 +31,61 @@ if TYPE_CHECKING:
 @click.command(short_help="Where a study stands, also while it runs.")
 @study_argument
 @results_option
-@click.option("--watch", is_flag=True, help="Look again every two seconds until the study ends.")
+@click.option("--watch", is_flag=True, help="Look again every two seconds until the study ends; wait for one that is to come.")
 @json_option
 def status(study: str, results_folder: Place, watch: bool, as_json: bool) -> None:
-    """Where STUDY stands: trials by status, arms, epochs so far, the best trial; also while it runs."""
-    from sweeper.driver.opened import open_study
-
-    files = find_study(results_folder, study)
+    """Where STUDY stands: trials by status, arms, epochs so far, the best trial; also while it runs, or is about to."""
+    is_told = False
     while True:
-        facts = status_of(open_study(files))
-        if as_json:
+        facts = _look(results_folder, study, may_come=watch)
+        if facts is None:
+            if not is_told:
+                click.echo(f"there is no study '{study}' in {results_folder} yet; waiting for it", err=True)
+            is_told = True
+        elif as_json:
             print_json(facts)
-        else:
+        elif "trials" in facts:
             _print_status(facts)
-        if not watch or not facts["is_running"]:
+        else:
+            click.echo(f"study '{facts['study']}': {_state(facts)}")
+        if not watch or (facts is not None and not facts["is_running"]):
             return
         time.sleep(2)
 
 
+def _look(results_folder: Place, study: str, *, may_come: bool) -> dict[str, Any] | None:
+    """Where a study stands now. Of one that does not exist yet, what its driver does; None while there is no driver either.
+
+    Raises:
+        InputError: There is no such study, and none may come.
+    """
+    from sweeper.driver.opened import open_study
+
+    coming = study_to_come(results_folder, study)
+    owner = None if coming is None else coming.owner
+    if coming is None or (owner is None and not may_come):
+        return status_of(open_study(find_study(results_folder, study)))
+    if owner is None:
+        return None
+    return {"study": coming.folder.name, "folder": str(coming.folder), "is_running": True, "is_finished": False} | _driver(owner)
+
+
+def _driver(owner: Owner | None, last_started: float | None = None) -> dict[str, Any]:
+    """Who drives a study, and whether that driver still gets ready: it has not begun a generation of the ledger.
+
+    Args:
+        owner: Of the study's lock.
+        last_started: When the newest generation began, in seconds since 1970.
+    """
+    if owner is None:
+        return {"driver": None}
+    is_ready = last_started is not None and last_started >= datetime.datetime.fromisoformat(owner.started).timestamp()
+    return {"driver": {"host": owner.host, "pid": owner.pid, "since": owner.started, "is_ready": is_ready}}
+
+
 def status_of(study: OpenedStudy) -> dict[str, Any]:
     """Where a study stands, from its events alone: the trials of its search, and the repetitions."""
-    from sweeper.ledger.records import Stage
+    from sweeper.ledger.records import Kind, Stage
     from sweeper.training import checkpoint
 
     search, owner = study.search, study.files.owner
@@ -67,10 +104,12 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         "folder": str(study.folder),
         "is_running": owner is not None,
         "is_finished": search.is_finished,
-        "driver": None if owner is None else {"host": owner.host, "pid": owner.pid, "since": owner.started},
+        **_driver(owner, max((event.time or 0.0 for event in study.events if event.kind is Kind.DRIVER_STARTED), default=None)),
         "trials": counts,
         "repetitions": repetitions,
         "arms": {arm: {**arms[arm], "best": best_of_arm.get(arm)} for arm in arms},
+        "ended_early": [why for arm in arms if (why := search.why_early(arm))],
+        "refusals": {arm: why for arm, why in _refusals(results).items() if arms.get(arm, {}).get("infeasible")},
         "epochs": sum(trial.epoch for trial in search.of_stage(Stage.SEARCH)),
         "checkpoints": {"files": len(kept), "trials": len({one.trial for one in kept}), "bytes": sum(one.size for one in kept)},
         "objective": f"{goal} {column}",
@@ -81,12 +120,14 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
 
 
 def _counts(search: Search, arm: str) -> dict[str, int]:
-    """How many trials of an arm's search stand where, those to come included."""
-    from sweeper.ledger.records import Stage, Status
+    """How many trials of an arm's search stand where, those to come included; draws that its network refused are none of them."""
+    from sweeper.ledger.records import Reason, Stage, Status
 
     own = [trial for trial in search.of_stage(Stage.SEARCH) if trial.arm == arm]
     counts = {status.value: sum(trial.status is status for trial in own) for status in Status}
-    counts["pending"] += max(search.spec.trials_of(arm) - sum(trial.parent is None for trial in own), 0)
+    infeasible = sum(trial.reason is Reason.INFEASIBLE for trial in own)
+    counts |= {"failed": counts["failed"] - infeasible, "infeasible": infeasible}
+    counts["pending"] += search.to_come(arm)
     counts["pending"] += sum(trial.arm == arm and trial.stage is Stage.SEARCH for trial in search.planned)
     return counts
 
@@ -118,6 +159,14 @@ def _best(results: Results) -> tuple[dict[str, Any] | None, dict[str, float]]:
     return best, {str(arm): float(value) for arm, value in ranking.groupby("arm")[results.objective].first().items()}
 
 
+def _refusals(results: Results) -> dict[str, str]:
+    """Why the network of an arm refused a draw, the last time it did."""
+    from sweeper.ledger.records import Reason
+
+    refused = results.trials[results.trials["reason"] == Reason.INFEASIBLE]
+    return {str(arm): str(own["detail"].iloc[-1]) for arm, own in refused.groupby("arm", sort=False)}
+
+
 def _time(results: Results) -> dict[str, Any]:
     """Where the time went: of the drivers, and of the workers by arm and by worker, repetitions included."""
     from sweeper.analysis.time_use import time_shares, utilisation
@@ -140,8 +189,7 @@ def _time(results: Results) -> dict[str, Any]:
 def _print_status(facts: dict[str, Any]) -> None:
     from sweeper.cli._shared import counted, table
 
-    state = "running" if facts["is_running"] else "finished" if facts["is_finished"] else "not running; sweeper resume goes on"
-    click.echo(f"study '{facts['study']}' ({facts['study_id']}): {state}; {counted(facts['epochs'], 'epoch')}")
+    click.echo(f"study '{facts['study']}' ({facts['study_id']}): {_state(facts)}; {counted(facts['epochs'], 'epoch')}")
     columns = [*facts["trials"], "best"]
     rows = [[arm, *(counts[column] for column in columns)] for arm, counts in facts["arms"].items()]
     table("", ["arm", *columns[:-1], f"best ({facts['objective']})"], [*rows, ["all", *facts["trials"].values(), None]])
@@ -153,11 +201,27 @@ def _print_status(facts: dict[str, Any]) -> None:
     print_further(facts)
 
 
+def _state(facts: dict[str, Any]) -> str:
+    """What happens to a study now."""
+    if not facts["is_running"]:
+        return "finished" if facts["is_finished"] else "not running; sweeper resume goes on"
+    driver = facts["driver"]
+    if driver["is_ready"]:
+        return "running"
+    return f"reading the data, then starting Ray, since {driver['since']} (process {driver['pid']} on {driver['host']})"
+
+
 def print_further(facts: dict[str, Any]) -> None:
-    """What follows the table of a study's arms: how far the best value can be trusted, time, disk used, repetitions."""
+    """What follows the table of a study's arms: what was not trained, how far the best value can be trusted, time, disk used."""
     from sweeper.analysis.summary import sampling_error
     from sweeper.cli._shared import counted
 
+    for why in facts["ended_early"]:
+        click.echo(why)
+    for arm, why in facts["refusals"].items():
+        click.echo(
+            f"{counted(facts['arms'][arm]['infeasible'], 'draw')} of arm '{arm}' refused by its network, the last one: {why}"
+        )
     num_images, has_repetitions = facts["validation_images"], any(facts["repetitions"].values())
     if num_images and "val_accuracy" in facts["best"]:
         points = 100 * sampling_error(facts["best"]["val_accuracy"], num_images)

@@ -47,7 +47,7 @@ def extension_to(study: OpenedStudy, wanted: StudySpec, *, repeats_decayed: bool
     """What must be added to a stored study so that it is the one asked for; None when it is that already.
 
     The study as it began asks for what it has become. An option of the dataset that a study lacks, because it began before there
-    was such an option, is at its default.
+    was such an option, is at its default; a study from before there was `search.repeats` goes on without it.
 
     Args:
         study: The stored study.
@@ -58,6 +58,8 @@ def extension_to(study: OpenedStudy, wanted: StudySpec, *, repeats_decayed: bool
         InputError: It cannot become that one; what differs is listed.
     """
     asked = with_defaults(wanted)
+    if study.first.search.repeats is None:
+        asked = asked.model_copy(update={"search": asked.search.model_copy(update={"repeats": None})})
     if not differences(with_defaults(study.first), asked):
         return extension.plan(study.search, study.spec, repeats_decayed=repeats_decayed)
     refused = extension.refusals(with_defaults(study.spec), asked)
@@ -68,7 +70,7 @@ def extension_to(study: OpenedStudy, wanted: StudySpec, *, repeats_decayed: bool
             f"Results of two studies cannot be mixed. {extension.WHAT_MAY_CHANGE} Otherwise give the new study another name, or "
             "another --results folder."
         )
-    return extension.plan(study.search, wanted, repeats_decayed=repeats_decayed)
+    return extension.plan(study.search, asked, repeats_decayed=repeats_decayed)
 
 
 def extend(session: Session, study: OpenedStudy, wanted: StudySpec, *, repeats_decayed: bool) -> None:

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from sweeper import catalog
 from sweeper.datasets import Dataset
-from sweeper.driver import extending, nodes, provenance, requests, weights
+from sweeper.driver import extending, networks, nodes, provenance, requests, weights
 from sweeper.driver.connection import connected
 from sweeper.driver.opened import OpenedStudy, open_study
 from sweeper.driver.retention import KEEP_BEST, CheckpointRetention
 from sweeper.driver.session import Session
 from sweeper.errors import InputError, StudyLockedError
-from sweeper.ledger import tables
+from sweeper.ledger import lock, tables
 from sweeper.ledger.ledger import Ledger, StudyFolder, study_folder
+from sweeper.ledger.lock import Lock
 from sweeper.ledger.records import Event, Kind
 from sweeper.search import details
 from sweeper.search.details import Repetition
@@ -42,7 +43,7 @@ COMPACT_AT_END = 64
 """Parts from which the ledger is compacted when a driver ends."""
 
 FAULT_SHOWS_S = 0.1
-"""Time for data that are missing to be found missing, before Ray is started for nothing."""
+"""Time for data that are missing to be found missing, before Ray is started for nothing. Other faults show while it starts."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,12 +168,20 @@ def launch(
 
 
 def _run(order: _Order, files: StudyFolder, opened: OpenedStudy | None) -> Outcome:
-    """The run itself: start Ray and load meanwhile, take the lock, extend, drive, finish."""
+    """The run itself: take the lock, load while Ray starts, extend, drive, finish."""
     first = order.spec if opened is None else opened.first
     order.watch(Search(first, {}) if opened is None else opened.search, None)
     for arm in first.arms:
         first.space_of(arm)  # one that is not installed here is a fault before Ray starts
     loading = _meanwhile(lambda: _load(order, first, opened))
+    with lock.preparing(files.folder) as held:
+        return _run_held(order, files, opened, loading, held)
+
+
+def _run_held(
+    order: _Order, files: StudyFolder, opened: OpenedStudy | None, loading: futures.Future[_Inputs], held: Lock
+) -> Outcome:
+    first = order.spec if opened is None else opened.first
     import ray  # noqa: F401  # this takes a moment, in which many a fault of the data shows
 
     if futures.wait([loading], timeout=FAULT_SHOWS_S).done:
@@ -186,7 +195,7 @@ def _run(order: _Order, files: StudyFolder, opened: OpenedStudy | None) -> Outco
         if opened is None:
             files.create(first.to_yaml())
         workers = min(slots, order.max_concurrent or slots)
-        with files.drive(_driver_detail(workers, ray_s), study_id=first.study_id) as ledger:
+        with files.drive(_driver_detail(workers, ray_s), study_id=first.study_id, lock=held) as ledger:
             study = _under_lock(files, opened, ledger)
             session = _session(order, study, ledger, inputs, slots)
             _extend(order, session, study)
@@ -256,8 +265,9 @@ def _meanwhile(work: Callable[[], _Inputs]) -> futures.Future[_Inputs]:
 
 
 def _load(order: _Order, first: StudySpec, opened: OpenedStudy | None) -> _Inputs:
-    """What trials are trained on and begin with."""
-    dataset = load_dataset(first)
+    """What trials are trained on and begin with, once the networks of new arms are known to fit the images."""
+    new = [arm for arm in order.spec.arms if opened is None or arm not in opened.spec.arms]
+    dataset = networks.checked(order.spec, new if order.worker is None else [], lambda: load_dataset(first))
     known = [] if opened is None else [opened.spec]
     waiting = [] if opened is None else [asked for _, asked, _ in requests.waiting(opened.folder)]
     pretrained, have_weights = _weights(order.spec, known, waiting, dataset)

@@ -101,17 +101,21 @@ def read(arms: Sequence[Asking], dataset: Dataset, training: TrainingSpec) -> di
     return {network.file: network for network in found}
 
 
-def run(folder: Path, training: TrainingSpec) -> dict[str, Any]:
-    """Have the request in a folder answered by another process."""
-    environment = {
+def environment_beside(training: TrainingSpec) -> dict[str, str]:
+    """The environment of a process that needs Keras beside a driver, and none of the GPUs that trials are to have."""
+    return {
         **os.environ,
         "KERAS_BACKEND": training.backend,
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        # Reading files is no work for a GPU that trials are to have.
         "CUDA_VISIBLE_DEVICES": "",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
+
+
+def run(folder: Path, training: TrainingSpec) -> dict[str, Any]:
+    """Have the request in a folder answered by another process."""
+    environment = environment_beside(training)
     if training.weights_folder is not None:
         environment["KERAS_HOME"] = str(folder / "keras")  # nothing is fetched, so nothing need be written to the user's
     command = [sys.executable, "-m", "sweeper.training.weights.files", str(folder)]

@@ -143,7 +143,9 @@ class StudyFolder:
             raise LedgerError(f"{path} is no text any more ({error}). Restore the file from a copy.") from error
 
     @contextlib.contextmanager
-    def drive(self, detail: Mapping[str, Any] | None = None, *, study_id: str | None = None) -> Iterator[Ledger]:
+    def drive(
+        self, detail: Mapping[str, Any] | None = None, *, study_id: str | None = None, lock: Lock | None = None
+    ) -> Iterator[Ledger]:
         """The study's ledger, open for writing by this process alone.
 
         What is still buffered when the block ends, also by an exception, is committed. To continue a study call `read`
@@ -152,6 +154,7 @@ class StudyFolder:
         Args:
             detail: Anything JSON can hold to keep in the `driver_started` event, for example versions and host.
             study_id: Kept in the `driver_started` event.
+            lock: The study's lock if this process holds it already; it is released in any case.
 
         Raises:
             ResultsFolderError: There is no study here, or its folder cannot be written.
@@ -160,7 +163,7 @@ class StudyFolder:
         """
         if not self.exists:
             raise ResultsFolderError(self._nothing_here())
-        ledger = Ledger.open(self, dict(detail or {}), study_id)
+        ledger = Ledger.open(self, dict(detail or {}), study_id, lock)
         try:
             yield ledger
         except BaseException as error:
@@ -249,14 +252,14 @@ class Ledger:
         self._is_in_doubt = False
 
     @classmethod
-    def open(cls, files: StudyFolder, detail: Mapping[str, Any], study_id: str | None) -> Ledger:
+    def open(cls, files: StudyFolder, detail: Mapping[str, Any], study_id: str | None, lock: Lock | None = None) -> Ledger:
         """Take the lock, begin the next generation and commit its `driver_started` event; see `StudyFolder.drive`."""
         assert not {"fence", "schema"} & detail.keys(), "these are the ledger's own"
         try:
             files.ledger_folder.make_folder()
         except OSError as error:
             raise ResultsFolderError(explain(error, files.folder)) from error
-        lock = files._lock()
+        lock = lock or files._lock()
         try:
             files._remove_leftovers()
             tables = parts.read_all(files.ledger_folder, columns=parts.FENCE)

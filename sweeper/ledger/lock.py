@@ -32,8 +32,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from sweeper.errors import LedgerError, StudyLockedError
-from sweeper.storage import Place, explain_reading
+from sweeper.errors import LedgerError, ResultsFolderError, StudyLockedError
+from sweeper.storage import Place, explain, explain_reading
 
 HEARTBEAT_S = 5.0
 """Time between two signs of life of a driver."""
@@ -161,7 +161,9 @@ class Lock:
             )
 
     def release(self) -> None:
-        """Give the study free, unless somebody else holds it by now."""
+        """Give the study free, unless somebody else holds it by now; once more is no harm."""
+        if self._is_over.is_set():
+            return
         self._is_over.set()
         # A beat under way writes the owner file of an object store anew: freed before it arrives, the study would stay locked.
         self._heart.join(STALE_S)
@@ -180,6 +182,31 @@ class Lock:
                 other = _read(path)
                 if other is not None and other.token == self.owner.token:
                     path.touch()
+
+
+@contextlib.contextmanager
+def preparing(folder: Place) -> Iterator[Lock]:
+    """The lock of a study that need not exist yet, for a driver that gets ready for it: others see it, and are refused.
+
+    If the study does not come to exist within the block, nothing is left of it.
+
+    Raises:
+        ResultsFolderError: The folder cannot be made or written.
+        StudyLockedError: Another driver is at work.
+    """
+    try:
+        made = [one for one in (folder, folder.parent) if not one.exists()]
+        folder.make_folder()
+        lock = Lock.acquire(folder)
+    except OSError as error:
+        raise ResultsFolderError(explain(error, folder)) from error
+    try:
+        yield lock
+    finally:
+        lock.release()
+        with contextlib.suppress(OSError):  # somebody else has something there
+            for one in () if (folder / "study.yaml").is_file() else (folder / "owner.guard", *made):
+                one.remove()
 
 
 def live_owner(folder: Place) -> Owner | None:

@@ -1,6 +1,6 @@
-"""What two kinds of event carry in their `detail`: trials to be repeated, and the study after an extension.
+"""What kinds of event carry in their `detail`: trials to be repeated, the study after an extension, the size of an arm's space.
 
-Both hold all that a fold needs, configurations and resolved study, so following them needs no catalog.
+They hold all that a fold needs, such as configurations and the resolved study, so following them needs no catalog.
 """
 
 from __future__ import annotations
@@ -66,3 +66,14 @@ def extended_event(study: StudySpec) -> Event:
 def study_in(event: Event) -> StudySpec:
     """The study as a `Kind.EXTENDED` event left it."""
     return StudySpec.model_validate(json.loads(event.detail or "{}")["study"])
+
+
+def num_configurations_detail(number: int | None) -> str | None:
+    """The detail of a trial's `Kind.SUGGESTED` event: how many different configurations its arm can be given, if counted."""
+    return None if number is None else json.dumps({"configurations": number})
+
+
+def num_configurations_in(event: Event) -> int | None:
+    """What `num_configurations_detail` put into an event."""
+    number = json.loads(event.detail).get("configurations") if event.detail else None
+    return number if isinstance(number, int) else None

@@ -1,4 +1,4 @@
-"""Extensions: a study goes on with more trials, more arms or more epochs.
+"""Extensions: a study goes on with more trials, more arms or more epochs, or may repeat configurations from now on.
 
 The file a study began with stays what it was, and so does its identity. An extension is an event (`Kind.EXTENDED`) that holds the
 study from then on, followed by one for each trial that now trains longer. Nothing else about a study may change, and nothing may
@@ -23,7 +23,9 @@ from sweeper.search.trial import Trial
 from sweeper.study.space import TRAINING
 from sweeper.study.spec import StudySpec, differences
 
-WHAT_MAY_CHANGE = "What may change: more trials (budget.trials), more epochs (budget.max_epochs), more arms."
+WHAT_MAY_CHANGE = (
+    "What may change: more trials (budget.trials), more epochs (budget.max_epochs), more arms, search.repeats to true."
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,10 @@ def refusals(study: StudySpec, wanted: StudySpec) -> list[str]:
         wanted: The study asked for, likewise.
     """
     kept = {name: arm for name, arm in wanted.arms.items() if name in study.arms}
-    refused = differences(study, wanted.model_copy(update={"budget": study.budget, "arms": kept}))
+    changes: dict[str, object] = {"budget": study.budget, "arms": kept}
+    if wanted.search.repeats:
+        changes["search"] = wanted.search.model_copy(update={"repeats": study.search.repeats})
+    refused = differences(study, wanted.model_copy(update=changes))
     for name in ("trials", "max_epochs"):
         before, after = getattr(study.budget, name), getattr(wanted.budget, name)
         if after < before:
@@ -123,6 +128,7 @@ def words(study: StudySpec, extension: Extension) -> str:
     ]
     new = [arm for arm in extension.study.arms if arm not in study.arms]
     changes += [f"new arm{'' if len(new) == 1 else 's'} {', '.join(new)}"] if new else []
+    changes += ["configurations may repeat"] if extension.study.search != study.search else []
     text = f"extending study '{study.name}'" + (f": {', '.join(changes)}" if changes else "")
     is_longer = extension.study.budget.max_epochs > study.budget.max_epochs
     told = [f"trials that train longer: {len(extension.lengthened)}"] if is_longer else []
@@ -135,9 +141,9 @@ def words(study: StudySpec, extension: Extension) -> str:
 
 
 def _grown(study: StudySpec, wanted: StudySpec) -> StudySpec:
-    """The study with the budget and the new arms of the one asked for: its own arms first, in their order."""
+    """The study with the budget, the repeats and the new arms of the one asked for: its own arms first, in their order."""
     arms = {**study.arms, **{name: arm for name, arm in wanted.arms.items() if name not in study.arms}}
-    return study.model_copy(update={"budget": wanted.budget, "arms": arms})
+    return study.model_copy(update={"budget": wanted.budget, "arms": arms, "search": wanted.search})
 
 
 def _may_go_on(trial: Trial, rungs: Rungs | None) -> bool:

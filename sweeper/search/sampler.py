@@ -29,8 +29,9 @@ class Sampler(Protocol):
 
         Args:
             history: The arm's finished trials in the order they finished; from call to call it may only grow.
-            number: The trial's number in its arm, from 1; 0 is the default configuration, which no sampler is asked for.
-            seed: Of this suggestion.
+            number: The trial's number in its arm, from 1; 0 is the default configuration, which no sampler is asked for. It
+                grows by one each time the sampler is asked again, because it gave what the arm was given already.
+            seed: Of this suggestion; another one each time.
         """
 
 

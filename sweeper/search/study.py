@@ -14,12 +14,14 @@ import math
 from collections.abc import Iterable, Mapping
 
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status, trial_name
-from sweeper.search import allocation, details
+from sweeper.search import allocation, details, distinct
+from sweeper.search.arm import ArmProgress
 from sweeper.search.history import Finished
 from sweeper.search.sampler import Sampler, sampler_of
 from sweeper.search.stopping import Rungs
 from sweeper.search.trial import Trial
 from sweeper.streams import seed_of
+from sweeper.study.grid import num_configurations
 from sweeper.study.space import Configuration, Space
 from sweeper.study.spec import StudySpec
 
@@ -48,12 +50,13 @@ class Search:
             arm: Rungs(spec.stopping.grace_epochs, spec.stopping.reduction_factor, spec.budget.max_epochs) for arm in spec.arms
         }
         self._goal, self._column = spec.goals[0]
-        self._counts = dict.fromkeys(spec.arms, 0)
+        self.arms = {arm: ArmProgress() for arm in spec.arms}
         self._waiting: dict[str, None] = {}
         self._planned: dict[str, Trial] = {}
         self._samplers: dict[str, Sampler] = {}
         self._learned: dict[str, list[Finished]] = {}
         """What each sampler has been shown: the beginning of `finished`."""
+        self._num_configurations: dict[str, int | None] = {}
 
     # ------------------------------------------------------------------------------------------------------- questions
 
@@ -70,9 +73,20 @@ class Search:
     @property
     def num_left(self) -> int:
         """Trials of the search stage that have not ended, those to come included."""
-        to_come = sum(max(self.spec.trials_of(arm) - count, 0) for arm, count in self._counts.items())
+        to_come = sum(map(self.to_come, self.arms))
         to_come += sum(trial.stage is Stage.SEARCH for trial in self._planned.values())
         return to_come + sum(not trial.status.is_final for trial in self.of_stage(Stage.SEARCH))
+
+    def to_come(self, arm: str) -> int:
+        """Trials of an arm's share of the budget that have not begun; none once the arm has ended early."""
+        progress, search = self.arms[arm], self.spec.search
+        return 0 if progress.why_over(search) else max(self.spec.trials_of(arm) - progress.num_counted(search), 0)
+
+    def why_early(self, arm: str) -> str:
+        """Why an arm gets fewer trials than its share, and what to do, in sentences; empty when it does not."""
+        progress, share = self.arms[arm], self.spec.trials_of(arm)
+        counted, why = progress.num_counted(self.spec.search), progress.why_over(self.spec.search)
+        return f"arm '{arm}' ends after {counted} of {share} trials: {why}" if why and counted < share else ""
 
     @property
     def planned(self) -> tuple[Trial, ...]:
@@ -103,7 +117,7 @@ class Search:
             return self._suggested(min(planned, key=lambda trial: trial.stage is not Stage.SEARCH), attempt=1)
         if arm is None:
             return None
-        count = self._counts[arm]
+        count = self.arms[arm].begun
         number = next(number for number in (count, *range(count)) if trial_name(arm, number) not in self.trials)
         return self._suggested(
             Trial(
@@ -197,10 +211,11 @@ class Search:
         self.spec = details.study_in(event)
         epochs, grace, factor = self.spec.budget.max_epochs, self.spec.stopping.grace_epochs, self.spec.stopping.reduction_factor
         for arm in self.spec.arms:
-            if arm not in self._counts:
-                self._counts[arm], self.finished[arm] = 0, []
+            if arm not in self.arms:
+                self.arms[arm], self.finished[arm] = ArmProgress(), []
                 self.rungs[arm] = Rungs(grace, factor, epochs)
             self.rungs[arm] = self.rungs_up_to(arm, epochs)
+            self.arms[arm].refused_in_a_row = 0
         self._samplers.clear()  # they learn from trials that ended, of which some are about to be reopened
         self._learned.clear()
 
@@ -228,7 +243,8 @@ class Search:
                 configuration=json.loads(event.configuration),
                 max_epochs=event.max_epochs or self.spec.budget.max_epochs,
             )
-            self._counts[event.arm] += event.stage in (None, Stage.SEARCH) and event.parent is None
+            if self.trials[event.trial].is_of_budget:
+                self.arms[event.arm].begins(self.trials[event.trial], details.num_configurations_in(event))
             self._planned.pop(event.trial, None)
         trial = self.trials[event.trial]
         trial.attempt = event.attempt
@@ -252,24 +268,48 @@ class Search:
             self._waiting[trial.trial] = None
         elif status.is_final and trial.stage is Stage.SEARCH:
             self.finished[trial.arm].append(trial.trial)
+            if trial.is_of_budget:
+                self.arms[trial.arm].ends(is_refused=reason is Reason.INFEASIBLE)
 
     # --------------------------------------------------------------------------------------------------------- details
 
     def _next_arm(self) -> str | None:
-        return allocation.equal(self._counts, {arm: self.spec.trials_of(arm) for arm in self.spec.arms})
+        counted = {arm: self.arms[arm].num_counted(self.spec.search) for arm in self.spec.arms}
+        is_open = {arm: self.to_come(arm) > 0 for arm in counted}
+        return allocation.equal(counted, {arm: self.spec.trials_of(arm) if is_open[arm] else 0 for arm in counted})
 
     def _configuration(self, arm: str, number: int) -> Configuration:
-        if arm not in self.spaces:  # it came with an extension
-            self.spaces[arm] = self.spec.space_of(arm)
-        space = self.spaces[arm]
+        space, fixed = self._space(arm), self.spec.arms[arm].fixed
         if number == 0:
-            return space.default(self.spec.arms[arm].fixed)
+            return space.default(fixed)
         if arm not in self._samplers:
             self._samplers[arm] = sampler_of(self.spec, arm, space)
         history = self._learned.setdefault(arm, [])
         history += [self._lesson(self.trials[name]) for name in self.finished[arm][len(history) :]]
-        seed = seed_of(self.spec.search.seed, arm, number, "suggest")
-        return self._samplers[arm].suggest(history, number=number, seed=seed)
+
+        def draw(again: int) -> Configuration:
+            """The configuration of the trial, or another one; a sampler goes by the number or by the seed."""
+            seed = seed_of(self.spec.search.seed, arm, number, "suggest", *([again] if again else []))
+            return self._samplers[arm].suggest(history, number=number + again, seed=seed)
+
+        if self.spec.search.repeats is not False:
+            return draw(0)
+        others = seed_of(self.spec.search.seed, arm, number, "others")
+        return distinct.new_configuration(draw, self.arms[arm].known, space, fixed, others)
+
+    def _space(self, arm: str) -> Space:
+        if arm not in self.spaces:  # it came with an extension, or the study was folded without
+            self.spaces[arm] = self.spec.space_of(arm)
+        return self.spaces[arm]
+
+    def _num_configurations_of(self, arm: str) -> int | None:
+        """How many different configurations an arm can be given, where that matters."""
+        if self.spec.search.repeats is not False:
+            return None
+        if arm not in self._num_configurations:
+            found = num_configurations(self._space(arm), self.spec.arms[arm].fixed, self.spec.search.grid_points)
+            self._num_configurations[arm] = found
+        return self._num_configurations[arm]
 
     def _lesson(self, trial: Trial) -> Finished:
         return Finished(
@@ -293,6 +333,7 @@ class Search:
             status=Status.RUNNING,
             configuration=json.dumps(trial.configuration),
             max_epochs=trial.max_epochs,
+            detail=details.num_configurations_detail(self._num_configurations_of(trial.arm)) if trial.is_of_budget else None,
         )
 
 

@@ -43,6 +43,11 @@ class Trial:
     scores: list[float] = dataclasses.field(default_factory=list)
 
     @property
+    def is_of_budget(self) -> bool:
+        """Whether it is one of its arm's share of the budget, and no repetition."""
+        return self.stage is Stage.SEARCH and self.parent is None
+
+    @property
     def epoch(self) -> int:
         """Epochs known of it."""
         return len(self.scores)

@@ -196,7 +196,7 @@ def _existence_problem(key: str, space: Space, fixed: Mapping[str, Any]) -> str 
 
 def _check_grid(search: object, arms: dict[str, Any], trials: int, recipe: str | None) -> Iterator[Fault]:
     """Arms that would get more trials than their grid has points; arms with faults of their own are skipped."""
-    if not isinstance(search, dict) or search.get("sampler") != "grid":
+    if not isinstance(search, dict) or search.get("sampler") != "grid" or search.get("repeats") is True:
         return
     num_points = grid.DEFAULT_POINTS if search.get("grid_points") is None else search["grid_points"]
     if type(num_points) is not int or not 2 <= num_points <= 100:
@@ -215,7 +215,8 @@ def _check_grid(search: object, arms: dict[str, Any], trials: int, recipe: str |
             yield (
                 ("budget", "trials"),
                 f"arm '{name}' would get {shares[name]:,} trials, but its grid has {points}; its default configuration is "
-                f"{default}. Allowed: at most {most:,} trials in all. Lower it, raise search.grid_points, or fix fewer knobs.",
+                f"{default}. Allowed: at most {most:,} trials in all. Lower it, raise search.grid_points, fix fewer knobs, or "
+                "let points be trained again with other seeds (search.repeats: true).",
             )
 
 

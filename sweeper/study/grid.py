@@ -14,6 +14,9 @@ from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, 
 DEFAULT_POINTS = 3
 """Values of a number knob when a study does not say how many."""
 
+LONGEST_RANGE = 100_000
+"""Whole numbers of a knob that are counted one by one; of a longer range they count as real numbers do: without end."""
+
 
 def interpolate(low: float, high: float, share: float, *, log: bool) -> float:
     """The number at a share of a range, from 0 (its low end) to 1 (its high end), on a linear or a logarithmic scale."""
@@ -21,16 +24,31 @@ def interpolate(low: float, high: float, share: float, *, log: bool) -> float:
     return min(max(number, low), high)  # rounding may leave the range by a last digit
 
 
-def values(knob: Knob, num_points: int) -> tuple[Value, ...]:
+def num_configurations(space: Space, fixed: Mapping[str, Value], num_points: int | None) -> int | None:
+    """How many different configurations an arm can be given, its default one included; None for any number of them.
+
+    Args:
+        space: The search space.
+        fixed: Values that are not searched, by name.
+        num_points: Values of each number knob of the arm's grid; None for an arm that has none.
+    """
+    grid = Grid(space, fixed, num_points)
+    return grid.num_trials if num_points is not None or grid.is_whole else None
+
+
+def values(knob: Knob, num_points: int | None) -> tuple[Value, ...]:
     """The values of a knob on a grid: all options of a choice, otherwise numbers evenly spaced in its scale, both ends included.
 
     Args:
         knob: The knob.
-        num_points: Values of a number knob, at least 2; fewer for whole numbers that coincide when rounded.
+        num_points: Values of a number knob, at least 2; fewer for whole numbers that coincide when rounded. None for every whole
+            number, and the default alone of a knob that has values without end.
     """
     if isinstance(knob, Choice):
         return knob.options
     assert isinstance(knob, Float | Int)
+    if num_points is None:
+        return tuple(range(knob.low, knob.high + 1)) if isinstance(knob, Int) and _is_listed(knob) else (knob.default,)
     shares = [step / (num_points - 1) for step in range(1, num_points - 1)]
     numbers = [knob.low, *(interpolate(knob.low, knob.high, share, log=knob.log) for share in shares), knob.high]
     return tuple(dict.fromkeys(map(round if isinstance(knob, Int) else float, numbers)))
@@ -42,10 +60,10 @@ class Grid:
     Args:
         space: The search space.
         fixed: Values that are not searched, by name.
-        num_points: Values of each number knob, at least 2.
+        num_points: As for `values`.
     """
 
-    def __init__(self, space: Space, fixed: Mapping[str, Value], num_points: int):
+    def __init__(self, space: Space, fixed: Mapping[str, Value], num_points: int | None):
         self._space = space
         self._fixed = fixed
         self._values = {name: (fixed[name],) if name in fixed else values(knob, num_points) for name, knob in space.knobs.items()}
@@ -80,12 +98,23 @@ class Grid:
         return self._find(self._roots, self._space.default(self._fixed))
 
     @property
+    def is_whole(self) -> bool:
+        """Whether no knob that can exist has values without end, so that a grid of every whole number has every configuration."""
+        return self._are_listed(self._roots)
+
+    @property
     def num_trials(self) -> int:
         """Different trials of an arm: the points and, where it is none of them, the default configuration."""
         return self.size + (self.default_index is None)
 
     def _product(self, names: Sequence[str]) -> int:
         return math.prod(sum(self._sizes[name]) for name in names)
+
+    def _are_listed(self, names: Sequence[str]) -> bool:
+        return all(
+            (name in self._fixed or _is_listed(self._space.knobs[name])) and all(map(self._are_listed, self._branches[name]))
+            for name in names
+        )
 
     def _choose(self, names: Sequence[str], index: int, chosen: Configuration) -> None:
         for name in names:
@@ -110,6 +139,11 @@ class Grid:
             index += base * (sum(self._sizes[name][:branch]) + below)
             base *= sum(self._sizes[name])
         return index
+
+
+def _is_listed(knob: Knob) -> bool:
+    """Whether the values of a knob can be counted."""
+    return isinstance(knob, Choice) or (isinstance(knob, Int) and knob.high - knob.low < LONGEST_RANGE)
 
 
 def _are_same(value: Value, other: Value) -> bool:

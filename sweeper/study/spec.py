@@ -69,7 +69,8 @@ class SearchSpec(_Model):
 
     `recipe` names a space of training knobs that is added to the space of every arm; `grid_points`, the values of each number
     knob, is for the sampler grid alone. Either is left out where it is not used, so that a new option of this program does not
-    change older studies.
+    change older studies. `repeats` says whether configurations of an arm may be trained again, with other seeds. A study that
+    began before there was this key has None: it may repeat, and draws that a network refuses count as its trials.
     """
 
     sampler: Literal["tpe", "random", "qmc", "grid"] = "tpe"
@@ -77,6 +78,12 @@ class SearchSpec(_Model):
     recipe: str | None = Field(default=None, exclude_if=_is_none)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     grid_points: Annotated[int, Field(ge=2, le=100)] | None = Field(default=None, validate_default=True, exclude_if=_is_none)
+    repeats: bool | None = Field(default=None, exclude_if=_is_none)
+
+    @property
+    def counts_refused(self) -> bool:
+        """Whether a draw that its network refuses is a trial of the budget: in studies that began before there was `repeats`."""
+        return self.repeats is None
 
     @field_validator("grid_points")
     @classmethod
@@ -163,6 +170,10 @@ class StudySpec(_Model):
         """The grid of an arm; None with a sampler that has none."""
         points = self.search.grid_points
         return None if points is None else grid.Grid(self.space_of(arm), self.arms[arm].fixed, points)
+
+    def configurations_of(self, arm: str) -> int | None:
+        """As `sweeper.study.grid.num_configurations`, of an arm."""
+        return grid.num_configurations(self.space_of(arm), self.arms[arm].fixed, self.search.grid_points)
 
 
 def load(path: Path | str) -> StudySpec:
@@ -289,6 +300,9 @@ def _fill(raw: dict[str, Any]) -> None:
     for section in ("search", "stopping", "training", "resources"):
         if section in raw and raw[section] is None:
             raw[section] = {}
+    search = raw.setdefault("search", {})
+    if isinstance(search, dict) and search.get("repeats") is None:
+        search["repeats"] = False
     dataset = raw.get("dataset")
     if isinstance(dataset, dict) and dataset.get("name") in catalog.names("dataset"):
         for name, option in catalog.parameters("dataset", dataset["name"]).items():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -13,9 +17,11 @@ import pytest
 
 from sweeper import catalog
 from sweeper.analysis.summary import sampling_error
+from sweeper.ledger import lock
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Event, Kind, Stage, Status
 from sweeper.search.study import Search
+from sweeper.storage import place
 from sweeper.study.spec import StudySpec, parse
 from tests.cli.kit import STUDY, make_study
 from tests.conftest import Run
@@ -162,6 +168,43 @@ def test_status_of_a_study_that_was_cut_off(run: Run, tmp_path: Path) -> None:
     assert sum(facts["trials"].values()) == 12
     code, out, _ = run("status", "made", "--watch")
     assert "not running; sweeper resume goes on; 1 epoch\n" in out
+
+
+def test_status_tells_that_a_driver_gets_ready(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "made"
+    with lock.preparing(place(folder)) as held:
+        ready = f"reading the data, then starting Ray, since {held.owner.started} (process {os.getpid()} on {held.owner.host})"
+        assert run("status", "made") == (0, f"study 'made': {ready}\n", "")
+        facts = json.loads(run("status", folder, "--json")[1])
+        assert (facts["is_running"], facts["driver"]["is_ready"], facts["driver"]["since"]) == (True, False, held.owner.started)
+        assert run("pareto", "made")[0] == 2
+    assert run("status", "made")[0] == 2
+    make_study(folder, parse(STUDY), max_events=2)
+    time.sleep(1)  # locks are dated in whole seconds
+    with lock.preparing(place(folder)) as held:
+        name = f"study 'made' ({parse(STUDY).study_id})"
+        assert run("status", "made")[1].startswith(f"{name}: reading the data, then starting Ray, since {held.owner.started} ")
+        with StudyFolder(folder).drive(lock=held):
+            assert run("status", "made")[1].startswith(f"{name}: running; ")
+    assert "not running; sweeper resume goes on" in run("status", "made")[1]
+
+
+def test_watching_waits_for_a_study_that_is_to_come(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, holding = place(tmp_path / "results" / "made"), contextlib.ExitStack()
+    later: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: holding.enter_context(lock.preparing(folder)),
+        holding.close,
+        lambda: make_study(Path(folder), parse(STUDY)),
+    ]
+    monkeypatch.setattr("sweeper.cli.status.time", SimpleNamespace(sleep=lambda seconds: later.pop(0)()))
+    code, out, err = run("status", "made", "--watch")
+    assert (code, later) == (0, [])
+    assert err == "there is no study 'made' in results yet; waiting for it\n"
+    assert out.splitlines()[0].startswith("study 'made': reading the data, ")
+    assert out.splitlines()[1].startswith(f"study 'made' ({parse(STUDY).study_id}): finished; ")
+    for never in ("made.yaml", "a b"):
+        assert run("status", never, "--watch")[0] == 2
 
 
 def repeat(folder: Path, spec: StudySpec, log: list[Event]) -> None:

@@ -233,3 +233,38 @@ def test_a_guard_held_too_long(local_study: StudyFolder, monkeypatch: pytest.Mon
     monkeypatch.setattr(lock, "GUARD_S", 0.0)
     with lock._guard(local_study.folder), pytest.raises(StudyLockedError, match="Try again later"), local_study.drive():
         pass
+
+
+# A driver that gets ready
+
+
+def test_who_gets_ready_keeps_others_out_and_drives_with_the_same_lock(tmp_path: Path) -> None:
+    study = StudyFolder(tmp_path / "results" / "a")
+    with lock.preparing(study.folder) as held:
+        assert study.owner == held.owner
+        assert not study.exists
+        with pytest.raises(StudyLockedError), lock.preparing(study.folder):
+            pass
+        study.create("name: a")
+        with study.drive(lock=held) as ledger:
+            ledger.append(note("a"))
+            assert study.owner == held.owner
+        assert study.owner is None
+    assert notes(study) == ["a"]
+
+
+def test_a_study_that_does_not_come_to_be_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), lock.preparing(place(tmp_path / "results" / "a")):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "results" / "a").mkdir(parents=True)
+    (tmp_path / "results" / "b").mkdir()
+    with lock.preparing(place(tmp_path / "results" / "a")):
+        pass
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "results"], "what was there before stays"
+
+
+def test_who_cannot_get_ready_is_told_why(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ResultsFolderError, match="file is a file"), lock.preparing(place(tmp_path / "file" / "a")):
+        pass

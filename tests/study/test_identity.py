@@ -79,9 +79,18 @@ def test_the_id_changes_with_the_content(change: str, line: str) -> None:
 def test_grids_leave_other_studies_as_they_were() -> None:
     """Ids and stored files from before there were grids."""
     study = parse(MINIMAL)
-    assert json.loads(study.canonical())["search"] == {"sampler": "tpe", "allocation": "equal", "seed": 0}
+    assert json.loads(study.canonical())["search"] == {"sampler": "tpe", "allocation": "equal", "seed": 0, "repeats": False}
     assert "grid_points" not in study.to_yaml()
     assert spec.parse_stored(study.to_yaml(), "stored").study_id == study.study_id
+
+
+def test_a_study_from_before_there_were_repeats_is_what_it_was() -> None:
+    study = parse(MINIMAL)
+    assert (study.search.repeats, parse(MINIMAL + "search: {repeats: true}\n").search.repeats) == (False, True)
+    assert parse(MINIMAL + "search: {repeats: }\n").study_id == study.study_id
+    before = spec.parse_stored(study.to_yaml().replace("  repeats: false\n", ""), "stored")
+    assert before.search.repeats is None
+    assert "repeats" not in before.canonical() + before.to_yaml()
 
 
 def test_a_grid_has_three_points_unless_it_says_otherwise() -> None:
@@ -151,8 +160,11 @@ def test_more_trials_than_points_are_refused(fixed: str, points: int, size: int,
     share = most // 2 + 1
     assert fault(text.replace("TRIALS", str(most + 1))) == (
         f"line 9: budget.trials: arm 'small' would get {share} trials, but its grid has {size} points; its default configuration "
-        f"is {default}. Allowed: at most {most} trials in all. Lower it, raise search.grid_points, or fix fewer knobs."
+        f"is {default}. Allowed: at most {most} trials in all. Lower it, raise search.grid_points, fix fewer knobs, or let "
+        "points be trained again with other seeds (search.repeats: true)."
     )
+    repeated = text.replace("search: {", "search: {repeats: true, ").replace("TRIALS", str(most + 1))
+    assert parse(repeated).trials_of("small") == share
 
 
 def test_faults_of_an_arm_hide_its_grid() -> None:

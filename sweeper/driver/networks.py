@@ -1,0 +1,155 @@
+"""Whether the networks of a study can be built for its images: what `sweeper check` says, and a driver asks before it begins.
+
+A process of its own builds them for a driver, which so needs no Keras and takes no GPU from its workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sweeper import catalog
+from sweeper.driver.weights import environment_beside
+from sweeper.errors import InputError, KnobError, SweeperError
+from sweeper.study.space import TRAINING, Value
+from sweeper.study.spec import StudySpec
+from sweeper.training.weights.pretrained import wants_weights
+
+if TYPE_CHECKING:
+    from sweeper.datasets import Dataset
+
+
+def build(architecture: str, input_shape: tuple[int, ...], num_classes: int, arguments: Mapping[str, Any]) -> Any:
+    """The uncompiled model, in this process.
+
+    Raises:
+        KnobError: The architecture does not take these arguments, or the framework cannot build such a model.
+    """
+    function = catalog.load("architecture", architecture)
+    try:
+        return function(input_shape, num_classes, **arguments)
+    except SweeperError:
+        raise
+    except Exception as error:
+        # Sizes no check foresaw end in errors of the framework, of whatever class; the last line says what it could not do.
+        size = "x".join(map(str, input_shape))
+        lines = re.sub(r"\{\{.*?\}\} *", "", str(error)).strip().splitlines()
+        reason = (lines[-1] if lines else type(error).__name__)[:300].rstrip(".")
+        raise KnobError(
+            f"{architecture} cannot be built for images of {size} and {num_classes} classes: {reason}. Choose other values."
+        ) from error
+
+
+def build_arm(
+    name: str, architecture: str, configuration: Mapping[str, Value], input_shape: tuple[int, ...], num_classes: int
+) -> Any:
+    """The uncompiled model of an arm's configuration, in this process.
+
+    Raises:
+        KnobError: As `build`, with the arm's place in the study file.
+    """
+    arguments = {knob: value for knob, value in configuration.items() if knob not in TRAINING}
+    *size, channels = input_shape
+    shape = (*size, 3 if wants_weights(configuration) else channels)  # grey images are repeated for weights
+    try:
+        return build(architecture, shape, num_classes, arguments)
+    except KnobError as error:
+        raise KnobError(f"arms.{name}: {error}") from error
+
+
+def checked(study: StudySpec, arms: Collection[str], load: Callable[[], Dataset]) -> Dataset:
+    """The data, once the networks of some arms are known to fit them.
+
+    Args:
+        study: The study.
+        arms: Its arms that are to be checked, at their default configurations.
+        load: Reads the data.
+
+    Raises:
+        InputError: Networks cannot be built for these images; all of them at once.
+    """
+    with building(study, arms) as faults_of:
+        dataset = load()
+        if faults := faults_of(dataset):
+            listed = "\n".join(f"  - {fault}" for fault in faults)
+            raise InputError(f"study '{study.name}' cannot run on these images; nothing was started:\n{listed}")
+    return dataset
+
+
+@contextlib.contextmanager
+def building(study: StudySpec, arms: Collection[str]) -> Iterator[Callable[[Dataset], list[str]]]:
+    """What finds the faults of arms at their default configurations, given the data; a process for it gets ready meanwhile.
+
+    It raises `SweeperError` if that process came to an end of its own.
+
+    Args:
+        study: The study.
+        arms: Its arms that are to be built; without any there is no process.
+    """
+    if not arms:
+        yield lambda dataset: []
+        return
+    environment = environment_beside(study.training)
+    environment.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), f"sweeper-keras-{os.getuid()}"))
+    command = [sys.executable, "-m", "sweeper.driver.networks", *dict.fromkeys(study.arms[name].architecture for name in arms)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+
+        def faults(dataset: Dataset) -> list[str]:
+            out, messages = process.communicate(json.dumps(task_of(study, arms, dataset)))
+            if process.returncode != 0:
+                tail = "\n".join(messages.strip().splitlines()[-15:])
+                raise SweeperError(f"the process that builds the networks ended with {process.returncode}.\n{tail}")
+            found: list[str] = json.loads(out.splitlines()[-1])
+            return found
+
+        try:
+            yield faults
+        finally:
+            process.kill()
+
+
+def task_of(study: StudySpec, arms: Collection[str], dataset: Dataset) -> dict[str, Any]:
+    """What `faults_of` is asked, as plain data."""
+    defaults = [
+        {
+            "name": name,
+            "architecture": study.arms[name].architecture,
+            "configuration": study.space_of(name).default(study.arms[name].fixed),
+        }
+        for name in arms
+    ]
+    return {"arms": defaults, "input_shape": list(dataset.input_shape), "num_classes": dataset.num_classes}
+
+
+def faults_of(task: Mapping[str, Any]) -> list[str]:
+    """Why networks cannot be built, in this process; one fault for each arm that has any."""
+    import keras
+
+    found = []
+    for arm in task["arms"]:
+        # No weight is made: that takes a fifth of the time, and none of the memory that a network needs on its worker.
+        with keras.StatelessScope(initialize_variables=False):
+            try:
+                build_arm(**arm, input_shape=tuple(task["input_shape"]), num_classes=task["num_classes"])
+            except KnobError as error:
+                found.append(str(error))
+    return found
+
+
+def _main() -> None:
+    """Load the architectures named, and a framework with them; then build what is asked for and print the faults."""
+    for architecture in sys.argv[1:]:
+        catalog.load("architecture", architecture)
+    print(json.dumps(faults_of(json.loads(sys.stdin.read()))))
+
+
+if __name__ == "__main__":
+    _main()

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from sweeper import catalog
-from sweeper.ledger.records import METRICS
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import METRICS, Kind
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training.devices import environment
 from tests.continuation.kit import BASE, SIZES, metrics, write_data
@@ -118,6 +119,39 @@ class TestWhole:
         [row] = told["mixed"]["alone"]
         assert row["epoch"] == 3 and "seeds together" not in row["versions"]
         check_close({"t": [row]}, {"t": told["alone"]["t-s1"][2:]})
+
+
+STUDY = """
+name: seeds
+dataset: {name: digits, fraction: 0.2}
+arms: {cnn: {fixed: {num_blocks: 2, width: 16, dense_units: 64, batch_size: 32}}}
+budget: {trials: 1, max_epochs: 2}
+search: {sampler: random}
+training: {backend: jax}
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.long
+def test_a_sweep_repeats_a_trial_with_seeds_together(tmp_path: Path) -> None:
+    (tmp_path / "seeds.yaml").write_text(STUDY)
+
+    def sweeper(*arguments: str) -> str:
+        command = [sys.executable, "-m", "sweeper", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    sweeper("launch", "seeds.yaml", "--quiet")
+    sweeper("ablate", "seeds", "--seeds", "3", "--seeds-together", "3", "--quiet")
+    events = StudyFolder(tmp_path / "results" / "seeds").read()
+    rows = [event for event in events if event.kind is Kind.EPOCH and event.parent is not None]
+    assert [(row.trial, row.epoch) for row in rows] == [(f"cnn-00000-s{seed}", epoch) for epoch in (1, 2) for seed in (1, 2, 3)]
+    assert {json.loads(row.versions or "{}").get("seeds together") for row in rows} == {3}
+    assert len({row.worker for row in rows}) == 1
+    assert "nothing lost, nothing repeated" in sweeper("audit", "seeds")
+    assert "it was trained together with other seeds, as one program" in sweeper("retrain", "seeds", "cnn-00000-s2")
 
 
 @pytest.mark.long

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +14,7 @@ import pytest
 
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import devices
+from tests.continuation import kit
 
 
 def environment(backend: str = "tensorflow", gpus: float = 0, cpus: int = 1) -> dict[str, str]:
@@ -54,3 +59,60 @@ def test_tensorflows_cap_is_set_before_its_first_operation(monkeypatch: pytest.M
     name = devices.configure(TrainingSpec(), ResourcesSpec(cpus_per_trial=4, gpus_per_trial=0.5))
     assert name == "a GPU"
     assert calls == [("intra", 4), ("inter", 1), ("gpu0", 20_000)]
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_cpu", "folder"),
+    [
+        ({"HOME": "/me"}, True, None),
+        ({"HOME": "/me"}, False, "/me/.cache/sweeper/jax"),
+        ({"HOME": "/me", "XDG_CACHE_HOME": "/c"}, False, "/c/sweeper/jax"),
+        ({"HOME": "/me", "SWEEPER_JAX_CACHE": "off"}, False, None),
+        ({"HOME": "/me", "SWEEPER_JAX_CACHE": "/mine"}, True, "/mine"),
+        ({"HOME": "/me", "JAX_COMPILATION_CACHE_DIR": "/theirs"}, False, None),
+        ({}, False, None),
+    ],
+)
+def test_jax_keeps_compiled_programs_in_the_users_own_folder(variables: dict[str, str], is_cpu: bool, folder: str | None) -> None:
+    assert devices.jax_cache(variables, is_cpu=is_cpu) == (folder and Path(folder))
+
+
+COUNTED = """
+import collections, json, sys
+import jax
+counts = collections.Counter()
+jax.monitoring.register_event_listener(lambda event, **details: counts.update([event]))
+from tests.continuation import process
+process.main(sys.argv[1])
+print(json.dumps([counts[f"/jax/compilation_cache/cache_{name}"] for name in ("hits", "misses")]))
+"""
+
+
+@pytest.mark.slow
+def test_a_second_process_compiles_no_program_of_jax_anew(tmp_path: Path) -> None:
+    kit.write_data(tmp_path / "data.npz")
+    told = []
+    for number in (1, 2):
+        job = {
+            "data": str(tmp_path / "data.npz"), "checkpoints": str(tmp_path / str(number)), "backend": "jax", "loops": False,
+            "answer": str(tmp_path / "answer.json"), "tasks": [{**kit.task("t", kit.Axis(), known=0), "epochs": 1}],
+        }  # fmt: skip
+        (tmp_path / "job.json").write_text(json.dumps(job))
+        variables = environment(backend="jax") | {
+            "KERAS_HOME": str(tmp_path / "keras"),
+            devices.JAX_CACHE: str(tmp_path / "cache"),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", COUNTED, str(tmp_path / "job.json")],
+            cwd=Path(__file__).parents[1],
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        rows = json.loads((tmp_path / "answer.json").read_text())["t"]
+        told.append((json.loads(done.stdout.splitlines()[-1]), kit.metrics(rows)))
+    (hits, misses), first = told[0]
+    assert hits == 0 < misses
+    assert told[1] == ([misses, 0], first), "the same programs, bit for bit"

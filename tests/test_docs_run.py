@@ -42,6 +42,7 @@ NOT_RUN = {
     r"--parameters vgg\.png": "builds a large network; covered by tests/test_shares.py",
     r"--gradient-flow flow\.png": "trains two deep networks; covered by tests/test_gradients.py",
     r"--latency": "starts two processes that compile; covered by tests/test_benchmark.py",
+    r"--seeds-together": "needs a study on JAX; covered by tests/continuation/test_together.py",
     r"--repeat-decayed": "one more sweep; covered by tests/test_extension.py",
     r"ablate .*--trial defaults": "one more sweep; covered by tests/cli/test_ablation.py",
     r"^sweeper benchmark cnn resnet:18 vit$": "starts six processes that compile; covered by tests/test_benchmark.py",

@@ -285,7 +285,7 @@ def test_checkpoints_a_killed_driver_left_are_removed(data: Path, tmp_path: Path
     store.create(study(data).to_yaml())
     with store.drive() as ledger:
         keeper = CheckpointRetention(tmp_path / "checkpoints", search)
-        Session(search, ledger, keeper, 2, lambda event: None, {}).next_attempt("any")
+        Session(search, ledger, keeper, 2, lambda event: None, {}).next_attempts("any")
     assert not left.exists()
 
 

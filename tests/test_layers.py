@@ -62,6 +62,7 @@ AT_THE_TOP = {
     "sweeper/training": "keras numpy",
     "sweeper/training/loop/on_tensorflow.py": "tensorflow numpy",
     "sweeper/training/loop/on_jax.py": "jax keras numpy",
+    "sweeper/training/loop/several.py": "jax keras numpy",
     "sweeper/training/loop/on_torch.py": "torch keras numpy",
     "sweeper/search": "numpy",
     "sweeper/analysis": "numpy pandas scipy",

@@ -23,7 +23,7 @@ from sweeper.driver.retention import CheckpointRetention
 from sweeper.driver.session import Session
 from sweeper.errors import InputError
 from sweeper.ledger.ledger import StudyFolder
-from sweeper.ledger.records import Kind, Reason
+from sweeper.ledger.records import Kind, Reason, Status
 from sweeper.search import details, repetition
 from sweeper.search.study import Search
 from sweeper.study.spec import ArmSpec, StudySpec, parse
@@ -166,15 +166,21 @@ def test_arms_with_weights_are_refused_with_their_reason(
 
 
 class Actor:
-    """A Tune trial whose worker keeps what it is assigned."""
+    """A Tune trial whose worker keeps what it is assigned, one trial or several at once."""
+
+    pickled_error_file = None
 
     def __init__(self, name: str) -> None:
-        self.assigned: list[str] = []
+        self.assigned: list[Any] = []
+        self.kept: list[list[str]] = []
         self.trial_id = name
-        self.temporary_state = SimpleNamespace(ray_actor=SimpleNamespace(assign=SimpleNamespace(remote=self._take)))
+        calls = {"assign": self._take, "keep": self.kept.append}
+        actor = SimpleNamespace(**{name: SimpleNamespace(remote=call) for name, call in calls.items()})
+        self.temporary_state = SimpleNamespace(ray_actor=actor)
 
     def _take(self, assignment: str) -> None:
-        self.assigned.append(json.loads(assignment)["trial"])
+        asked = json.loads(assignment)
+        self.assigned.append([one["trial"] for one in asked] if isinstance(asked, list) else asked["trial"])
 
 
 def test_an_attempt_that_waits_for_a_worker_is_not_taken_for_hung(
@@ -190,7 +196,7 @@ def test_an_attempt_that_waits_for_a_worker_is_not_taken_for_hung(
     tune.CallbackAdapter(session).on_trial_start(1, [], worker := Actor("one"))
     assert worker.assigned == ["cnn-00000"]
     assert session.hung() == [], "before its first epoch a trial is waited for without limit"
-    session.live["one"].silences_s.append(0.0)
+    session.live["one"][0].silences_s.append(0.0)
     assert session.hung() == ["one"]
 
 
@@ -206,7 +212,7 @@ def repeated(kept: StudyFolder) -> Iterator[Session]:
 
 
 def row(session: Session, worker: str, epoch: int) -> dict[str, Any]:
-    attempt = session.live[worker].attempt
+    attempt = session.live[worker][0].attempt
     return {"report": json.dumps({"rows": [{"epoch": epoch, "attempt": attempt, "train_loss": 1.0, "val_accuracy": 0.5}]})}
 
 
@@ -246,7 +252,7 @@ def test_a_free_worker_takes_the_repetition_it_has_the_program_of(repeated: Sess
         beat += 1
         for worker in workers[: 1 if beat % slow else 2]:
             if worker.trial_id in repeated.live:
-                trial = repeated.search.trials[repeated.live[worker.trial_id].trial]
+                trial = repeated.search.trials[repeated.live[worker.trial_id][0].trial]
                 goes_on = scheduler.on_trial_result(None, worker, row(repeated, worker.trial_id, trial.epoch + 1))
                 if goes_on == "STOP":
                     searcher.on_trial_complete(worker.trial_id)
@@ -258,6 +264,106 @@ def test_a_free_worker_takes_the_repetition_it_has_the_program_of(repeated: Sess
     repetitions = [trial.trial for trial in repeated.search.trials.values() if trial.parent]
     assert sorted(workers[0].assigned + workers[1].assigned) == sorted(repetitions)
     assert switches == {1: 0, 2: 1, 5: 1}[slow]
+
+
+@pytest.fixture
+def grouped(repeated: Session) -> Session:
+    """The same session, whose workers train three seeds together."""
+    repeated.seeds_together = 3
+    return repeated
+
+
+def begun(session: Session, name: str) -> Actor:
+    """A worker that has been given its first trials."""
+    assert tune.SearcherAdapter(session).suggest(name) == {}
+    tune.CallbackAdapter(session).on_trial_start(1, [], actor := Actor(name))
+    return actor
+
+
+def told(session: Session, worker: Actor, **others: dict[str, Any]) -> str:
+    """What becomes of a worker that reports an epoch of each trial it has, or for some something else."""
+    members = {
+        live.trial: {
+            "rows": [
+                {"epoch": trial.epoch + 1, "attempt": trial.attempt, "train_loss": 1.0, "val_accuracy": 0.5}
+                | others.get(live.trial[-2:], {})
+            ]
+        }
+        for live in session.live[worker.trial_id]
+        for trial in [session.search.trials[live.trial]]
+    }
+    return tune.SchedulerAdapter(session).on_trial_result(None, worker, {"report": json.dumps({"members": members})})
+
+
+def test_repetitions_of_one_trial_are_trained_together(kept: StudyFolder, grouped: Session) -> None:
+    workers = [begun(grouped, name) for name in ("one", "two")]
+    assert [worker.assigned for worker in workers] == [[[f"cnn-0000{parent}-s{seed}" for seed in (1, 2, 3)]] for parent in (0, 1)]
+    assert {event.trial for event in kept.read() if event.kind is Kind.SUGGESTED} >= {
+        trial for worker in workers for trial in worker.assigned[0]
+    }, "all of it is durable"
+    for worker in workers:
+        assert told(grouped, worker) == "CONTINUE"
+        assert told(grouped, worker) == "CONTINUE", "there is another group"
+    assert [worker.assigned[1:] for worker in workers] == [["cnn-00000-s4"], ["cnn-00001-s4"]], "one is left of each, alone"
+    assert not any(worker.kept for worker in workers)
+
+
+def test_who_diverges_ends_and_the_others_go_on(grouped: Session) -> None:
+    worker = begun(grouped, "one")
+    assert told(grouped, worker, s2={"train_loss": float("nan")}) == "CONTINUE"
+    assert worker.kept == [["cnn-00000-s1", "cnn-00000-s3"]]
+    trials = grouped.search.trials
+    assert trials["cnn-00000-s2"].reason is Reason.NAN
+    assert told(grouped, worker) == "CONTINUE"
+    assert [trials[f"cnn-00000-s{seed}"].status for seed in (1, 2, 3)] == [Status.COMPLETED, Status.FAILED, Status.COMPLETED]
+
+
+@pytest.mark.parametrize("reason", [Reason.EXCEPTION, Reason.OUT_OF_MEMORY, Reason.INFEASIBLE])
+def test_trials_that_failed_together_are_tried_again_alone(reason: Reason, kept: StudyFolder, grouped: Session) -> None:
+    worker = begun(grouped, "one")
+    first = worker.assigned[0]
+    told(grouped, worker)
+    failed = {"failure": {"reason": reason.value, "detail": "no room"}}
+    report = {"report": json.dumps({"members": dict.fromkeys(first, failed)})}
+    assert tune.SchedulerAdapter(grouped).on_trial_result(None, worker, report) == "CONTINUE"
+    trials = [grouped.search.trials[trial] for trial in first]
+    if reason is Reason.INFEASIBLE:
+        assert {trial.status for trial in trials} == {Status.FAILED}, "nothing else would come of it"
+        return
+    assert [event.detail for event in kept.read() if event.kind is Kind.ATTEMPT_ENDED][-1] == (
+        f"{reason} of 3 trials trained together; this one is tried again alone: no room"
+    )
+    alone = []
+    while not grouped.search.is_finished:
+        alone += [worker.assigned[-1]] if isinstance(worker.assigned[-1], str) else []
+        told(grouped, worker)
+    assert set(alone) >= set(first)
+    assert [(trial.status, trial.attempt, trial.lost) for trial in trials] == [(Status.COMPLETED, 2, 0)] * 3
+
+
+@pytest.mark.parametrize(("reason", "then"), [(Reason.DIED, "alone"), (Reason.NODE_LOST, "together")])
+def test_the_death_of_a_worker_ends_each_of_its_attempts(reason: Reason, then: str, grouped: Session) -> None:
+    worker = begun(grouped, "one")
+    [first] = worker.assigned
+    grouped.on_death("one", reason, "gone")
+    assert [grouped.search.trials[trial].lost for trial in first] == [int(reason is Reason.DIED)] * 3
+    grouped.on_end("one")
+    assigned = []
+    for name in ("two", "three"):
+        assigned += begun(grouped, name).assigned
+    assert (first in assigned) == (then == "together")
+    assert then == "together" or all(isinstance(one, str) or not set(one) & set(first) for one in assigned)
+
+
+def test_a_worker_that_dies_as_it_starts_takes_one_attempt_with_it(grouped: Session) -> None:
+    assert tune.SearcherAdapter(grouped).suggest("one") == {}
+    grouped.on_death("one", Reason.DIED, "gone")
+    assert [trial.trial for trial in grouped.search.trials.values() if trial.lost] == ["cnn-00000-s1"]
+
+
+def test_only_jax_trains_seeds_together(kept: StudyFolder) -> None:
+    with pytest.raises(InputError, match=r"--seeds-together 8: only JAX trains several seeds.*'a' trains with tensorflow"):
+        launch.launch(SPEC, kept.folder.parent, seeds_together=8)
 
 
 def test_facts_are_printed_by_who_hands_over_too(kept: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:

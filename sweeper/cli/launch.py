@@ -64,6 +64,13 @@ cluster_options = (
         default=0.0,
         help="Least time between two checkpoints of a trial; default: one after every epoch.",
     ),
+    click.option(
+        "--seeds-together",
+        type=click.IntRange(1, 64),
+        default=1,
+        show_default=True,
+        help="With JAX: most repetitions of one trial that a worker trains as one program.",
+    ),
     click.option("--quiet", is_flag=True, help="No progress, only the closing table."),
 )
 
@@ -184,6 +191,7 @@ def run(
     max_concurrent: int | None,
     keep_best: int,
     checkpoint_minutes: float,
+    seeds_together: int,
     quiet: bool,
     opened: OpenedStudy | None,
     repeat_decayed: bool = False,
@@ -202,6 +210,7 @@ def run(
         max_concurrent: Most trials at once; None for as many as fit.
         keep_best: As for `sweeper.driver.launch`.
         checkpoint_minutes: Least time between two checkpoints of a trial.
+        seeds_together: As for `sweeper.driver.launch`.
         quiet: No progress.
         opened: The study as it is stored; None where it is not.
         repeat_decayed: As `repeats_decayed` of `sweeper.driver.launch`.
@@ -235,6 +244,7 @@ def run(
             repeats_decayed=repeat_decayed,
             keep_best=keep_best,
             checkpoint_every_s=60 * checkpoint_minutes,
+            seeds_together=seeds_together,
             opened=opened,
             **given,
         )

@@ -34,7 +34,8 @@ def retrain(study: str, trial: str, most_epochs: int | None, results_folder: Pla
     """Train TRIAL of STUDY again, from its row alone, in this process, and compare every epoch with what was recorded.
 
     Exit code 0 when every epoch is identical bit for bit, 1 when one differs or the trial fails. A trial from before epochs were
-    whole programs comes out close but not identical: this is said, and is no fault. Nothing in the study's folder is written.
+    whole programs, or one that was trained together with other seeds, comes out close but not identical: this is said, and is no
+    fault. Nothing in the study's folder is written.
     """
     from sweeper.driver import retrain as work
 
@@ -61,7 +62,7 @@ def retrain(study: str, trial: str, most_epochs: int | None, results_folder: Pla
         print_json(_facts(spec.name, trial, comparison, then, now))
     else:
         _print(record, comparison, objective, then, now)
-    is_expected = record.is_of_another_loop and comparison.failure == comparison.expected_failure
+    is_expected = bool(record.trained_otherwise) and comparison.failure == comparison.expected_failure
     if not (comparison.is_identical or is_expected):
         sys.exit(1)
 
@@ -179,8 +180,8 @@ def _print(record: Recorded, comparison: Comparison, objective: str, then: dict[
         click.echo(f"largest differences: {differences}")
     if first is not None or comparison.failure != comparison.expected_failure:
         lines = differing(then, now)
-        if record.is_of_another_loop:
-            click.echo("it was trained by another loop, before epochs were whole programs: close numbers are all one can expect")
+        if record.trained_otherwise:
+            click.echo(f"it was trained {record.trained_otherwise}: close numbers are all one can expect")
         click.echo("what is not as it was:" if lines else "nothing that is recorded of the circumstances has changed")
         for line in lines:
             click.echo(f"  {line}")

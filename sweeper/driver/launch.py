@@ -85,6 +85,7 @@ class _Order:
     repeats_decayed: bool
     keep_best: int
     checkpoint_every_s: float
+    seeds_together: int
     worker: Callable[..., TrialWorker] | None
 
 
@@ -114,6 +115,7 @@ def launch(
     repeats_decayed: bool = False,
     keep_best: int = KEEP_BEST,
     checkpoint_every_s: float = 0.0,
+    seeds_together: int = 1,
     worker: Callable[..., TrialWorker] | None = None,
     opened: OpenedStudy | None = None,
     **cluster_options: Any,
@@ -133,6 +135,7 @@ def launch(
         repeats_decayed: When the study gets more epochs: whether completed trials whose learning rate decays are trained anew.
         keep_best: Completed trials of each arm that keep their last checkpoint; see `sweeper.driver.retention`.
         checkpoint_every_s: Least time between two checkpoints of a trial, in seconds; 0 for one after every epoch.
+        seeds_together: Most repetitions of one trial that a worker trains as one program; above 1 on JAX alone.
         worker: Makes what runs the trials in each worker process; None for `sweeper.training.trial.Worker`, which trains them.
         opened: The stored study, if the caller has opened it already, so that it need not be read again.
         cluster_options: Arguments of the function of the cluster kind, for example ``num_cpus`` of `cluster.local`.
@@ -156,6 +159,7 @@ def launch(
         repeats_decayed=repeats_decayed,
         keep_best=keep_best,
         checkpoint_every_s=checkpoint_every_s,
+        seeds_together=seeds_together,
         worker=worker,
     )
     _check(order)
@@ -210,11 +214,16 @@ def _run_held(
 
 
 def _check(order: _Order) -> None:
-    """Raise `InputError` unless the cluster's kind is known and the backend installed."""
+    """Raise `InputError` unless the cluster's kind is known, the backend installed, and able to do what is asked of it."""
     catalog.check("cluster", order.cluster)
     backend = order.spec.training.backend
     if importlib.util.find_spec(backend) is None:
         raise InputError(f"training.backend: {backend} is not installed here. Install it, or name another backend.")
+    if order.seeds_together > 1 and backend != "jax":
+        raise InputError(
+            f"--seeds-together {order.seeds_together}: only JAX trains several seeds as one program, and study "
+            f"'{order.spec.name}' trains with {backend}. Leave it out, or begin a study with training: {{backend: jax}}."
+        )
 
 
 def _is_anything_left(order: _Order, opened: OpenedStudy) -> bool:
@@ -333,6 +342,7 @@ def _session(order: _Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs,
         provenance.constants_of(study.first, inputs.dataset),
         inputs.have_weights,
         num_workers=min(slots, most_live),
+        seeds_together=order.seeds_together,
     )
     return session
 

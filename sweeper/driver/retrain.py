@@ -56,14 +56,14 @@ class Recorded:
         epochs: The rows the search acted on, by epoch: of an epoch recorded twice the first one, as in the table of epochs.
         failure: How it failed by itself; None if it did not.
         circumstances: See `circumstances`.
-        is_of_another_loop: Whether some of it was trained before epochs were whole programs, whose bits are others.
+        trained_otherwise: How some of it was trained, in words, where that gives other bits; empty where not.
     """
 
     assignment: Assignment
     epochs: Mapping[int, Event]
     failure: Failure | None
     circumstances: dict[str, str]
-    is_of_another_loop: bool
+    trained_otherwise: str
 
     @property
     def last(self) -> int:
@@ -172,7 +172,7 @@ def recorded(events: Iterable[Event], trial: str) -> Recorded:
         UnknownNameError: No such trial has begun.
         NoDataError: There is nothing to compare with: no epoch of it was recorded, and it did not fail by itself.
     """
-    from sweeper.training.trial import LOOP, Assignment
+    from sweeper.training.trial import Assignment
 
     known: set[str] = set()
     suggested: Event | None = None
@@ -216,8 +216,17 @@ def recorded(events: Iterable[Event], trial: str) -> Recorded:
         epochs=epochs,
         failure=failure,
         circumstances=circumstances(map(dataclasses.asdict, rows)),
-        is_of_another_loop=any(json.loads(row.versions or "{}").get("training loop") != LOOP for row in epochs.values()),
+        trained_otherwise=_trained_otherwise(epochs.values()),
     )
+
+
+def _trained_otherwise(rows: Iterable[Event]) -> str:
+    from sweeper.training.trial import LOOP, TOGETHER
+
+    versions = [json.loads(row.versions or "{}") for row in rows]
+    if any(entries.get("training loop") != LOOP for entries in versions):
+        return "by another loop, before epochs were whole programs"
+    return "together with other seeds, as one program" if any(TOGETHER in entries for entries in versions) else ""
 
 
 def retrain(

@@ -31,30 +31,33 @@ COMPACT_AFTER = 1000
 
 @dataclasses.dataclass
 class _Live:
-    """An attempt that a worker has."""
+    """An attempt that a worker has, perhaps one of several."""
 
     trial: str
     attempt: int
     last_report: float
     silences_s: list[float]
+    num_together: int
     is_hung: bool = False
 
 
 class Session:
     """What the adapters share: the search, the ledger, and which worker has which attempt.
 
-    A worker is known by its Tune trial, and runs one attempt after another. The next attempts are proposed, and durable, while
-    workers are busy, so that a worker that becomes free need not wait for the sampler.
+    A worker is known by its Tune trial, and runs one attempt after another, or one group after another: repetitions of one trial
+    that it trains together. The next attempts are proposed, and durable, while workers are busy, so that a worker that becomes
+    free need not wait for the sampler. A trial whose group failed is tried again alone.
 
     Args:
         search: The state machine.
         ledger: Open for writing.
         retention: Removes the study's checkpoints that are no longer needed.
-        most_live: Attempts that may have begun at once, running or waiting for a worker.
+        most_live: Attempts that may have begun at once, running or waiting for a worker; those of one worker count as one.
         watch: Called with every event once it is applied, and with None about every second.
         constants: Columns that are the same in every event.
         have_weights: Arms whose trials begin with weights, for which these were read.
         num_workers: Workers wanted at once; None for one per attempt.
+        seeds_together: Repetitions of one trial that a worker trains together, at most.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Session:
         constants: Mapping[str, str | None],
         have_weights: Collection[str] = (),
         num_workers: int | None = None,
+        seeds_together: int = 1,
     ):
         self.search = search
         self.ledger = ledger
@@ -76,12 +80,15 @@ class Session:
         self.constants = constants
         self.have_weights = set(have_weights)
         self.num_workers = num_workers or most_live
-        self.live: dict[str, _Live] = {}
+        self.seeds_together = seeds_together
+        self.live: dict[str, list[_Live]] = {}
         self._waiting: list[Assignment] = []
         self._starting: set[str] = set()
         """Workers that Tune has been asked for and that are not there yet."""
         self._parents: defaultdict[str, set[str]] = defaultdict(set)
         """Trials of which a worker trained repetitions: it has their programs."""
+        self._alone: set[str] = set()
+        """Trials that failed in a group."""
         self.error: BaseException | None = None
         self._silences_s: dict[str, list[float]] = {}
         self.is_exhausted = False
@@ -130,40 +137,61 @@ class Session:
         self.is_exhausted = not (self._starting or self._waiting or self.live)
         return wants
 
-    def next_attempt(self, tune_id: str) -> Assignment | None:
-        """The attempt that a free worker is to run, recorded and durable; None when there is nothing for it now."""
+    def next_attempts(self, tune_id: str, *, is_alone: bool = False) -> list[Assignment]:
+        """What a free worker is to run, one attempt or a group, recorded and durable; none when there is nothing for it now."""
         self._starting.discard(tune_id)
         if not self._waiting:
             self._propose()
         if not self._waiting:
-            return None
+            return []
         # Of several that wait, one whose program the worker has: repetitions of one trial differ in their seeds alone.
         known = self._parents[tune_id]
-        assignment = next((one for one in self._waiting if self.search.trials[one.trial].parent in known), self._waiting[0])
-        self._waiting.remove(assignment)
-        if (parent := self.search.trials[assignment.trial].parent) is not None:
+        first = next((one for one in self._waiting if self.search.trials[one.trial].parent in known), self._waiting[0])
+        group = [first] if is_alone else [first, *self._companions(first)]
+        taken = {one.trial for one in group}
+        self._waiting = [one for one in self._waiting if one.trial not in taken]
+        if (parent := self.search.trials[first.trial].parent) is not None:
             known.add(parent)
-        # The silences of its earlier attempts under this driver count.
-        silences_s = self._silences_s.setdefault(assignment.trial, [])
         now = time.monotonic()
-        self.live[tune_id] = _Live(assignment.trial, assignment.attempt, last_report=now, silences_s=silences_s)
-        return assignment
+        self.live[tune_id] = [
+            # The silences of its earlier attempts under this driver count.
+            _Live(one.trial, one.attempt, now, self._silences_s.setdefault(one.trial, []), num_together=len(group))
+            for one in group
+        ]
+        return group
 
-    def on_report(self, tune_id: str, report: dict[str, Any]) -> bool:
-        """The one door: a worker's report in (see `sweeper.training.trial.Worker.step`); whether its trial goes on out."""
+    def _companions(self, first: Assignment) -> list[Assignment]:
+        """Other attempts for the worker that gets this one, to be trained together with it."""
+        trial, most = self.search.trials[first.trial], self.seeds_together - 1
+        if not most or trial.parent is None or trial.trial in self._alone:
+            return []
+        waiting = [one for one in self._waiting if one is not first and one.trial not in self._alone]
+        found = [one for one in waiting if trial.differs_in_seed(self.search.trials[one.trial])][:most]
+        while len(found) < most and (event := self.search.propose_beside(trial, self._alone)) is not None:
+            found.append(self._begin(event))
+        self.commit()
+        return found
+
+    def on_report(self, tune_id: str, report: dict[str, Any]) -> list[str]:
+        """The one door: a worker's report in (see `sweeper.training.trial.Worker.step`); those of its trials that go on out.
+
+        A group's is that of `sweeper.training.together.Together.step`.
+        """
         if "fault" in report:
             raise SweeperError(
                 f"a worker cannot go on, and no other trial could on it: {report['fault']}\n"
                 "Everything so far is saved. Mend this, then launch again to go on."
             )
         if tune_id not in self.live:  # what it was started for, another worker took
-            return False
-        live = self.live[tune_id]
-        goes_on = self._goes_on(live, report)
-        if not goes_on:
+            return []
+        group = self.live[tune_id]
+        for live in [*group]:
+            if not self._goes_on(live, report["members"][live.trial] if "members" in report else report):
+                group.remove(live)
+                self._silences_s.pop(live.trial, None)
+        if not group:
             del self.live[tune_id]
-            self._silences_s.pop(live.trial, None)
-        return goes_on
+        return [live.trial for live in group]
 
     def _goes_on(self, live: _Live, report: dict[str, Any]) -> bool:
         now = time.monotonic()
@@ -186,9 +214,8 @@ class Session:
         One that dies as it starts takes the attempt with it that it was started for, or it would be started for ever.
         """
         if tune_id not in self.live and tune_id in self._starting:
-            self.next_attempt(tune_id)
-        live = self.live.pop(tune_id, None)
-        if live is not None:
+            self.next_attempts(tune_id, is_alone=True)
+        for live in self.live.pop(tune_id, ()):
             self._attempt_ended(live, Reason.TIMEOUT if live.is_hung else reason, detail)
 
     def on_end(self, tune_id: str) -> None:
@@ -218,8 +245,8 @@ class Session:
     def take_hung(self) -> list[str]:
         """Tune ids of attempts whose worker has been silent for too long; each is given once, to be ended."""
         found = self.hung()
-        for tune_id in found:
-            self.live[tune_id].is_hung, self.live[tune_id].last_report = True, time.monotonic()
+        for live in (live for tune_id in found for live in self.live[tune_id]):
+            live.is_hung, live.last_report = True, time.monotonic()
         return found
 
     def hung(self) -> list[str]:
@@ -227,39 +254,49 @@ class Session:
         now = time.monotonic()
         return [
             tune_id
-            for tune_id, live in self.live.items()
-            if live.silences_s and now - live.last_report > max(HANG_LEAST_S, HANG_FACTOR * max(live.silences_s))
+            for tune_id, group in self.live.items()
+            if all(
+                live.silences_s and now - live.last_report > max(HANG_LEAST_S, HANG_FACTOR * max(live.silences_s))
+                for live in group
+            )
         ]
 
     def _propose(self) -> None:
         """Begin what the search proposes, as far as there is room, and make all of it durable."""
         is_new = False
         while len(self.live) + len(self._waiting) < self._room() and (event := self.search.propose()) is not None:
-            self.record(event)
-            trial = self.search.trials[event.trial or ""]
-            self.retention.begins(trial.trial)
-            self._waiting.append(
-                Assignment(
-                    trial=trial.trial,
-                    arm=trial.arm,
-                    architecture=event.architecture or "",
-                    attempt=trial.attempt,
-                    configuration=trial.configuration,
-                    seed=trial.seed,
-                    max_epochs=trial.max_epochs,
-                    known_epochs=trial.epoch,
-                )
-            )
+            self._waiting.append(self._begin(event))
             is_new = True
         if is_new:
             self.commit()
+
+    def _begin(self, event: Event) -> Assignment:
+        """The attempt that was proposed, recorded."""
+        self.record(event)
+        trial = self.search.trials[event.trial or ""]
+        self.retention.begins(trial.trial)
+        return Assignment(
+            trial=trial.trial,
+            arm=trial.arm,
+            architecture=event.architecture or "",
+            attempt=trial.attempt,
+            configuration=trial.configuration,
+            seed=trial.seed,
+            max_epochs=trial.max_epochs,
+            known_epochs=trial.epoch,
+        )
 
     def _room(self) -> int:
         """Attempts that may have begun now: some more repetitions, because nothing could be learned before they begin."""
         is_planned = bool(self.search.planned) and self.search.is_searched
         return self.most_live + (self.num_workers if is_planned else 0)
 
-    def _attempt_ended(self, live: _Live, reason: Reason, detail: str) -> None:
+    def _attempt_ended(self, live: _Live, reason: Reason | None, detail: str) -> None:
+        if live.num_together > 1 and reason is not Reason.NODE_LOST:
+            self._alone.add(live.trial)
+            if reason in (Reason.EXCEPTION, Reason.OUT_OF_MEMORY):  # of the group, which may be no fault of this trial
+                detail = f"{reason} of {live.num_together} trials trained together; this one is tried again alone: {detail}"
+                reason = None
         event = self._facts(live.trial, Kind.ATTEMPT_ENDED).replace(attempt=live.attempt, reason=reason, detail=detail)
         self.record(self.search.judge(event))
         self.commit()

@@ -19,7 +19,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
@@ -34,8 +34,11 @@ from sweeper.ledger.lock import Claim
 from sweeper.ledger.records import Reason
 from sweeper.storage import Place
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
-from sweeper.training.trial import Assignment, TrialWorker, failure
+from sweeper.training.trial import Assignment, TrialWorker, Worker, failure
 from sweeper.training.weights.pretrained import Pretrained
+
+if TYPE_CHECKING:
+    from sweeper.training.together import Together
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,13 +61,14 @@ class Context:
 
 
 class TrialActor(tune.Trainable):  # type: ignore[misc]
-    """A worker process that runs one trial after another; it never raises for what happens inside a trial."""
+    """A worker process that runs one trial, or one group of trials, after another; what happens inside a trial raises nothing."""
 
     def setup(self, config: dict[str, Any], context: Context | None = None) -> None:
         """Load the framework."""
         assert context is not None
         connection.take_keras_home()
         self._worker: TrialWorker | None = None
+        self._group: Together | None = None
         self._next = self._fault = ""
         needed = {field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name != "worker"}
         try:
@@ -79,17 +83,26 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         return True
 
     def assign(self, assignment: str) -> None:
-        """Take the next attempt, an `Assignment` in JSON; it begins with the next step."""
+        """Take the next attempt, an `Assignment` in JSON, or a list of several; it begins with the next step."""
         self._next = assignment
+
+    def keep(self, trials: list[str]) -> None:
+        """Go on with these of a group."""
+        assert self._group is not None
+        self._group.keep(trials)
 
     def step(self) -> dict[str, Any]:
         """One epoch, or a failure of the trial, or a fault of the worker; nothing from a worker without an attempt."""
         if self._worker is None:
             return {"report": json.dumps({"fault": self._fault})}
         if self._next:
-            assignment, self._next, self._is_idle = Assignment(**json.loads(self._next)), "", False
-            self._worker.start(assignment)
-        return {"report": json.dumps({"rows": []} if self._is_idle else self._worker.step())}
+            asked, self._next, self._is_idle = json.loads(self._next), "", False
+            self._group = None  # its states are let go before the next program is built
+            if isinstance(asked, list):
+                self._group = _together(self._worker, [Assignment(**one) for one in asked])
+            else:
+                self._worker.start(Assignment(**asked))
+        return {"report": json.dumps({"rows": []} if self._is_idle else (self._group or self._worker).step())}
 
 
 class SearcherAdapter(Searcher):  # type: ignore[misc]
@@ -129,9 +142,13 @@ class SchedulerAdapter(FIFOScheduler):  # type: ignore[misc]
         self._session = session
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """As `Session.on_report`; a worker whose trial is over goes on with the next one as long as there is any."""
+        """As `Session.on_report`; a worker whose trials are over goes on with the next one as long as there is any."""
+        report = json.loads(result["report"])
         with self._session.guard():
-            goes_on = self._session.on_report(trial.trial_id, json.loads(result["report"])) or _assign(self._session, trial)
+            going_on = self._session.on_report(trial.trial_id, report)
+            if going_on and len(going_on) < len(report.get("members", going_on)):
+                trial.temporary_state.ray_actor.keep.remote(going_on)
+            goes_on = bool(going_on) or _assign(self._session, trial)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
@@ -164,12 +181,19 @@ class CallbackAdapter(tune.Callback):  # type: ignore[misc]
 
 
 def _assign(session: Session, trial: Any) -> bool:
-    """Hand a free worker its next attempt, if there is one: before its next step, since an actor takes calls in their order."""
-    assignment = session.next_attempt(trial.trial_id)
-    if assignment is None:
+    """Hand a free worker what it does next, if anything: before its next step, since an actor takes calls in their order."""
+    group = [dataclasses.asdict(assignment) for assignment in session.next_attempts(trial.trial_id)]
+    if not group:
         return False
-    trial.temporary_state.ray_actor.assign.remote(json.dumps(dataclasses.asdict(assignment)))
+    trial.temporary_state.ray_actor.assign.remote(json.dumps(group[0] if len(group) == 1 else group))
     return True
+
+
+def _together(worker: TrialWorker, assignments: list[Assignment]) -> Together:
+    from sweeper.training.together import Together
+
+    assert isinstance(worker, Worker), f"{type(worker).__name__} trains no trials together"
+    return Together(worker, assignments)
 
 
 def cause_of_death(error: Exception | None) -> Reason:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status, trial_name
 from sweeper.search import allocation, details, distinct
@@ -130,6 +130,18 @@ class Search:
             ),
             attempt=1,
         )
+
+    def propose_beside(self, trial: Trial, passed_over: Collection[str]) -> Event | None:
+        """The next attempt at a repetition that differs from a trial in its seed alone, interrupted ones first; None without any.
+
+        Args:
+            trial: A repetition that has begun.
+            passed_over: Trials that are not to be proposed.
+        """
+        asked_for = [*(self.trials[name] for name in self._waiting), *self._planned.values()]
+        found = (other for other in asked_for if trial.differs_in_seed(other) and other.trial not in passed_over)
+        other = next(found, None)
+        return None if other is None else self._suggested(other, other.attempt + 1)
 
     def judge(self, event: Event) -> Event:
         """The same event with its outcome: the trial's status and reason after it.

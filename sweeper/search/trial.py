@@ -51,3 +51,7 @@ class Trial:
     def epoch(self) -> int:
         """Epochs known of it."""
         return len(self.scores)
+
+    def differs_in_seed(self, other: Trial) -> bool:
+        """Whether both repeat one trial for one purpose, so that only their seeds differ."""
+        return self.parent is not None and (self.parent, self.stage) == (other.parent, other.stage)

@@ -44,6 +44,12 @@ class _Centred(layers.Layer):  # type: ignore[misc]
 class Cutout(_Centred, layers.RandomErasing):  # type: ignore[misc]
     """`keras.layers.RandomErasing` over all pixels alike."""
 
+    def _get_fill_value(self, images: Any, images_shape: Any, seed: Any) -> Any:
+        """As Keras's, with a tensor for the value of each channel: JAX takes no list."""
+        if not isinstance(self.fill_value, (list, tuple)):
+            return super()._get_fill_value(images, images_shape, seed)
+        return ops.zeros_like(images) + ops.convert_to_tensor([*self.fill_value], self.compute_dtype)
+
 
 @keras.saving.register_keras_serializable("sweeper")
 class ExactCutMix(_Centred, layers.CutMix):  # type: ignore[misc]

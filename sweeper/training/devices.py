@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
+
+JAX_CACHE = "SWEEPER_JAX_CACHE"
+"""Environment variable of a worker: the folder of JAX's compiled programs, or ``off``."""
+
+LARGEST_JAX_CACHE = 4 * 2**30
+"""Bytes of compiled programs that are kept; the least recently used go first."""
 
 
 def environment(training: TrainingSpec, resources: ResourcesSpec, keras_home: str) -> dict[str, str]:
@@ -87,7 +95,31 @@ def _jax(training: TrainingSpec, resources: ResourcesSpec) -> str:
     import jax
 
     device: Any = jax.devices()[0]
-    return "cpu" if device.platform == "cpu" else str(device.device_kind)
+    is_cpu = device.platform == "cpu"
+    if (folder := jax_cache(os.environ, is_cpu=is_cpu)) is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_compilation_cache_max_size", LARGEST_JAX_CACHE)
+    return "cpu" if is_cpu else str(device.device_kind)
+
+
+def jax_cache(variables: Mapping[str, str], *, is_cpu: bool) -> Path | None:
+    """Where JAX keeps compiled programs for later processes; None where it keeps none, or where the user told JAX itself.
+
+    It loads machine code from there, so this is the user's own folder and never one of results, which are passed around. On a CPU
+    it is off unless it is asked for.
+
+    Args:
+        variables: Environment.
+        is_cpu: Whether JAX computes on a CPU.
+
+    Source: https://docs.jax.dev/en/latest/persistent_compilation_cache.html
+    """
+    asked = variables.get(JAX_CACHE, "")
+    if asked:
+        return None if asked == "off" else Path(asked)
+    if is_cpu or "JAX_COMPILATION_CACHE_DIR" in variables or not (home := variables.get("HOME")):
+        return None
+    return Path(variables.get("XDG_CACHE_HOME") or f"{home}/.cache") / "sweeper" / "jax"
 
 
 def _torch(training: TrainingSpec, resources: ResourcesSpec) -> str:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import functools
 import gc
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,33 @@ class Program:
         self.optimizer.assign(optimizer)
 
 
+class Member:
+    """One of several trials that a program trains at once; `Programs.prepare_several` makes them.
+
+    Args:
+        program: Its loop is a `SeveralLoop`.
+        number: Its place in that.
+    """
+
+    def __init__(self, program: Program, number: int):
+        self.program, self._number = program, number
+        self.parameters, self.macs = program.parameters, program.macs
+
+    def state(self) -> tuple[Arrays, Arrays]:
+        """As `Program.state`."""
+        self._loop.take(self._number)
+        return self.program.state()
+
+    def set_state(self, model: Arrays, optimizer: Arrays) -> None:
+        """As `Program.set_state`."""
+        self.program.set_state(model, optimizer)
+        self._loop.put(self._number)
+
+    @property
+    def _loop(self) -> Any:
+        return self.program.loop
+
+
 def seed_network(seed: int) -> None:
     """Call before a network is built: its weights, the states of its random layers and all names then follow from the seed."""
     from keras.src.utils.naming import reset_uids
@@ -210,22 +238,56 @@ class Programs:
             init_seed: Of the initial weights and the network's random layers.
             augmentation_seed: Of the augmentation.
         """
-        recipe = Recipe.of(configuration)
         key = structure_key(architecture, configuration)
-        pretrained = self.weights_of(architecture, configuration)
         seeds = {"init_seed": init_seed, "augmentation_seed": augmentation_seed}
-        model, network = build(architecture, configuration, self._task, **seeds, pretrained=pretrained)
-        start = snapshot(model.variables)
+        program, [start], optimizer_start, is_reused = self._prepared(key, architecture, configuration, [seeds], new_loop)
+        program.set_state(start, optimizer_start)
+        return program, is_reused
+
+    def prepare_several(
+        self, architecture: str, configuration: Mapping[str, Value], seeds: Sequence[Mapping[str, int]]
+    ) -> tuple[list[Member], bool]:
+        """A program for several trials of one configuration, as its members with fresh values, and whether it was there before.
+
+        Args:
+            architecture: Name in the catalog.
+            configuration: All knobs of the trials.
+            seeds: For each of them ``init_seed`` and ``augmentation_seed``, as of `prepare`.
+        """
+        from sweeper.training.loop.several import SeveralLoop
+
+        count = len(seeds)
+        key = f"{count} x {structure_key(architecture, configuration)}"
+        program, starts, optimizer_start, is_reused = self._prepared(
+            key, architecture, configuration, seeds, functools.partial(SeveralLoop, count=count)
+        )
+        members = [Member(program, number) for number in range(count)]
+        for member, start in zip(members, starts, strict=True):
+            member.set_state(start, optimizer_start)
+        return members, is_reused
+
+    def _prepared(
+        self,
+        key: str,
+        architecture: str,
+        configuration: Mapping[str, Value],
+        seeds: Sequence[Mapping[str, int]],
+        new: Callable[[Parts, Images, Images], Loop],
+    ) -> tuple[Program, list[Arrays], Arrays, bool]:
+        """A program, fresh values of its model for all seeds and of its optimizer, and whether it was there before."""
+        recipe, pretrained, starts = Recipe.of(configuration), self.weights_of(architecture, configuration), []
+        for own in seeds:
+            model, network = build(architecture, configuration, self._task, **own, pretrained=pretrained)
+            starts.append(snapshot(model.variables))
         is_reused = key in self._programs
         if not is_reused:
             self._make_room()
             with _without_collection():
-                self._programs[key] = self._compile(model, network, recipe, pretrained)
+                self._programs[key] = self._compile(model, network, recipe, pretrained, new)
         program, optimizer_start = self._programs[key]
         self._programs.move_to_end(key)
-        program.set_state(start, optimizer_start)
         program.vector = Values(model, build_optimizer(recipe), recipe, self._task.num_classes).vector
-        return program, is_reused
+        return program, starts, optimizer_start, is_reused
 
     def weights_of(self, architecture: str, configuration: Mapping[str, Value]) -> Pretrained | None:
         """The weights a trial begins with; None when it begins without.
@@ -242,7 +304,14 @@ class Programs:
             raise InputError(f"there are no weights for this {architecture}: the driver that started this run loaded none.")
         return self._pretrained[application.file]
 
-    def _compile(self, model: Any, network: Any, recipe: Recipe, pretrained: Pretrained | None) -> tuple[Program, Arrays]:
+    def _compile(
+        self,
+        model: Any,
+        network: Any,
+        recipe: Recipe,
+        pretrained: Pretrained | None,
+        new: Callable[[Parts, Images, Images], Loop],
+    ) -> tuple[Program, Arrays]:
         # Counted before anything is frozen, as papers do: a trial is as large as its network, whatever part of it is trained.
         counted = measure.inference_network(network)
         parameters = measure.trainable_parameters(counted)
@@ -251,7 +320,7 @@ class Programs:
         optimizer = JoinedOptimizer(recipe, model.trainable_variables)
         values = Values(model, optimizer.inner, recipe, self._task.num_classes)
         parts = Parts(model=model, optimizer=optimizer, values=values, recipe=recipe, class_counts=self._task.class_counts)
-        loop = new_loop(parts, self._train, self._validation)
+        loop = new(parts, self._train, self._validation)
         loop.compile()
         program = Program(loop=loop, vector=values.vector, parameters=parameters, macs=measure.count_macs(counted))
         return program, optimizer.snapshot()

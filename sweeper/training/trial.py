@@ -36,7 +36,7 @@ from sweeper.training.recipe import Recipe
 from sweeper.training.weights.pretrained import Pretrained, wants_weights
 
 if TYPE_CHECKING:
-    from sweeper.training.program import Programs
+    from sweeper.training.program import Member, Program, Programs
 
 LARGEST_DETAIL = 4000
 """Characters of a traceback kept in a row: its end, which names the error."""
@@ -69,6 +69,10 @@ class Assignment:
 
 LOOP = "whole epochs"
 """How batches are fed: the entry among the versions of a row. Rows without it came from Keras's `fit`, which gives other bits."""
+
+
+TOGETHER = "seeds together"
+"""How many trials were trained as one program, where it was more than one: an entry likewise. It changes what is rounded."""
 
 
 class _SupersededError(Exception):
@@ -152,14 +156,7 @@ class Worker:
     def start(self, assignment: Assignment) -> None:
         """Prepare an attempt: build or reuse a program, go on from the newest checkpoint; `step` reports a failure."""
         started = time.perf_counter()
-        self._wait_s = started - self._idle_since
-        self._assignment = assignment
-        self._recipe = Recipe.of(assignment.configuration)
-        self._rows: list[dict[str, Any]] = []
-        self._reported = 0
-        self._end = None
-        self._unwritten: Checkpoint | None = None
-        self._checkpointed, self._checkpoint_s = started, 0.0
+        self._begin(assignment, started)
         try:
             self._prepare()
         except StorageError as error:
@@ -178,59 +175,98 @@ class Worker:
         """
         if self._end is not None:
             return self._end
-        found = [row for row in self._rows if row["epoch"] > max(self._assignment.known_epochs, self._reported)]
-        if found:
-            self._reported = found[-1]["epoch"]
+        if found := self._found():
             return {"rows": found}
         self._wait_s += time.perf_counter() - self._idle_since
         try:
             with self._writing_beside():
                 row = self._train_epoch(len(self._rows) + 1)
             self._keep(row)
-        except OSError as error:
-            self._end = {"fault": explain(error, self._folder)}
-        except _SupersededError:
-            self._end = {"fault": f"another driver has taken over the study of {self._folder}"}
         except Exception as error:
-            self._end = {"failure": failure(error)}
+            self._end = self._end_of(error)
         finally:
             self._idle_since = time.perf_counter()
-        if self._end is not None:
-            return self._end
-        self._reported = row["epoch"]
-        return {"rows": [row]}
+        return self._end or {"rows": [row]}
 
     @property
     def _folder(self) -> Place:
         return self._checkpoints / self._assignment.trial
 
+    def _begin(self, assignment: Assignment, started: float) -> None:
+        """Forget the attempt before."""
+        self._wait_s = started - self._idle_since
+        self._assignment = assignment
+        self._recipe = Recipe.of(assignment.configuration)
+        self._rows: list[dict[str, Any]] = []
+        self._reported = 0
+        self._end = None
+        self._unwritten: Checkpoint | None = None
+        self._checkpointed, self._checkpoint_s = started, 0.0
+
     def _prepare(self) -> None:
         assignment = self._assignment
-        self._program, self._is_reused = self._programs.prepare(
-            assignment.architecture,
-            assignment.configuration,
-            init_seed=seed_of(assignment.seed, assignment.arm, "init"),
-            augmentation_seed=seed_of(assignment.seed, "augmentation"),
-        )
+        self._go_on(*self._programs.prepare(assignment.architecture, assignment.configuration, **self._seeds))
+
+    @property
+    def _seeds(self) -> dict[str, int]:
+        """Of the program."""
+        seed, arm = self._assignment.seed, self._assignment.arm
+        return {"init_seed": seed_of(seed, arm, "init"), "augmentation_seed": seed_of(seed, "augmentation")}
+
+    def _go_on(self, program: Program | Member, is_reused: bool) -> None:
+        """Take a program with fresh values, and go on from the newest checkpoint if there is one."""
+        assignment = self._assignment
+        self._program, self._is_reused = program, is_reused
         self.versions = _with_weights(self.versions, self._programs, assignment)
         stored = checkpoint.newest(self._folder, before_attempt=assignment.attempt)
         if stored is not None:
             self._program.set_state(stored.model, stored.optimizer)
             self._rows = list(stored.rows)
 
+    def _found(self) -> list[dict[str, Any]]:
+        """Rows of a checkpoint that the driver does not know; they count as reported from now on."""
+        found = [row for row in self._rows if row["epoch"] > max(self._assignment.known_epochs, self._reported)]
+        if found:
+            self._reported = found[-1]["epoch"]
+        return found
+
+    def _end_of(self, error: Exception) -> dict[str, Any]:
+        """The report of what ended an epoch."""
+        if isinstance(error, OSError):
+            return {"fault": explain(error, self._folder)}
+        if isinstance(error, _SupersededError):
+            return {"fault": f"another driver has taken over the study of {self._folder}"}
+        return {"failure": failure(error)}
+
     def _train_epoch(self, epoch: int) -> dict[str, Any]:
-        assignment, program = self._assignment, self._program
-        learning_rate = self._recipe.learning_rate_at(epoch, assignment.max_epochs)
+        program: Any = self._program
         started = time.perf_counter()
-        order = generator(assignment.seed, "order", epoch).permutation(self._num_train)
-        devices.seed_dropout(seed_of(assignment.seed, "dropout", epoch))
+        order, learning_rate = self._inputs(epoch)
+        devices.seed_dropout(seed_of(self._assignment.seed, "dropout", epoch))
         means = program.train(order, learning_rate)
         trained = time.perf_counter()
         validation = program.validate()
         evaluated = time.perf_counter()
+        return self._row(epoch, learning_rate, means, validation, trained - started, evaluated - trained)
+
+    def _inputs(self, epoch: int) -> tuple[NDArray[Any], float]:
+        """The order of the images and the learning rate."""
+        order = generator(self._assignment.seed, "order", epoch).permutation(self._num_train)
+        return order, self._recipe.learning_rate_at(epoch, self._assignment.max_epochs)
+
+    def _row(
+        self,
+        epoch: int,
+        learning_rate: float,
+        means: Mapping[str, float],
+        validation: Mapping[str, float],
+        train_s: float,
+        evaluate_s: float,
+    ) -> dict[str, Any]:
+        """What an epoch came to; kept, and reported once the step is over."""
         row = {
             "epoch": epoch,
-            "attempt": assignment.attempt,
+            "attempt": self._assignment.attempt,
             # NaN as soon as the loss that was minimised is not finite.
             "train_loss": means["cross_entropy"] if math.isfinite(means["loss"]) else math.nan,
             "train_accuracy": means["accuracy"],
@@ -239,13 +275,13 @@ class Worker:
             "learning_rate": learning_rate,
             "import_s": self._import_s,
             "build_s": self._build_s,
-            "train_s": trained - started,
-            "evaluate_s": evaluated - trained,
+            "train_s": train_s,
+            "evaluate_s": evaluate_s,
             "checkpoint_s": None,
             "wait_s": self._wait_s,
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "parameters": program.parameters,
-            "macs": program.macs,
+            "parameters": self._program.parameters,
+            "macs": self._program.macs,
             "device": self.device,
             "worker": f"{socket.gethostname()}:{os.getpid()}",
             "is_program_reused": self._is_reused,
@@ -254,6 +290,7 @@ class Worker:
         self._import_s = self._build_s = None
         self._wait_s = 0.0
         self._rows.append(row)
+        self._reported = epoch
         return row
 
     @contextlib.contextmanager

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.long
 
 AXES: dict[str, Axis] = {
     "base": Axis(),
-    **{name: test_augmentation.AXES[name] for name in ("rotation", "mixup", "cutmix")},
+    **{name: test_augmentation.AXES[name] for name in ("rotation", "cutout", "mixup", "cutmix")},
     **{name: test_networks.AXES[name] for name in ("dropout", "vit", "vit-dropout")},
     **{name: test_recipes.AXES[name] for name in ("optimizer-nadam", "ema_momentum")},
 }

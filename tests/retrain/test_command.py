@@ -62,17 +62,26 @@ def test_the_command_finds_and_explains_a_difference(stored: StudyFolder, run: R
         assert then.get(same) == now.get(same), same
 
 
-def test_what_another_loop_trained_is_close_and_no_fault(stored: StudyFolder, run: Run) -> None:
+@pytest.mark.parametrize(
+    ("entry", "then", "words", "line"),
+    [
+        ("training loop", None, "by another loop, before epochs", "training loop: recorded nothing, now whole epochs"),
+        ("seeds together", 8, "together with other seeds, as one program", "seeds together: recorded 8, now nothing"),
+    ],
+)
+def test_what_was_trained_otherwise_is_close_and_no_fault(
+    entry: str, then: int | None, words: str, line: str, stored: StudyFolder, run: Run
+) -> None:
     def changed(event: Event) -> Event:
-        versions = json.loads(event.versions or "{}")
-        versions.pop("training loop", None)
+        versions = {**json.loads(event.versions or "{}"), entry: then}
+        versions = {name: value for name, value in versions.items() if value is not None}
         return event.replace(versions=json.dumps(versions), val_loss=event.val_loss and event.val_loss + 0.01)
 
     tamper(stored, changed)
     code, out, _ = run("retrain", "tiny", "cnn-00000", "--epochs", 1)
     assert code == 0
-    assert "it was trained by another loop, before epochs were whole programs" in out
-    assert "training loop: recorded nothing, now whole epochs" in out
+    assert f"it was trained {words}" in out
+    assert line in out
     assert "epoch 1 is the first that differs" in out
 
 

@@ -4,6 +4,7 @@ base            what the backends share: order, chunks, means; and what one batc
 on_tensorflow   a `tf.function` that loops over batches
 on_jax          a `lax.fori_loop` over stateless steps
 on_torch        a plain loop
+several         on JAX, several trials as an axis of one program
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Images:
         """The batches of an epoch with their images on the device: all at once, or portions of one shape, one after another.
 
         Args:
-            batches: (count, batch size): images by their numbers.
+            batches: (count, ..., batch size): images by their numbers.
             place: Puts an array on the device.
         """
         if self.images.nbytes <= LARGEST_RESIDENT:
@@ -60,9 +60,9 @@ class Images:
                 self._placed = place(self.images), place(self.labels)
             yield Portion(*self._placed, batches, len(batches))
             return
-        size = batches.shape[1]
+        size = math.prod(batches.shape[1:])
         most = max(1, LARGEST_RESIDENT // (size * self.images[:1].nbytes))
-        there = np.arange(most * size, dtype=np.int32).reshape(most, size)
+        there = np.arange(most * size, dtype=np.int32).reshape(most, *batches.shape[1:])
         for first in range(0, len(batches), most):
             chosen = batches[first : first + most]
             numbers = np.resize(chosen, most * size)  # the last portion is filled up, so that there is one shape
@@ -75,7 +75,7 @@ class Portion(NamedTuple):
     Args:
         images: On the device.
         labels: On the device.
-        batches: (count, batch size), int32: numbers of images in these two.
+        batches: (count, ..., batch size), int32: numbers of images in these two.
         num_batches: Batches that are meant; more than these are there to keep the shape.
     """
 
@@ -144,7 +144,7 @@ class Loop(abc.ABC):
         """Trace and compile now, so that no epoch's time contains it; changes no value."""
         vector = self.parts.values.vector
         for trains, split, batches in (
-            (True, self._train, self._whole(np.arange(len(self._train)))),
+            (True, self._train, self._whole(self._any_order())),
             (False, self._validation, self._filled()),
         ):
             self._call(trains, next(split.portions(batches, self._place)), 0, 0, vector)
@@ -159,15 +159,17 @@ class Loop(abc.ABC):
         Returns:
             ``loss``, ``cross_entropy`` and ``accuracy``, means over the epoch as it went.
         """
-        means = self._run(True, self._train, self._whole(order), vector).mean(axis=0, dtype=np.float64)
-        return dict(zip(("loss", "cross_entropy", "accuracy"), means.tolist(), strict=True))
+        return training_means(self._run(True, self._train, self._whole(order), vector))
 
     def validate(self) -> dict[str, float]:
         """``cross_entropy`` and ``accuracy`` of the validation images with the weights that the model has."""
         # The program of validation is given numbers too, which nothing in it computes with.
-        found = self._run(False, self._validation, self._filled(), self.parts.values.vector)
-        each = found.transpose(1, 0, 2).reshape(2, -1)[:, : len(self._validation)]
-        return dict(zip(("cross_entropy", "accuracy"), each.mean(axis=1, dtype=np.float64).tolist(), strict=True))
+        return validation_means(
+            self._run(False, self._validation, self._filled(), self.parts.values.vector), len(self._validation)
+        )
+
+    def _any_order(self) -> NDArray[Any]:
+        return np.arange(len(self._train))
 
     def _whole(self, order: NDArray[Any]) -> NDArray[np.int32]:
         count = len(order) // self._size
@@ -198,3 +200,14 @@ class Loop(abc.ABC):
     @abc.abstractmethod
     def _call(self, trains: bool, portion: Portion, begin: int, end: int, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the batches from `begin` to `end`: (batches, `MEASURED`) of training, (batches, 2, batch size) of validation."""
+
+
+def training_means(found: NDArray[np.float32]) -> dict[str, float]:
+    """``loss``, ``cross_entropy`` and ``accuracy`` from the numbers of batches, (batches, `MEASURED`)."""
+    return dict(zip(("loss", "cross_entropy", "accuracy"), found.mean(axis=0, dtype=np.float64).tolist(), strict=True))
+
+
+def validation_means(found: NDArray[np.float32], count: int) -> dict[str, float]:
+    """``cross_entropy`` and ``accuracy`` of the first `count` images of batches, (batches, 2, batch size)."""
+    each = found.transpose(1, 0, 2).reshape(2, -1)[:, :count]
+    return dict(zip(("cross_entropy", "accuracy"), each.mean(axis=1, dtype=np.float64).tolist(), strict=True))

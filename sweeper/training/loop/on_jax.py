@@ -68,8 +68,7 @@ class JaxLoop(Loop):
         return jnp.asarray(array)
 
     def _call(self, trains: bool, portion: Portion, begin: int, end: int, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        state = tuple([variable.value for variable in variables] for variables in self._variables)
-        on_device = (portion.images, portion.labels)
+        state, on_device = self._get(), (portion.images, portion.labels)
         if self._is_loop:
             program = self._program(trains, state, *on_device, portion.batches, np.int32(0), np.int32(0), vector)
             state, measured = program(state, *on_device, portion.batches, np.int32(begin), np.int32(end), vector)
@@ -81,16 +80,25 @@ class JaxLoop(Loop):
                 each.append(measured)
             found = np.array(each, np.float32)
         if trains:
-            for variables, values in zip(self._variables, state, strict=True):
-                for variable, value in zip(variables, values, strict=True):
-                    variable.assign(value)
+            self._set(state)
         return found
+
+    def _get(self) -> Any:
+        return tuple([variable.value for variable in variables] for variables in self._variables)
+
+    def _set(self, state: Any) -> None:
+        for variables, values in zip(self._variables, state, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+
+    def _step(self, trains: bool) -> tuple[Callable[..., tuple[Any, Any]], tuple[int, ...]]:
+        """What is done with a batch, and the shape of the numbers that come of it."""
+        return (self._trained, (MEASURED,)) if trains else (self._validated, (2, self._validation_size))
 
     def _program(self, trains: bool, *arguments: Any) -> Any:
         """The program, compiled for such arguments the first time; it gives state, if it trains, and numbers."""
         if trains not in self._compiled:
-            step = self._trained if trains else self._validated
-            shape = (MEASURED,) if trains else (2, self._validation_size)
+            step, shape = self._step(trains)
             function = functools.partial(_over, step, shape) if self._is_loop else step
             self._compiled[trains] = jax.jit(function, donate_argnums=0 if trains else ()).lower(*arguments).compile()
         return self._compiled[trains]

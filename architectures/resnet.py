@@ -199,8 +199,9 @@ class _Style:
 
     def convolve(self, x: Any, filters: int, kernel_size: int, *, strides: int = 1) -> Any:
         """Convolution and normalisation."""
-        options = {"strides": strides, "use_bias": self.norm == "none", "pads_equally": self.pads_equally}
-        return self._normalize(convolution(x, filters, kernel_size, **options))
+        has_bias, pads_equally = self.norm == "none", self.pads_equally
+        x = convolution(x, filters, kernel_size, strides=strides, use_bias=has_bias, pads_equally=pads_equally)
+        return self._normalize(x)
 
     def filter_channels(self, x: Any, *, strides: int) -> Any:
         """Depthwise 7x7 convolution and normalisation."""

@@ -6,6 +6,7 @@ The table of contents, by file:
     batch_normalization, layer_norm   normalisation over the batch, or over the channels of each position
     pooled, halving_pool              pooling that takes images of any size
     stochastic_depth, depth_rates     dropping residual branches while training, and the rate of each layer
+    fan_out                           the initialiser of depthwise kernels
     LayerScale                        learned factors at the end of a residual branch
 
 `convolutions`: convolutions, and blocks of them
@@ -16,7 +17,6 @@ The table of contents, by file:
     large_stem                        7x7 convolution and max pooling: first layers for large images
     plain_block                       convolutions, attention, pooling and dropout: the block of the small CNNs
     inverted_residual                 the block of MobileNetV2 and EfficientNet
-    fan_out                           the initialiser of depthwise kernels
     scaled                            a number of channels times a factor, as a multiple of 8
 
 `attention`: gates that weight the channels and positions of a feature map
@@ -76,7 +76,6 @@ from architectures._blocks.convolutions import (
     activated_convolution,
     convolution,
     depthwise_convolution,
-    fan_out,
     inverted_residual,
     large_stem,
     plain_block,
@@ -88,6 +87,7 @@ from architectures._blocks.layers import (
     LayerScale,
     batch_normalization,
     depth_rates,
+    fan_out,
     halving_pool,
     layer_norm,
     pooled,

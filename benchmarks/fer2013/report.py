@@ -2,8 +2,8 @@
 
     python benchmarks/fer2013/report.py results benchmarks/fer2013
 
-reads ``results/fer2013_own_*``, ``fer2013_seeds`` and ``fer2013_search``, and writes the trials and epochs of all studies as two CSV
-files, the figures, and ``tables.md``.
+reads ``results/fer2013_own_*``, ``fer2013_seeds`` and ``fer2013_search``, and writes the trials and epochs of all studies as two
+CSV files, the figures, and ``tables.md``.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
 from sweeper.search import details, repetition
 from sweeper.search.study import Search
+from tests.datasets.kit import splits
 from tests.tiny_study import check_whole, rows_of, study
 
 pytestmark = pytest.mark.ray
@@ -77,6 +78,18 @@ class TestOnOneRay:
             launch.launch(
                 study(data, trials=5, epochs=4, search={"sampler": "tpe"}, stopping=spec.stopping.model_dump()), tmp_path
             )
+
+    def test_what_was_left_out_of_the_data_is_told_and_stands_in_the_rows(self, tmp_path: Path) -> None:
+        folder = splits(tmp_path / "photos")
+        (folder / "train" / "cat" / "bad.png").write_bytes(b"")
+        (folder / "test" / "cat" / "bad.png").write_bytes(b"")
+        dataset = {"name": "image_folder", "path": str(folder), "size": 8, "unreadable": "skip"}
+        told: list[str] = []
+        outcome = launch.launch(study(folder, trials=1, epochs=1, dataset=dataset), tmp_path, tell=told.append)
+        assert told[0].startswith("1 of 28 training and validation files cannot be used and were left out: 1 empty.")
+        assert len(told) == 2
+        trained_on = json.loads(rows_of(outcome.folder)[0][0]["dataset"])
+        assert (trained_on["train_images"], trained_on["validation_images"], trained_on["unreadable_files"]) == (18, 9, 1)
 
     def test_a_finished_study_is_extended_and_its_trials_go_on_from_where_they_were(self, data: Path, tmp_path: Path) -> None:
         fixed = {"schedule": "constant"}

@@ -82,6 +82,7 @@ def _facts(data: Dataset, audit: Audit, options: dict[str, Any]) -> dict[str, An
             "conflicting_groups": audit.conflicting_groups,
             "flat_images": audit.flat_images,
         },
+        "unreadable": audit.unreadable,
         "notes": data.notes,
     }
 
@@ -168,6 +169,9 @@ def _audit_lines(audit: Audit, *, can_leave_out: bool) -> list[str]:
             lines.append(f"{name}: there is no test split.")
         else:
             lines.append(f"{name} {count:,}: {what}{f' {meaning}' if count else ''}")
+    if num_unreadable := sum(audit.unreadable.values()):
+        told = ", ".join(f"{count:,} of {split}" for split, count in audit.unreadable.items() if count)
+        lines.append(f"unreadable {num_unreadable:,}: files that cannot be used and were left out: {told}.")
     if can_leave_out and (audit.shared_train_validation or audit.shared_train_test):
         lines.append("The option leave_out_shared: true leaves the shared images out of training.")
     return lines

@@ -231,6 +231,7 @@ def run(
             cluster=cluster,
             max_concurrent=max_concurrent,
             watch=watch,
+            tell=lambda note: None if quiet else click.echo(f"note: {note}", err=True),
             repeat=repeat,
             repeats_decayed=repeat_decayed,
             keep_best=keep_best,

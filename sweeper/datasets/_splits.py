@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -117,11 +118,13 @@ def _kept(split: Split, rows: Rows) -> Split:
     """Some rows of a split, given in order. The images move up within their own array, so that there is never a second copy."""
     images = split.images
     if len(rows) < len(split) // 2 or not images.flags.writeable:
-        return Split(images[rows], split.labels[rows])  # the copy is smaller than what it frees
+        return dataclasses.replace(
+            split, images=images[rows], labels=split.labels[rows]
+        )  # the copy is smaller than what it frees
     for start in range(0, len(rows), 1024):
         chosen = rows[start : start + 1024]
         images[start : start + len(chosen)] = images[chosen]
-    return Split(images[: len(rows)], split.labels[rows])
+    return dataclasses.replace(split, images=images[: len(rows)], labels=split.labels[rows])
 
 
 def reduced(

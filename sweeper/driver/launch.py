@@ -80,6 +80,7 @@ class _Order:
     cluster_options: dict[str, Any]
     max_concurrent: int | None
     watch: Callable[[Search, Event | None], None]
+    tell: Callable[[str], None]
     repeat: Callable[[Search], Sequence[Repetition]]
     repeats_decayed: bool
     keep_best: int
@@ -109,6 +110,7 @@ def launch(
     cluster: str = "local",
     max_concurrent: int | None = None,
     watch: Callable[[Search, Event | None], None] = lambda search, event: None,
+    tell: Callable[[str], None] = lambda note: None,
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
     repeats_decayed: bool = False,
     keep_best: int = KEEP_BEST,
@@ -128,6 +130,7 @@ def launch(
         cluster: Kind of cluster, a name in the catalog.
         max_concurrent: Most trials at once; None for as many as the resources allow.
         watch: Called with the search and every event once it is applied, and with None before Ray starts and about every second.
+        tell: Called with each of the dataset's notes once the data are read: what was carved, converted or left out.
         repeat: Gives the trials to repeat, beyond what the study's ledger asks for already; see `sweeper.search.repetition`.
         repeats_decayed: When the study gets more epochs: whether completed trials whose learning rate decays are trained anew.
         keep_best: Completed trials of each arm that keep their last checkpoint; see `sweeper.driver.retention`.
@@ -151,6 +154,7 @@ def launch(
         cluster_options=cluster_options,
         max_concurrent=max_concurrent,
         watch=watch,
+        tell=tell,
         repeat=repeat,
         repeats_decayed=repeats_decayed,
         keep_best=keep_best,
@@ -181,6 +185,8 @@ def _run(order: _Order, files: StudyFolder, opened: OpenedStudy | None) -> Outco
     with connected(first, order.cluster, order.cluster_options) as is_private:
         ray_s = time.monotonic() - started
         inputs = loading.result()
+        for note in inputs.dataset.notes:
+            order.tell(note)
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
         slots = _slots(order, first, is_private=is_private)
         if opened is None:

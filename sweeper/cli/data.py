@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._shared import json_option
+from sweeper.cli._shared import cache_option, json_option
 
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset
@@ -20,6 +20,7 @@ _FEWEST_SHOWN = 30
 @click.argument("name")
 @click.option("--path", metavar="P", help="Where the data are; the option path of the dataset.")
 @click.option("--set", "settings", metavar="OPTION=VALUE", multiple=True, help="Another option of the dataset; may be repeated.")
+@cache_option
 @json_option
 def describe_data(name: str, path: str | None, settings: tuple[str, ...], as_json: bool) -> None:
     """Counts per class and split, shape and balance of the dataset NAME, and an audit: repeats, contradictions, flat images.

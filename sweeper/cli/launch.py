@@ -13,6 +13,7 @@ import click
 
 from sweeper.cli._extending import hand_over, opening_of
 from sweeper.cli._shared import (
+    cache_option,
     json_option,
     open_named,
     print_json,
@@ -64,6 +65,7 @@ cluster_options = (
         default=0.0,
         help="Least time between two checkpoints of a trial; default: one after every epoch.",
     ),
+    cache_option,
     click.option("--quiet", is_flag=True, help="No progress, only the closing table."),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import DatasetError
 
@@ -29,6 +29,24 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to another process: of images in a file of the cache only where they lie; see `opened`."""
+        from sweeper.datasets import _mapped
+
+        place = _mapped.reference(self.images)
+        return self.__dict__ if place is None else {**self.__dict__, "images": place}
+
+    def opened(self) -> Split:
+        """The split as it was sent, in the process that it was sent to: images in a file of the cache are mapped here.
+
+        Raises:
+            DatasetError: The file is not there.
+        """
+        from sweeper.datasets import _mapped
+
+        place: Any = self.images
+        return dataclasses.replace(self, images=place.opened()) if isinstance(place, _mapped.Reference) else self
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +78,14 @@ class Dataset:
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files in which training and validation images lie; those in memory are in none."""
+        from sweeper.datasets import _mapped
+
+        places = (_mapped.reference(split.images) for split in (self.train, self.validation))
+        return tuple(place.file for place in places if place is not None)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import math
 import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from sweeper.datasets import Split
+from sweeper.datasets import Split, _mapped
 from sweeper.datasets._unusable import Fault, UnusableError
 from sweeper.errors import DatasetError
 
@@ -45,12 +46,14 @@ class Manner:
         is_color: Red, green and blue; otherwise grey.
         fit: What becomes of an image that is not square, one of `FITS`.
         is_exact: Images of another size are faults, instead of being resized.
+        skips: Files that cannot be used are left out, instead of being an error.
     """
 
     size: int
     is_color: bool
     fit: str = "crop"
     is_exact: bool = False
+    skips: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,47 +89,113 @@ def in_color(files: Files) -> set[Path]:
 
 
 def read(files: Files, manner: Manner) -> Reading:
-    """The images in one array, (count, size, size, 1 or 3), uint8.
+    """The images in one array, (count, size, size, 1 or 3), uint8; a large one lies in a file, see `sweeper.datasets._mapped`.
+
+    Where files that cannot be used are not left out, a large array is given up at the first of them, and holds no image.
 
     Raises:
-        DatasetError: They do not fit into memory, or a disk fails.
+        DatasetError: They do not fit into memory or on the disk, or a disk fails.
     """
     import numpy as np
 
-    size, channels = manner.size, 3 if manner.is_color else 1
+    size = manner.size
+    shape = (len(files), size, size, 3 if manner.is_color else 1)
+    if math.prod(shape) > _mapped.FROM_BYTES:
+        return _read_into_a_file(files, manner, shape)
     try:
-        images = np.empty((len(files), size, size, channels), dtype=np.uint8)
+        images = np.empty(shape, dtype=np.uint8)
     except MemoryError:
-        needed = len(files) * size * size * channels / 1e9
+        needed = math.prod(shape) / 1e9
         raise DatasetError(
-            f"{len(files):,} images of {size}x{size}x{channels} need {needed:,.1f} GB of memory, which is not there. "
+            f"{len(files):,} images of {size}x{size}x{shape[3]} need {needed:,.1f} GB of memory, which is not there. "
             "Choose a smaller size."
         ) from None
-    labels, kept, faults = [], list[Path](), list[Fault]()
-    num_resized = num_oblong = 0
-    for file, label in files:
-        try:
-            images[len(kept)], (height, width) = _decoded(file, manner)
-        except UnusableError as error:
-            faults.append(Fault(file, error.kind, error.why))
-            continue
-        labels.append(label)
-        kept.append(file)
-        num_resized += (width, height) != (size, size)
-        num_oblong += width != height
-    split = Split(images[: len(kept)], np.array(labels, dtype=np.int64))
-    return Reading(split=split, files=kept, faults=faults, num_resized=num_resized, num_oblong=num_oblong)
+    found = _Found()
+    count = 0
+    for count, pixels in enumerate(found.images(files, manner), start=1):
+        images[count - 1] = pixels
+    return found.reading(files, images[:count])
+
+
+def _read_into_a_file(files: Files, manner: Manner, shape: tuple[int, ...]) -> Reading:
+    import numpy as np
+    import PIL
+
+    found = _Found()
+
+    def write(stream: IO[bytes]) -> dict[str, Any] | None:
+        for pixels in found.images(files, manner):
+            if manner.skips or not found.faults:
+                stream.write(np.ascontiguousarray(pixels).data)
+        if (found.faults and not manner.skips) or len(found.faults) == len(files):
+            return None
+        return {"shape": [len(files) - len(found.faults), *shape[1:]], "dtype": "uint8", "found": dataclasses.asdict(found)}
+
+    sources = [(str(file.absolute()), *_state(file)) for file, _ in files]
+    options = [manner.size, manner.is_color, manner.fit, manner.is_exact]
+    stored = _mapped.stored(_mapped.key_of([1, PIL.__version__, options, sources]), math.prod(shape), write)
+    if stored is None:
+        return found.reading(files, np.empty((0, *shape[1:]), dtype=np.uint8))
+    images, facts = stored
+    return _Found(**facts["found"]).reading(files, images)
+
+
+def _state(file: Path) -> tuple[int, int]:
+    """Size and time of change, by which a file is known to be the same; of none that is there, nothing."""
+    try:
+        state = file.stat()
+    except OSError:
+        return (-1, 0)
+    return (state.st_size, state.st_mtime_ns)
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Found:
+    """What shows while files are read.
+
+    Args:
+        faults: Number, kind of fault and what is wrong, of each file that cannot be used.
+        num_resized: As for `Reading`.
+        num_oblong: As for `Reading`.
+    """
+
+    faults: list[tuple[int, str, str]] = dataclasses.field(default_factory=list)
+    num_resized: int = 0
+    num_oblong: int = 0
+
+    def images(self, files: Files, manner: Manner) -> Iterator[NDArray[np.uint8]]:
+        """The images of the files that can be used, one after another."""
+        for number, (file, _) in enumerate(files):
+            try:
+                pixels, (height, width) = _decoded(file, manner)
+            except UnusableError as error:
+                self.faults.append((number, error.kind, error.why))
+                continue
+            self.num_resized += (width, height) != (manner.size, manner.size)
+            self.num_oblong += width != height
+            yield pixels
+
+    def reading(self, files: Files, images: NDArray[Any]) -> Reading:
+        """All of it together."""
+        import numpy as np
+
+        wrong = {number for number, _, _ in self.faults}
+        kept = [entry for number, entry in enumerate(files) if number not in wrong] if len(images) else []
+        return Reading(
+            split=Split(images, np.array([label for _, label in kept], dtype=np.int64)),
+            files=[file for file, _ in kept],
+            faults=[Fault(files[number][0], kind, why) for number, kind, why in self.faults],
+            num_resized=self.num_resized,
+            num_oblong=self.num_oblong,
+        )
 
 
 def faults_of(files: Files, manner: Manner) -> list[Fault]:
     """The files that cannot be used; no image is kept."""
-    faults = []
-    for file, _ in files:
-        try:
-            _decoded(file, manner)
-        except UnusableError as error:
-            faults.append(Fault(file, error.kind, error.why))
-    return faults
+    found = _Found()
+    for _ in found.images(files, manner):
+        pass
+    return [Fault(files[number][0], kind, why) for number, kind, why in found.faults]
 
 
 def _decoded(file: Path, manner: Manner) -> tuple[NDArray[np.uint8], tuple[int, int]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper.catalog import dataset
-from sweeper.datasets import Dataset, Split, check_split
+from sweeper.datasets import Dataset, Split, _mapped, _npz, check_split
 from sweeper.datasets._audit import digests
 from sweeper.datasets._splits import reduced, validation_carved
 from sweeper.errors import DatasetError, did_you_mean, listed
@@ -101,7 +101,7 @@ def arrays(
         read_test=read_test,
         class_names=names,
         has_test=has_test,
-        notes=(*notes, *done),
+        notes=(*notes, *done, *_mapped.note([train.images, validation.images])),
     )
 
 
@@ -179,7 +179,11 @@ def _member(file: Path, archive: Any, name: str) -> NDArray[Any]:
     import numpy as np
 
     try:
-        array = archive[name]
+        array = _npz.mapped(file, archive, name) if _npz.is_large(archive, name) else None
+        if array is None:
+            array = archive[name]
+    except DatasetError:
+        raise
     except Exception as error:
         # As in `_opened`.
         if "allow_pickle" in str(error) or "Object arrays" in str(error):

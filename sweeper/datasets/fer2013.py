@@ -234,14 +234,14 @@ def _from_folders(
     )
     if validation_includes_test:
         tree = dataclasses.replace(tree, validation=tree.validation + tree.test)
-    manner = Manner(size=SIDE, is_color=False, is_exact=True)
-    readings = _trees.seen(root, tree, manner, skips=skips)
+    manner = Manner(size=SIDE, is_color=False, is_exact=True, skips=skips)
+    readings = _trees.seen(root, tree, manner)
     return assembled(
         "fer2013",
         where=str(root),
         train=readings[0].split,
         validation=readings[1].split,
-        read_test=lambda: _trees.test(root, tree, manner, skips=skips),
+        read_test=lambda: _trees.test(root, tree, manner),
         class_names=CLASS_NAMES,
         notes=(*tree.notes, *_trees.left_out(readings), *_seen(validation_includes_test)),
         **rest,

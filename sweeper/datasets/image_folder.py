@@ -81,15 +81,15 @@ def image_folder(
     check_seed("image_folder", split_seed)
     root = Path(path).expanduser()
     tree = _folders.find(root, validation_fraction=validation_fraction, test_fraction=test_fraction, split_seed=split_seed)
-    skips = unreadable == "skip"
-    manner, readings, num_color = _readings(tree, root, color, _images.Manner(size=size, is_color=color == "rgb", fit=fit), skips)
+    manner = _images.Manner(size=size, is_color=color == "rgb", fit=fit, skips=unreadable == "skip")
+    manner, readings, num_color = _readings(tree, root, color, manner)
     num_images = sum(len(reading.files) for reading in readings)
     return assembled(
         "image_folder",
         where=str(root),
         train=readings[0].split,
         validation=readings[1].split,
-        read_test=lambda: _trees.test(root, tree, manner, skips=skips),
+        read_test=lambda: _trees.test(root, tree, manner),
         class_names=tree.class_names,
         leave_out_shared=leave_out_shared,
         fraction=fraction,
@@ -103,18 +103,18 @@ def image_folder(
     )
 
 
-def _readings(tree: Tree, root: Path, color: str, manner: Manner, skips: bool) -> tuple[Manner, tuple[Reading, Reading], int]:
+def _readings(tree: Tree, root: Path, color: str, manner: Manner) -> tuple[Manner, tuple[Reading, Reading], int]:
     """The manner with what `color` comes to, training and validation images, and how many of them are in colour by their file."""
     from sweeper.datasets import _images, _trees
 
     in_color = _images.in_color(tree.train + tree.validation)
     if color == "auto":
         manner = dataclasses.replace(manner, is_color=bool(in_color))
-    readings = _trees.seen(root, tree, manner, skips=skips)
+    readings = _trees.seen(root, tree, manner)
     num_color = sum(file in in_color for reading in readings for file in reading.files)
     if color == "auto" and in_color and not num_color:  # all that are in colour were left out
         manner = dataclasses.replace(manner, is_color=False)
-        readings = _trees.seen(root, tree, manner, skips=skips)
+        readings = _trees.seen(root, tree, manner)
     return manner, readings, num_color
 
 

@@ -188,7 +188,7 @@ def _run(order: _Order, files: StudyFolder, opened: OpenedStudy | None) -> Outco
         for note in inputs.dataset.notes:
             order.tell(note)
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
-        slots = _slots(order, first, is_private=is_private)
+        slots = _slots(order, first, inputs, is_private=is_private)
         if opened is None:
             files.create(first.to_yaml())
         workers = min(slots, order.max_concurrent or slots)
@@ -280,10 +280,11 @@ def _weights(
     return weights.weights_for(wanted, known, dataset)
 
 
-def _slots(order: _Order, first: StudySpec, *, is_private: bool) -> int:
+def _slots(order: _Order, first: StudySpec, inputs: _Inputs, *, is_private: bool) -> int:
     """Trials that fit the running Ray at once; every node of a cluster must be able to work for the study."""
     slots = nodes.slots(first.resources)
     if not is_private:
+        nodes.check_images(inputs.dataset.files, first.resources)
         nodes.check_results(order.results_folder, first.resources)
     return slots
 

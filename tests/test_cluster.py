@@ -225,6 +225,16 @@ class TestResultsFolder:
         assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_every_node_must_see_the_decoded_images(tmp_path: Path) -> None:
+    (tmp_path / "images").write_bytes(b"")
+    nodes.check_images([], ResourcesSpec())
+    nodes.check_images([str(tmp_path / "images")], ResourcesSpec())
+    with pytest.raises(InputError, match=rf"(?s){socket.gethostname()} \(.*\): there is no {tmp_path}/gone\n.*--cache"):
+        nodes.check_images([str(tmp_path / "images"), str(tmp_path / "gone")], ResourcesSpec())
+
+
 # ------------------------------------------------------------------------------------------- a Ray of our own
 
 OWN = """

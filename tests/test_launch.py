@@ -20,12 +20,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from sweeper.datasets import _mapped
 from sweeper.driver import launch, networks, nodes, provenance, requests
 from sweeper.errors import DatasetError, InputError, ResultsFolderError, StudyLockedError, SweeperError
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
 from sweeper.search import details, repetition
 from sweeper.search.study import Search
+from tests.datasets.kit import classes, splits
 from tests.tiny_study import check_whole, rows_of, study
 
 pytestmark = pytest.mark.ray
@@ -78,6 +80,40 @@ class TestOnOneRay:
             launch.launch(
                 study(data, trials=5, epochs=4, search={"sampler": "tpe"}, stopping=spec.stopping.model_dump()), tmp_path
             )
+
+    def test_what_was_left_out_of_the_data_is_told_and_stands_in_the_rows(self, tmp_path: Path) -> None:
+        folder = splits(tmp_path / "photos")
+        (folder / "train" / "cat" / "bad.png").write_bytes(b"")
+        (folder / "test" / "cat" / "bad.png").write_bytes(b"")
+        dataset = {"name": "image_folder", "path": str(folder), "size": 8, "unreadable": "skip"}
+        told: list[str] = []
+        outcome = launch.launch(study(folder, trials=1, epochs=1, dataset=dataset), tmp_path, tell=told.append)
+        assert told[0].startswith("1 of 28 training and validation files cannot be used and were left out: 1 empty.")
+        assert len(told) == 2
+        trained_on = json.loads(rows_of(outcome.folder)[0][0]["dataset"])
+        assert (trained_on["train_images"], trained_on["validation_images"], trained_on["unreadable_files"]) == (18, 9, 1)
+
+    def test_mapped_images_train_the_same_bits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        dataset = {"name": "image_folder", "path": str(classes(tmp_path / "photos", 60)), "size": 8}
+        monkeypatch.setenv(_mapped.CACHE, str(tmp_path / "cache"))
+        found = []
+        for name, limit in (("memory", 2**31), ("mapped", 1000)):
+            monkeypatch.setattr(_mapped, "FROM_BYTES", limit)
+            outcome = launch.launch(study(tmp_path, name, trials=1, epochs=2, dataset=dataset), tmp_path)
+            found.append([(row["train_loss"], row["val_loss"], row["val_accuracy"]) for row in rows_of(outcome.folder)[1]])
+        assert len(found[0]) == 2
+        assert found[0] == found[1]
+        assert len(list((tmp_path / "cache").glob("*/images"))) == 2
+
+    def test_decoded_images_that_are_gone_spend_no_trial(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        dataset = {"name": "image_folder", "path": str(classes(tmp_path / "photos", 60)), "size": 8}
+        monkeypatch.setenv(_mapped.CACHE, str(tmp_path / "cache"))
+        monkeypatch.setattr(_mapped, "FROM_BYTES", 1000)
+        spec = study(tmp_path, trials=1, epochs=1, dataset=dataset)
+        said = r"no other trial could on it: on .*: the decoded images in .* cannot be read on this machine \(No such file"
+        with pytest.raises(SweeperError, match=said):
+            launch.launch(spec, tmp_path, tell=lambda note: shutil.rmtree(tmp_path / "cache", ignore_errors=True))
+        assert launch.launch(spec, tmp_path).search.trials["cnn-00000"].status is Status.COMPLETED
 
     def test_a_finished_study_is_extended_and_its_trials_go_on_from_where_they_were(self, data: Path, tmp_path: Path) -> None:
         fixed = {"schedule": "constant"}

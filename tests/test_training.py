@@ -26,7 +26,7 @@ from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import checkpoint, devices
 from sweeper.training.optimizer import build_optimizer
 from sweeper.training.recipe import Recipe
-from sweeper.training.trial import Assignment, Worker, channel_statistics, failure
+from sweeper.training.trial import Assignment, Worker, failure
 from tests.workers import goes_on
 
 pytestmark = pytest.mark.usefixtures("framework")
@@ -389,12 +389,3 @@ def test_an_error_while_training_is_a_failure_with_its_traceback(make: Any, monk
     report = worker.step()
     assert report["failure"]["reason"] == "exception"
     assert "ValueError: broken" in report["failure"]["detail"]
-
-
-def test_statistics_of_channels() -> None:
-    images = np.zeros((2, 2, 2, 3), np.uint8)
-    images[..., 1] = 255
-    images[0, ..., 2] = 255
-    mean, deviation = channel_statistics(images)
-    assert mean == (0.0, 1.0, 0.5)
-    assert deviation == (1.0, 1.0, 0.5)

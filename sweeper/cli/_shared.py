@@ -120,6 +120,23 @@ def print_json(data: object) -> None:
     click.echo(json.dumps(_plain(data), indent=2))
 
 
+def _use_cache(context: click.Context, parameter: click.Parameter, folder: str | None) -> None:
+    """Make a folder the cache of this process."""
+    if folder:
+        from sweeper.datasets._mapped import CACHE
+
+        os.environ[CACHE] = folder
+
+
+cache_option = click.option(
+    "--cache",
+    metavar="DIR",
+    expose_value=False,
+    callback=_use_cache,
+    help="Folder for the decoded images of splits above 2 GiB; default: $SWEEPER_CACHE, or ~/.cache/sweeper.",
+)
+
+
 def console(to_stderr: bool = False) -> Console:
     """Where tables go; without a terminal lines are not broken and nothing is coloured."""
     from rich.console import Console

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._shared import counted, json_option, print_json, table
+from sweeper.cli._shared import cache_option, counted, json_option, print_json, table
 
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset
@@ -24,6 +24,7 @@ def schema() -> None:
 
 @click.command(short_help="Find every fault of a study file, or say what it will train.")
 @click.argument("study_file", type=click.Path(path_type=Path))
+@cache_option
 @json_option
 def check(study_file: Path, as_json: bool) -> None:
     """Find every fault of STUDY_FILE, or say what it will train: arms, trials, epochs and the size of each arm's default."""

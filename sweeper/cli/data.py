@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._shared import json_option
+from sweeper.cli._shared import cache_option, json_option
 
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset
@@ -20,6 +20,7 @@ _FEWEST_SHOWN = 30
 @click.argument("name")
 @click.option("--path", metavar="P", help="Where the data are; the option path of the dataset.")
 @click.option("--set", "settings", metavar="OPTION=VALUE", multiple=True, help="Another option of the dataset; may be repeated.")
+@cache_option
 @json_option
 def describe_data(name: str, path: str | None, settings: tuple[str, ...], as_json: bool) -> None:
     """Counts per class and split, shape and balance of the dataset NAME, and an audit: repeats, contradictions, flat images.
@@ -82,6 +83,7 @@ def _facts(data: Dataset, audit: Audit, options: dict[str, Any]) -> dict[str, An
             "conflicting_groups": audit.conflicting_groups,
             "flat_images": audit.flat_images,
         },
+        "unreadable": audit.unreadable,
         "notes": data.notes,
     }
 
@@ -168,6 +170,9 @@ def _audit_lines(audit: Audit, *, can_leave_out: bool) -> list[str]:
             lines.append(f"{name}: there is no test split.")
         else:
             lines.append(f"{name} {count:,}: {what}{f' {meaning}' if count else ''}")
+    if num_unreadable := sum(audit.unreadable.values()):
+        told = ", ".join(f"{count:,} of {split}" for split, count in audit.unreadable.items() if count)
+        lines.append(f"unreadable {num_unreadable:,}: files that cannot be used and were left out: {told}.")
     if can_leave_out and (audit.shared_train_validation or audit.shared_train_test):
         lines.append("The option leave_out_shared: true leaves the shared images out of training.")
     return lines

@@ -13,6 +13,7 @@ import click
 
 from sweeper.cli._extending import hand_over, opening_of
 from sweeper.cli._shared import (
+    cache_option,
     json_option,
     open_named,
     print_json,
@@ -71,6 +72,7 @@ cluster_options = (
         show_default=True,
         help="With JAX: most repetitions of one trial that a worker trains as one program.",
     ),
+    cache_option,
     click.option("--quiet", is_flag=True, help="No progress, only the closing table."),
 )
 
@@ -240,6 +242,7 @@ def run(
             cluster=cluster,
             max_concurrent=max_concurrent,
             watch=watch,
+            tell=lambda note: None if quiet else click.echo(f"note: {note}", err=True),
             repeat=repeat,
             repeats_decayed=repeat_decayed,
             keep_best=keep_best,

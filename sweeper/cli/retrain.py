@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._shared import json_option, open_named, print_json, results_option, study_argument
+from sweeper.cli._shared import cache_option, json_option, open_named, print_json, results_option, study_argument
 
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.argument("trial")
 @click.option("--epochs", "most_epochs", type=click.IntRange(min=1), help="Train at most so many; default: all recorded.")
 @results_option
+@cache_option
 @json_option
 def retrain(study: str, trial: str, most_epochs: int | None, results_folder: Place, as_json: bool) -> None:
     """Train TRIAL of STUDY again, from its row alone, in this process, and compare every epoch with what was recorded.

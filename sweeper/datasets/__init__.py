@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import DatasetError
 
@@ -20,13 +20,33 @@ class Split:
     Args:
         images: (count, height, width, channels), uint8 from 0 to 255, or float32 from 0 to 1.
         labels: (count,), int64 from 0 to the number of classes - 1.
+        num_unreadable: Files of the split that cannot be used and were left out.
     """
 
     images: NDArray[np.uint8] | NDArray[np.float32]
     labels: NDArray[np.int64]
+    num_unreadable: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to another process: of images in a file of the cache only where they lie; see `opened`."""
+        from sweeper.datasets import _mapped
+
+        place = _mapped.reference(self.images)
+        return self.__dict__ if place is None else {**self.__dict__, "images": place}
+
+    def opened(self) -> Split:
+        """The split as it was sent, in the process that it was sent to: images in a file of the cache are mapped here.
+
+        Raises:
+            DatasetError: The file is not there.
+        """
+        from sweeper.datasets import _mapped
+
+        place: Any = self.images
+        return dataclasses.replace(self, images=place.opened()) if isinstance(place, _mapped.Reference) else self
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,6 +78,14 @@ class Dataset:
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files in which training and validation images lie; those in memory are in none."""
+        from sweeper.datasets import _mapped
+
+        places = (_mapped.reference(split.images) for split in (self.train, self.validation))
+        return tuple(place.file for place in places if place is not None)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -95,8 +123,19 @@ def check_split(split: Split, *, where: str, num_classes: int, input_shape: tupl
         raise DatasetError(f"{where}: {len(images)} images, but labels of shape {labels.shape}; each image needs one label.")
     if images.dtype not in (np.uint8, np.float32):
         raise DatasetError(f"{where}: images are {images.dtype}; allowed: uint8 from 0 to 255, or float32 from 0 to 1.")
-    if images.dtype == np.float32 and not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
-        raise DatasetError(f"{where}: float32 images must lie between 0 and 1 without NaN; divide 8-bit values by 255.")
+    if images.dtype == np.float32:
+        lowest, highest = float(images.min()), float(images.max())
+        if np.isnan(lowest):
+            wrong = [number for number, image in enumerate(images) if np.isnan(image).any()]
+            raise DatasetError(
+                f"{where}: {len(wrong):,} of {len(images):,} images have NaN in them, the first at index {wrong[0]}. Leave "
+                "them out, or put numbers in place of NaN."
+            )
+        if lowest < 0 or highest > 1:
+            raise DatasetError(
+                f"{where}: float32 images must lie between 0 and 1, these lie between {lowest:g} and {highest:g}; "
+                "divide 8-bit values by 255."
+            )
     if labels.min() < 0 or labels.max() >= num_classes:
         raise DatasetError(f"{where}: labels run from {labels.min()} to {labels.max()}; allowed: 0 to {num_classes - 1}.")
     return split

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from sweeper.datasets import Dataset, Split, check_split
+from sweeper.datasets import Dataset, Split, _mapped, check_split
 from sweeper.datasets._audit import digests
 from sweeper.datasets._splits import check_classes, reduced, validation_carved
 
@@ -72,7 +72,7 @@ def assembled(
         validation=validation,
         read_test=checked_test,
         class_names=class_names,
-        notes=(*notes, *done),
+        notes=(*notes, *done, *_mapped.note([train.images, validation.images])),
     )
 
 

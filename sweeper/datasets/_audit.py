@@ -24,6 +24,7 @@ class Audit:
         shared_validation_test: Test images whose pixels also occur in validation; None without a test split.
         conflicting_groups: Groups of images with the same pixels, over all splits, that carry more than one label.
         flat_images: Images of a single colour, over all splits.
+        unreadable: Files of each split that cannot be used and were left out.
     """
 
     counts: dict[str, tuple[int, ...]]
@@ -32,6 +33,7 @@ class Audit:
     shared_validation_test: int | None
     conflicting_groups: int
     flat_images: int
+    unreadable: dict[str, int]
 
 
 def audit(dataset: Dataset) -> Audit:
@@ -55,6 +57,7 @@ def audit(dataset: Dataset) -> Audit:
         shared_validation_test=None if later is None else sum(digest in in_validation for digest in later),
         conflicting_groups=sum(len(different) > 1 for different in labels.values()),
         flat_images=sum(_num_flat(split.images) for split in splits.values()),
+        unreadable={name: split.num_unreadable for name, split in splits.items()},
     )
 
 

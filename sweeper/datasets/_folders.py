@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from sweeper.datasets._splits import carved
+from sweeper.datasets._unusable import Fault
 from sweeper.errors import DatasetError, did_you_mean, listed
 
 Files = list[tuple[Path, int]]
@@ -35,6 +36,7 @@ class Tree:
         test: See `train`.
         class_names: One per class, in label order.
         notes: What was carved from what.
+        strays: Files in the folders of classes whose names are not those of images, by the split whose folder it is.
     """
 
     train: Files
@@ -42,6 +44,7 @@ class Tree:
     test: Files
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
+    strays: dict[str, list[Fault]]
 
 
 def find(
@@ -69,7 +72,8 @@ def find(
     """
     folders = _split_folders(root)
     names = class_names or tuple(folder.name for folder in _class_folders(folders["train"]))
-    files = {split: _files(folder, names, is_fixed=bool(class_names)) for split, folder in folders.items()}
+    strays: dict[str, list[Fault]] = {split: [] for split in folders}
+    files = {split: _files(folder, names, strays[split], is_fixed=bool(class_names)) for split, folder in folders.items()}
     shares = {"validation": validation_fraction, "test": test_fraction}
     for split, share in shares.items():
         if split in files and share is not None:
@@ -77,26 +81,37 @@ def find(
                 f"{root}: {split}_fraction is {share!r}, but there is a folder {folders[split].name}; leave it out."
             )
     carve = {split: 0.1 if share is None else share for split, share in shares.items() if split not in files}
-    notes: list[str] = []
-    if carve:
-        import numpy as np
+    notes = _carve(files, carve, where=str(root), class_names=names, split_seed=split_seed) if carve else ()
+    return Tree(
+        train=files["train"],
+        validation=files["validation"],
+        test=files["test"],
+        class_names=names,
+        notes=notes,
+        strays=strays,
+    )
 
-        labels = np.array([label for _, label in files["train"]], dtype=np.int64)
-        parts = carved(
-            labels,
-            where=str(root),
-            class_names=names,
-            split_seed=split_seed,
-            validation_fraction=carve.get("validation"),
-            test_fraction=carve.get("test"),
-        )
-        everything = files["train"]
-        for split, rows in zip(("train", "validation", "test"), parts, strict=True):
-            if split == "train" or split in carve:
-                files[split] = [everything[row] for row in rows.tolist()]
-        told = " and ".join(f"{share:g} of it for {split}" for split, share in carve.items())
-        notes.append(f"Carved from train by seed {split_seed}, class by class: {told}.")
-    return Tree(train=files["train"], validation=files["validation"], test=files["test"], class_names=names, notes=tuple(notes))
+
+def _carve(
+    files: dict[str, Files], shares: dict[str, float], *, where: str, class_names: tuple[str, ...], split_seed: int
+) -> tuple[str, ...]:
+    """Move shares of the training files into splits of their own; gives a sentence about it."""
+    import numpy as np
+
+    everything = files["train"]
+    parts = carved(
+        np.array([label for _, label in everything], dtype=np.int64),
+        where=where,
+        class_names=class_names,
+        split_seed=split_seed,
+        validation_fraction=shares.get("validation"),
+        test_fraction=shares.get("test"),
+    )
+    for split, rows in zip(("train", "validation", "test"), parts, strict=True):
+        if split == "train" or split in shares:
+            files[split] = [everything[row] for row in rows.tolist()]
+    told = " and ".join(f"{share:g} of it for {split}" for split, share in shares.items())
+    return (f"Carved from train by seed {split_seed}, class by class: {told}.",)
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
@@ -133,8 +148,8 @@ def _class_folders(folder: Path) -> list[Path]:
     return folders
 
 
-def _files(folder: Path, names: tuple[str, ...], *, is_fixed: bool) -> Files:
-    """All images of one split, class by class, each class sorted by name."""
+def _files(folder: Path, names: tuple[str, ...], strays: list[Fault], *, is_fixed: bool) -> Files:
+    """All images of one split, class by class, each class sorted by name; what is not named as an image becomes a stray."""
     there: dict[int, Path] = {}
     for entry in _class_folders(folder):
         label = _label(entry.name, names, is_fixed=is_fixed)
@@ -151,7 +166,7 @@ def _files(folder: Path, names: tuple[str, ...], *, is_fixed: bool) -> Files:
         raise DatasetError(
             f"{folder} has no folder for class '{names[missing]}'. Every split needs every one of: {listed(names)}."
         )
-    return [(file, label) for label in range(len(names)) for file in _images_of(there[label])]
+    return [(file, label) for label in range(len(names)) for file in _images_of(there[label], strays)]
 
 
 def _label(folder: str, names: tuple[str, ...], *, is_fixed: bool) -> int | None:
@@ -164,21 +179,21 @@ def _label(folder: str, names: tuple[str, ...], *, is_fixed: bool) -> int | None
     return numbers.index(folder) if is_fixed and folder in numbers else None
 
 
-def _images_of(folder: Path) -> list[Path]:
-    entries = _visible(folder)
-    for entry in entries:
+def _images_of(folder: Path, strays: list[Fault]) -> list[Path]:
+    images = []
+    for entry in _visible(folder):
         if entry.is_dir():
             raise DatasetError(
                 f"{entry} is a folder in the folder of a class; images must lie directly in the folder of their class. "
                 "If this is a split, its neighbours must all be called train, validation or test."
             )
-        if entry.suffix.lower() not in SUFFIXES:
-            raise DatasetError(
-                f"{entry} is not an image; allowed: {', '.join(SUFFIXES)}. Move it away, or begin its name with a dot."
-            )
-    if not entries:
+        if entry.suffix.lower() in SUFFIXES:
+            images.append(entry)
+        else:
+            strays.append(Fault(entry, "not named as an image", f"allowed: {', '.join(SUFFIXES)}"))
+    if not images:
         raise DatasetError(f"{folder} holds no image; every class needs at least one in every split.")
-    return entries
+    return images
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from sweeper.datasets import Split, check_split
+from sweeper.datasets import Split, _mapped, check_split
 from sweeper.datasets._audit import digests
 from sweeper.errors import DatasetError
 
@@ -109,6 +110,8 @@ def validation_carved(
     train, validation, _ = carved(
         split.labels, where=where, class_names=class_names, split_seed=split_seed, validation_fraction=validation_fraction
     )
+    if _mapped.reference(split.images) is not None:
+        return _kept(split, train), _kept(split, validation)
     held_out = Split(split.images[validation], split.labels[validation])
     return _kept(split, train), held_out
 
@@ -116,12 +119,16 @@ def validation_carved(
 def _kept(split: Split, rows: Rows) -> Split:
     """Some rows of a split, given in order. The images move up within their own array, so that there is never a second copy."""
     images = split.images
+    if _mapped.reference(images) is not None:
+        return dataclasses.replace(split, images=_mapped.chosen(images, rows), labels=split.labels[rows])
     if len(rows) < len(split) // 2 or not images.flags.writeable:
-        return Split(images[rows], split.labels[rows])  # the copy is smaller than what it frees
+        return dataclasses.replace(
+            split, images=images[rows], labels=split.labels[rows]
+        )  # the copy is smaller than what it frees
     for start in range(0, len(rows), 1024):
         chosen = rows[start : start + 1024]
         images[start : start + len(chosen)] = images[chosen]
-    return Split(images[: len(rows)], split.labels[rows])
+    return dataclasses.replace(split, images=images[: len(rows)], labels=split.labels[rows])
 
 
 def reduced(

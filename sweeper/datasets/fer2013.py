@@ -1,4 +1,4 @@
-"""FER2013: 35,887 faces in seven expressions, 48x48 grey; from the original csv or from folders of images.
+"""FER2013: 35,887 faces in seven expressions, 48x48 grey; from the competition's csv files or from folders of images.
 
 Its usual splits: Training to train, PublicTest to choose (validation), PrivateTest to report (test). It is known for its flaws,
 which `sweeper describe-data fer2013` counts: faces that occur in two splits, one face under two labels, pictures with nothing
@@ -10,8 +10,9 @@ sorted folder names (neutral, sad, surprise); with such a list the outputs of a 
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from sweeper.catalog import dataset
 from sweeper.datasets import Dataset, Split
@@ -19,7 +20,8 @@ from sweeper.datasets._audit import digest
 from sweeper.errors import DatasetError
 
 if TYPE_CHECKING:
-    from sweeper.datasets._images import Reading
+    import numpy as np
+    from numpy.typing import NDArray
 
 CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """In the order of the labels 0 to 6 of the file."""
@@ -41,6 +43,7 @@ def fer2013(
     validation_fraction: float | None = None,
     test_fraction: float | None = None,
     split_seed: int = 0,
+    unreadable: str = "error",
 ) -> Dataset:
     """Grey faces, uint8, labelled angry, disgust, fear, happy, sad, surprise, neutral (0 to 6).
 
@@ -48,7 +51,8 @@ def fer2013(
     kept as text (30 MB) until `read_test` makes images of them.
 
     Args:
-        path: ``fer2013.csv``, plain or compressed (.gz, .bz2, .zip); a folder with such a file; or a folder with one folder of
+        path: ``fer2013.csv`` or ``icml_face_data.csv``, plain or compressed (.gz, .bz2, .zip); ``train.csv``, which has no column
+            Usage, so that validation and test are carved from it; a folder with such a file; or a folder with one folder of
             images per class (named or numbered 0 to 6), directly or under train, validation and test (Training, PublicTest,
             PrivateTest).
         validation_includes_test: Validate on PublicTest and PrivateTest together (7,178 images), as one well-known guide does.
@@ -56,41 +60,53 @@ def fer2013(
         leave_out_shared: Leave the images out of training whose pixels also occur in validation or test; for that the test
             images are compared, and not kept.
         fraction: Share of each class that is trained on, above 0 and up to 1.
-        validation_fraction: Share of train for validation, for folders without one; null for 0.1.
-        test_fraction: Share for the test split, for folders without one; null for 0.1.
+        validation_fraction: Share of train for validation, for folders without one and train.csv; null for 0.1.
+        test_fraction: Share for the test split, likewise; null for 0.1.
         split_seed: Which images are carved out, and which stay for a fraction.
+        unreadable: For folders, what becomes of files that cannot be used, which those of another size than 48x48 are too:
+            error names them all, skip leaves them out and says how many.
 
     Raises:
         DatasetError: The data are missing or wrong.
     """
-    from sweeper.datasets import _fer_csv
+    from sweeper.datasets import _fer_csv, _unusable
+    from sweeper.datasets._splits import check_choice
 
+    check_choice("fer2013", "unreadable", unreadable, _unusable.CHOICES)
     place = Path(path).expanduser()
+    rest: _Rest = {"leave_out_shared": leave_out_shared, "fraction": fraction, "split_seed": split_seed}
     if place.is_dir():
         found = next((place / name for name in _fer_csv.FILES if (place / name).is_file()), None)
         tables = sorted(path.name for path in place.glob("*.csv*"))
         if found is None and tables:
             raise DatasetError(f"{place} holds no {_fer_csv.FILES[0]}, but {tables[0]}. Give the path of the file itself.")
         if found is None:
-            return _from_folders(
-                place,
-                validation_includes_test=validation_includes_test,
-                leave_out_shared=leave_out_shared,
-                fraction=fraction,
-                validation_fraction=validation_fraction,
-                test_fraction=test_fraction,
-                split_seed=split_seed,
-            )
+            skips = unreadable == "skip"
+            return _from_folders(place, validation_includes_test, validation_fraction, test_fraction, skips, rest)
         place = found
     if not place.exists():
         raise DatasetError(f"there is no file {place}. {_GET}")
+    if unreadable != "error":
+        raise DatasetError(
+            f"fer2013: unreadable is {unreadable!r}, but {place} is one file, not a folder of images; leave it out."
+        )
+    if not _fer_csv.has_usage(place):
+        return _from_training_csv(place, validation_includes_test, validation_fraction, test_fraction, rest)
     for name, value in (("validation_fraction", validation_fraction), ("test_fraction", test_fraction)):
         if value is not None:
             raise DatasetError(f"fer2013: {name} is {value!r}, but {place} has a split of its own for that; leave it out.")
-    return _from_csv(place, validation_includes_test, leave_out_shared, fraction, split_seed)
+    return _from_csv(place, validation_includes_test, rest)
 
 
-def _from_csv(file: Path, validation_includes_test: bool, leave_out_shared: bool, fraction: float, split_seed: int) -> Dataset:
+class _Rest(TypedDict):
+    """What every form of the data does in the same way."""
+
+    leave_out_shared: bool
+    fraction: float
+    split_seed: int
+
+
+def _from_csv(file: Path, validation_includes_test: bool, rest: _Rest) -> Dataset:
     from sweeper.datasets import _fer_csv
     from sweeper.datasets._assembly import assembled
     from sweeper.datasets._splits import missing_class
@@ -107,7 +123,7 @@ def _from_csv(file: Path, validation_includes_test: bool, leave_out_shared: bool
         if row.usage == "PrivateTest":
             test[label] += 1
             test_rows.append(row)
-            if leave_out_shared:
+            if rest["leave_out_shared"]:
                 test_digests.add(digest(pixels))
     if not test_rows:
         raise DatasetError(f"{file} has no row with Usage PrivateTest, the test split. {_GET}")
@@ -127,11 +143,52 @@ def _from_csv(file: Path, validation_includes_test: bool, leave_out_shared: bool
         validation=validation.split(),
         read_test=read_test,
         class_names=CLASS_NAMES,
-        leave_out_shared=leave_out_shared,
-        fraction=fraction,
-        split_seed=split_seed,
         notes=_seen(validation_includes_test),
         test_digests=test_digests,
+        **rest,
+    )
+
+
+def _from_training_csv(
+    file: Path, validation_includes_test: bool, validation_fraction: float | None, test_fraction: float | None, rest: _Rest
+) -> Dataset:
+    """The dataset of a csv of training rows alone: validation and test are carved from them."""
+    import numpy as np
+
+    from sweeper.datasets import _fer_csv
+    from sweeper.datasets._assembly import assembled
+    from sweeper.datasets._splits import carved
+
+    growing = _Growing()
+    for row in _fer_csv.rows(file):
+        growing.add(*_fer_csv.values(row, CLASS_NAMES))
+    everything, seed = growing.split(), rest["split_seed"]
+    shares = [0.1 if share is None else share for share in (validation_fraction, test_fraction)]
+    train, validation, test = carved(
+        everything.labels,
+        where=str(file),
+        class_names=CLASS_NAMES,
+        split_seed=seed,
+        validation_fraction=shares[0],
+        test_fraction=shares[1],
+    )
+
+    def take(rows: NDArray[np.int64]) -> Split:
+        return Split(everything.images[rows], everything.labels[rows])
+
+    told = f"{shares[0]:g} of it for validation and {shares[1]:g} of it for test"
+    return assembled(
+        "fer2013",
+        where=str(file),
+        train=take(train),
+        validation=take(np.concatenate([validation, test]) if validation_includes_test else validation),
+        read_test=lambda: take(test),
+        class_names=CLASS_NAMES,
+        notes=(
+            f"{file.name} has no column Usage. Carved from it by seed {seed}, class by class: {told}.",
+            *_seen(validation_includes_test),
+        ),
+        **rest,
     )
 
 
@@ -157,36 +214,37 @@ class _Growing:
 
 def _from_folders(
     root: Path,
-    *,
     validation_includes_test: bool,
-    leave_out_shared: bool,
-    fraction: float,
     validation_fraction: float | None,
     test_fraction: float | None,
-    split_seed: int,
+    skips: bool,
+    rest: _Rest,
 ) -> Dataset:
-    from sweeper.datasets import _folders, _images
+    from sweeper.datasets import _folders, _trees
     from sweeper.datasets._assembly import assembled
     from sweeper.datasets._fer_csv import SIDE
+    from sweeper.datasets._images import Manner
 
     tree = _folders.find(
-        root, validation_fraction=validation_fraction, test_fraction=test_fraction, split_seed=split_seed, class_names=CLASS_NAMES
+        root,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        split_seed=rest["split_seed"],
+        class_names=CLASS_NAMES,
     )
-
-    def read(files: list[tuple[Path, int]]) -> Reading:
-        return _images.read(files, size=SIDE, is_color=False, is_exact=True)
-
+    if validation_includes_test:
+        tree = dataclasses.replace(tree, validation=tree.validation + tree.test)
+    manner = Manner(size=SIDE, is_color=False, is_exact=True, skips=skips)
+    readings = _trees.seen(root, tree, manner)
     return assembled(
         "fer2013",
         where=str(root),
-        train=read(tree.train).split,
-        validation=read(tree.validation + (tree.test if validation_includes_test else [])).split,
-        read_test=lambda: read(tree.test).split,
+        train=readings[0].split,
+        validation=readings[1].split,
+        read_test=lambda: _trees.test(root, tree, manner),
         class_names=CLASS_NAMES,
-        leave_out_shared=leave_out_shared,
-        fraction=fraction,
-        split_seed=split_seed,
-        notes=(*tree.notes, *_seen(validation_includes_test)),
+        notes=(*tree.notes, *_trees.left_out(readings), *_seen(validation_includes_test)),
+        **rest,
     )
 
 

@@ -10,16 +10,19 @@ How images become one array, in this order:
 1. Turned upright by their EXIF orientation.
 2. 16-bit grey becomes 8-bit (0 to 65535 onto 0 to 255); transparency is laid on white; of an animation the first frame counts.
 3. Colour as `color` says. Grey from colour is the usual luma, 0.299 red + 0.587 green + 0.114 blue; colour from grey repeats it.
-4. The shorter side is made `size`, bilinear and antialiased, and the centre square is kept. An image that is `size` x `size`
+4. By `fit`: the shorter side is made `size` and the centre square is kept (crop); or the longer side is made `size`, centred
+   between black bars (pad); or each side is made `size` (stretch). Bilinear and antialiased. An image that is `size` x `size`
    already stays as it is, bit for bit.
 
 Names of the classes are the names of their folders, sorted. Names that begin with a dot are skipped, as are files beside the
-class folders. Anything else that is not an image is an error, and so is an image that cannot be decoded, has a side of one pixel,
-or would fill the memory.
+class folders. Anything else that is not an image cannot be used, and neither can an image that cannot be decoded, has a side of
+one pixel, or would fill the memory: `unreadable` says what becomes of those. Splits are carved before they are left out, so a
+file that is mended later comes where it belongs, and no other file changes its split.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +31,8 @@ from sweeper.catalog import dataset
 from sweeper.datasets import Dataset
 
 if TYPE_CHECKING:
-    from sweeper.datasets._images import Reading
+    from sweeper.datasets._folders import Tree
+    from sweeper.datasets._images import Manner, Reading
 
 
 @dataset(source="a folder of yours", licence="that of your data")
@@ -37,6 +41,8 @@ def image_folder(
     path: str,
     size: int = 64,
     color: str = "auto",
+    fit: str = "crop",
+    unreadable: str = "error",
     validation_fraction: float | None = None,
     test_fraction: float | None = None,
     leave_out_shared: bool = False,
@@ -51,6 +57,9 @@ def image_folder(
         size: Height and width of all images, 8 to 1024.
         color: rgb, grey, or auto: rgb when any training or validation image is in colour, grey otherwise. A palette counts by
             its colours, everything else by its file: a grey picture stored as rgb counts as colour.
+        fit: What becomes of an image that is not square: crop keeps its centre square, pad lays black bars beside it, stretch
+            distorts it.
+        unreadable: What becomes of files that cannot be used: error names them all, skip leaves them out and says how many.
         validation_fraction: Share of each class for validation where that is carved; null for 0.1.
         test_fraction: Likewise for the test split.
         leave_out_shared: Leave the images out of training whose pixels, after all rules above, also occur in validation or
@@ -61,36 +70,52 @@ def image_folder(
     Raises:
         DatasetError: The data are missing or wrong; the file or folder is named.
     """
-    from sweeper.datasets import _folders, _images
+    from sweeper.datasets import _folders, _images, _trees, _unusable
     from sweeper.datasets._assembly import assembled
     from sweeper.datasets._splits import check_choice, check_seed, check_whole
 
     check_whole("image_folder", "size", size, 8, 1024)
     check_choice("image_folder", "color", color, ("auto", "grey", "rgb"))
+    check_choice("image_folder", "fit", fit, _images.FITS)
+    check_choice("image_folder", "unreadable", unreadable, _unusable.CHOICES)
     check_seed("image_folder", split_seed)
     root = Path(path).expanduser()
     tree = _folders.find(root, validation_fraction=validation_fraction, test_fraction=test_fraction, split_seed=split_seed)
-    seen = tree.train + tree.validation
-    num_color = _images.num_color(seen)
-    is_color = num_color > 0 if color == "auto" else color == "rgb"
-    train, validation = (_images.read(files, size=size, is_color=is_color) for files in (tree.train, tree.validation))
-    notes = [
-        *tree.notes,
-        *_color_notes(num_color, len(seen), is_color),
-        *_size_notes([train, validation], len(seen), size),
-    ]
+    manner = _images.Manner(size=size, is_color=color == "rgb", fit=fit, skips=unreadable == "skip")
+    manner, readings, num_color = _readings(tree, root, color, manner)
+    num_images = sum(len(reading.files) for reading in readings)
     return assembled(
         "image_folder",
         where=str(root),
-        train=train.split,
-        validation=validation.split,
-        read_test=lambda: _images.read(tree.test, size=size, is_color=is_color).split,
+        train=readings[0].split,
+        validation=readings[1].split,
+        read_test=lambda: _trees.test(root, tree, manner),
         class_names=tree.class_names,
         leave_out_shared=leave_out_shared,
         fraction=fraction,
         split_seed=split_seed,
-        notes=notes,
+        notes=[
+            *tree.notes,
+            *_trees.left_out(readings),
+            *_color_notes(num_color, num_images, manner.is_color),
+            *_size_notes(readings, num_images, size, fit),
+        ],
     )
+
+
+def _readings(tree: Tree, root: Path, color: str, manner: Manner) -> tuple[Manner, tuple[Reading, Reading], int]:
+    """The manner with what `color` comes to, training and validation images, and how many of them are in colour by their file."""
+    from sweeper.datasets import _images, _trees
+
+    in_color = _images.in_color(tree.train + tree.validation)
+    if color == "auto":
+        manner = dataclasses.replace(manner, is_color=bool(in_color))
+    readings = _trees.seen(root, tree, manner)
+    num_color = sum(file in in_color for reading in readings for file in reading.files)
+    if color == "auto" and in_color and not num_color:  # all that are in colour were left out
+        manner = dataclasses.replace(manner, is_color=False)
+        readings = _trees.seen(root, tree, manner)
+    return manner, readings, num_color
 
 
 def _color_notes(num_color: int, num_images: int, is_color: bool) -> list[str]:
@@ -101,13 +126,18 @@ def _color_notes(num_color: int, num_images: int, is_color: bool) -> list[str]:
     return [f"{num_changed:,} of {num_images:,} training and validation images are {before}; all were made {now}."]
 
 
-def _size_notes(readings: Sequence[Reading], num_images: int, size: int) -> list[str]:
-    """How many images changed their size, and how many of them lost something."""
+def _size_notes(readings: Sequence[Reading], num_images: int, size: int, fit: str) -> list[str]:
+    """How many images changed their size, and what became of those that were not square."""
     num_resized = sum(reading.num_resized for reading in readings)
-    num_cropped = sum(reading.num_cropped for reading in readings)
+    num_oblong = sum(reading.num_oblong for reading in readings)
     if not num_resized:
         return []
+    became = {
+        "crop": "lost what lies outside the centre square (fit: pad or stretch keeps it)",
+        "pad": "have black bars beside them",
+        "stretch": "were distorted",
+    }[fit]
     return [
-        f"{num_resized:,} of {num_images:,} training and validation images were resized to {size}x{size}; {num_cropped:,} of "
-        "them were not square and lost what lies outside the centre square."
+        f"{num_resized:,} of {num_images:,} training and validation images were resized to {size}x{size}; {num_oblong:,} of "
+        f"them were not square and {became}."
     ]

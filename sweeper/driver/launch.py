@@ -81,6 +81,7 @@ class _Order:
     cluster_options: dict[str, Any]
     max_concurrent: int | None
     watch: Callable[[Search, Event | None], None]
+    tell: Callable[[str], None]
     repeat: Callable[[Search], Sequence[Repetition]]
     repeats_decayed: bool
     keep_best: int
@@ -111,6 +112,7 @@ def launch(
     cluster: str = "local",
     max_concurrent: int | None = None,
     watch: Callable[[Search, Event | None], None] = lambda search, event: None,
+    tell: Callable[[str], None] = lambda note: None,
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
     repeats_decayed: bool = False,
     keep_best: int = KEEP_BEST,
@@ -131,6 +133,7 @@ def launch(
         cluster: Kind of cluster, a name in the catalog.
         max_concurrent: Most trials at once; None for as many as the resources allow.
         watch: Called with the search and every event once it is applied, and with None before Ray starts and about every second.
+        tell: Called with each of the dataset's notes once the data are read: what was carved, converted or left out.
         repeat: Gives the trials to repeat, beyond what the study's ledger asks for already; see `sweeper.search.repetition`.
         repeats_decayed: When the study gets more epochs: whether completed trials whose learning rate decays are trained anew.
         keep_best: Completed trials of each arm that keep their last checkpoint; see `sweeper.driver.retention`.
@@ -155,6 +158,7 @@ def launch(
         cluster_options=cluster_options,
         max_concurrent=max_concurrent,
         watch=watch,
+        tell=tell,
         repeat=repeat,
         repeats_decayed=repeats_decayed,
         keep_best=keep_best,
@@ -194,8 +198,10 @@ def _run_held(
     with connected(first, order.cluster, order.cluster_options) as is_private:
         ray_s = time.monotonic() - started
         inputs = loading.result()
+        for note in inputs.dataset.notes:
+            order.tell(note)
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
-        slots = _slots(order, first, is_private=is_private)
+        slots = _slots(order, first, inputs, is_private=is_private)
         if opened is None:
             files.create(first.to_yaml())
         workers = min(slots, order.max_concurrent or slots)
@@ -293,10 +299,11 @@ def _weights(
     return weights.weights_for(wanted, known, dataset)
 
 
-def _slots(order: _Order, first: StudySpec, *, is_private: bool) -> int:
+def _slots(order: _Order, first: StudySpec, inputs: _Inputs, *, is_private: bool) -> int:
     """Trials that fit the running Ray at once; every node of a cluster must be able to work for the study."""
     slots = nodes.slots(first.resources)
     if not is_private:
+        nodes.check_images(inputs.dataset.files, first.resources)
         nodes.check_results(order.results_folder, first.resources)
     return slots
 

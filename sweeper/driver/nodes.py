@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 import uuid
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sweeper.errors import InputError, ResultsFolderError, SweeperError
@@ -111,30 +113,68 @@ def leave_answer(marker: Place, node: str) -> str:
     return ""
 
 
+def check_images(files: Sequence[str], resources: ResourcesSpec) -> None:
+    """Check that every node on which a trial fits sees the files in which decoded images lie, if there are any.
+
+    Raises:
+        InputError: A node does not.
+    """
+    if not files:
+        return
+    nodes = [node for node in _alive() if _slots(node["Resources"], resources)]
+    faults = _named(nodes, _answers(missing_of, list(files), nodes))
+    if faults:
+        raise InputError(
+            "not every node of the cluster has the decoded images; nothing was started:\n"
+            + "\n".join(f"  - {fault}" for fault in faults)
+            + "\nThey are too many to travel through Ray. Name a folder that all nodes mount at the same path with --cache."
+        )
+
+
+def missing_of(files: list[str], node: str) -> str:
+    """Which of these files is missing; runs on a node and gives ``""`` where none is."""
+    return next((f"there is no {file}" for file in files if not os.path.isfile(file)), "")
+
+
 def _faults(marker: Place, nodes: list[dict[str, Any]]) -> list[str]:
     """One sentence for every node that could not leave an answer this machine sees."""
+    faults = _answers(leave_answer, marker, nodes)
+    for number, node in enumerate(nodes):
+        if not faults[number] and not (marker / node["NodeID"]).is_file():
+            faults[number] = "what it writes to the results folder is not seen here: its folder of that name is another one"
+    return _named(nodes, faults)
+
+
+def _named(nodes: list[dict[str, Any]], faults: list[str]) -> list[str]:
+    """Those of the nodes' faults that are any, with the name of the node."""
+    return [
+        f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}): {fault}"
+        for node, fault in zip(nodes, faults, strict=True)
+        if fault
+    ]
+
+
+def _answers(question: Callable[[Any, str], str], subject: object, nodes: list[dict[str, Any]]) -> list[str]:
+    """What each node answers to a question, or why it does not."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    task = ray.remote(num_cpus=0, max_retries=0)(leave_answer)
+    task = ray.remote(num_cpus=0, max_retries=0)(question)
     asked = []
     for node in nodes:
         here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked.append(task.options(scheduling_strategy=here).remote(marker, node["NodeID"]))
+        asked.append(task.options(scheduling_strategy=here).remote(subject, node["NodeID"]))
     until = time.monotonic() + ANSWER_TIMEOUT_S
-    faults = []
-    for node, answer in zip(nodes, asked, strict=True):
+    answers = []
+    for waiting in asked:
         try:
-            fault = ray.get(answer, timeout=max(0.0, until - time.monotonic()))
+            answer = ray.get(waiting, timeout=max(0.0, until - time.monotonic()))
         except ray.exceptions.GetTimeoutError:
-            fault = f"no answer within {ANSWER_TIMEOUT_S:.0f} s"
+            answer = f"no answer within {ANSWER_TIMEOUT_S:.0f} s"
         except ray.exceptions.RayError as error:
-            fault = f"no worker of ours starts there: {(str(error).strip().splitlines() or [type(error).__name__])[-1]}"
-        if not fault and not (marker / node["NodeID"]).is_file():
-            fault = "what it writes to the results folder is not seen here: its folder of that name is another one"
-        if fault:
-            faults.append(f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}): {fault}")
-    return faults
+            answer = f"no worker of ours starts there: {(str(error).strip().splitlines() or [type(error).__name__])[-1]}"
+        answers.append(answer)
+    return answers
 
 
 def _slots(offered: dict[str, float], resources: ResourcesSpec) -> int:

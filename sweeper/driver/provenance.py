@@ -19,6 +19,8 @@ def constants_of(spec: StudySpec, dataset: Dataset) -> dict[str, str | None]:
 
 def _describe(spec: StudySpec, dataset: Dataset) -> str:
     sizes = {"train_images": len(dataset.train), "validation_images": len(dataset.validation)}
+    if num_unreadable := dataset.train.num_unreadable + dataset.validation.num_unreadable:
+        sizes["unreadable_files"] = num_unreadable
     return json.dumps({**spec.dataset.model_dump(mode="json"), **sizes})
 
 

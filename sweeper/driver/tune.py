@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 class Context:
     """What every worker needs and is the same for all trials; it travels once per node through the object store.
 
+    Images in a file of the cache (`sweeper.datasets._mapped`) do not travel: every worker maps them where it is.
     ``worker`` makes the one that runs the trials, from the other fields.
     """
 
@@ -72,7 +73,10 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self._next = self._fault = ""
         needed = {field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name != "worker"}
         try:
+            needed |= {"train": context.train.opened(), "validation": context.validation.opened()}
             self._worker = context.worker(**needed)
+        except SweeperError as error:
+            self._fault = f"on {socket.gethostname()}: {error}"
         except Exception as error:
             self._fault = f"on {socket.gethostname()}: {failure(error)['detail']}"
         self.reset_config(config)

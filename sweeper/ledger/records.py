@@ -132,7 +132,8 @@ class Event:
     latency_ms: float | None = column("forward pass, batch 1, median; measured in the confirm stage only", "ms")
     latency_ms_batch32: float | None = column("forward pass, batch 32, median; confirm stage only", "ms")
     dataset: str | None = column(
-        "what it was trained and validated on: the dataset's name and options and the number of images, as a JSON object"
+        "what it was trained and validated on: the dataset's name and options, the number of images and of files that could not "
+        "be used, as a JSON object"
     )
     device: str | None = column("what the worker computed on")
     worker: str | None = column("host and process that computed it")

@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweeper.datasets import Split
 from sweeper.errors import KnobError, StorageError
@@ -33,6 +32,7 @@ from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import checkpoint, devices
 from sweeper.training.checkpoint import Checkpoint
 from sweeper.training.recipe import Recipe
+from sweeper.training.statistics import channel_statistics
 from sweeper.training.weights.pretrained import Pretrained, wants_weights
 
 if TYPE_CHECKING:
@@ -350,19 +350,6 @@ def failure(error: BaseException) -> dict[str, Any]:
     )
     trace = "".join(traceback.format_exception(error))[-LARGEST_DETAIL:]
     return {"reason": (Reason.OUT_OF_MEMORY if is_out_of_memory else Reason.EXCEPTION).value, "detail": trace}
-
-
-def channel_statistics(images: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of images as floats from 0 to 1; a channel that never changes has deviation 1.
-
-    Args:
-        images: (count, height, width, channels), uint8 or float32 from 0 to 1.
-    """
-    largest = 255.0 if images.dtype == np.uint8 else 1.0
-    mean = images.mean(axis=(0, 1, 2), dtype=np.float64) / largest
-    deviation = images.std(axis=(0, 1, 2), dtype=np.float64) / largest
-    deviation[deviation < 1e-6] = 1.0
-    return tuple(map(float, mean)), tuple(map(float, deviation))
 
 
 def _with_weights(versions: str, programs: Programs, assignment: Assignment) -> str:

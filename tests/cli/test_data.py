@@ -13,7 +13,9 @@ from click.testing import CliRunner
 
 from sweeper import catalog
 from sweeper.cli import cli
+from sweeper.datasets import _mapped
 from tests.conftest import Run
+from tests.datasets.kit import splits
 
 
 @pytest.fixture
@@ -88,6 +90,29 @@ def test_options_are_read_by_their_type(run: Run, flawed: Path) -> None:
     _, out, _ = run("digits", "--set", "fraction=0.1", "--set", "validation_fraction=.25", "--json")
     assert json.loads(out)["options"]["fraction"] == 0.1
     assert "note: Training uses 109 of its 1,079 images" in run("digits", "--set", "fraction=0.1")[1]
+
+
+def test_files_that_were_left_out_are_counted(run: Run, tmp_path: Path) -> None:
+    for place in ("train/cat", "train/dog", "test/emu"):
+        (splits(tmp_path) / place / "bad.png").write_bytes(b"")
+    code, out, err = run("image_folder", "--path", tmp_path)
+    assert (code, out) == (2, "")
+    assert "3 of 36 files cannot be used: 3 empty." in err
+    _, out, _ = run("image_folder", "--path", tmp_path, "--set", "unreadable=skip", "--json")
+    assert json.loads(out)["unreadable"] == {"train": 2, "validation": 0, "test": 1}
+    out = run("image_folder", "--path", tmp_path, "--set", "unreadable=skip")[1]
+    assert "note: 2 of 29 training and validation files cannot be used and were left out: 2 empty." in out
+    assert "  unreadable 3: files that cannot be used and were left out: 2 of train, 1 of test." in out
+
+
+def test_decoded_images_go_where_cache_says(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(_mapped.CACHE, str(tmp_path / "other"))  # which --cache overrules, and what it sets ends with the test
+    monkeypatch.setattr(_mapped, "FROM_BYTES", 1000)
+    code, out, _ = run("image_folder", "--path", splits(tmp_path / "photos"), "--cache", tmp_path / "cache")
+    assert code == 0
+    assert f"note: 0.0 GB of decoded images lie in {tmp_path / 'cache'} and are read from there, not held in memory." in out
+    assert len(list((tmp_path / "cache").glob("*/images"))) == 3
+    assert not (tmp_path / "other").exists()
 
 
 def test_without_a_test_split(run: Run, flawed: Path) -> None:

@@ -19,8 +19,8 @@ from tests.conftest import Run
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ({"x_train": [[[0]]], "y_train": [0]}, "lacks x_validation, y_validation. It holds: x_train, y_train. Needed: "),
-        ({"images": [[[0]]]}, "lacks x_train, y_train, x_validation, y_validation. It holds: images."),
+        ({"x_train": [[[0]]], "x_test": [0]}, "lacks y_train, y_test. It holds: x_train, x_test. Needed: "),
+        ({"images": [[[0]]]}, "lacks x_train, y_train. It holds: images."),
         (None, "is not an .npz file"),
     ],
 )

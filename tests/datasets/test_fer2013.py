@@ -82,6 +82,8 @@ def test_fer2013_in_every_compression(tmp_path: Path, suffix: str, is_folder: bo
         text([",".join(f'"{field}"' for field in line.split(",")) for line in ROWS], header='"emotion","pixels","Usage"'),
         text([",".join(reversed(line.split(","))) for line in ROWS], header="Usage,pixels,emotion"),
         text([*ROWS[21:], *ROWS[:21]]),
+        text([f"{number},{line}" for number, line in enumerate(ROWS)], header=f",{HEADER}"),
+        text([f"{number},{line}" for number, line in enumerate(ROWS)], header=f"Unnamed: 0, {HEADER}"),
     ],
     ids=[
         "windows",
@@ -91,6 +93,8 @@ def test_fer2013_in_every_compression(tmp_path: Path, suffix: str, is_folder: bo
         "quoted",
         "other columns",
         "other rows",
+        "an index in front",
+        "an index by its name",
     ],
 )
 def test_fer2013_written_in_other_ways(tmp_path: Path, data: bytes) -> None:
@@ -100,6 +104,54 @@ def test_fer2013_written_in_other_ways(tmp_path: Path, data: bytes) -> None:
     for name in one:
         assert np.array_equal(one[name].images, other[name].images)
         assert np.array_equal(one[name].labels, other[name].labels)
+
+
+@pytest.mark.parametrize(
+    ("junk", "said"),
+    [
+        (["Total: 35"], "row 36: 1 field; allowed: 3, separated by commas: emotion, pixels, Usage. No row follows: if something "
+         "else stands behind the last row, remove line 37 of the file; if the last row is cut off, get the file again."),
+        (["", ",,", "Total: 35", ""], "row 37: Usage is ''. Allowed: Training, PublicTest, PrivateTest. No row follows: if "
+         "something else stands behind the last row, remove lines 38 to 40 of the file"),
+        (["3,70 80 82"], "row 36: 2 fields; allowed: 3"),
+        (["Total,35,Training"], "row 36: 1 pixel; allowed: 2,304, which is 48x48. No row follows"),
+    ],
+)  # fmt: skip
+def test_fer2013_with_something_behind_the_last_row(tmp_path: Path, junk: list[str], said: str) -> None:
+    (tmp_path / "mine.csv").write_bytes(text([*ROWS, *junk]))
+    with pytest.raises(DatasetError, match=re.escape(said)):
+        fer2013(path=str(tmp_path / "mine.csv"))
+
+
+TRAIN = [row(number % 7, face(number), "").rstrip(",") for number in range(70)]
+"""Rows as in the competition's train.csv, ten of each class."""
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_fer2013_of_training_rows_alone(tmp_path: Path, is_folder: bool) -> None:
+    (tmp_path / "train.csv").write_bytes(text(TRAIN, header="emotion,pixels"))
+    (tmp_path / "test.csv").write_bytes(text([line.split(",")[1] for line in TRAIN], header="pixels"))
+    path = str(tmp_path if is_folder else tmp_path / "train.csv")
+    data = fer2013(path=path, validation_fraction=0.2, split_seed=2)
+    assert [np.bincount(split.labels).tolist() for split in three(data).values()] == [[7] * 7, [2] * 7, [1] * 7]
+    known = {bytes(face(number)): number for number in range(70)}
+    found = {name: [known[image.tobytes()] for image in split.images] for name, split in three(data).items()}
+    assert sorted(number for part in found.values() for number in part) == list(range(70))
+    for name, split in three(data).items():
+        assert [number % 7 for number in found[name]] == split.labels.tolist()
+    told = "class by class: 0.2 of it for validation and 0.1 of it for test."
+    assert data.notes == (f"train.csv has no column Usage. Carved from it by seed 2, {told}",)
+    both = fer2013(path=path, validation_fraction=0.2, split_seed=2, validation_includes_test=True)
+    assert (len(both.train), len(both.validation), len(both.read_test())) == (49, 21, 7)
+    other = fer2013(path=path, validation_fraction=0.2, split_seed=3)
+    assert not np.array_equal(other.validation.images, data.validation.images)
+
+
+def test_fer2013_prefers_the_file_with_every_row(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(text(TRAIN, header="emotion,pixels"))
+    lines = [",".join(line.split(",")[place] for place in (0, 2, 1)) for line in ROWS]
+    (tmp_path / "icml_face_data.csv").write_bytes(text(lines, header="emotion, Usage, pixels"))
+    assert [len(split) for split in three(fer2013(path=str(tmp_path))).values()] == [21, 7, 7]
 
 
 def changed(number: int, line: str) -> list[str]:
@@ -159,8 +211,11 @@ def test_fer2013_names_the_row_that_is_wrong(tmp_path: Path, suffix: str, rows: 
     ("data", "said"),
     [
         (b"", "is not fer2013.csv: its header is ''"),
-        (b"label,pixels,Usage\n", "is not fer2013.csv: its header is 'label,pixels,Usage'; allowed: emotion,pixels,Usage"),
-        (text(ROWS, header="emotion,pixels"), "is not fer2013.csv"),
+        (b"label,pixels\n", "mine has no labels (column emotion), as the competition's test.csv"),
+        (b"pixels\n", "mine has no labels (column emotion)"),
+        (b"emotion,pixel,Usage\n", "is not fer2013.csv: its header is 'emotion,pixel,Usage'; allowed: emotion,pixels,Usage"),
+        (text(ROWS, header="emotion,pixels"), "mine, row 1: 3 fields; allowed: 2, separated by commas: emotion, pixels."),
+        (b"name,emotion,pixels,Usage\n", "is not fer2013.csv: its header is 'name,emotion,pixels,Usage'"),
         (os.urandom(5000), "mine"),
         (gzip.compress(text(ROWS))[:-2000], "is damaged or cut off after row"),
         (bz2.compress(text(ROWS))[:-2000], "is damaged or cut off after row"),
@@ -184,6 +239,11 @@ def test_fer2013_refuses_paths_and_options(tmp_path: Path) -> None:
         fer2013(path=str(tmp_path), validation_fraction=0.2)
     with pytest.raises(DatasetError, match="fraction is 2"):
         fer2013(path=str(tmp_path), fraction=2)
+    with pytest.raises(DatasetError, match=r"unreadable is 'skip', but .* is one file, not a folder of images; leave it out"):
+        fer2013(path=str(tmp_path), unreadable="skip")
+    (tmp_path / "train.csv").write_bytes(text(TRAIN, header="emotion,pixels"))
+    with pytest.raises(DatasetError, match=r"train\.csv: test_fraction is 0; allowed: above 0 and below 1"):
+        fer2013(path=str(tmp_path / "train.csv"), test_fraction=0)
 
 
 @given(data=st.binary(max_size=300), at=st.integers(0, 3000))

@@ -99,7 +99,7 @@ def test_test_images_are_opened_only_when_asked(tmp_path: Path) -> None:
     splits(tmp_path)
     (tmp_path / "test" / "dog" / "001.png").write_bytes(b"junk")
     data = image_folder(path=str(tmp_path))
-    with pytest.raises(DatasetError, match=r"dog.001\.png cannot be read as an image"):
+    with pytest.raises(DatasetError, match=r"dog.001\.png: not an image"):
         data.read_test()
 
 
@@ -197,18 +197,42 @@ def test_the_shorter_side_counts_and_the_centre_is_kept(tmp_path: Path) -> None:
     assert data.notes[0].startswith(said)
 
 
+@pytest.mark.parametrize("is_wide", [True, False])
+def test_the_whole_of_an_oblong_image_is_kept(tmp_path: Path, is_wide: bool) -> None:
+    wide = np.repeat(np.array([[250, 130]], np.uint8), 20, axis=0).repeat((30, 30), axis=1)  # 20 high, 60 wide
+    path = str(splits(tmp_path))
+    save(tmp_path / "train" / "cat" / "000.png", wide if is_wide else wide.T.copy())
+    padded, stretched = (image_folder(path=path, size=30, fit=fit) for fit in ("pad", "stretch"))
+    square, drawn = (data.train.images[0, ..., 0] for data in (padded, stretched))
+    if not is_wide:
+        square, drawn = square.T, drawn.T
+    assert (square[:10] == 0).all()
+    assert (square[20:] == 0).all()
+    assert (square[10:20, :14] == 250).all()
+    assert (square[10:20, 16:] == 130).all()
+    assert (drawn[:, :14] == 250).all()
+    assert (drawn[:, 16:] == 130).all()
+    said = "27 of 27 training and validation images were resized to 30x30; 1 of them were not square and "
+    assert padded.notes == (f"{said}have black bars beside them.",)
+    assert stretched.notes == (f"{said}were distorted.",)
+    assert np.array_equal(padded.train.images[1:], stretched.train.images[1:])  # those that are square
+
+
 def test_shrinking_does_not_alias(tmp_path: Path) -> None:
     fine = np.tile(np.array([[0, 255], [255, 0]], np.uint8), (32, 32))
     found = one(tmp_path, "a.png", fine, size=16)
     assert np.abs(found.astype(int) - 128).max() <= 2  # every fourth pixel alone would be black or white
 
 
-@given(height=st.integers(2, 40), width=st.integers(2, 40), size=st.integers(8, 30), is_color=st.booleans())
+@given(height=st.integers(2, 400), width=st.integers(2, 40), size=st.integers(8, 30), is_color=st.booleans())
 def test_any_shape_becomes_a_square(height: int, width: int, size: int, is_color: bool) -> None:
     image = Image.fromarray(np.full((height, width, 3), (10, 20, 30), np.uint8))
-    found = _images._square(image if is_color else image.convert("L"), size)
-    assert found.shape == (size, size, 3 if is_color else 1)
-    assert (found == ((10, 20, 30) if is_color else 18)).all()
+    for fit in _images.FITS:
+        found = _images._square(image if is_color else image.convert("L"), size, fit)
+        assert found.shape == (size, size, 3 if is_color else 1)
+        lit = found[found.any(axis=2)]
+        assert (lit == ((10, 20, 30) if is_color else 18)).all()
+        assert len(lit) == size * (max(1, round(size * min(height, width) / max(height, width))) if fit == "pad" else size)
 
 
 def faces(root: Path, names: tuple[str, ...], size: int = 48) -> Path:
@@ -245,9 +269,21 @@ def test_fer2013_in_folders_without_validation(tmp_path: Path) -> None:
     assert [len(split) for split in three(data).values()] == [112, 28, 21]
 
 
+def test_fer2013_in_folders_without_what_cannot_be_used(tmp_path: Path) -> None:
+    faces(tmp_path, CLASS_NAMES)
+    for place in ("train/sad/a.png", "validation/sad/a.png", "test/sad/a.png"):
+        (tmp_path / place).write_bytes(b"")
+    save(tmp_path / "train" / "sad" / "b.png", pixels(1, 20, 20))
+    with pytest.raises(DatasetError, match="4 of 179 files cannot be used: 3 empty, 1 of another size"):
+        fer2013(path=str(tmp_path), validation_includes_test=True)
+    data = fer2013(path=str(tmp_path), unreadable="skip")
+    assert [(len(split), split.num_unreadable) for split in three(data).values()] == [(140, 2), (14, 1), (21, 1)]
+    assert "3 of 157 training and validation files cannot be used and were left out: 2 empty, 1 of another size" in data.notes[0]
+
+
 def test_fer2013_in_folders_that_are_wrong(tmp_path: Path) -> None:
     faces(tmp_path / "small", CLASS_NAMES, size=47)
-    with pytest.raises(DatasetError, match=r"000\.png is 47x47 pixels; allowed: 48x48\. image_folder resizes"):
+    with pytest.raises(DatasetError, match=r"000\.png: of another size \(47x47 pixels; allowed: 48x48\. image_folder resizes"):
         fer2013(path=str(tmp_path / "small"))
     faces(tmp_path / "other", (*CLASS_NAMES[:-1], "calm"))
     with pytest.raises(DatasetError, match=r"has a folder 'calm', which is none of the classes\. Allowed: angry, disgust, fear"):

@@ -1,4 +1,4 @@
-"""The datasets that need no download: what they give, and what they say of bad input."""
+"""Arrays in an .npz file: what they give, and what is said of bad ones."""
 
 from __future__ import annotations
 
@@ -11,111 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeper import catalog
-from sweeper.datasets import Dataset, Split
 from sweeper.datasets.arrays import arrays
-from sweeper.datasets.digits import digits
 from sweeper.errors import DatasetError
-
-# Digits
-
-
-def three(data: Dataset) -> dict[str, Split]:
-    return {"train": data.train, "validation": data.validation, "test": data.read_test()}
-
-
-@pytest.mark.parametrize("name", ["arrays", "digits"])
-def test_catalog_reads_them_without_importing(name: str) -> None:
-    assert name in catalog.names("dataset")
-    assert catalog.summary("dataset", name)
-    assert catalog.parameters("dataset", name)
-    assert catalog.load("dataset", name).source
-    assert catalog.load("dataset", name).licence
-
-
-def test_digits() -> None:
-    data = digits()
-    assert data.name == "digits"
-    assert data.class_names == tuple("0123456789")
-    assert data.input_shape == (8, 8, 1)
-    sizes = {name: len(split) for name, split in three(data).items()}
-    assert sum(sizes.values()) == 1797
-    assert sizes == {"train": 1079, "validation": 359, "test": 359}
-    for split in three(data).values():
-        assert split.images.dtype == np.uint8
-        assert split.labels.dtype == np.int64
-        assert set(np.unique(split.images)) <= {round(level * 255 / 16) for level in range(17)}
-        assert (split.images.min(), split.images.max()) == (0, 255)
-        assert (np.bincount(split.labels, minlength=10) > 0.09 * len(split)).all()
-
-
-def test_digits_splits_hold_every_image_once() -> None:
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    original = sorted((label, *image) for image, label in zip(images.tolist(), labels.tolist(), strict=True))
-    found = []
-    for split in three(digits(split_seed=3)).values():
-        levels = np.rint(split.images.reshape(len(split), 64) * (16 / 255))
-        found += [(label, *image) for image, label in zip(levels.tolist(), split.labels.tolist(), strict=True)]
-    assert sorted(found) == original
-
-
-def test_digits_are_stratified_exactly() -> None:
-    from sklearn.datasets import load_digits
-
-    counts = np.bincount(load_digits().target)
-    data = digits(validation_fraction=0.25, test_fraction=0.1)
-    assert np.bincount(data.validation.labels).tolist() == [round(count * 0.25) for count in counts]
-    assert np.bincount(data.read_test().labels).tolist() == [round(count * 0.1) for count in counts]
-
-
-def test_digits_follow_the_seed() -> None:
-    first, again, other = (three(digits(split_seed=seed)) for seed in (5, 5, 6))
-    for name, split in first.items():
-        assert np.array_equal(split.images, again[name].images)
-        assert np.array_equal(split.labels, again[name].labels)
-        assert not np.array_equal(split.images, other[name].images)
-
-
-def test_digits_split_is_the_same_in_every_release() -> None:
-    """These labels are those of the first release; a study resumed with others would validate on what it trained on."""
-    assert digits().validation.labels[:20].tolist() == EXPECTED_LABELS
-
-
-EXPECTED_LABELS = [1, 8, 5, 4, 7, 7, 5, 2, 2, 6, 3, 7, 4, 4, 0, 6, 6, 5, 4, 9]
-
-
-@pytest.mark.parametrize("size", [9, 16, 64])
-def test_digits_resized(size: int) -> None:
-    small, large = digits(), digits(size=size)
-    assert large.input_shape == (size, size, 1)
-    assert large.train.images.dtype == np.uint8
-    assert np.array_equal(small.train.labels, large.train.labels)
-    means = [data.train.images.mean(axis=(1, 2, 3)) for data in (small, large)]
-    assert np.abs(means[0] - means[1]).max() < 12
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ({"size": 7}, "size is 7; allowed: a whole number from 8 to 64"),
-        ({"size": 65}, "size is 65"),
-        ({"size": 8.0}, "size is 8.0"),
-        ({"split_seed": -1}, "split_seed is -1"),
-        ({"validation_fraction": 0}, "validation_fraction is 0; allowed: above 0 and below 1"),
-        ({"test_fraction": float("nan")}, "test_fraction is nan"),
-        ({"test_fraction": "0.2"}, "test_fraction is '0.2'"),
-        ({"test_fraction": 0.5, "validation_fraction": 0.5}, "leave a split without any"),
-        ({"test_fraction": 0.001}, "leave a split without any"),
-    ],
-)
-def test_digits_refuse(arguments: dict[str, Any], text: str) -> None:
-    with pytest.raises(DatasetError, match=re.escape(text)):
-        digits(**arguments)
-
-
-# Arrays
+from tests.datasets.kit import three
 
 
 def content(**changes: Any) -> dict[str, Any]:
@@ -163,6 +61,52 @@ def test_arrays_of_floats_become_float32(tmp_path: Path, dtype: str) -> None:
 def test_arrays_with_labels_of_any_whole_type(tmp_path: Path, dtype: str) -> None:
     labels = {name: value.astype(dtype) for name, value in content().items() if name.startswith("y")}
     assert arrays(path=save(tmp_path, **labels)).train.labels.tolist() == [0, 1, 2] * 3
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_arrays_with_labels_in_a_column(tmp_path: Path, dtype: str) -> None:
+    labels = {name: value.astype(dtype) for name, value in content().items() if name.startswith("y")}
+    columns = {name: value[:, None] for name, value in labels.items()}
+    for changes in (labels, columns):
+        for name, split in three(arrays(path=save(tmp_path, **changes))).items():
+            assert split.labels.dtype == np.int64
+            assert np.array_equal(split.labels, content()[f"y_{name}"])
+
+
+def keras_file(folder: Path, num: int = 40) -> str:
+    """A file as Keras's own mnist.npz: without validation."""
+    images = np.random.default_rng(1).integers(0, 256, (num, 28, 28), dtype=np.uint8)
+    labels = (np.arange(num) % 4).astype("uint8")
+    np.savez(folder / "mnist.npz", x_train=images, y_train=labels, x_test=images[:8], y_test=labels[:8])
+    return str(folder / "mnist.npz")
+
+
+def test_arrays_without_validation_have_it_carved(tmp_path: Path) -> None:
+    path = keras_file(tmp_path)
+    data = arrays(path=path, validation_fraction=0.2, split_seed=3)
+    assert [np.bincount(split.labels).tolist() for split in three(data).values()] == [[8] * 4, [2] * 4, [2] * 4]
+    assert data.notes == ("Carved from train by seed 3, class by class: 0.2 of it for validation.",)
+    with np.load(path) as file:
+        whole = sorted(zip(file["y_train"].tolist(), (image.tobytes() for image in file["x_train"]), strict=True))
+    found = [
+        (label, image.tobytes())
+        for split in (data.train, data.validation)
+        for label, image in zip(split.labels.tolist(), split.images, strict=True)
+    ]
+    assert sorted(found) == whole
+    again, other = (arrays(path=path, validation_fraction=0.2, split_seed=seed) for seed in (3, 4))
+    assert np.array_equal(again.validation.images, data.validation.images)
+    assert not np.array_equal(other.validation.images, data.validation.images)
+    assert len(arrays(path=path).validation) == 4  # a tenth of each class
+    assert len(arrays(path=path, fraction=0.5).train) == 16
+
+
+@pytest.mark.parametrize("share", [0, 1, "0.2", 0.01])
+def test_arrays_refuse_a_share_of_validation(tmp_path: Path, share: Any) -> None:
+    with pytest.raises(DatasetError, match="validation_fraction"):
+        arrays(path=keras_file(tmp_path), validation_fraction=share)
+    with pytest.raises(DatasetError, match=r"validation_fraction is .*, but it holds x_validation; leave it out"):
+        arrays(path=save(tmp_path), validation_fraction=share)
 
 
 def test_arrays_compressed(tmp_path: Path) -> None:
@@ -272,6 +216,13 @@ def one_hot(labels: Any) -> Any:
     return np.eye(3, dtype=np.int64)[labels]
 
 
+def holed() -> Any:
+    """Training images of which those at 4 and 7 have NaN in them."""
+    images = (content()["x_train"] / 255).astype("float32")
+    images[4, 1, 2, 0] = images[7] = np.nan
+    return images
+
+
 GOOD = content()
 X, Y = GOOD["x_train"], GOOD["y_train"]
 
@@ -282,6 +233,11 @@ X, Y = GOOD["x_train"], GOOD["y_train"]
         ({"x_train": None, "X_train": X}, "lacks x_train. Did you mean 'X_train'? It holds: y_train, x_validation"),
         ({"y_train": None, "x_validation": None}, "lacks y_train, x_validation."),
         ({"x_test": None}, "lacks x_test."),
+        ({"x_validation": None}, "lacks x_validation."),
+        (
+            {"x_validation": None, "y_validation": None, "x_val": X, "y_val": Y},
+            "lacks x_validation, y_validation. Rename x_val and y_val.",
+        ),
         ({"y_test": None}, "may be added, both or neither"),
         ({"x_train": np.array([[1], [1, 2]], dtype=object)}, "x_train holds Python objects"),
         ({"y_train": np.array(["a"] * 9, dtype=object)}, "y_train holds Python objects"),
@@ -291,8 +247,9 @@ X, Y = GOOD["x_train"], GOOD["y_train"]
         ({"x_train": X.astype("int64")}, "images are int64; allowed: uint8"),
         ({"x_train": X > 9}, "images are bool"),
         ({"x_train": X.astype("complex64")}, "images are complex64"),
-        ({"x_train": X.astype("float32")}, "must lie between 0 and 1"),
-        ({"x_train": np.full((9, 5, 4, 3), np.nan)}, "without NaN"),
+        ({"x_train": X.astype("float32")}, "must lie between 0 and 1, these lie between 0 and 255; divide 8-bit values by 255"),
+        ({"x_train": np.full((9, 5, 4, 3), np.nan)}, "9 of 9 images have NaN in them, the first at index 0. Leave them out"),
+        ({"x_train": holed()}, "training split: 2 of 9 images have NaN in them, the first at index 4."),
         ({"x_train": np.full((9, 5, 4, 3), 1e300)}, "must lie between 0 and 1"),
         ({"x_train": np.full((9, 5, 4, 3), -0.1)}, "must lie between 0 and 1"),
         ({"x_train": X[:8]}, "training split: 8 images, but labels of shape (9,)"),
@@ -300,10 +257,17 @@ X, Y = GOOD["x_train"], GOOD["y_train"]
         ({"x_validation": X[:0], "y_validation": Y[:0]}, "validation split: there is no image in it"),
         ({"x_validation": X[:6, :4]}, "validation split: images are (4, 4, 3), but the training images are (5, 4, 3)"),
         ({"y_train": Y - 1}, "labels run from -1 to 1; allowed: 0 to 2"),
-        ({"y_train": Y.astype("float64")}, "labels are float64; allowed: whole numbers"),
+        ({"y_train": Y + 0.5}, "9 labels are not whole, the first at index 0: 0.5. Allowed: whole numbers"),
+        ({"y_train": np.where(Y == 1, np.nan, Y)}, "3 labels are not whole, the first at index 1: nan."),
+        ({"y_train": Y * 1e300}, "6 labels are not whole, the first at index 1: 1e+300."),
         ({"y_train": Y.astype("str")}, "labels are <U"),
         ({"y_train": Y.astype("bool")}, "labels are bool"),
-        ({"y_train": one_hot(Y)}, "labels have shape (9, 3); allowed: (count,). Convert one-hot rows"),
+        (
+            {"y_train": one_hot(Y)},
+            "labels have shape (9, 3); allowed: (count,) or (count, 1). Convert one-hot rows with labels.argmax",
+        ),
+        ({"y_train": one_hot(Y).astype("float32")}, "labels have shape (9, 3)"),
+        ({"y_train": Y[:, None].astype("str")}, "labels are <U"),
         ({"y_train": np.array(1)}, "labels have shape ()"),
         ({"y_train": Y * 2}, "3 of 5 classes occur; class 1 has no image"),
         ({"y_train": Y % 2}, "validation split: class 2 has no image in the training split, and needs some in both."),

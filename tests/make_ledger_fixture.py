@@ -3,6 +3,7 @@
 Run it once, with the code that has just got a new `SCHEMA_VERSION`: ``python -m tests.make_ledger_fixture``. What is there stays.
 Three drivers: the first is interrupted by a signal, the second is killed, merges parts and sees a failure, a divergence and early
 stops, the third ends the search and repeats a trial with another seed, the fourth extends the study (since schema 2).
+Since schema 3 trials wait at rungs and are promoted.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ dataset: {{name: digits}}
 arms: {{cnn: {{}}, resnet: {{}}}}
 budget: {{trials: 8, max_epochs: 4}}
 search: {{sampler: random}}
-stopping: {{rule: asha, grace_epochs: 1, reduction_factor: 2}}
+stopping: {{rule: promote, grace_epochs: 1, reduction_factor: 2}}
 """
 
 

@@ -44,6 +44,8 @@ class VirtualClock:
                 order += 1
                 heapq.heappush(running, (now + self.seconds(event.trial), order, event.trial, first))
             if not running:
+                for event in self.search.endings():
+                    self.record(event)
                 assert self.search.is_finished
                 break
             now, _, trial, epoch = heapq.heappop(running)

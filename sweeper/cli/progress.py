@@ -12,6 +12,7 @@ from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
 
 if TYPE_CHECKING:
     from sweeper.search.study import Search
+    from sweeper.search.trial import Trial
 
 Watch = Callable[["Search", Event | None], None]
 
@@ -73,16 +74,21 @@ def epochs_left(search: Search) -> float | None:
     A trial that came further than most, also one that was lengthened, is trained to its end, and so are repetitions.
     """
     searched = search.of_stage(Stage.SEARCH)
-    ended = [trial for trial in searched if trial.status.is_final and trial.reason is not Reason.INFEASIBLE]
+    ended = [trial for trial in searched if _is_still(trial) and trial.reason is not Reason.INFEASIBLE]
     if not ended:
         return None
     mean = sum(trial.epoch for trial in ended) / len(ended)
     epochs = mean * sum(map(search.to_come, search.arms))
     for trial in (*search.trials.values(), *search.planned):
-        if not trial.status.is_final:
+        if not _is_still(trial):
             is_average = trial.stage is Stage.SEARCH and trial.attempt > 0 and trial.epoch < mean
             epochs += (mean if is_average else trial.max_epochs) - trial.epoch
     return epochs
+
+
+def _is_still(trial: Trial) -> bool:
+    """Whether a trial has ended, or waits at a rung, as most do to the end."""
+    return trial.status.is_final or trial.status is Status.PAUSED
 
 
 class _Lines(_Pace):
@@ -101,7 +107,8 @@ class _Lines(_Pace):
             text = f"reading the data, then starting Ray and its workers; meanwhile: sweeper status {self.study} --watch"
             self.out.print(text, markup=False, soft_wrap=True)
         if event is not None and event.status is not None and event.kind in (Kind.EPOCH, Kind.ATTEMPT_ENDED):
-            if event.status is Status.RUNNING:
+            waited = event.kind is Kind.ATTEMPT_ENDED and event.reason is Reason.RUNG  # told when it began to
+            if event.status is Status.RUNNING or waited:
                 return
             detail = (event.detail or "").strip().splitlines()
             why = f" ({event.reason}{': ' + detail[-1][:150] if detail else ''})" if event.reason else ""
@@ -137,7 +144,8 @@ class _Board(_Pace):
             title=f"{self.study}: {epochs} epochs, {time.monotonic() - self.started:.0f} s, {self.left(search)} left",
             title_justify="left",
         )
-        columns = ["running", "completed", "stopped", "failed", "infeasible", "interrupted"]
+        waiting = ["paused"] if search.spec.stopping.rule == "promote" else []
+        columns = ["running", "completed", *waiting, "stopped", "failed", "infeasible", "interrupted"]
         drawn.add_column("arm")
         for column in columns:
             drawn.add_column(column, justify="right")

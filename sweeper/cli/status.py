@@ -188,11 +188,13 @@ def _time(results: Results) -> dict[str, Any]:
 
 def _print_status(facts: dict[str, Any]) -> None:
     from sweeper.cli._shared import counted, table
+    from sweeper.ledger.records import Status
 
     click.echo(f"study '{facts['study']}' ({facts['study_id']}): {_state(facts)}; {counted(facts['epochs'], 'epoch')}")
-    columns = [*facts["trials"], "best"]
-    rows = [[arm, *(counts[column] for column in columns)] for arm, counts in facts["arms"].items()]
-    table("", ["arm", *columns[:-1], f"best ({facts['objective']})"], [*rows, ["all", *facts["trials"].values(), None]])
+    columns = [status for status, count in facts["trials"].items() if count or status != Status.PAUSED]
+    rows = [[arm, *(counts[column] for column in [*columns, "best"])] for arm, counts in facts["arms"].items()]
+    rows.append(["all", *(facts["trials"][status] for status in columns), None])
+    table("", ["arm", *columns, f"best ({facts['objective']})"], rows)
     if facts["best"]:
         best = facts["best"]
         value = best[facts["objective"].split()[1]]

@@ -204,7 +204,7 @@ class Session:
         for row in report["rows"]:
             event = self._facts(live.trial, Kind.EPOCH).replace(**row)
             self.record(self.search.judge(event))
-            if trial.status.is_final:
+            if trial.status is not Status.RUNNING:
                 return False
         return True
 
@@ -267,6 +267,9 @@ class Session:
         while len(self.live) + len(self._waiting) < self._room() and (event := self.search.propose()) is not None:
             self._waiting.append(self._begin(event))
             is_new = True
+        for event in self.search.endings():
+            self.record(event)
+            is_new = True
         if is_new:
             self.commit()
 
@@ -284,6 +287,7 @@ class Session:
             seed=trial.seed,
             max_epochs=trial.max_epochs,
             known_epochs=trial.epoch,
+            paused_at=self.search.paused_at(trial.trial),
         )
 
     def _room(self) -> int:

@@ -11,10 +11,11 @@ import dataclasses
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Written into every ledger part and table, and said by every `driver_started` event. A reader knows its own and all older ones.
 
 2: a compaction leaves an event of its own, so that the sequences of a generation have no holes.
+3: a trial may be paused at a rung, and be stopped there or promoted later.
 """
 
 
@@ -49,6 +50,7 @@ class Status(StrEnum):
     RUNNING = "running"
     COMPLETED = "completed"
     STOPPED = "stopped"
+    PAUSED = "paused"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
 

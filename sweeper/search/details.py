@@ -68,12 +68,24 @@ def study_in(event: Event) -> StudySpec:
     return StudySpec.model_validate(json.loads(event.detail or "{}")["study"])
 
 
-def num_configurations_detail(number: int | None) -> str | None:
-    """The detail of a trial's `Kind.SUGGESTED` event: how many different configurations its arm can be given, if counted."""
-    return None if number is None else json.dumps({"configurations": number})
+def suggested_detail(num_configurations: int | None, *, is_audit: bool) -> str | None:
+    """The detail of a trial's `Kind.SUGGESTED` event.
+
+    Args:
+        num_configurations: How many different configurations its arm can be given, if counted.
+        is_audit: Whether it never waits at a rung, see `sweeper.search.promotion`.
+    """
+    told = {} if num_configurations is None else {"configurations": num_configurations}
+    told |= {"audit": True} if is_audit else {}
+    return json.dumps(told) if told else None
+
+
+def is_audit(event: Event) -> bool:
+    """Whether a trial that is suggested never waits at a rung."""
+    return bool(event.detail and json.loads(event.detail).get("audit"))
 
 
 def num_configurations_in(event: Event) -> int | None:
-    """What `num_configurations_detail` put into an event."""
+    """What `suggested_detail` was given for it."""
     number = json.loads(event.detail).get("configurations") if event.detail else None
     return number if isinstance(number, int) else None

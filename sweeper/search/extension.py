@@ -17,6 +17,7 @@ import dataclasses
 from sweeper.ledger.records import Event, Kind, Stage, Status
 from sweeper.search import details
 from sweeper.search.details import Repetition
+from sweeper.search.promotion import Promotion
 from sweeper.search.stopping import Rungs
 from sweeper.search.study import Search
 from sweeper.search.trial import Trial
@@ -146,13 +147,13 @@ def _grown(study: StudySpec, wanted: StudySpec) -> StudySpec:
     return study.model_copy(update={"budget": wanted.budget, "arms": arms, "search": wanted.search})
 
 
-def _may_go_on(trial: Trial, rungs: Rungs | None) -> bool:
+def _may_go_on(trial: Trial, rungs: Rungs | Promotion | None) -> bool:
     """Whether a trial has not ended, or ended only because its epochs were spent, and no rung would stop it there."""
     if not trial.status.is_final:
         return True
     if trial.status is not Status.COMPLETED:
         return False
-    return rungs is None or not rungs.stops(trial.epoch, trial.scores[-1])
+    return not isinstance(rungs, Rungs) or not rungs.stops(trial.epoch, trial.scores[-1])
 
 
 def _is_constant(trial: Trial) -> bool:

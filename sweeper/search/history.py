@@ -15,9 +15,11 @@ class Finished:
     Args:
         configuration: All knobs, fixed ones included.
         scores: The objective after each epoch, higher is better; NaN where it diverged. Empty when no epoch was trained.
-        is_complete: Whether it trained to the end; otherwise it was stopped early or failed.
+        is_complete: Whether it trained to the end; otherwise it was stopped early or failed, or goes on.
+        is_running: Whether it has not ended.
     """
 
     configuration: Mapping[str, Value]
     scores: tuple[float, ...]
     is_complete: bool
+    is_running: bool = False

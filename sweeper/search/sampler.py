@@ -15,6 +15,7 @@ import numpy as np
 from sweeper.search.history import Finished
 from sweeper.search.points import GridSampler, QmcSampler, value_at
 from sweeper.search.tpe import TpeSampler
+from sweeper.search.trees import TreesSampler
 from sweeper.streams import seed_of
 from sweeper.study.grid import DEFAULT_POINTS, Grid
 from sweeper.study.space import Choice, Configuration, Int, Knob, Space, Value
@@ -50,6 +51,7 @@ class RandomSampler:
 
 SAMPLERS: Mapping[str, Callable[[Space, Mapping[str, Value], int, int], Sampler]] = {
     "tpe": lambda space, fixed, seed, num_points: TpeSampler(space, fixed),
+    "trees": lambda space, fixed, seed, num_points: TreesSampler(space, fixed),
     "random": lambda space, fixed, seed, num_points: RandomSampler(space, fixed),
     "qmc": lambda space, fixed, seed, num_points: QmcSampler(space, fixed, seed),
     "grid": lambda space, fixed, seed, num_points: GridSampler(Grid(space, fixed, num_points), seed),

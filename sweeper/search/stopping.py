@@ -49,7 +49,7 @@ class Rungs:
         quantile = (1 - 1 / self.reduction_factor) * 100
         return float(np.percentile(list(peers.values()), quantile)) if peers else -np.inf
 
-    def record(self, trial: str, epoch: int, score: float) -> None:
-        """Remember a trial's score if `epoch` is a rung."""
+    def record(self, trial: str, epoch: int, score: float, *, is_complete: bool = False) -> None:
+        """Remember a trial's score if `epoch` is a rung; whether it is complete does not matter."""
         if epoch in self.recorded:
             self.recorded[epoch].setdefault(trial, score)

@@ -14,14 +14,14 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status, trial_name
-from sweeper.search import allocation, details, distinct
+from sweeper.search import allocation, details
 from sweeper.search.arm import ArmProgress
-from sweeper.search.history import Finished
-from sweeper.search.sampler import Sampler, sampler_of
+from sweeper.search.promotion import Promotion
+from sweeper.search.proposals import Proposals, Told
 from sweeper.search.stopping import Rungs
+from sweeper.search.table import Table
 from sweeper.search.trial import Trial
 from sweeper.streams import seed_of
-from sweeper.study.grid import num_configurations
 from sweeper.study.space import Configuration, Space
 from sweeper.study.spec import StudySpec
 
@@ -38,27 +38,28 @@ class Search:
     Args:
         spec: The study.
         spaces: The search space of each arm; looked up in the catalog when absent.
+        tables: Arms that choose from a table of configurations, as a replay does.
     """
 
-    def __init__(self, spec: StudySpec, spaces: Mapping[str, Space] | None = None):
+    def __init__(self, spec: StudySpec, spaces: Mapping[str, Space] | None = None, tables: Mapping[str, Table] | None = None):
         self.spec = spec
-        self.spaces = dict(spaces) if spaces is not None else {arm: spec.space_of(arm) for arm in spec.arms}
+        found = spaces if spaces is not None else {arm: spec.space_of(arm) for arm in spec.arms}
+        self._proposals = Proposals(found, tables or {})
         self.trials: dict[str, Trial] = {}
         self.finished: dict[str, list[str]] = {arm: [] for arm in spec.arms}
         """Trials that will not run again, by arm, in the order they ended: what samplers learn from."""
-        self.rungs = {
-            arm: Rungs(spec.stopping.grace_epochs, spec.stopping.reduction_factor, spec.budget.max_epochs) for arm in spec.arms
-        }
+        self.rungs: dict[str, Rungs | Promotion] = {arm: self._new_rungs() for arm in spec.arms}
         self._goal, self._column = spec.goals[0]
         self.arms = {arm: ArmProgress() for arm in spec.arms}
         self._waiting: dict[str, None] = {}
         self._planned: dict[str, Trial] = {}
-        self._samplers: dict[str, Sampler] = {}
-        self._learned: dict[str, list[Finished]] = {}
-        """What each sampler has been shown: the beginning of `finished`."""
-        self._num_configurations: dict[str, int | None] = {}
 
     # ------------------------------------------------------------------------------------------------------- questions
+
+    @property
+    def spaces(self) -> dict[str, Space]:
+        """The search space of each arm, as far as it was needed."""
+        return self._proposals.spaces
 
     @property
     def is_finished(self) -> bool:
@@ -104,12 +105,12 @@ class Search:
     def propose(self) -> Event | None:
         """The next attempt to dispatch.
 
-        Interrupted trials come first, in the order they were interrupted, then those trained anew for more epochs, then a new
-        one of the budget, then repetitions with other seeds. None when there is nothing to start now. The event changes
-        nothing until it is applied.
+        Interrupted trials come first, in the order they were interrupted, then those that are promoted, then those trained anew
+        for more epochs, then a new one of the budget, then repetitions with other seeds. None when there is nothing to start
+        now. The event changes nothing until it is applied.
         """
-        if self._waiting:
-            trial = self.trials[next(iter(self._waiting))]
+        if name := next(iter(self._waiting), None) or self._next_promoted():
+            trial = self.trials[name]
             return self._suggested(trial, trial.attempt + 1)
         arm = self._next_arm()
         planned = [trial for trial in self._planned.values() if arm is None or trial.stage is Stage.SEARCH]
@@ -119,13 +120,16 @@ class Search:
             return None
         count = self.arms[arm].begun
         number = next(number for number in (count, *range(count)) if trial_name(arm, number) not in self.trials)
+        configuration = self._configuration(arm, number)
+        if (again := self._reconsidered(arm, configuration)) is not None:
+            return self._suggested(again, again.attempt + 1)
         return self._suggested(
             Trial(
                 trial=trial_name(arm, number),
                 arm=arm,
                 number=number,
                 seed=seed_of(self.spec.search.seed, arm, number, "trial"),
-                configuration=self._configuration(arm, number),
+                configuration=configuration,
                 max_epochs=self.spec.budget.max_epochs,
             ),
             attempt=1,
@@ -151,6 +155,8 @@ class Search:
         """
         trial = self.trials[event.trial or ""]
         if event.kind is Kind.ATTEMPT_ENDED:
+            if event.reason is Reason.RUNG:  # it waited there to the end
+                return event.replace(status=Status.STOPPED)
             is_worth_a_retry = event.reason in COUNTED and trial.lost < RETRIES
             again = event.reason in (None, Reason.NODE_LOST) or is_worth_a_retry
             return event.replace(status=Status.INTERRUPTED if again else Status.FAILED)
@@ -162,25 +168,47 @@ class Search:
             return event.replace(status=Status.FAILED, reason=Reason.NAN)
         if event.epoch >= trial.max_epochs:
             return event.replace(status=Status.COMPLETED, reason=Reason.MAX_EPOCHS)
-        can_stop = trial.stage is Stage.SEARCH and self.spec.stopping.rule == "asha"
-        if can_stop and self.rungs[trial.arm].stops(event.epoch, score):
-            return event.replace(status=Status.STOPPED, reason=Reason.RUNG)
+        if trial.stage is Stage.SEARCH and self.spec.stopping.rule != "none":
+            rungs = self.rungs[trial.arm]
+            if isinstance(rungs, Promotion):
+                if rungs.pauses(trial.trial, event.epoch):
+                    return event.replace(status=Status.PAUSED, reason=Reason.RUNG)
+            elif rungs.stops(event.epoch, score):
+                return event.replace(status=Status.STOPPED, reason=Reason.RUNG)
         return event.replace(status=Status.RUNNING)
+
+    def endings(self) -> list[Event]:
+        """What ends the trials that wait at a rung and will never be promoted; to be recorded when nothing can be started."""
+        over = [arm for arm in self.spec.arms if (promotion := self._promotion(arm)) and promotion.paused and self._is_over(arm)]
+        waiting = [trial for trial in self.trials.values() if trial.status is Status.PAUSED and trial.arm in over]
+        return [self.judge(self._facts(trial, Kind.ATTEMPT_ENDED).replace(reason=Reason.RUNG)) for trial in waiting]
+
+    def paused_at(self, trial: str) -> list[int]:
+        """Epochs after which a trial may have to wait, as rungs are trusted now."""
+        promotion, state = self._promotion(self.trials[trial].arm), self.trials[trial]
+        if promotion is None or state.stage is not Stage.SEARCH:
+            return []
+        return [rung for rung in promotion.recorded if promotion.pauses(trial, rung)]
 
     def score(self, event: Event) -> float:
         """The first objective of an epoch row, turned so that higher is better; NaN when it is absent."""
         value = getattr(event, self._column)
         return math.nan if value is None else value if self._goal == "max" else -value
 
-    def rungs_up_to(self, arm: str, max_epochs: int) -> Rungs:
+    def rungs_up_to(self, arm: str, max_epochs: int) -> Rungs | Promotion:
         """The rungs an arm has if its trials may train for more epochs, with those on them that came so far."""
         rungs = self.rungs[arm].lengthened(max_epochs)
         for trial in self.of_stage(Stage.SEARCH):
             if trial.arm == arm:
                 for epoch, score in enumerate(trial.scores, start=1):
                     if math.isfinite(score):
-                        rungs.record(trial.trial, epoch, score)
+                        rungs.record(trial.trial, epoch, score, is_complete=epoch >= max_epochs)
         return rungs
+
+    def _new_rungs(self) -> Rungs | Promotion:
+        stopping, epochs = self.spec.stopping, self.spec.budget.max_epochs
+        kind = Promotion if stopping.rule == "promote" else Rungs
+        return kind(stopping.grace_epochs, stopping.reduction_factor, epochs)
 
     # --------------------------------------------------------------------------------------------------------- changes
 
@@ -221,15 +249,14 @@ class Search:
 
     def _apply_extended(self, event: Event) -> None:
         self.spec = details.study_in(event)
-        epochs, grace, factor = self.spec.budget.max_epochs, self.spec.stopping.grace_epochs, self.spec.stopping.reduction_factor
+        epochs = self.spec.budget.max_epochs
         for arm in self.spec.arms:
             if arm not in self.arms:
                 self.arms[arm], self.finished[arm] = ArmProgress(), []
-                self.rungs[arm] = Rungs(grace, factor, epochs)
+                self.rungs[arm] = self._new_rungs()
             self.rungs[arm] = self.rungs_up_to(arm, epochs)
             self.arms[arm].refused_in_a_row = 0
-        self._samplers.clear()  # they learn from trials that ended, of which some are about to be reopened
-        self._learned.clear()
+        self._proposals.forget()  # of the trials that ended some are about to be reopened
 
     def _apply_lengthened(self, event: Event) -> None:
         trial = self.trials[event.trial or ""]
@@ -257,6 +284,8 @@ class Search:
             )
             if self.trials[event.trial].is_of_budget:
                 self.arms[event.arm].begins(self.trials[event.trial], details.num_configurations_in(event))
+                if details.is_audit(event) and (promotion := self._promotion(event.arm)):
+                    promotion.audit(event.trial)
             self._planned.pop(event.trial, None)
         trial = self.trials[event.trial]
         trial.attempt = event.attempt
@@ -270,12 +299,15 @@ class Search:
         score = self.score(event)
         trial.scores.append(score)
         if math.isfinite(score) and trial.stage is Stage.SEARCH:
-            self.rungs[trial.arm].record(trial.trial, event.epoch, score)
+            is_complete = event.status is Status.COMPLETED
+            self.rungs[trial.arm].record(trial.trial, event.epoch, score, is_complete=is_complete)
         self._settle(trial, event.status, event.reason)
 
     def _settle(self, trial: Trial, status: Status, reason: Reason | None) -> None:
         trial.status, trial.reason = status, reason
         self._waiting.pop(trial.trial, None)
+        if (promotion := self._promotion(trial.arm)) and trial.stage is Stage.SEARCH:
+            promotion.settle(trial.trial, trial.epoch, is_paused=status is Status.PAUSED)
         if status is Status.INTERRUPTED:
             self._waiting[trial.trial] = None
         elif status.is_final and trial.stage is Stage.SEARCH:
@@ -291,49 +323,23 @@ class Search:
         return allocation.equal(counted, {arm: self.spec.trials_of(arm) if is_open[arm] else 0 for arm in counted})
 
     def _configuration(self, arm: str, number: int) -> Configuration:
-        space, fixed = self._space(arm), self.spec.arms[arm].fixed
-        if number == 0:
-            return space.default(fixed)
-        if arm not in self._samplers:
-            self._samplers[arm] = sampler_of(self.spec, arm, space)
-        history = self._learned.setdefault(arm, [])
-        history += [self._lesson(self.trials[name]) for name in self.finished[arm][len(history) :]]
-
-        def draw(again: int) -> Configuration:
-            """The configuration of the trial, or another one; a sampler goes by the number or by the seed."""
-            seed = seed_of(self.spec.search.seed, arm, number, "suggest", *([again] if again else []))
-            return self._samplers[arm].suggest(history, number=number + again, seed=seed)
-
-        if self.spec.search.repeats is not False:
-            return draw(0)
-        others = seed_of(self.spec.search.seed, arm, number, "others")
-        return distinct.new_configuration(draw, self.arms[arm].known, space, fixed, others)
-
-    def _space(self, arm: str) -> Space:
-        if arm not in self.spaces:  # it came with an extension, or the study was folded without
-            self.spaces[arm] = self.spec.space_of(arm)
-        return self.spaces[arm]
-
-    def _num_configurations_of(self, arm: str) -> int | None:
-        """How many different configurations an arm can be given, where that matters."""
-        if self.spec.search.repeats is not False:
-            return None
-        if arm not in self._num_configurations:
-            found = num_configurations(self._space(arm), self.spec.arms[arm].fixed, self.spec.search.grid_points)
-            self._num_configurations[arm] = found
-        return self._num_configurations[arm]
-
-    def _lesson(self, trial: Trial) -> Finished:
-        return Finished(
-            configuration=trial.configuration,
-            scores=tuple(trial.scores),
-            # Fewer epochs than the study has by now are not a whole training: the trial counts like a stopped one.
-            is_complete=trial.status is Status.COMPLETED and trial.epoch >= self.spec.budget.max_epochs,
+        told = Told(
+            known=self.arms[arm].known,
+            trials=[trial for trial in self.of_stage(Stage.SEARCH) if trial.arm == arm],
+            ended=[self.trials[name] for name in self.finished[arm]],
+            promotion=self._promotion(arm),
         )
+        return self._proposals.configuration(self.spec, arm, number, told)
 
-    def _suggested(self, trial: Trial, attempt: int) -> Event:
+    def _reconsidered(self, arm: str, configuration: Configuration) -> Trial | None:
+        """The trial of this configuration, if it waits at a rung that is not trusted any more."""
+        promotion = self._promotion(arm)
+        waiting = [self.trials[name] for name in promotion.reconsidered] if promotion else []
+        return next((trial for trial in waiting if trial.configuration == configuration), None)
+
+    def _facts(self, trial: Trial, kind: Kind) -> Event:
         return Event(
-            kind=Kind.SUGGESTED,
+            kind=kind,
             trial=trial.trial,
             arm=trial.arm,
             architecture=self.spec.arms[trial.arm].architecture,
@@ -341,11 +347,45 @@ class Search:
             stage=trial.stage,
             parent=trial.parent,
             seed=trial.seed,
+            attempt=trial.attempt,
+        )
+
+    def _next_promoted(self) -> str | None:
+        """A trial that waits at a rung and goes on now."""
+        for arm in self.spec.arms:
+            promotion = self._promotion(arm)
+            if promotion and promotion.paused and (found := promotion.next_promoted(is_over=self._is_quiet(arm))):
+                return found
+        return None
+
+    def _is_quiet(self, arm: str) -> bool:
+        """Whether an arm gets no new trial, and none of its trials runs or is to run."""
+        ended = (Status.PAUSED, Status.COMPLETED, Status.STOPPED, Status.FAILED)
+        own = (trial for trial in self.of_stage(Stage.SEARCH) if trial.arm == arm)
+        return self.to_come(arm) == 0 and all(trial.status in ended for trial in own)
+
+    def _is_over(self, arm: str) -> bool:
+        promotion = self._promotion(arm)
+        return self._is_quiet(arm) and (promotion is None or promotion.next_promoted(is_over=True) is None)
+
+    def _detail(self, trial: Trial) -> str | None:
+        if not trial.is_of_budget:
+            return None
+        promotion = self._promotion(trial.arm)
+        is_audit = promotion is not None and trial.trial not in self.trials and promotion.wants_audit
+        return details.suggested_detail(self._proposals.num_configurations(self.spec, trial.arm), is_audit=is_audit)
+
+    def _promotion(self, arm: str) -> Promotion | None:
+        rungs = self.rungs[arm]
+        return rungs if isinstance(rungs, Promotion) else None
+
+    def _suggested(self, trial: Trial, attempt: int) -> Event:
+        return self._facts(trial, Kind.SUGGESTED).replace(
             attempt=attempt,
             status=Status.RUNNING,
             configuration=json.dumps(trial.configuration),
             max_epochs=trial.max_epochs,
-            detail=details.num_configurations_detail(self._num_configurations_of(trial.arm)) if trial.is_of_budget else None,
+            detail=self._detail(trial),
         )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sweeper.search.history import Finished
 from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
@@ -72,6 +73,28 @@ class TpeSampler:
 
         return self._space.fill(self._fixed, value)
 
+    def scores(self, history: Sequence[Finished], candidates: Sequence[Configuration], *, seed: int) -> NDArray[Any] | None:
+        """How much better each candidate fits good trials than others; None while all is drawn at random.
+
+        Args:
+            history: As for `suggest`.
+            candidates: Configurations.
+            seed: Does not matter.
+        """
+        for trial in history[self._told :]:
+            self._learn(trial)
+        if self._told < STARTUP_TRIALS:
+            return None
+        found = np.zeros(len(candidates))
+        for group in self._groups:
+            space, good, others = self._densities(sorted(group))
+            rows = [row for row, one in enumerate(candidates) if all(name in one for name in space)]
+            if space and rows:
+                points = {name: [kind.to_internal_repr(candidates[row][name]) for row in rows] for name, kind in space.items()}
+                samples = {name: np.array(values, float) for name, values in points.items()}
+                found[rows] += good.log_pdf(samples) - others.log_pdf(samples)
+        return found
+
     def _learn(self, trial: Finished) -> None:
         """Add a trial to the points, the ranking and the groups."""
         # A space may have been edited since the trial ran: what it says about knobs and values that still exist is kept.
@@ -90,12 +113,21 @@ class TpeSampler:
 
     def _sample(self, names: Sequence[str], generator: np.random.RandomState) -> dict[str, Value]:
         """Values of some knobs: of points from the density of good trials the one where it exceeds that of the others most."""
+        space, good, others = self._densities(names)
+        if not space:
+            return {}
+        samples = good.sample(generator, CANDIDATES)
+        best = np.argmax(good.log_pdf(samples) - others.log_pdf(samples))
+        return {name: space[name].to_external_repr(values[best].item()) for name, values in samples.items()}
+
+    def _densities(self, names: Sequence[str]) -> tuple[dict[str, BaseDistribution], Any, Any]:
+        """Those of the knobs that have a choice, and the densities of good trials and of the others over them."""
         from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstimatorParameters
         from optuna.samplers._tpe.sampler import default_gamma, default_weights
 
         space = {name: self._distributions[name] for name in names if not self._distributions[name].single()}
         if not space:
-            return {}
+            return {}, None, None
         is_good = np.zeros(self._told, bool)
         is_good[[entry[-1] for entry in self._ranked[: default_gamma(self._told)]]] = True
         points = self._points[: self._told, [self._columns[name] for name in space]]
@@ -107,9 +139,7 @@ class TpeSampler:
             _ParzenEstimator(dict(zip(space, points[is_there & chosen].T, strict=True)), space, settings)
             for chosen in (is_good, ~is_good)
         )
-        samples = good.sample(generator, CANDIDATES)
-        best = np.argmax(good.log_pdf(samples) - others.log_pdf(samples))
-        return {name: space[name].to_external_repr(values[best].item()) for name, values in samples.items()}
+        return space, good, others
 
 
 def _rank(trial: Finished) -> tuple[float, ...]:

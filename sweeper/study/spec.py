@@ -73,7 +73,7 @@ class SearchSpec(_Model):
     began before there was this key has None: it may repeat, and draws that a network refuses count as its trials.
     """
 
-    sampler: Literal["tpe", "random", "qmc", "grid"] = "tpe"
+    sampler: Literal["tpe", "trees", "random", "qmc", "grid"] = "tpe"
     allocation: Literal["equal"] = "equal"
     recipe: str | None = Field(default=None, exclude_if=_is_none)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -100,7 +100,7 @@ class SearchSpec(_Model):
 class StoppingSpec(_Model):
     """When a trial is stopped early."""
 
-    rule: Literal["asha", "none"] = "asha"
+    rule: Literal["asha", "promote", "none"] = "asha"
     grace_epochs: Count = 1
     reduction_factor: Annotated[int, Field(ge=2, le=100)] = 3
 

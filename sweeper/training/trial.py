@@ -16,7 +16,7 @@ import resource
 import socket
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -56,6 +56,7 @@ class Assignment:
         seed: Everything random follows from it: initial weights with the arm, order and augmentation of the data without.
         max_epochs: Epochs of a complete trial.
         known_epochs: Epochs whose rows the driver has already.
+        paused_at: Epochs after which the driver may let the trial wait: then it has a checkpoint.
     """
 
     trial: str
@@ -66,6 +67,7 @@ class Assignment:
     seed: int
     max_epochs: int
     known_epochs: int
+    paused_at: Sequence[int] = ()
 
 
 LOOP = "whole epochs"
@@ -315,8 +317,9 @@ class Worker:
         writing.result()
 
     def _keep(self, row: dict[str, Any]) -> None:
-        """Keep the state after an epoch if it is time for a checkpoint: of the last epoch on the disk, of another in memory."""
-        started, is_last = time.perf_counter(), row["epoch"] == self._assignment.max_epochs
+        """Keep the state after an epoch if it is time: on the disk if the epoch may be the last for now, otherwise in memory."""
+        started = time.perf_counter()
+        is_last = row["epoch"] in (self._assignment.max_epochs, *self._assignment.paused_at)
         if is_last or started - self._checkpointed >= self._checkpoint_every_s:
             self._check_claim()
             state = self._state(row["epoch"])

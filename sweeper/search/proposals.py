@@ -1,0 +1,144 @@
+"""Which configuration a new trial of an arm is given: samplers, and what each of them is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from sweeper.ledger.records import Status
+from sweeper.search import distinct
+from sweeper.search.history import Finished
+from sweeper.search.promotion import Promotion
+from sweeper.search.sampler import Sampler, sampler_of
+from sweeper.search.table import Scorer, Table
+from sweeper.search.trees import TreesSampler
+from sweeper.search.trial import Trial
+from sweeper.streams import seed_of
+from sweeper.study.grid import num_configurations
+from sweeper.study.space import Configuration, Space
+from sweeper.study.spec import StudySpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Told:
+    """How an arm stands when it is given a new trial.
+
+    Args:
+        known: Configurations it was given before.
+        trials: All its trials of the search stage, in the order they began.
+        ended: Those that ended, in the order they did; from call to call the list only grows, until `Proposals.forget`.
+        promotion: Its rungs, where trials are promoted.
+    """
+
+    known: set[distinct.Key]
+    trials: Sequence[Trial]
+    ended: Sequence[Trial]
+    promotion: Promotion | None
+
+    @property
+    def reconsidered(self) -> list[Configuration]:
+        """Configurations of the trials that wait at a rung which is not trusted any more."""
+        names = self.promotion.reconsidered if self.promotion else []
+        return [trial.configuration for trial in self.trials if trial.trial in names]
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs of all its trials."""
+        return sum(trial.epoch for trial in self.trials)
+
+
+class Proposals:
+    """The samplers of a search, by arm.
+
+    Args:
+        spaces: The search space of each arm; looked up in the catalog where absent.
+        tables: Arms that choose from a table, instead of drawing from their space.
+    """
+
+    def __init__(self, spaces: Mapping[str, Space], tables: Mapping[str, Table]):
+        self.spaces, self.tables = dict(spaces), tables
+        self._samplers: dict[str, Sampler] = {}
+        self._learned: dict[str, list[Finished]] = {}
+        """What samplers that learn from the ends of trials were shown, in the order these ended."""
+        self._num_configurations: dict[str, int | None] = {}
+
+    def forget(self) -> None:
+        """Samplers begin anew: trials that ended may have been opened again."""
+        self._samplers.clear()
+        self._learned.clear()
+
+    def space(self, spec: StudySpec, arm: str) -> Space:
+        """The search space of an arm."""
+        if arm not in self.spaces:  # it came with an extension, or the study was folded without
+            self.spaces[arm] = spec.space_of(arm)
+        return self.spaces[arm]
+
+    def num_configurations(self, spec: StudySpec, arm: str) -> int | None:
+        """How many different configurations an arm can be given, where that matters."""
+        if spec.search.repeats is not False:
+            return None
+        if arm not in self._num_configurations:
+            table, fixed = self.tables.get(arm), spec.arms[arm].fixed
+            found = (
+                num_configurations(self.space(spec, arm), fixed, spec.search.grid_points) if table is None else len(table.place)
+            )
+            self._num_configurations[arm] = found
+        return self._num_configurations[arm]
+
+    def configuration(self, spec: StudySpec, arm: str, number: int, told: Told) -> Configuration:
+        """The configuration of a new trial; or of one that waits at a rung which is not trusted any more, if it promises more.
+
+        Args:
+            spec: The study.
+            arm: The arm.
+            number: The trial's number in it.
+            told: How the arm stands.
+        """
+        space, fixed, search = self.space(spec, arm), spec.arms[arm].fixed, spec.search
+        if number == 0 and arm not in self.tables:
+            return space.default(fixed)
+        if arm not in self._samplers:
+            self._samplers[arm] = sampler_of(spec, arm, space)
+        sampler = self._samplers[arm]
+        history, waiting = self._history(spec, arm, told), told.reconsidered
+        if arm in self.tables:
+            known = told.known - {distinct.key_of(one) for one in waiting}
+            seed = seed_of(search.seed, arm, number, len(told.trials), told.num_epochs, "suggest")
+            return self.tables[arm].pick(sampler if isinstance(sampler, Scorer) else None, history, known, seed)
+        if waiting and not isinstance(sampler, TreesSampler):
+            return waiting[0]
+
+        def draw(again: int) -> Configuration:
+            """The configuration of the trial, or another one; a sampler goes by the number or by the seed."""
+            seed = seed_of(search.seed, arm, number, "suggest", *([again] if again else []))
+            if isinstance(sampler, TreesSampler):
+                return sampler.suggest(history, number=number + again, seed=seed, others=waiting)
+            return sampler.suggest(history, number=number + again, seed=seed)
+
+        if search.repeats is not False:
+            return draw(0)
+        known = told.known - {distinct.key_of(one) for one in waiting}
+        return distinct.new_configuration(draw, known, space, fixed, seed_of(search.seed, arm, number, "others"))
+
+    def _history(self, spec: StudySpec, arm: str, told: Told) -> Sequence[Finished]:
+        """What a sampler learns from: one that can read scores of any length, all of them; another, the trials that ended."""
+        if isinstance(self._samplers[arm], TreesSampler):
+            return [_lesson(spec, trial) for trial in told.trials if _tells(trial, told.promotion)]
+        learned = self._learned.setdefault(arm, [])
+        learned += [_lesson(spec, trial) for trial in told.ended[len(learned) :]]
+        return learned
+
+
+def _tells(trial: Trial, promotion: Promotion | None) -> bool:
+    """Whether a trial's score so far says something about its end."""
+    return promotion is None or trial.status is Status.RUNNING or promotion.counts(trial.trial, trial.epoch)
+
+
+def _lesson(spec: StudySpec, trial: Trial) -> Finished:
+    return Finished(
+        configuration=trial.configuration,
+        scores=tuple(trial.scores),
+        # Fewer epochs than the study has by now are not a whole training: the trial counts like a stopped one.
+        is_complete=trial.status is Status.COMPLETED and trial.epoch >= spec.budget.max_epochs,
+        is_running=not trial.status.is_final,
+    )

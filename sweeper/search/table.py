@@ -1,0 +1,55 @@
+"""A finite space: configurations that were trained before, of which a search takes one after another.
+
+It serves the replay of recorded trainings. Samplers score the configurations of the table themselves, where in a space they would
+draw some; no configuration is taken twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.search.distinct import Key, key_of
+from sweeper.search.history import Finished
+from sweeper.study.space import Configuration
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A sampler that can say of given configurations how much they promise."""
+
+    def scores(self, history: Sequence[Finished], candidates: Sequence[Configuration], *, seed: int) -> NDArray[Any] | None:
+        """Higher is better; None while it cannot say."""
+
+
+class Table:
+    """Configurations to choose from.
+
+    Args:
+        rows: All of them. Of equal ones the first counts.
+    """
+
+    def __init__(self, rows: Sequence[Configuration]):
+        self.rows = list(rows)
+        self.place: dict[Key, int] = {}
+        """Where a configuration stands."""
+        for number, row in enumerate(self.rows):
+            self.place.setdefault(key_of(row), number)
+
+    def pick(self, scorer: Scorer | None, history: Sequence[Finished], known: Collection[Key], seed: int) -> Configuration:
+        """A configuration that is none of those known: the most promising one, or any while nothing is known.
+
+        Args:
+            scorer: Says what promises most; None for any.
+            history: The arm's trials.
+            known: Configurations taken before; some must be left.
+            seed: Of this choice.
+        """
+        left = [number for key, number in self.place.items() if key not in known]
+        candidates = [self.rows[number] for number in left]
+        scores = None if scorer is None else scorer.scores(history, candidates, seed=seed)
+        chosen = np.random.default_rng(seed).integers(len(left)) if scores is None else np.argmax(scores)
+        return candidates[int(chosen)]

@@ -1,0 +1,147 @@
+"""A surrogate of randomised trees: where do the trials so far say that a better one may be?
+
+Trees take choices, conditional knobs and knobs of any scale as they are. Each of them says what a configuration may come to;
+their mean and how far they differ give the improvement to be expected over the best trial. Of many candidates the best one is
+suggested.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.search.history import Finished
+from sweeper.search.points import value_at
+from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
+
+STARTUP_TRIALS = 5
+"""Trials of an arm that have a score, before trees say anything."""
+
+TREES = 40
+"""Trees; more than some thirty find no better trials (recorded curves)."""
+
+DRAWN, NEAR = 400, 100
+"""Candidates drawn from the whole space, and near the best trials."""
+
+BEST = 5
+"""Trials near which candidates are drawn."""
+
+STEP = 0.1
+"""Standard deviation of a step from a number of one of them, as a part of the knob's range."""
+
+LEAST_VARIANCE = 1e-3
+"""Of what trees say, in squared standard deviations of all trials: where trees agree something is left to chance all the same."""
+
+
+class TreesSampler:
+    """Expected improvement by extra trees over all trials of the arm, as far as they came.
+
+    Scores are compared by rank, so neither their scale nor an outlier matters. A trial that failed counts as the worst. One
+    without a score yet counts as what the trees expect of it, so that others are not drawn beside it.
+
+    Source: Geurts et al. 2006, "Extremely randomized trees"; Hutter et al. 2011, "Sequential Model-Based Optimization for General
+    Algorithm Configuration": expected improvement by trees.
+    """
+
+    def __init__(self, space: Space, fixed: Mapping[str, Value]):
+        self._space, self._fixed = space, fixed
+        self._knobs = {name: knob for name, knob in space.knobs.items() if name not in fixed}
+
+    def suggest(
+        self, history: Sequence[Finished], *, number: int, seed: int, others: Sequence[Configuration] = ()
+    ) -> Configuration:
+        """As `Sampler.suggest`; `number` does not matter, the history has running trials too, and `others` are candidates."""
+        generator = np.random.default_rng(seed)
+        candidates = [self._drawn(generator) for _ in range(DRAWN)] + list(others)
+        best = sorted((one for one in history if one.scores), key=lambda one: -_rankable(one.scores))[:BEST]
+        candidates += [self._near(best[place % len(best)].configuration, generator) for place in range(NEAR if best else 0)]
+        scores = self.scores(history, candidates, seed=seed)
+        return candidates[0 if scores is None else int(np.argmax(scores))]
+
+    def scores(self, history: Sequence[Finished], candidates: Sequence[Configuration], *, seed: int) -> NDArray[Any] | None:
+        """How much each candidate promises; None while there are too few trials to say.
+
+        Args:
+            history: The arm's trials, running ones included.
+            candidates: Configurations.
+            seed: Of the trees.
+        """
+        from scipy.stats import norm, rankdata
+
+        seen = [one for one in history if one.scores or not one.is_running]
+        if len(seen) < STARTUP_TRIALS:
+            return None
+        begun = [one for one in history if not one.scores and one.is_running]
+        ranks = rankdata([_rankable(one.scores) for one in seen])
+        worth = norm.ppf((ranks - 0.375) / (len(ranks) + 0.25))  # normal scores, after Blom
+        points = self._encoded([one.configuration for one in seen])
+        forest = _grown(points, worth, seed)
+        if begun:
+            others = self._encoded([one.configuration for one in begun])
+            points, worth = np.vstack([points, others]), np.concatenate([worth, _said(forest, others).mean(axis=0)])
+            forest = _grown(points, worth, seed)
+        said = _said(forest, self._encoded(candidates))
+        spread = np.sqrt(said.var(axis=0) + LEAST_VARIANCE)
+        ahead = (said.mean(axis=0) - worth.max()) / spread
+        improvement: NDArray[Any] = spread * (ahead * norm.cdf(ahead) + norm.pdf(ahead))
+        return improvement
+
+    # --------------------------------------------------------------------------------------------------------- details
+
+    def _drawn(self, generator: np.random.Generator) -> Configuration:
+        return self._space.fill(self._fixed, lambda _, knob: value_at(knob, generator.random()))
+
+    def _near(self, configuration: Mapping[str, Value], generator: np.random.Generator) -> Configuration:
+        """One like it: every second knob, or so, is moved a little, and some are drawn anew."""
+
+        def value(name: str, knob: Knob) -> Value:
+            luck = generator.random()
+            if name not in configuration or knob.problem(configuration[name]) is not None or luck < 0.1:
+                return value_at(knob, generator.random())
+            if luck < 0.5 or isinstance(knob, Choice):
+                return configuration[name]
+            share = _share(knob, configuration[name]) + STEP * generator.standard_normal()
+            return value_at(knob, min(max(share, 0.0), math.nextafter(1.0, 0.0)))
+
+        return self._space.fill(self._fixed, value)
+
+    def _encoded(self, configurations: Sequence[Mapping[str, Value]]) -> NDArray[np.float32]:
+        """One row each: numbers as a part of their range, options as a column each, -1 for a knob that does not exist."""
+        columns = [column for name, knob in self._knobs.items() for column in _columns(name, knob, configurations)]
+        return np.array(columns or [[0.0] * len(configurations)], np.float32).T.copy()
+
+
+def _grown(points: NDArray[np.float32], worth: NDArray[np.float64], seed: int) -> list[Any]:
+    """Trees with their own random splits; those of `sklearn.ensemble.ExtraTreesRegressor`, which takes twice as long."""
+    from sklearn.tree import ExtraTreeRegressor
+
+    seeds = np.random.default_rng(seed).integers(2**31, size=TREES).tolist()
+    return [ExtraTreeRegressor(max_features=1.0, random_state=own).fit(points, worth, check_input=False) for own in seeds]
+
+
+def _said(forest: Sequence[Any], points: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What each tree says of each point."""
+    return np.stack([tree.tree_.predict(points)[:, 0] for tree in forest])
+
+
+def _rankable(scores: Sequence[float]) -> float:
+    """The last score; the worst of all where a trial diverged, or failed before it had one."""
+    return scores[-1] if scores and math.isfinite(scores[-1]) else -math.inf
+
+
+def _columns(name: str, knob: Knob, configurations: Sequence[Mapping[str, Value]]) -> list[list[float]]:
+    if not isinstance(knob, Choice):
+        return [[_share(knob, one[name]) if name in one else -1.0 for one in configurations]]
+    options = knob.options if len(knob.options) > 2 else knob.options[1:]
+    return [[float(one[name] == option) if name in one else -1.0 for one in configurations] for option in options]
+
+
+def _share(knob: Knob, value: Value) -> float:
+    """Where a number lies in its range, from 0 to 1 in the knob's own scale."""
+    assert isinstance(knob, Float | Int) and isinstance(value, int | float)
+    low, high, at = (math.log(number) if knob.log else number for number in (knob.low, knob.high, value))
+    return (at - low) / (high - low)

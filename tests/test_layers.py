@@ -34,7 +34,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/study/strict_yaml.py": ("yaml", ""),
     "search_spaces": ("", "study.space search_spaces._common"),
     "sweeper/datasets": ("numpy PIL sklearn keras", "datasets ledger.records catalog errors"),
-    "sweeper/search": ("optuna numpy scipy", "search study ledger.records streams errors"),
+    "sweeper/search": ("optuna numpy scipy sklearn", "search study ledger.records streams errors"),
+    "sweeper/replay": ("numpy pyarrow", "replay search study ledger.records streams errors"),
     "sweeper/training": (
         "keras tensorflow jax torch numpy",
         "training datasets study ledger.records ledger.lock storage streams catalog errors",
@@ -49,7 +50,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/audit": ("pyarrow", "audit driver.opened training.checkpoint search study ledger storage errors"),
     "sweeper/cli": (
         "click rich",
-        "cli audit plots analysis driver training datasets search study ledger storage catalog errors",
+        "cli audit plots analysis replay driver training datasets search study ledger storage catalog errors",
     ),
     "sweeper/__main__.py": ("", "cli"),
 }
@@ -65,6 +66,7 @@ AT_THE_TOP = {
     "sweeper/training/loop/several.py": "jax keras numpy",
     "sweeper/training/loop/on_torch.py": "torch keras numpy",
     "sweeper/search": "numpy",
+    "sweeper/replay": "numpy",
     "sweeper/analysis": "numpy pandas scipy",
     "sweeper/plots": "matplotlib seaborn pandas numpy",
     "sweeper/driver/tune.py": "ray",

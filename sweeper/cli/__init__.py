@@ -12,7 +12,7 @@ import sys
 import click
 
 from sweeper import __version__
-from sweeper.cli import ablate, audit, benchmark, check, data, describe, figures, launch, retrain, status
+from sweeper.cli import ablate, audit, benchmark, check, data, describe, figures, launch, replay, retrain, status
 from sweeper.errors import SweeperError, did_you_mean
 
 
@@ -51,6 +51,7 @@ for command in (
     audit.audit,
     ablate.ablate,
     retrain.retrain,
+    replay.replay,
     figures.pareto,
     figures.plot,
 ):

@@ -36,6 +36,7 @@ COMMANDS = [
     "list",
     "pareto",
     "plot",
+    "replay",
     "resume",
     "retrain",
     "schema",

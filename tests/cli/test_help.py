@@ -66,7 +66,7 @@ def test_the_version_is_printed(run: Run) -> None:
         (["list", "architectre"], "Did you mean 'architecture'?"),
         (["describe", "resnt"], "error: unknown architecture 'resnt'. Did you mean 'resnet'?"),
         (["describe", "cnn", "--set", "wdth=8"], "error: unknown knob of cnn 'wdth'. Did you mean 'width'? Allowed: attention, "),
-        (["describe", "cnn", "--set", "width"], "error: --set width: write KNOB=VALUE, for example --set num_blocks=3"),
+        (["describe", "cnn", "--set", "width"], "error: --set width: write KNOB=VALUE, for example --set variant=custom"),
         (["describe", "cnn", "--set", "width=wide"], "error: --set width=wide: 'wide' cannot be read as a whole number."),
         (["describe", "cnn", "--set", "width=8.5"], "error: --set width=8.5: '8.5' cannot be read as a whole number."),
         (["describe", "cnn", "--set", "width=" + "9" * 5000], "cannot be read as a whole number."),

@@ -51,6 +51,12 @@ def test_a_seed_gives_the_same_kills(tmp_path: Path) -> None:
     assert first | {"seconds": 0} == second | {"seconds": 0}
 
 
+def test_nothing_is_lost_of_trials_that_wait_and_are_promoted(tmp_path: Path) -> None:
+    found = figures(tmp_path / "figures.json", "--every", 14, "--kills", 20, "--rule", "promote")
+    assert sum(each["kills"] for each in found) > 30
+    assert sum(each["acknowledged"] for each in found) > 300
+
+
 def test_planted_faults_are_found() -> None:
     done = run("--plants")
     assert done.returncode == 0, done.stdout + done.stderr

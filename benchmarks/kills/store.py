@@ -24,6 +24,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import stub
 from faults import ERRORS, KILLS
@@ -73,6 +74,7 @@ def main() -> int:
         "--every", type=int, default=1, help="let faults strike at every N-th call only, from one by seed; 0: at none"
     )
     parser.add_argument("--small", action="store_true", help="small studies, and one fault for each call")
+    parser.add_argument("--rule", choices=("asha", "promote"), default="asha", help="how studies stop early")
     parser.add_argument("--plants", action="store_true", help="put faults into the driver, to see that they are found")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     options = parser.parse_args()
@@ -94,22 +96,26 @@ def main() -> int:
 def strike(options: argparse.Namespace) -> Iterator[Figures]:
     """The figures of each kind of fault."""
     if options.every and options.small:
-        yield any_of(setup("random", trials=4, max_epochs=3), MODES, step=options.every, seed=options.seed)
+        chosen = setup("random", trials=4, max_epochs=3, rule=options.rule)
+        yield any_of(chosen, MODES, step=options.every, seed=options.seed)
     elif options.every:
-        yield from (every_call(setup("random"), mode, step=options.every, seed=options.seed) for mode in MODES)
-    size = {"trials": 4, "max_epochs": 3} if options.small else {"trials": 24, "max_epochs": 6}
+        chosen = setup("random", rule=options.rule)
+        yield from (every_call(chosen, mode, step=options.every, seed=options.seed) for mode in MODES)
+    size: dict[str, Any] = {"trials": 4, "max_epochs": 3} if options.small else {"trials": 24, "max_epochs": 6}
     for number, (sampler, num_workers, is_serial, is_extended, by_clock) in enumerate(RANDOM):
         num_kills = options.kills // len(RANDOM) + (number < options.kills % len(RANDOM))
-        chosen = setup(sampler, num_workers=num_workers, is_serial=is_serial, **size)
+        chosen = setup(sampler, num_workers=num_workers, is_serial=is_serial, rule=options.rule, **size)
         if is_extended:
             grown = chosen.spec.budget.model_copy(update={"trials": chosen.spec.budget.trials + 4})
             chosen = dataclasses.replace(chosen, grown=chosen.spec.model_copy(update={"budget": grown}))
         yield random_kills(chosen, num_kills, seed=options.seed + number, by_clock=by_clock)
 
 
-def setup(sampler: str, *, trials: int = 8, max_epochs: int = 3, num_workers: int = 1, is_serial: bool = True) -> Setup:
+def setup(
+    sampler: str, *, trials: int = 8, max_epochs: int = 3, num_workers: int = 1, is_serial: bool = True, rule: str = "asha"
+) -> Setup:
     """A study to be run; with 8 trials every fate is in it."""
-    spec = stub.study("siege", sampler=sampler, trials=trials, max_epochs=max_epochs)
+    spec = stub.study("siege", sampler=sampler, trials=trials, max_epochs=max_epochs, rule=rule)
     return Setup(spec=spec, num_workers=num_workers, is_serial=is_serial)
 
 

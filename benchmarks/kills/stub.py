@@ -83,8 +83,8 @@ class Job:
         return self.folder / "disk" / "results"
 
 
-def study(name: str, *, sampler: str, trials: int, max_epochs: int) -> StudySpec:
-    """A study of two arms that stops early; `trials` is even."""
+def study(name: str, *, sampler: str, trials: int, max_epochs: int, rule: str = "asha") -> StudySpec:
+    """A study of two arms that stops early, by this rule; `trials` is even."""
     return StudySpec.model_validate(
         {
             "name": name,
@@ -92,7 +92,7 @@ def study(name: str, *, sampler: str, trials: int, max_epochs: int) -> StudySpec
             "arms": {"cnn": {"architecture": "cnn", "space": "cnn"}, "vit": {"architecture": "vit", "space": "vit"}},
             "budget": {"trials": trials, "max_epochs": max_epochs},
             "search": {"sampler": sampler, "seed": 0, "repeats": False},
-            "stopping": {"rule": "asha", "grace_epochs": 1, "reduction_factor": 2},
+            "stopping": {"rule": rule, "grace_epochs": 1, "reduction_factor": 2},
         }
     )
 
@@ -339,6 +339,7 @@ class StubProgram:
 
 DATASET: Any = types.SimpleNamespace(
     num_classes=2,
+    notes=(),
     train=Split(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), np.zeros(8, np.int64)),
     validation=Split(np.zeros((8, 1, 1, 1), np.uint8), np.zeros(8, np.int64)),
 )

@@ -27,7 +27,10 @@ CHUNK_S = 2.0
 """About how long a call of a program takes at most, in seconds, where one batch takes less: a signal waits for its end."""
 
 LARGEST_RESIDENT = 2**30
-"""Bytes of images up to which a split is on the device as a whole; of a larger one, this much at a time."""
+"""Bytes of images up to which a split is on the device as a whole."""
+
+LARGEST_PORTION = 2**28
+"""Bytes of images of a larger one that are brought there at a time; there are a few copies of each for a moment."""
 
 MEASURED = 3
 """Numbers of a training batch: the loss that is minimised, cross-entropy, accuracy."""
@@ -61,7 +64,7 @@ class Images:
             yield Portion(*self._placed, batches, len(batches))
             return
         size = math.prod(batches.shape[1:])
-        most = max(1, LARGEST_RESIDENT // (size * self.images[:1].nbytes))
+        most = max(1, min(LARGEST_PORTION, LARGEST_RESIDENT) // (size * self.images[:1].nbytes))
         there = np.arange(most * size, dtype=np.int32).reshape(most, *batches.shape[1:])
         for first in range(0, len(batches), most):
             chosen = batches[first : first + most]

@@ -2,7 +2,7 @@
 
 The only knob of the network is `variant`; fix it to choose one (as text, in quotes). A knob fixed with the variant changes the
 published network in that respect only: ``stem: small`` is for small images. On a CPU the networks are slow even with small
-images. ``fer_guide`` is 121 as a guide to facial expressions has it.
+images.
 """
 
 from __future__ import annotations
@@ -10,6 +10,4 @@ from __future__ import annotations
 from search_spaces._common import CONVOLUTIONAL
 from sweeper.study.space import Choice, Space
 
-densenet_published = Space(
-    architecture="densenet", model={"variant": Choice("121", "169", "201", "fer_guide")}, training=CONVOLUTIONAL
-)
+densenet_published = Space(architecture="densenet", model={"variant": Choice("121", "169", "201")}, training=CONVOLUTIONAL)

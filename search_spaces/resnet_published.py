@@ -2,7 +2,7 @@
 
 The only knob of the network is `variant`; fix it to choose one (as text, in quotes). A knob fixed with the variant changes the
 published network in that respect only: ``stem: small`` is for small images. On a CPU the networks are slow even with small
-images. ``fer_guide``, of a guide to facial expressions, is a small network.
+images.
 """
 
 from __future__ import annotations
@@ -10,6 +10,4 @@ from __future__ import annotations
 from search_spaces._common import CONVOLUTIONAL
 from sweeper.study.space import Choice, Space
 
-resnet_published = Space(
-    architecture="resnet", model={"variant": Choice("18", "34", "50", "101", "152", "fer_guide")}, training=CONVOLUTIONAL
-)
+resnet_published = Space(architecture="resnet", model={"variant": Choice("18", "34", "50", "101", "152")}, training=CONVOLUTIONAL)

@@ -1,7 +1,7 @@
-"""Search space of published vision transformers (tiny, small, base, large, mini, and that of a guide) and their training.
+"""Search space of published vision transformers (tiny, small, base, large and mini) and their training.
 
-The only knob of the network is `variant`; fix it to choose one. Patches have 16x16 pixels (4x4 with ``mini``, 6x6 with
-``fer_guide``), so both sides of an image must be multiples of 16. For other images, fix `patch_size` with the variant.
+The only knob of the network is `variant`; fix it to choose one. Patches have 16x16 pixels (4x4 with ``mini``), so both sides of
+an image must be multiples of 16. For other images, fix `patch_size` with the variant.
 """
 
 from __future__ import annotations
@@ -11,6 +11,6 @@ from sweeper.study.space import Choice, Space
 
 vit_published = Space(
     architecture="vit",
-    model={"variant": Choice("tiny/16", "small/16", "base/16", "large/16", "mini", "fer_guide")},
+    model={"variant": Choice("tiny/16", "small/16", "base/16", "large/16", "mini")},
     training=TRANSFORMER,
 )

@@ -37,8 +37,8 @@ def test_it_measures_each_architecture_in_a_process_of_its_own(tmp_path: Path) -
 def test_faults_are_named_before_anything_runs() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'resnet'"):
         CliRunner().invoke(cli, ["benchmark", "cnn", "resnett"], catch_exceptions=False)
-    with pytest.raises(KnobError, match="cnn has no published variants"):
-        CliRunner().invoke(cli, ["benchmark", "cnn:18"], catch_exceptions=False)
+    with pytest.raises(KnobError, match="hybrid has no published variants"):
+        CliRunner().invoke(cli, ["benchmark", "hybrid:18"], catch_exceptions=False)
 
 
 def test_the_figure_has_the_fastest_on_top_and_every_number() -> None:

@@ -81,15 +81,15 @@ def _asked(text: str) -> tuple[str, dict[str, Any]]:
     """The architecture and arguments in ``NAME`` or ``NAME:VARIANT``."""
     from sweeper import catalog
     from sweeper.errors import KnobError, UnknownNameError
+    from sweeper.study.published import spaces_of
 
     name, separator, variant = text.partition(":")
     catalog.check("architecture", name)
-    if separator and "variant" not in catalog.parameters("architecture", name):
+    options = [str(option) for own in spaces_of(name).values() for option in own]
+    if separator and not options:
         raise KnobError(f"{text}: {name} has no published variants; write {name} alone.")
-    if separator and (published := f"{name}_published") in catalog.names("space"):
-        knob = catalog.load("space", published).model["variant"]
-        if knob.problem(variant) is not None:
-            raise UnknownNameError(f"variant of {name}", variant, knob.options)
+    if separator and variant not in options:
+        raise UnknownNameError(f"variant of {name}", variant, options)
     return name, {"variant": variant} if separator else {}
 
 

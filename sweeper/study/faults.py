@@ -11,6 +11,7 @@ from sweeper.errors import LONGEST, KnobError, did_you_mean, shortened, unknown
 from sweeper.ledger.records import METRICS, OBJECTIVES
 from sweeper.study import budget as budgets
 from sweeper.study import grid
+from sweeper.study.published import spaces_of
 from sweeper.study.space import TRAINING, Choice, Knob, Space, Value
 from sweeper.study.strict_yaml import Place
 
@@ -138,7 +139,7 @@ def _check_arm(name: str, arm: dict[str, Any], recipe: str | None) -> Iterator[F
         else:
             problem = (
                 _value_problem(known[key], arguments.get(key), value)
-                or _variant_problem(key, space, space_name)
+                or _variant_problem(key, value, space, space_name)
                 or _existence_problem(key, space, fixed)
             )
             if problem is not None:
@@ -160,12 +161,13 @@ def _value_problem(knob: Knob | None, argument: catalog.Parameter | None, value:
     return shown(value) + problem.removeprefix(repr(value)) if problem.startswith(repr(value)) else problem
 
 
-def _variant_problem(key: str, space: Space, space_name: str) -> str | None:
+def _variant_problem(key: str, value: Any, space: Space, space_name: str) -> str | None:
     """Why a published size cannot be fixed in a space that sets the sizes itself; None when it can."""
     if key != "variant" or key in space.knobs or not space.model:
         return None
-    published = f"{space.architecture}_published"
-    way_out = f"Use space: {published}." if published in catalog.names("space") else "Leave it out."
+    spaces = spaces_of(space.architecture or "")
+    fitting = [name for name, options in spaces.items() if value in options] or list(spaces)
+    way_out = f"Use space: {fitting[0]}." if fitting else "Leave it out."
     return f"space '{space_name}' sets every size itself, so a published one would have no effect. {way_out}"
 
 

@@ -163,7 +163,7 @@ class Session:
     def _companions(self, first: Assignment) -> list[Assignment]:
         """Other attempts for the worker that gets this one, to be trained together with it."""
         trial, most = self.search.trials[first.trial], self.seeds_together - 1
-        if not most or trial.parent is None or trial.trial in self._alone:
+        if not most or trial.trial in self._alone:
             return []
         waiting = [one for one in self._waiting if one is not first and one.trial not in self._alone]
         found = [one for one in waiting if trial.differs_in_seed(self.search.trials[one.trial])][:most]

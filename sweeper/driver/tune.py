@@ -101,10 +101,10 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
             return {"report": json.dumps({"fault": self._fault})}
         if self._next:
             asked, self._next, self._is_idle = json.loads(self._next), "", False
-            self._group = None  # its states are let go before the next program is built
             if isinstance(asked, list):
                 self._group = _together(self._worker, [Assignment(**one) for one in asked])
             else:
+                self._group = None
                 self._worker.start(Assignment(**asked))
         return {"report": json.dumps({"rows": []} if self._is_idle else (self._group or self._worker).step())}
 

@@ -54,4 +54,4 @@ class Trial:
 
     def differs_in_seed(self, other: Trial) -> bool:
         """Whether both repeat one trial for one purpose, so that only their seeds differ."""
-        return self.parent is not None and (self.parent, self.stage) == (other.parent, other.stage)
+        return self.stage is not Stage.SEARCH and (self.parent, self.stage) == (other.parent, other.stage)

@@ -275,6 +275,8 @@ class Programs:
         new: Callable[[Parts, Images, Images], Loop],
     ) -> tuple[Program, list[Arrays], Arrays, bool]:
         """A program, fresh values of its model for all seeds and of its optimizer, and whether it was there before."""
+        for program, _ in self._programs.values():
+            program.loop.release()
         recipe, pretrained, starts = Recipe.of(configuration), self.weights_of(architecture, configuration), []
         for own in seeds:
             model, network = build(architecture, configuration, self._task, **own, pretrained=pretrained)

@@ -100,6 +100,9 @@ class TestWhole:
         assert not told["together"]["t-s1"][0]["is_program_reused"]
         assert told["mixed"]["rows"]["t-s3-mixed"][0]["is_program_reused"]
 
+    def test_states_of_a_group_are_let_go_when_another_trial_begins(self, told: Any) -> None:
+        assert told["are_states_kept"] is False
+
     def test_what_a_checkpoint_holds_is_reported_first(self, told: Any) -> None:
         assert {trial: metrics(rows) for trial, rows in told["again"].items()} == {
             trial: metrics(rows[1:]) for trial, rows in told["together"].items()

@@ -18,6 +18,7 @@ from sweeper.storage import Place, place
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import checkpoint
 from sweeper.training.loop import base, on_jax
+from sweeper.training.loop.several import SeveralLoop
 from sweeper.training.together import Together
 from sweeper.training.trial import Assignment, Worker
 from tests.workers import goes_on
@@ -54,6 +55,9 @@ def main(path: str) -> None:
             base.LARGEST_RESIDENT, on_jax._loops = before, lambda: True
             told[name]["looped"] = run_together(new(f"{name}-looped"), trials)
         elif job["ways"] == "short":
+            worker.start(trials[0])
+            [loop] = [kept.loop for kept, _ in worker._programs._programs.values() if isinstance(kept.loop, SeveralLoop)]
+            told[name]["are_states_kept"] = loop._device is not None or loop._host is not None
             told[name]["again"] = run_together(worker, [dataclasses.replace(own, attempt=2, known_epochs=1) for own in trials])
             told[name]["mixed"] = mixed(worker, place(folder / f"{name}-together"), trials)
     Path(job["answer"]).write_text(json.dumps(told))

@@ -171,6 +171,9 @@ class Loop(abc.ABC):
             self._run(False, self._validation, self._filled(), self.parts.values.vector), len(self._validation)
         )
 
+    def release(self) -> None:  # noqa: B027  # most leave nothing
+        """Let go of what a trial leaves behind beside the variables; the next one brings all it needs."""
+
     def _any_order(self) -> NDArray[Any]:
         return np.arange(len(self._train))
 

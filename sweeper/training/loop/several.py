@@ -35,8 +35,8 @@ class SeveralLoop(JaxLoop):
     def __init__(self, parts: Parts, train: Images, validation: Images, count: int):
         super().__init__(parts, train, validation)
         self._count = count
-        self._host: Any = jax.tree.map(lambda value: np.stack([value] * count), self._of_variables())
-        """The states of all members, the axis first; None where the device has newer ones."""
+        self._host: Any = None
+        """The states of all members, the axis first; None where the device has newer ones, or there are none yet."""
         self._device: Any = None
         rate = parts.optimizer.inner._learning_rate
         self._rate = next(number for number, variable in enumerate(self._variables[2]) if variable is rate)
@@ -51,6 +51,10 @@ class SeveralLoop(JaxLoop):
     def take(self, number: int) -> None:
         """Give the variables the state of a member."""
         super()._set(jax.tree.map(lambda together: together[number], self._on_host()))
+
+    def release(self) -> None:
+        """Forget the states of all members."""
+        self._host = self._device = None
 
     def train_each(
         self, orders: Sequence[NDArray[Any]], learning_rates: Sequence[float], vector: NDArray[np.float32]
@@ -91,14 +95,16 @@ class SeveralLoop(JaxLoop):
 
     def _get(self) -> Any:
         if self._device is None:
-            self._device, self._host = jax.tree.map(jnp.asarray, self._host), None
+            self._device, self._host = jax.tree.map(jnp.asarray, self._on_host()), None
         return self._device
 
     def _set(self, state: Any) -> None:
         self._device, self._host = state, None
 
     def _on_host(self) -> Any:
-        if self._host is None:
+        if self._host is None and self._device is None:
+            self._host = jax.tree.map(lambda value: np.stack([value] * self._count), self._of_variables())
+        elif self._host is None:
             self._host = jax.tree.map(np.array, self._device)
         return self._host
 

@@ -38,8 +38,9 @@ def test_a_process_finds_the_faults_of_check(run: Run, tmp_path: Path) -> None:
     assert faults[0].startswith("arms.vit: 'patch_size' is 4, which does not divide an image of 10x10 pixels; ")
 
 
-def test_a_process_that_dies_is_no_fault_of_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(networks, "environment_beside", lambda training: {**os.environ, "KERAS_BACKEND": "abacus"})
+def test_a_process_that_dies_is_no_fault_of_the_study(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(networks, "environment_beside", lambda training: {**os.environ, "PYTHONPATH": str(tmp_path)})
+    (tmp_path / "keras.py").write_text("raise ImportError('abacus')")
     with (
         networks.building(parse(STUDY), ["cnn"]) as faults_of,
         pytest.raises(SweeperError, match=r"ended with 1\.\n(.*\n)*.*abacus"),

@@ -96,7 +96,8 @@ def building(study: StudySpec, arms: Collection[str]) -> Iterator[Callable[[Data
     if not arms:
         yield lambda dataset: []
         return
-    environment = environment_beside(study.training)
+    # Shapes are all that is asked for, and Keras on NumPy is there in half the time of Keras on a framework.
+    environment = environment_beside(study.training) | {"KERAS_BACKEND": "numpy"}
     environment.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), f"sweeper-keras-{os.getuid()}"))
     command = [sys.executable, "-m", "sweeper.driver.networks", *dict.fromkeys(study.arms[name].architecture for name in arms)]
     pipe = subprocess.PIPE
@@ -145,7 +146,7 @@ def faults_of(task: Mapping[str, Any]) -> list[str]:
 
 
 def _main() -> None:
-    """Load the architectures named, and a framework with them; then build what is asked for and print the faults."""
+    """Load the architectures named, and Keras with them; then build what is asked for and print the faults."""
     for architecture in sys.argv[1:]:
         catalog.load("architecture", architecture)
     print(json.dumps(faults_of(json.loads(sys.stdin.read()))))

@@ -167,8 +167,7 @@ def efficientnet(
     check_number("norm_momentum", norm_momentum, low=0, below=1)
     check_option("stem", stem, ("small", "large"))
 
-    width = width_coefficient * WIDTH_BASE**phi
-    depth = depth_coefficient * DEPTH_BASE**phi
+    width, depth = width_coefficient * WIDTH_BASE**phi, depth_coefficient * DEPTH_BASE**phi
     is_guide = variant == FER_GUIDE
     image = keras.Input(input_shape)
     x = activated_convolution(

@@ -8,6 +8,7 @@ well-known guide to facial expressions.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -171,11 +172,7 @@ def resnet(
     x = _stem(image, width, stem, style)
     drop_rates = iter(depth_rates(stochastic_depth_rate, style.num_blocks))
     for stage, num_blocks in enumerate(stages):
-        if attention == "bam" and stage > 0:
-            x = style.attend(x)
-        for number in range(num_blocks):
-            strides = 2 if stage > 0 and number == 0 else 1
-            x = _block(x, width * 2**stage, style, strides=strides, drop_rate=next(drop_rates))
+        x = _stage(x, stage, num_blocks, width, style, drop_rates)
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dropout(dropout)(x)
     model = keras.Model(image, logits(x, num_classes), name="resnet")
@@ -227,6 +224,15 @@ def _stem(image: Any, width: int, stem: str, style: _Style) -> Any:
     if stem == "plain":
         return style.activate(convolution(image, width, 3, use_bias=True))
     return style.activate(style.convolve(image, width, 3))
+
+
+def _stage(x: Any, stage: int, num_blocks: int, width: int, style: _Style, drop_rates: Iterator[float]) -> Any:
+    if style.attention == "bam" and stage > 0:
+        x = style.attend(x)
+    for number in range(num_blocks):
+        strides = 2 if stage > 0 and number == 0 else 1
+        x = _block(x, width * 2**stage, style, strides=strides, drop_rate=next(drop_rates))
+    return x
 
 
 def _block(x: Any, filters: int, style: _Style, *, strides: int, drop_rate: float) -> Any:

@@ -163,8 +163,7 @@ def vit(
     check_number("dropout", dropout, low=0, below=1)
     check_number("stochastic_depth_rate", stochastic_depth_rate, low=0, below=1)
     _check_patches(input_shape, patch_size)
-    if head_size == 0:
-        check_heads(width, num_heads)
+    check_heads(width, 1 if head_size else num_heads)
     check_positions(positions, width)
 
     image = keras.Input(input_shape)

@@ -285,18 +285,8 @@ def _load(order: _Order, first: StudySpec, opened: OpenedStudy | None) -> _Input
     dataset = networks.checked(order.spec, new if order.worker is None else [], lambda: load_dataset(first))
     known = [] if opened is None else [opened.spec]
     waiting = [] if opened is None else [asked for _, asked, _ in requests.waiting(opened.folder)]
-    pretrained, have_weights = _weights(order.spec, known, waiting, dataset)
+    pretrained, have_weights = weights.weights_asked_for(order.spec, known, waiting, dataset)
     return _Inputs(dataset=dataset, pretrained=pretrained, have_weights=have_weights)
-
-
-def _weights(
-    wanted: StudySpec, known: Sequence[StudySpec], waiting: Sequence[StudySpec], dataset: Dataset
-) -> tuple[dict[str, Pretrained], set[str]]:
-    """As `weights.weights_for`, for a study as it shall be, as it is, and as requests in its folder want it."""
-    if waiting:
-        with contextlib.suppress(InputError):  # a request that cannot be met is passed over when it is taken
-            return weights.weights_for(wanted, [*known, *waiting], dataset)
-    return weights.weights_for(wanted, known, dataset)
 
 
 def _slots(order: _Order, first: StudySpec, inputs: _Inputs, *, is_private: bool) -> int:

@@ -6,6 +6,7 @@ memory of a framework, and takes no GPU from its workers.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -99,6 +100,16 @@ def read(arms: Sequence[Asking], dataset: Dataset, training: TrainingSpec) -> di
             raise InputError(f"the study cannot begin with the weights it asks for; nothing was started:\n{listed}")
         found = [Pretrained.read(folder / str(number)) for number in range(answer["num_networks"])]
     return {network.file: network for network in found}
+
+
+def weights_asked_for(
+    wanted: StudySpec, known: Sequence[StudySpec], waiting: Sequence[StudySpec], dataset: Dataset
+) -> tuple[dict[str, Pretrained], set[str]]:
+    """As `weights_for`, for a study as it shall be, as it is, and as requests in its folder want it."""
+    if waiting:
+        with contextlib.suppress(InputError):  # a request that cannot be met is passed over when it is taken
+            return weights_for(wanted, [*known, *waiting], dataset)
+    return weights_for(wanted, known, dataset)
 
 
 def environment_beside(training: TrainingSpec) -> dict[str, str]:

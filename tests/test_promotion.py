@@ -108,7 +108,7 @@ def test_an_arm_gets_the_same_whatever_the_other_arms_are() -> None:
     assert own == {name: (trial.configuration, trial.scores) for name, trial in beside.trials.items() if trial.arm == "arm0"}
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), slots=st.integers(1, 5), arms=st.integers(1, 3), data=st.data())
 def test_fold_gives_the_state_that_wrote_the_log(seed: int, slots: int, arms: int, data: st.DataObject) -> None:
     """With workers that die, drivers that are killed, pauses, promotions and audits in between."""

@@ -59,6 +59,8 @@ class TreesSampler:
         candidates = [self._drawn(generator) for _ in range(DRAWN)] + list(others)
         best = sorted((one for one in history if one.scores), key=lambda one: -_rankable(one.scores))[:BEST]
         candidates += [self._near(best[place % len(best)].configuration, generator) for place in range(NEAR if best else 0)]
+        known = {frozenset(one.configuration.items()) for one in history}
+        candidates = [one for one in candidates if frozenset(one.items()) not in known] or candidates[:1]
         scores = self.scores(history, candidates, seed=seed)
         return candidates[0 if scores is None else int(np.argmax(scores))]
 

@@ -128,7 +128,7 @@ def test_what_waits_in_the_folder_is_read_for_too_unless_it_cannot_be(
 
     def weights() -> set[str]:
         waiting = [asked for _, asked, _ in requests.waiting(place(tmp_path))]
-        return launch._weights(spec.model_copy(update={"arms": {"net": net}}), [spec], waiting, dataset)[1]
+        return transfer.weights_asked_for(spec.model_copy(update={"arms": {"net": net}}), [spec], waiting, dataset)[1]
 
     assert weights() == {"net"}
     requests.post(tmp_path, spec.model_copy(update={"arms": {"more": net}}), repeats_decayed=False)

@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 LONGEST_S = 570
 """Seconds for all of it."""
@@ -168,6 +168,19 @@ class Clock:
         return self.end - self.begin < self._seconds
 
 
+class Asked(NamedTuple):
+    """What is to be trained, and with what; the fields are those of `process`."""
+
+    architecture: str
+    knobs: dict[str, Any]
+    size: Size
+    splits: list[Any]
+    training: Any
+    resources: Any
+    clock: Clock
+    seeds: int
+
+
 def process(job: dict[str, Any]) -> dict[str, Any]:
     """Train as a job says: images trained after the first epoch, and from when to when."""
     import numpy as np
@@ -187,44 +200,35 @@ def process(job: dict[str, Any]) -> dict[str, Any]:
     clock = Clock(Path(job["folder"]), job["processes"], size.seconds)
     train = {"worker": _worker, "fit": _fit}[job["way"]]
     architecture, knobs = size.networks[job["network"]]
-    device = train(architecture, knobs, size, splits, training, resources, clock, job["seeds"])
+    device = train(Asked(architecture, knobs, size, splits, training, resources, clock, job["seeds"]))
     images = clock.epochs * (size.images // size.batch_size) * size.batch_size * job["seeds"]
     return {"images": images, "begin": clock.begin, "end": clock.end, "device": device, "tensorflow": "tensorflow" in sys.modules}
 
 
-def _worker(
-    architecture: str,
-    knobs: dict[str, Any],
-    size: Size,
-    splits: list[Any],
-    training: Any,
-    resources: Any,
-    clock: Clock,
-    seeds: int,
-) -> str:
+def _worker(asked: Asked) -> str:
     from sweeper.storage import place
     from sweeper.training.together import Together
     from sweeper.training.trial import Assignment, Worker
 
-    configuration = {**knobs, "batch_size": size.batch_size, "learning_rate": 0.001}
+    configuration = {**asked.knobs, "batch_size": asked.size.batch_size, "learning_rate": 0.001}
     trials = [
         Assignment(
-            trial=f"t-{seed}", arm="arm", architecture=architecture, attempt=1, configuration=configuration, seed=seed,
+            trial=f"t-{seed}", arm="arm", architecture=asked.architecture, attempt=1, configuration=configuration, seed=seed,
             max_epochs=10**9, known_epochs=0,
         )
-        for seed in range(seeds)
+        for seed in range(asked.seeds)
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         worker = Worker(
-            train=splits[0],
-            validation=splits[1],
+            train=asked.splits[0],
+            validation=asked.splits[1],
             num_classes=CLASSES,
-            training=training,
-            resources=resources,
+            training=asked.training,
+            resources=asked.resources,
             checkpoints=place(folder),
             checkpoint_every_s=math.inf,
         )
-        group = Together(worker, trials) if seeds > 1 else None
+        group = Together(worker, trials) if asked.seeds > 1 else None
         if group is None:
             worker.start(trials[0])
         is_wanted = True
@@ -232,29 +236,20 @@ def _worker(
             report = (group or worker).step()
             if not any("rows" in own for own in report.get("members", {"": report}).values()):
                 raise RuntimeError(str(report))
-            is_wanted = clock.tick()
+            is_wanted = asked.clock.tick()
     return worker.device
 
 
-def _fit(
-    architecture: str,
-    knobs: dict[str, Any],
-    size: Size,
-    splits: list[Any],
-    training: Any,
-    resources: Any,
-    clock: Clock,
-    seeds: int,
-) -> str:
+def _fit(asked: Asked) -> str:
     """As Keras's guides do it: the same network, a layer that scales its images, and `fit`."""
     import keras
 
     from sweeper import catalog
     from sweeper.training import devices
 
-    device = devices.configure(training, resources)
-    shape = splits[0].images.shape[1:]
-    network = catalog.load("architecture", architecture)(shape, CLASSES, **knobs)
+    device = devices.configure(asked.training, asked.resources)
+    shape = asked.splits[0].images.shape[1:]
+    network = catalog.load("architecture", asked.architecture)(shape, CLASSES, **asked.knobs)
     images = keras.Input(shape)
     model = keras.Model(images, network(keras.layers.Rescaling(1 / 127.5, -1.0)(images)))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -262,11 +257,11 @@ def _fit(
 
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            self.model.stop_training = not clock.tick()
+            self.model.stop_training = not asked.clock.tick()
 
     model.fit(
-        splits[0].images, splits[0].labels, batch_size=size.batch_size, epochs=10**6, verbose=0, callbacks=[Stop()],
-        validation_data=(splits[1].images, splits[1].labels),
+        asked.splits[0].images, asked.splits[0].labels, batch_size=asked.size.batch_size, epochs=10**6, verbose=0,
+        callbacks=[Stop()], validation_data=(asked.splits[1].images, asked.splits[1].labels),
     )  # fmt: skip
     return device
 

@@ -73,7 +73,7 @@ def test_a_rung_that_does_not_rank_the_end_is_not_trusted_until_it_does() -> Non
     assert not promotion.pauses("t20", 1)
     assert promotion.pauses("t20", 3)
     assert set(promotion.reconsidered) == set(scores), "they are candidates again"
-    assert not promotion.counts("t2", 1)
+    assert not promotion.counts(1)
     assert promotion.next_promoted(is_over=True) is None
     promotion = recorded(scores)
     audited(promotion, ["t8", "t1", "t0"])

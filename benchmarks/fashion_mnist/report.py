@@ -16,6 +16,7 @@ from sweeper.analysis.markdown import markdown
 from sweeper.analysis.results import Results, best_trials
 from sweeper.cli._shared import results_of
 from sweeper.cli.figures import save_figure
+from sweeper.driver.opened import open_study
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.plots.accuracy_per_arm import accuracy_per_arm
 from sweeper.plots.learning_curves import learning_curves
@@ -48,7 +49,7 @@ def arms_table(results: Results) -> pd.DataFrame:
 
 def main(study: Path, out: Path) -> None:
     """Write everything."""
-    results = results_of(StudyFolder(study))
+    results = results_of(open_study(StudyFolder(study)))
     figures = {
         "pareto_parameters": pareto(results),
         "pareto_macs": pareto(results, x="macs"),

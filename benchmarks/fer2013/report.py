@@ -18,8 +18,9 @@ import pandas as pd
 from sweeper.analysis.markdown import markdown
 from sweeper.analysis.results import Results
 from sweeper.analysis.seeds import paired_differences, seeds_table
-from sweeper.cli._shared import results_of, spec_of
+from sweeper.cli._shared import results_of
 from sweeper.cli.figures import save_figure
+from sweeper.driver.opened import open_study
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.plots.learning_curves import learning_curves
 from sweeper.plots.pareto import pareto
@@ -49,7 +50,7 @@ QUARTER = "fer2013_own_large"
 
 def read(results: Path, name: str) -> Results:
     """The results of one study, its arms renamed where they are not what their name says."""
-    found = results_of(StudyFolder(results / name))
+    found = results_of(open_study(StudyFolder(results / name)))
     renamed = RENAMED.get(name, {arm: f"{arm}_quarter" for arm in found.trials["arm"]} if name == QUARTER else {})
 
     def changed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -133,7 +134,7 @@ def main(results: Path, out: Path) -> None:
         "Paired differences": pairs.round(4),
         "Search": search_table(search),
     }
-    ids = "".join(f"- `{name}`: {spec_of(StudyFolder(results / name)).study_id}\n" for name in (*OWN, SEEDS, SEARCH))
+    ids = "".join(f"- `{name}`: {open_study(StudyFolder(results / name)).first.study_id}\n" for name in (*OWN, SEEDS, SEARCH))
     text = "\n\n".join(f"## {title}\n\n{markdown(table)}" for title, table in parts.items())
     (out / "tables.md").write_text(f"# Tables\n\nWritten by `report.py`. Studies:\n\n{ids}\n{text}\n", encoding="utf-8")
 

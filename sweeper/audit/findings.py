@@ -83,7 +83,7 @@ class Audit:
         suggested: Trials that were begun.
         by_status: How many of those have which status; ``running`` only while a driver is at work. Draws that a network refused
             are ``infeasible``, and not among the failed.
-        retried: Trials with more than one attempt.
+        retried: Trials with more than one attempt; going on from a rung is none.
         events: Rows of the ledger that count.
         epochs: Rows of epochs among them.
         late: Rows that a dead driver wrote after its successor had begun; they never counted.

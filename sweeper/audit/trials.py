@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sweeper.audit.findings import Finding, Found
 from sweeper.audit.ledger import ranges
-from sweeper.ledger.records import METRICS, Event, Kind
+from sweeper.ledger.records import METRICS, Event, Kind, Status
 
 AGAIN = "the next resume does it again"
 
@@ -22,6 +22,7 @@ class History:
         early: Rows before its first suggestion; a search skips them.
         attempts: Attempts that rows mention.
         epochs: Its epoch rows by epoch, in order.
+        paused: How often it waited at a rung: what follows is no retry.
     """
 
     trial: str
@@ -29,6 +30,7 @@ class History:
     early: int = 0
     attempts: set[int] = dataclasses.field(default_factory=set)
     epochs: dict[int, list[Event]] = dataclasses.field(default_factory=dict)
+    paused: int = 0
 
     @property
     def last_attempt(self) -> int:
@@ -50,6 +52,7 @@ def histories(events: Iterable[Event]) -> dict[str, History]:
             history.early += 1
         else:
             history.attempts.add(event.attempt)
+            history.paused += event.status is Status.PAUSED
             if event.kind is Kind.EPOCH:
                 assert event.epoch is not None
                 history.epochs.setdefault(event.epoch, []).append(event)

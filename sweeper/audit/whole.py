@@ -114,7 +114,7 @@ def examine(material: Material) -> Audit:
         is_driven=material.is_driven,
         suggested=len(begun),
         by_status={outcome: counts[outcome] for outcome in outcomes},
-        retried=sum(history.last_attempt > 1 for history in begun),
+        retried=sum(history.last_attempt > 1 + history.paused for history in begun),
         events=len(read.events),
         epochs=sum(event.kind is Kind.EPOCH for event in read.events),
         late=read.late,

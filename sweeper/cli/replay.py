@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ def replay(
 
 
 def _facts(task: Task, seed: int, events: list[Observed]) -> dict[str, Any]:
-    current = {event.row: event.value for event in events if event.value == event.value}
+    current = {event.row: event.value for event in events if not math.isnan(event.value)}
     best = max(current, key=lambda row: current[row], default=None)
     return {
         "task": task.name,

@@ -85,8 +85,8 @@ class Promotion:
         """Whether the next new trial is one that never pauses."""
         return len(self.audits) + 1 <= AUDITED * self.epochs / self.max_epochs
 
-    def counts(self, trial: str, epoch: int) -> bool:
-        """Whether a trial's score after so many epochs says something about its end; it does not at a rung without trust."""
+    def counts(self, epoch: int) -> bool:
+        """Whether a score after so many epochs says something about its end; it does not at a rung without trust."""
         return epoch > self.untrusted or epoch not in self.recorded
 
     # --------------------------------------------------------------------------------------------------------- changes

@@ -131,7 +131,7 @@ class Proposals:
 
 def _tells(trial: Trial, promotion: Promotion | None) -> bool:
     """Whether a trial's score so far says something about its end."""
-    return promotion is None or trial.status is Status.RUNNING or promotion.counts(trial.trial, trial.epoch)
+    return promotion is None or trial.status is Status.RUNNING or promotion.counts(trial.epoch)
 
 
 def _lesson(spec: StudySpec, trial: Trial) -> Finished:

@@ -29,7 +29,8 @@ class Sampler(Protocol):
         """The configuration of a trial.
 
         Args:
-            history: The arm's finished trials in the order they finished; from call to call it may only grow.
+            history: The arm's finished trials in the order they finished; from call to call it may only grow. `TreesSampler`
+                alone is given all trials, as far as they came.
             number: The trial's number in its arm, from 1; 0 is the default configuration, which no sampler is asked for. It
                 grows by one each time the sampler is asked again, because it gave what the arm was given already.
             seed: Of this suggestion; another one each time.

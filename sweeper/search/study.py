@@ -184,11 +184,10 @@ class Search:
         return [self.judge(self._facts(trial, Kind.ATTEMPT_ENDED).replace(reason=Reason.RUNG)) for trial in waiting]
 
     def paused_at(self, trial: str) -> list[int]:
-        """Epochs after which a trial may have to wait, as rungs are trusted now."""
-        promotion, state = self._promotion(self.trials[trial].arm), self.trials[trial]
-        if promotion is None or state.stage is not Stage.SEARCH:
-            return []
-        return [rung for rung in promotion.recorded if promotion.pauses(trial, rung)]
+        """Epochs after which a trial may have to wait: all rungs, since one that is not trusted now may be by then."""
+        promotion = self._promotion(self.trials[trial].arm)
+        can_wait = promotion is not None and self.trials[trial].stage is Stage.SEARCH and trial not in promotion.audits
+        return list(promotion.recorded) if promotion is not None and can_wait else []
 
     def score(self, event: Event) -> float:
         """The first objective of an epoch row, turned so that higher is better; NaN when it is absent."""

@@ -53,7 +53,7 @@ NAMES = {
 
 def store(rows: int, folder: Path) -> tuple[int, float]:
     """Rows appended as fast as they can be: how many, and seconds."""
-    from sweeper.driver.tune import COMPACT_AFTER
+    from sweeper.driver.session import COMPACT_AFTER
     from sweeper.ledger.ledger import StudyFolder
     from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
 

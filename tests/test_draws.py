@@ -200,9 +200,9 @@ def test_a_search_that_was_cut_draws_what_it_would_have_drawn(sampler: str, spac
         resumed = again(whole, cut)
         resumed.run()
         # An attempt that was cut is suggested a second time.
-        drawn = [event for event in resumed.log if event.kind is Kind.SUGGESTED and event.attempt == 1]
-        assert drawn == suggested
-        assert resumed.search.arms == whole.search.arms
+        assert [event for event in resumed.log if event.kind is Kind.SUGGESTED and event.attempt == 1] == suggested
+        own, uncut = resumed.search.arms["arm"], whole.search.arms["arm"]
+        assert (own.begun, own.refused, own.known) == (uncut.begun, uncut.refused, uncut.known)
         folded = Search(whole.search.spec, {}).fold(resumed.log)
         assert folded.is_finished
         assert folded.why_early("arm") == whole.search.why_early("arm")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections import Counter
 from typing import Any
@@ -25,11 +24,6 @@ def recorded(scores: dict[str, float], epoch: int = 1, **options: Any) -> Promot
         promotion.record(trial, epoch, score, is_complete=False)
         promotion.settle(trial, epoch, is_paused=promotion.pauses(trial, epoch))
     return promotion
-
-
-def whole(search: Search) -> dict[str, Any]:
-    """Everything a search with promotion decides from."""
-    return {**state(search), "promotion": {arm: dataclasses.asdict(own) for arm, own in search.rungs.items()}}  # type: ignore[call-overload]
 
 
 def test_the_best_third_of_all_that_came_goes_on_and_nobody_for_coming_first() -> None:
@@ -122,7 +116,7 @@ def test_fold_gives_the_state_that_wrote_the_log(seed: int, slots: int, arms: in
             reason = luck.choice([None, None, Reason.NODE_LOST, Reason.EXCEPTION])
             clock.record(clock.search.judge(clock.search._facts(trial, Kind.ATTEMPT_ENDED).replace(reason=reason)))
         folded = Search(clock.search.spec, clock.search.spaces).fold(clock.log)
-        assert whole(folded) == whole(clock.search)
+        assert state(folded) == state(clock.search)
         assert repr(folded.propose()) == repr(clock.search.propose())
         clock.search = folded
     assert all(trial.status.is_final for trial in clock.search.trials.values())

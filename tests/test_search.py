@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import random
 import types
@@ -54,9 +53,7 @@ def state(search: Search) -> dict[str, Any]:
     """Everything a search decides from."""
     return {
         "trials": search.trials,
-        "finished": search.finished,
-        "rungs": {arm: rungs.recorded for arm, rungs in search.rungs.items()},
-        "arms": {arm: dataclasses.asdict(own) for arm, own in search.arms.items()},
+        "arms": search.arms,
         "waiting": list(search._waiting),
     }
 

@@ -1,24 +1,31 @@
-"""How far an arm has come with its share of the budget."""
+"""One arm of a search: its trials, its rungs, and how far it has come with its share of the budget."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
+from sweeper.ledger.records import Reason, Stage, Status
 from sweeper.search.distinct import Key, key_of
+from sweeper.search.promotion import Promotion
+from sweeper.search.stopping import Rungs
 from sweeper.search.trial import Trial
-from sweeper.study.spec import SearchSpec
+from sweeper.study.spec import SearchSpec, StudySpec
 
 MOST_REFUSED = 100
 """Draws in a row that its network refuses until an arm ends. Of arms that accept one draw in 20, one in 170 gets there."""
 
 
 @dataclasses.dataclass(kw_only=True)
-class ArmProgress:
-    """What an arm was given of its budget.
+class Arm:
+    """An arm's trials of the search stage, and what it was given of its budget.
 
     A draw that its network refuses is a trial with the reason `infeasible`, and the next draw takes its place in the budget.
 
     Args:
+        rungs: Where its trials are stopped, or wait.
+        trials: In the order they began.
+        ended: Those that will not run again, in the order they ended. From call to call it only grows, until an extension.
         begun: Trials of the budget that began, refused ones included: also the number of the next one.
         refused: Those that its network refused.
         refused_in_a_row: Of the newest to end.
@@ -26,22 +33,72 @@ class ArmProgress:
         num_configurations: How many different ones there are; None for any number, or where trials do not say.
     """
 
+    rungs: Rungs | Promotion
+    trials: list[Trial] = dataclasses.field(default_factory=list)
+    ended: list[Trial] = dataclasses.field(default_factory=list)
     begun: int = 0
     refused: int = 0
     refused_in_a_row: int = 0
     known: set[Key] = dataclasses.field(default_factory=set)
     num_configurations: int | None = None
 
-    def begins(self, trial: Trial, num_configurations: int | None) -> None:
-        """A trial of the budget begins, of an arm with so many configurations."""
-        self.begun += 1
-        self.known.add(key_of(trial.configuration))
-        self.num_configurations = num_configurations or self.num_configurations
+    @classmethod
+    def of(cls, spec: StudySpec) -> Arm:
+        """A new arm of a study."""
+        stopping = spec.stopping
+        kind = Promotion if stopping.rule == "promote" else Rungs
+        return cls(rungs=kind(stopping.grace_epochs, stopping.reduction_factor, spec.budget.max_epochs))
 
-    def ends(self, is_refused: bool) -> None:
-        """A trial of the budget has ended."""
-        self.refused += is_refused
-        self.refused_in_a_row = self.refused_in_a_row + 1 if is_refused else 0
+    # ------------------------------------------------------------------------------------------------------- questions
+
+    @property
+    def promotion(self) -> Promotion | None:
+        """Its rungs, where trials are promoted."""
+        return self.rungs if isinstance(self.rungs, Promotion) else None
+
+    @property
+    def reconsidered(self) -> list[Trial]:
+        """Trials that wait at a rung which is not trusted any more."""
+        names = self.promotion.reconsidered if self.promotion else []
+        return [trial for trial in self.trials if trial.trial in names]
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs of all its trials."""
+        return sum(trial.epoch for trial in self.trials)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether none of its trials runs or is to run; some may wait at a rung."""
+        return all(trial.status.is_final or trial.status is Status.PAUSED for trial in self.trials)
+
+    def next_promoted(self, *, is_over: bool) -> str | None:
+        """A trial that waits at a rung and goes on now.
+
+        Args:
+            is_over: Whether no other trial of the arm will come.
+        """
+        promotion = self.promotion
+        if promotion is None or not promotion.paused:
+            return None
+        return promotion.next_promoted(is_over=is_over and self.is_at_rest)
+
+    def given_up(self, *, is_over: bool) -> list[Trial]:
+        """Trials that wait at a rung and will never go on; as for `next_promoted`."""
+        promotion = self.promotion
+        is_done = promotion is not None and promotion.paused and is_over and self.is_at_rest
+        if promotion is None or not is_done or promotion.next_promoted(is_over=True) is not None:
+            return []
+        return [trial for trial in self.trials if trial.status is Status.PAUSED]
+
+    def rungs_up_to(self, max_epochs: int) -> Rungs | Promotion:
+        """The rungs it has if its trials may train for more epochs, with those on them that came so far."""
+        rungs = self.rungs.lengthened(max_epochs)
+        for trial in self.trials:
+            for epoch, score in enumerate(trial.scores, start=1):
+                if math.isfinite(score):
+                    rungs.record(trial.trial, epoch, score, is_complete=epoch >= max_epochs)
+        return rungs
 
     def num_counted(self, search: SearchSpec) -> int:
         """Trials that count for the budget."""
@@ -60,6 +117,45 @@ class ArmProgress:
         if search.repeats or size is None or len(self.known) < size:
             return ""
         return used_up(search, size)
+
+    # --------------------------------------------------------------------------------------------------------- changes
+
+    def begins(self, trial: Trial, num_configurations: int | None, *, is_audit: bool) -> None:
+        """A trial begins.
+
+        Args:
+            trial: The trial; outside the search stage it does not matter here.
+            num_configurations: How many configurations the arm has, if counted.
+            is_audit: Whether the trial never waits at a rung.
+        """
+        if trial.stage is Stage.SEARCH:
+            self.trials.append(trial)
+        if trial.is_of_budget:
+            self.begun += 1
+            self.known.add(key_of(trial.configuration))
+            self.num_configurations = num_configurations or self.num_configurations
+            if is_audit and self.promotion:
+                self.promotion.audit(trial.trial)
+
+    def records(self, trial: Trial, score: float) -> None:
+        """A trial has this score after the epoch that ended now, with the status it has now."""
+        if math.isfinite(score):
+            self.rungs.record(trial.trial, trial.epoch, score, is_complete=trial.status is Status.COMPLETED)
+
+    def settles(self, trial: Trial) -> None:
+        """A trial of the search stage has a new status."""
+        if self.promotion:
+            self.promotion.settle(trial.trial, trial.epoch, is_paused=trial.status is Status.PAUSED)
+        if trial.status.is_final:
+            self.ended.append(trial)
+            if trial.is_of_budget:
+                is_refused = trial.reason is Reason.INFEASIBLE
+                self.refused += is_refused
+                self.refused_in_a_row = self.refused_in_a_row + 1 if is_refused else 0
+
+    def reopens(self, trial: Trial) -> None:
+        """A trial that had ended goes on."""
+        self.ended.remove(trial)
 
 
 def used_up(search: SearchSpec, num_configurations: int) -> str:

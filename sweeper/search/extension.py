@@ -83,7 +83,7 @@ def plan(search: Search, wanted: StudySpec, *, repeats_decayed: bool = False) ->
     """
     epochs, study = wanted.budget.max_epochs, _grown(search.spec, wanted)
     is_longer = epochs > search.spec.budget.max_epochs
-    rungs = {arm: search.rungs_up_to(arm, epochs) for arm in search.spec.arms}
+    rungs = {name: arm.rungs_up_to(epochs) for name, arm in search.arms.items()}
     shorter = [trial for trial in search.of_stage(Stage.SEARCH) if trial.max_epochs < epochs]
     is_stopping = search.spec.stopping.rule != "none"
     trials = [trial for trial in shorter if _may_go_on(trial, rungs[trial.arm] if is_stopping else None)]

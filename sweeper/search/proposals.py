@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 from sweeper.ledger.records import Status
 from sweeper.search import distinct
+from sweeper.search.arm import Arm
 from sweeper.search.history import Finished
 from sweeper.search.promotion import Promotion
 from sweeper.search.sampler import Sampler, sampler_of
@@ -17,34 +17,6 @@ from sweeper.streams import seed_of
 from sweeper.study.grid import num_configurations
 from sweeper.study.space import Configuration, Space
 from sweeper.study.spec import StudySpec
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Told:
-    """How an arm stands when it is given a new trial.
-
-    Args:
-        known: Configurations it was given before.
-        trials: All its trials of the search stage, in the order they began.
-        ended: Those that ended, in the order they did; from call to call the list only grows, until `Proposals.forget`.
-        promotion: Its rungs, where trials are promoted.
-    """
-
-    known: set[distinct.Key]
-    trials: Sequence[Trial]
-    ended: Sequence[Trial]
-    promotion: Promotion | None
-
-    @property
-    def reconsidered(self) -> list[Configuration]:
-        """Configurations of the trials that wait at a rung which is not trusted any more."""
-        names = self.promotion.reconsidered if self.promotion else []
-        return [trial.configuration for trial in self.trials if trial.trial in names]
-
-    @property
-    def num_epochs(self) -> int:
-        """Epochs of all its trials."""
-        return sum(trial.epoch for trial in self.trials)
 
 
 class Proposals:
@@ -85,14 +57,14 @@ class Proposals:
             self._num_configurations[arm] = found
         return self._num_configurations[arm]
 
-    def configuration(self, spec: StudySpec, arm: str, number: int, told: Told) -> Configuration:
+    def configuration(self, spec: StudySpec, arm: str, number: int, own: Arm) -> Configuration:
         """The configuration of a new trial; or of one that waits at a rung which is not trusted any more, if it promises more.
 
         Args:
             spec: The study.
             arm: The arm.
             number: The trial's number in it.
-            told: How the arm stands.
+            own: The arm as it stands.
         """
         space, fixed, search = self.space(spec, arm), spec.arms[arm].fixed, spec.search
         if number == 0 and arm not in self.tables:
@@ -100,10 +72,10 @@ class Proposals:
         if arm not in self._samplers:
             self._samplers[arm] = sampler_of(spec, arm, space)
         sampler = self._samplers[arm]
-        history, waiting = self._history(spec, arm, told), told.reconsidered
+        history, waiting = self._history(spec, arm, own), [trial.configuration for trial in own.reconsidered]
         if arm in self.tables:
-            known = told.known - {distinct.key_of(one) for one in waiting}
-            seed = seed_of(search.seed, arm, number, len(told.trials), told.num_epochs, "suggest")
+            known = own.known - {distinct.key_of(one) for one in waiting}
+            seed = seed_of(search.seed, arm, number, len(own.trials), own.num_epochs, "suggest")
             return self.tables[arm].pick(sampler if isinstance(sampler, Scorer) else None, history, known, seed)
         if waiting and not isinstance(sampler, TreesSampler):
             return waiting[0]
@@ -117,15 +89,15 @@ class Proposals:
 
         if search.repeats is not False:
             return draw(0)
-        known = told.known - {distinct.key_of(one) for one in waiting}
+        known = own.known - {distinct.key_of(one) for one in waiting}
         return distinct.new_configuration(draw, known, space, fixed, seed_of(search.seed, arm, number, "others"))
 
-    def _history(self, spec: StudySpec, arm: str, told: Told) -> Sequence[Finished]:
+    def _history(self, spec: StudySpec, arm: str, own: Arm) -> Sequence[Finished]:
         """What a sampler learns from: one that can read scores of any length, all of them; another, the trials that ended."""
         if isinstance(self._samplers[arm], TreesSampler):
-            return [_lesson(spec, trial) for trial in told.trials if _tells(trial, told.promotion)]
+            return [_lesson(spec, trial) for trial in own.trials if _tells(trial, own.promotion)]
         learned = self._learned.setdefault(arm, [])
-        learned += [_lesson(spec, trial) for trial in told.ended[len(learned) :]]
+        learned += [_lesson(spec, trial) for trial in own.ended[len(learned) :]]
         return learned
 
 

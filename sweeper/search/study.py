@@ -15,14 +15,14 @@ from collections.abc import Collection, Iterable, Mapping
 
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status, trial_name
 from sweeper.search import allocation, details
-from sweeper.search.arm import ArmProgress
+from sweeper.search.arm import Arm
 from sweeper.search.promotion import Promotion
-from sweeper.search.proposals import Proposals, Told
+from sweeper.search.proposals import Proposals
 from sweeper.search.stopping import Rungs
 from sweeper.search.table import Table
 from sweeper.search.trial import Trial
 from sweeper.streams import seed_of
-from sweeper.study.space import Configuration, Space
+from sweeper.study.space import Space
 from sweeper.study.spec import StudySpec
 
 RETRIES = 2
@@ -46,11 +46,8 @@ class Search:
         found = spaces if spaces is not None else {arm: spec.space_of(arm) for arm in spec.arms}
         self._proposals = Proposals(found, tables or {})
         self.trials: dict[str, Trial] = {}
-        self.finished: dict[str, list[str]] = {arm: [] for arm in spec.arms}
-        """Trials that will not run again, by arm, in the order they ended: what samplers learn from."""
-        self.rungs: dict[str, Rungs | Promotion] = {arm: self._new_rungs() for arm in spec.arms}
         self._goal, self._column = spec.goals[0]
-        self.arms = {arm: ArmProgress() for arm in spec.arms}
+        self.arms = {arm: Arm.of(spec) for arm in spec.arms}
         self._waiting: dict[str, None] = {}
         self._planned: dict[str, Trial] = {}
 
@@ -60,6 +57,16 @@ class Search:
     def spaces(self) -> dict[str, Space]:
         """The search space of each arm, as far as it was needed."""
         return self._proposals.spaces
+
+    @property
+    def finished(self) -> dict[str, list[str]]:
+        """Trials that will not run again, by arm, in the order they ended."""
+        return {name: [trial.trial for trial in arm.ended] for name, arm in self.arms.items()}
+
+    @property
+    def rungs(self) -> dict[str, Rungs | Promotion]:
+        """The rungs of every arm."""
+        return {name: arm.rungs for name, arm in self.arms.items()}
 
     @property
     def is_finished(self) -> bool:
@@ -120,8 +127,9 @@ class Search:
             return None
         count = self.arms[arm].begun
         number = next(number for number in (count, *range(count)) if trial_name(arm, number) not in self.trials)
-        configuration = self._configuration(arm, number)
-        if (again := self._reconsidered(arm, configuration)) is not None:
+        configuration = self._proposals.configuration(self.spec, arm, number, self.arms[arm])
+        again = next((trial for trial in self.arms[arm].reconsidered if trial.configuration == configuration), None)
+        if again is not None:
             return self._suggested(again, again.attempt + 1)
         return self._suggested(
             Trial(
@@ -169,7 +177,7 @@ class Search:
         if event.epoch >= trial.max_epochs:
             return event.replace(status=Status.COMPLETED, reason=Reason.MAX_EPOCHS)
         if trial.stage is Stage.SEARCH and self.spec.stopping.rule != "none":
-            rungs = self.rungs[trial.arm]
+            rungs = self.arms[trial.arm].rungs
             if isinstance(rungs, Promotion):
                 if rungs.pauses(trial.trial, event.epoch):
                     return event.replace(status=Status.PAUSED, reason=Reason.RUNG)
@@ -179,13 +187,12 @@ class Search:
 
     def endings(self) -> list[Event]:
         """What ends the trials that wait at a rung and will never be promoted; to be recorded when nothing can be started."""
-        over = [arm for arm in self.spec.arms if (promotion := self._promotion(arm)) and promotion.paused and self._is_over(arm)]
-        waiting = [trial for trial in self.trials.values() if trial.status is Status.PAUSED and trial.arm in over]
+        waiting = [trial for name, arm in self.arms.items() for trial in arm.given_up(is_over=self.to_come(name) == 0)]
         return [self.judge(self._facts(trial, Kind.ATTEMPT_ENDED).replace(reason=Reason.RUNG)) for trial in waiting]
 
     def paused_at(self, trial: str) -> list[int]:
         """Epochs after which a trial may have to wait: all rungs, since one that is not trusted now may be by then."""
-        promotion = self._promotion(self.trials[trial].arm)
+        promotion = self.arms[self.trials[trial].arm].promotion
         can_wait = promotion is not None and self.trials[trial].stage is Stage.SEARCH and trial not in promotion.audits
         return list(promotion.recorded) if promotion is not None and can_wait else []
 
@@ -193,21 +200,6 @@ class Search:
         """The first objective of an epoch row, turned so that higher is better; NaN when it is absent."""
         value = getattr(event, self._column)
         return math.nan if value is None else value if self._goal == "max" else -value
-
-    def rungs_up_to(self, arm: str, max_epochs: int) -> Rungs | Promotion:
-        """The rungs an arm has if its trials may train for more epochs, with those on them that came so far."""
-        rungs = self.rungs[arm].lengthened(max_epochs)
-        for trial in self.of_stage(Stage.SEARCH):
-            if trial.arm == arm:
-                for epoch, score in enumerate(trial.scores, start=1):
-                    if math.isfinite(score):
-                        rungs.record(trial.trial, epoch, score, is_complete=epoch >= max_epochs)
-        return rungs
-
-    def _new_rungs(self) -> Rungs | Promotion:
-        stopping, epochs = self.spec.stopping, self.spec.budget.max_epochs
-        kind = Promotion if stopping.rule == "promote" else Rungs
-        return kind(stopping.grace_epochs, stopping.reduction_factor, epochs)
 
     # --------------------------------------------------------------------------------------------------------- changes
 
@@ -248,13 +240,9 @@ class Search:
 
     def _apply_extended(self, event: Event) -> None:
         self.spec = details.study_in(event)
-        epochs = self.spec.budget.max_epochs
-        for arm in self.spec.arms:
-            if arm not in self.arms:
-                self.arms[arm], self.finished[arm] = ArmProgress(), []
-                self.rungs[arm] = self._new_rungs()
-            self.rungs[arm] = self.rungs_up_to(arm, epochs)
-            self.arms[arm].refused_in_a_row = 0
+        for name in self.spec.arms:
+            arm = self.arms.setdefault(name, Arm.of(self.spec))
+            arm.rungs, arm.refused_in_a_row = arm.rungs_up_to(self.spec.budget.max_epochs), 0
         self._proposals.forget()  # of the trials that ended some are about to be reopened
 
     def _apply_lengthened(self, event: Event) -> None:
@@ -262,7 +250,7 @@ class Search:
         assert event.status is not None and event.max_epochs is not None
         trial.max_epochs = event.max_epochs
         if trial.status.is_final:
-            self.finished[trial.arm].remove(trial.trial)
+            self.arms[trial.arm].reopens(trial)
         if event.status is not trial.status:
             self._settle(trial, event.status, None)
 
@@ -281,10 +269,9 @@ class Search:
                 configuration=json.loads(event.configuration),
                 max_epochs=event.max_epochs or self.spec.budget.max_epochs,
             )
-            if self.trials[event.trial].is_of_budget:
-                self.arms[event.arm].begins(self.trials[event.trial], details.num_configurations_in(event))
-                if details.is_audit(event) and (promotion := self._promotion(event.arm)):
-                    promotion.audit(event.trial)
+            self.arms[event.arm].begins(
+                self.trials[event.trial], details.num_configurations_in(event), is_audit=details.is_audit(event)
+            )
             self._planned.pop(event.trial, None)
         trial = self.trials[event.trial]
         trial.attempt = event.attempt
@@ -297,22 +284,17 @@ class Search:
             return
         score = self.score(event)
         trial.scores.append(score)
-        if math.isfinite(score) and trial.stage is Stage.SEARCH:
-            is_complete = event.status is Status.COMPLETED
-            self.rungs[trial.arm].record(trial.trial, event.epoch, score, is_complete=is_complete)
         self._settle(trial, event.status, event.reason)
+        if trial.stage is Stage.SEARCH:
+            self.arms[trial.arm].records(trial, score)
 
     def _settle(self, trial: Trial, status: Status, reason: Reason | None) -> None:
         trial.status, trial.reason = status, reason
         self._waiting.pop(trial.trial, None)
-        if (promotion := self._promotion(trial.arm)) and trial.stage is Stage.SEARCH:
-            promotion.settle(trial.trial, trial.epoch, is_paused=status is Status.PAUSED)
         if status is Status.INTERRUPTED:
             self._waiting[trial.trial] = None
-        elif status.is_final and trial.stage is Stage.SEARCH:
-            self.finished[trial.arm].append(trial.trial)
-            if trial.is_of_budget:
-                self.arms[trial.arm].ends(is_refused=reason is Reason.INFEASIBLE)
+        if trial.stage is Stage.SEARCH:
+            self.arms[trial.arm].settles(trial)
 
     # --------------------------------------------------------------------------------------------------------- details
 
@@ -320,21 +302,6 @@ class Search:
         counted = {arm: self.arms[arm].num_counted(self.spec.search) for arm in self.spec.arms}
         is_open = {arm: self.to_come(arm) > 0 for arm in counted}
         return allocation.equal(counted, {arm: self.spec.trials_of(arm) if is_open[arm] else 0 for arm in counted})
-
-    def _configuration(self, arm: str, number: int) -> Configuration:
-        told = Told(
-            known=self.arms[arm].known,
-            trials=[trial for trial in self.of_stage(Stage.SEARCH) if trial.arm == arm],
-            ended=[self.trials[name] for name in self.finished[arm]],
-            promotion=self._promotion(arm),
-        )
-        return self._proposals.configuration(self.spec, arm, number, told)
-
-    def _reconsidered(self, arm: str, configuration: Configuration) -> Trial | None:
-        """The trial of this configuration, if it waits at a rung that is not trusted any more."""
-        promotion = self._promotion(arm)
-        waiting = [self.trials[name] for name in promotion.reconsidered] if promotion else []
-        return next((trial for trial in waiting if trial.configuration == configuration), None)
 
     def _facts(self, trial: Trial, kind: Kind) -> Event:
         return Event(
@@ -351,32 +318,15 @@ class Search:
 
     def _next_promoted(self) -> str | None:
         """A trial that waits at a rung and goes on now."""
-        for arm in self.spec.arms:
-            promotion = self._promotion(arm)
-            if promotion and promotion.paused and (found := promotion.next_promoted(is_over=self._is_quiet(arm))):
-                return found
-        return None
-
-    def _is_quiet(self, arm: str) -> bool:
-        """Whether an arm gets no new trial, and none of its trials runs or is to run."""
-        ended = (Status.PAUSED, Status.COMPLETED, Status.STOPPED, Status.FAILED)
-        own = (trial for trial in self.of_stage(Stage.SEARCH) if trial.arm == arm)
-        return self.to_come(arm) == 0 and all(trial.status in ended for trial in own)
-
-    def _is_over(self, arm: str) -> bool:
-        promotion = self._promotion(arm)
-        return self._is_quiet(arm) and (promotion is None or promotion.next_promoted(is_over=True) is None)
+        found = (arm.next_promoted(is_over=self.to_come(name) == 0) for name, arm in self.arms.items() if arm.promotion)
+        return next((trial for trial in found if trial is not None), None)
 
     def _detail(self, trial: Trial) -> str | None:
         if not trial.is_of_budget:
             return None
-        promotion = self._promotion(trial.arm)
+        promotion = self.arms[trial.arm].promotion
         is_audit = promotion is not None and trial.trial not in self.trials and promotion.wants_audit
         return details.suggested_detail(self._proposals.num_configurations(self.spec, trial.arm), is_audit=is_audit)
-
-    def _promotion(self, arm: str) -> Promotion | None:
-        rungs = self.rungs[arm]
-        return rungs if isinstance(rungs, Promotion) else None
 
     def _suggested(self, trial: Trial, attempt: int) -> Event:
         return self._facts(trial, Kind.SUGGESTED).replace(

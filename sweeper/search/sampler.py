@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from sweeper.search.costs import Columns
 from sweeper.search.history import Finished
 from sweeper.search.points import GridSampler, QmcSampler, value_at
 from sweeper.search.tpe import TpeSampler
@@ -63,6 +64,8 @@ SAMPLERS: Mapping[str, Callable[[Space, Mapping[str, Value], int, int], Sampler]
 def sampler_of(spec: StudySpec, arm: str, space: Space) -> Sampler:
     """The sampler a study names, for one of its arms and that arm's search space."""
     search = spec.search
+    if search.sampler == "trees":
+        return TreesSampler(space, spec.arms[arm].fixed, len(Columns.of(spec).goals))
     seed = seed_of(search.seed, arm, search.sampler)
     return SAMPLERS[search.sampler](space, spec.arms[arm].fixed, seed, search.grid_points or DEFAULT_POINTS)
 

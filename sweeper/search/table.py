@@ -21,7 +21,9 @@ from sweeper.study.space import Configuration
 class Scorer(Protocol):
     """A sampler that can say of given configurations how much they promise."""
 
-    def scores(self, history: Sequence[Finished], candidates: Sequence[Configuration], *, seed: int) -> NDArray[Any] | None:
+    def scores(
+        self, history: Sequence[Finished], candidates: Sequence[Configuration], *, number: int, seed: int
+    ) -> NDArray[Any] | None:
         """Higher is better; None while it cannot say."""
 
 
@@ -39,17 +41,20 @@ class Table:
         for number, row in enumerate(self.rows):
             self.place.setdefault(key_of(row), number)
 
-    def pick(self, scorer: Scorer | None, history: Sequence[Finished], known: Collection[Key], seed: int) -> Configuration:
+    def pick(
+        self, scorer: Scorer | None, history: Sequence[Finished], known: Collection[Key], *, number: int, seed: int
+    ) -> Configuration:
         """A configuration that is none of those known: the most promising one, or any while nothing is known.
 
         Args:
             scorer: Says what promises most; None for any.
             history: The arm's trials.
             known: Configurations taken before; some must be left.
+            number: The trial's number in its arm.
             seed: Of this choice.
         """
         left = [number for key, number in self.place.items() if key not in known]
         candidates = [self.rows[number] for number in left]
-        scores = None if scorer is None else scorer.scores(history, candidates, seed=seed)
+        scores = None if scorer is None else scorer.scores(history, candidates, number=number, seed=seed)
         chosen = np.random.default_rng(seed).integers(len(left)) if scores is None else np.argmax(scores)
         return candidates[int(chosen)]

@@ -79,7 +79,9 @@ def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any],
     with quiet():
         catalog.load("architecture", arm.architecture)
     try:
-        model = networks.build_arm(name, arm.architecture, space.default(arm.fixed), dataset.input_shape, dataset.num_classes)
+        model = networks.build_arm(
+            name, arm.architecture, space.default(arm.fixed), dataset.input_shape, dataset.num_classes, study.limits
+        )
     except KnobError as error:
         return {}, str(error)
     from sweeper.training.measuring import measure

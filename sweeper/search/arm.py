@@ -110,8 +110,8 @@ class Arm:
             return ""
         if self.refused_in_a_row >= MOST_REFUSED:
             return (
-                f"its network refused {MOST_REFUSED} draws in a row. Fix the knobs that do not fit the images, or choose another "
-                "size of images"
+                f"its network refused {MOST_REFUSED} draws in a row. Fix the knobs that do not fit the images or a constraint, "
+                "or choose another size of images"
             )
         size = self.num_configurations
         if search.repeats or size is None or len(self.known) < size:

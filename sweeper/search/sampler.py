@@ -65,7 +65,7 @@ def sampler_of(spec: StudySpec, arm: str, space: Space) -> Sampler:
     """The sampler a study names, for one of its arms and that arm's search space."""
     search = spec.search
     if search.sampler == "trees":
-        return TreesSampler(space, spec.arms[arm].fixed, len(Columns.of(spec).goals))
+        return TreesSampler(space, spec.arms[arm].fixed, Columns.of(spec))
     seed = seed_of(search.seed, arm, search.sampler)
     return SAMPLERS[search.sampler](space, spec.arms[arm].fixed, seed, search.grid_points or DEFAULT_POINTS)
 

@@ -222,6 +222,8 @@ class Search:
         elif event.kind is Kind.ATTEMPT_ENDED:
             trial = self.trials[event.trial or ""]
             assert event.status is not None
+            if event.parameters is not None:  # a network that exceeds a constraint
+                trial.costs.append(self._costs_after(event, trial))
             trial.lost += event.reason in COUNTED
             self._settle(trial, event.status, event.reason)
         elif event.kind is Kind.DRIVER_STARTED:

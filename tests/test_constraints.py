@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sweeper import catalog
+from sweeper.datasets import Split
 from sweeper.driver import networks
 from sweeper.errors import StudyFileError
 from sweeper.ledger.records import Event, Kind, Reason, Status
@@ -18,9 +20,12 @@ from sweeper.search.costs import Columns
 from sweeper.search.history import Finished
 from sweeper.search.study import Search
 from sweeper.search.trees import TreesSampler
+from sweeper.storage import place
 from sweeper.study.constraints import violation
 from sweeper.study.space import Choice, Float, Space
-from sweeper.study.spec import StudySpec, parse, parse_stored
+from sweeper.study.spec import ResourcesSpec, StoppingSpec, StudySpec, TrainingSpec, parse, parse_stored
+from sweeper.training import devices
+from sweeper.training.trial import Assignment, Worker
 from tests import synthetic
 from tests.conftest import Run
 from tests.test_draws import MANY, study
@@ -105,6 +110,37 @@ def test_a_default_beyond_a_constraint_is_a_fault_before_anything_starts(run: Ru
         )
 
 
+@pytest.mark.usefixtures("framework")
+def test_a_worker_trains_no_network_that_exceeds_a_constraint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "configure", lambda training, resources: "cpu")
+    images = Split(np.zeros((32, 8, 8, 1), np.uint8), np.arange(32) % 10)
+    worker = Worker(
+        train=images,
+        validation=images,
+        num_classes=10,
+        training=TrainingSpec(),
+        resources=ResourcesSpec(),
+        checkpoints=place(tmp_path),
+        limits={"parameters": 3000},
+    )
+    reports = []
+    for width in (8, 64):
+        configuration = {**catalog.load("architecture", "cnn").tiny, "width": width, "batch_size": 32}
+        worker.start(
+            Assignment(
+                trial=f"t{width}", arm="cnn", architecture="cnn", attempt=1, configuration=configuration, seed=1, max_epochs=1,
+                known_epochs=0,
+            )
+        )  # fmt: skip
+        reports.append(worker.step())
+    (row,) = reports[0]["rows"]
+    assert row["parameters"] <= 3000
+    failure = reports[1]["failure"]
+    assert failure["reason"] == "infeasible"
+    assert failure["detail"] == f"{failure['parameters']:,} parameters are more than the 3,000 allowed"
+    assert failure["macs"] > row["macs"]
+
+
 # -------------------------------------------------------------------------------------------------------------- the search
 
 
@@ -150,6 +186,18 @@ def test_the_sampler_stays_within_what_it_learned_to_be_allowed(number: int, num
         assert min(widths) > 0.35, "what was refused is not taken for bad"
     trained = [dataclasses.replace(one, scores=(one.configuration["width"],), is_complete=True) for one in history]
     assert float(free.suggest(trained, number=number, seed=0)["width"]) > 0.58
+
+
+@pytest.mark.parametrize("rule", ["asha", "promote"])
+def test_rungs_ask_for_objectives_and_not_for_what_is_constrained_alone(rule: str) -> None:
+    spec = constrained("trees").model_copy(
+        update={"objectives": ("max val_accuracy",), "stopping": StoppingSpec(rule=rule)}  # type: ignore[arg-type]
+    )
+    search = Search(spec, {"arm": MANY})
+    VirtualClock(search, 2, lambda trial, epoch: int(trial[-2:]) / 100, lambda trial: 1.0).run()
+    (recorded,) = search.rungs["arm"].costs.values()
+    assert len(recorded) >= 8
+    assert set(recorded.values()) == {()}
 
 
 def test_feasibility_is_how_likely_all_limits_are_kept() -> None:

@@ -67,6 +67,15 @@ def test_of_two_costs_each_must_be_kept() -> None:
     assert told[0] > told[1] > told[3]
 
 
+def test_a_cost_that_all_have_alike_does_not_matter() -> None:
+    mean, spread, worth = np.array([0.0, 1.0, 2.5]), np.full(3, 0.5), np.array([-1.0, 2.0, 0.3])
+    alone = front.improvement(mean, spread, np.empty((3, 0)), worth, np.empty((3, 0)))
+    assert front.improvement(mean, spread, np.ones((3, 1)), worth, np.ones((3, 1))) == pytest.approx(alone)
+    sizes = np.array([[0.0], [1.0], [2.0]])
+    beside = front.improvement(mean, spread, np.hstack([sizes, np.ones((3, 1))]), worth, np.hstack([sizes, np.ones((3, 1))]))
+    assert beside[2] > 0
+
+
 def test_costs_of_nothing_and_unknown_ones_have_logarithms() -> None:
     told = front.logarithms([(0.0, 1.0, 5.0), (), (math.inf, math.e, 1.0)], 2)
     assert told.tolist() == [[math.log(front.LEAST), 0.0], [math.inf, math.inf], [math.inf, 1.0]]

@@ -78,6 +78,8 @@ def _thresholds(costs: Floats) -> tuple[Floats, Floats]:
     shares = np.linspace(0, 1, round(THRESHOLDS ** (1 / num_costs)))
     places = np.quantile(costs, shares, axis=0).T
     widths = [np.diff(np.concatenate([own[:1], (own[1:] + own[:-1]) / 2, own[-1:]])) for own in places]
+    for width in widths:
+        width[-1] += not width.any()  # a cost that all have alike matters to none
     grid = np.stack([axis.ravel() for axis in np.meshgrid(*places, indexing="ij")], axis=1)
     weights = np.prod([axis.ravel() for axis in np.meshgrid(*widths, indexing="ij")], axis=0)
     return grid, weights

@@ -179,11 +179,11 @@ class Search:
         if event.epoch >= trial.max_epochs:
             return event.replace(status=Status.COMPLETED, reason=Reason.MAX_EPOCHS)
         if trial.stage is Stage.SEARCH and self.spec.stopping.rule != "none":
-            rungs = self.arms[trial.arm].rungs
+            arm, rungs = self.arms[trial.arm], self.arms[trial.arm].rungs
             if isinstance(rungs, Promotion):
                 if rungs.pauses(trial.trial, event.epoch):
                     return event.replace(status=Status.PAUSED, reason=Reason.RUNG)
-            elif rungs.stops(event.epoch, score, self._costs_after(event, trial)):
+            elif rungs.stops(event.epoch, score, arm.weighed(self._costs_after(event, trial))):
                 return event.replace(status=Status.STOPPED, reason=Reason.RUNG)
         return event.replace(status=Status.RUNNING)
 

@@ -151,9 +151,9 @@ class TreesSampler:
         num_costs = self._num_weighed(number)
         if not num_costs:
             return scored[:BEST]
-        losses = [-_rankable(one.scores) for one in scored]
+        losses = np.array([-_rankable(one.scores) for one in scored])
         points = np.column_stack([losses, front.logarithms([one.costs for one in scored], num_costs)])
-        return [scored[place] for place in np.flatnonzero(~beats(points).any(axis=0))]
+        return [scored[place] for place in np.flatnonzero(~beats(points).any(axis=0) & np.isfinite(losses))]
 
     def _near(self, configuration: Mapping[str, Value], generator: np.random.Generator) -> Configuration:
         """One like it: every second knob, or so, is moved a little, and some are drawn anew."""

@@ -184,6 +184,10 @@ def test_the_sampler_stays_within_what_it_learned_to_be_allowed(number: int, num
     assert max(widths) < 0.58
     if number % 2:
         assert min(widths) > 0.35, "what was refused is not taken for bad"
+    few = [one for one in history if not one.scores or one.configuration["width"] < 0.2]
+    drawn = [float(sampler.suggest(few, number=number, seed=seed)["width"]) for seed in range(12)]
+    assert max(drawn) < 0.58, "also before trees say anything of scores"
+    assert max(drawn) - min(drawn) > 0.2, "anywhere else at random"
     trained = [dataclasses.replace(one, scores=(one.configuration["width"],), is_complete=True) for one in history]
     assert float(free.suggest(trained, number=number, seed=0)["width"]) > 0.58
 

@@ -154,7 +154,7 @@ class StudySpec(_Model):
 
     @property
     def goals(self) -> tuple[tuple[str, str], ...]:
-        """(``max`` or ``min``, column) of every objective; the first one drives the search."""
+        """(``max`` or ``min``, column) of every objective; the first one decides where no front is searched."""
         return tuple((goal, column) for goal, column in (objective.split() for objective in self.objectives))
 
     @property

@@ -15,7 +15,7 @@ from sweeper.replay.curves import Task
 from sweeper.search.distinct import key_of
 from sweeper.search.study import Search
 from sweeper.streams import seed_of
-from sweeper.study.spec import ArmSpec, BudgetSpec, DatasetSpec, SearchSpec, StoppingSpec, StudySpec
+from sweeper.study.spec import LEARNING, ArmSpec, BudgetSpec, DatasetSpec, SearchSpec, StoppingSpec, StudySpec
 
 ARM = "curves"
 """The one arm of a replay."""
@@ -34,6 +34,7 @@ class Policy:
         grace_epochs: `stopping.grace_epochs`.
         reduction_factor: `stopping.reduction_factor`.
         workers: Trials that run at once.
+        prior: `search.prior`; ``default`` matters only where a task has defaults, to a sampler that learns.
     """
 
     sampler: str
@@ -41,6 +42,7 @@ class Policy:
     grace_epochs: int
     reduction_factor: int
     workers: int
+    prior: str = "default"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,13 +130,19 @@ def write(path: Path, searches: Iterable[tuple[int, Task, Iterable[Observed]]]) 
 
 
 def _study(task: Task, policy: Policy, seed: int) -> StudySpec:
+    is_near = policy.prior == "default" and task.has_defaults and policy.sampler in LEARNING
     return StudySpec(
         name="replay",
         dataset=DatasetSpec(name="curves"),
         arms={ARM: ArmSpec(architecture=ARM, space=ARM)},
         objectives=("max val_accuracy",),
         budget=BudgetSpec(trials=len(task.table.place), max_epochs=task.max_epochs),
-        search=SearchSpec(sampler=policy.sampler, seed=seed_of(seed, task.name, "replay"), repeats=False),  # type: ignore[arg-type]
+        search=SearchSpec(
+            sampler=policy.sampler,  # type: ignore[arg-type]
+            seed=seed_of(seed, task.name, "replay"),
+            repeats=False,
+            prior="default" if is_near else None,
+        ),
         stopping=StoppingSpec(
             rule=policy.rule,  # type: ignore[arg-type]
             grace_epochs=policy.grace_epochs,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.errors import InputError, unknown
+from sweeper.errors import InputError, KnobError, unknown
 from sweeper.search.table import Table
 from sweeper.study import strict_yaml
 from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
@@ -34,6 +34,7 @@ class Task:
         values: Of each row, the objective after each epoch, higher is better; NaN where it diverged.
         times: Of each row, seconds from its start to the end of each epoch.
         is_cut: Of each row, whether its training was stopped early, so that its end is not known.
+        has_defaults: Whether the knobs have defaults worth the name.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Task:
     values: list[NDArray[np.float64]]
     times: list[NDArray[np.float64]]
     is_cut: list[bool]
+    has_defaults: bool = False
 
     @property
     def max_epochs(self) -> int:
@@ -56,8 +58,9 @@ class Task:
 
     @property
     def table(self) -> Table:
-        """The configurations to choose from."""
-        return Table(self.configurations)
+        """The configurations to choose from; the default one first, if it is there."""
+        default = self.space.default() if self.has_defaults else None
+        return Table(self.configurations, default if default in self.configurations else None)
 
     @property
     def finals(self) -> NDArray[np.float64]:
@@ -80,7 +83,7 @@ def read(path: Path, wanted: Iterable[str] = ()) -> list[Task]:
 
     if not path.is_file():
         raise InputError(f"{path}: there is no such file. Give a table of recorded curves (NAME.parquet) or a study's folder.")
-    space = _space(path.with_name(path.name.removesuffix(".parquet") + ".space.yaml"))
+    space, has_defaults = _space(path.with_name(path.name.removesuffix(".parquet") + ".space.yaml"))
     try:
         table = pq.read_table(path)
     except Exception as error:
@@ -94,7 +97,8 @@ def read(path: Path, wanted: Iterable[str] = ()) -> list[Task]:
     for name in wanted:
         if name not in names:
             raise InputError(unknown("task", name, names))
-    return [_task(path, name, columns, space) for name in (list(wanted) or names)]
+    tasks = [_task(path, name, columns, space) for name in (list(wanted) or names)]
+    return [dataclasses.replace(task, has_defaults=has_defaults) for task in tasks]
 
 
 def _task(path: Path, name: str, columns: Mapping[str, list[Any]], space: Space) -> Task:
@@ -129,8 +133,8 @@ def _value(knob: Knob, value: Any) -> Value:
     return float(value) if isinstance(knob, Float) else value
 
 
-def _space(path: Path) -> Space:
-    """The knobs that a space file describes, each called as its column, such as ``hp_width``.
+def _space(path: Path) -> tuple[Space, bool]:
+    """The knobs that a space file describes, each called as its column, such as ``hp_width``; and whether all have defaults.
 
     Raises:
         InputError: It is missing, or says something else.
@@ -146,17 +150,24 @@ def _space(path: Path) -> Space:
         try:
             knobs[str(column)] = _knob(told)
         except (KeyError, TypeError, ValueError) as error:
-            kinds = "{type: float or int, low, high, log} or {type: categorical, choices}"
+            kinds = "{type: float or int, low, high, log} or {type: categorical, choices}, and may have a default and a condition"
             raise InputError(f"{path}: space.{column} must be {kinds}, not {told!r}: {error}") from None
-    return Space(architecture=str(data.get("name", path.stem)), model=knobs)
+    has_defaults = all("default" in told for told in data["space"].values())
+    try:
+        return Space(architecture=str(data.get("name", path.stem)), model=knobs), has_defaults
+    except KnobError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _knob(told: Mapping[str, Any]) -> Knob:
+    condition = next(((parent, tuple(values)) for parent, values in told.get("condition", {}).items()), None)
     if told["type"] == "categorical":
-        return Choice(*told["choices"])
+        return Choice(*told["choices"], default=told.get("default"), condition=condition)
     kind, is_log = {"float": Float, "int": Int}[told["type"]], bool(told.get("log", False))
-    low, high = (int(told[end]) if kind is Int else float(told[end]) for end in ("low", "high"))
-    return kind(low=low, high=high, log=is_log, default=low)  # type: ignore[arg-type]
+    low, high, default = (
+        int(told[key]) if kind is Int else float(told[key]) for key in ("low", "high", "default" if "default" in told else "low")
+    )
+    return kind(low=low, high=high, log=is_log, default=default, condition=condition)  # type: ignore[arg-type]
 
 
 def of_study(arms: Mapping[str, Space], trials: Iterable[Mapping[str, Any]], epochs: Iterable[Mapping[str, Any]]) -> list[Task]:
@@ -184,6 +195,7 @@ def of_study(arms: Mapping[str, Space], trials: Iterable[Mapping[str, Any]], epo
                     values=[rows[:, 0] for rows in points],
                     times=[np.cumsum(rows[:, 1]) for rows in points],
                     is_cut=[bool(trial["is_cut"]) for trial in own],
+                    has_defaults=True,
                 )
             )
     return found

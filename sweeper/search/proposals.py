@@ -69,6 +69,8 @@ class Proposals:
         space, fixed, search = self.space(spec, arm), spec.arms[arm].fixed, spec.search
         if number == 0 and arm not in self.tables:
             return space.default(fixed)
+        if number == 0 and self.tables.get(arm) and (default := self.tables[arm].default) is not None:
+            return default
         if arm not in self._samplers:
             self._samplers[arm] = sampler_of(spec, arm, space)
         sampler = self._samplers[arm]

@@ -14,12 +14,13 @@ import numpy as np
 
 from sweeper.search.history import Finished
 from sweeper.search.points import GridSampler, QmcSampler, value_at
+from sweeper.search.prior import Prior
 from sweeper.search.tpe import TpeSampler
 from sweeper.search.trees import TreesSampler
 from sweeper.streams import seed_of
 from sweeper.study.grid import DEFAULT_POINTS, Grid
 from sweeper.study.space import Choice, Configuration, Int, Knob, Space, Value
-from sweeper.study.spec import StudySpec
+from sweeper.study.spec import SearchSpec, StudySpec
 
 
 class Sampler(Protocol):
@@ -50,21 +51,25 @@ class RandomSampler:
         return self._space.fill(self._fixed, lambda _, knob: _draw(knob, generator))
 
 
-SAMPLERS: Mapping[str, Callable[[Space, Mapping[str, Value], int, int], Sampler]] = {
-    "tpe": lambda space, fixed, seed, num_points: TpeSampler(space, fixed),
-    "trees": lambda space, fixed, seed, num_points: TreesSampler(space, fixed),
-    "random": lambda space, fixed, seed, num_points: RandomSampler(space, fixed),
-    "qmc": lambda space, fixed, seed, num_points: QmcSampler(space, fixed, seed),
-    "grid": lambda space, fixed, seed, num_points: GridSampler(Grid(space, fixed, num_points), seed),
+SAMPLERS: Mapping[str, Callable[[Space, Mapping[str, Value], int, SearchSpec], Sampler]] = {
+    "tpe": lambda space, fixed, seed, search: TpeSampler(space, fixed, _prior(space, fixed, search)),
+    "trees": lambda space, fixed, seed, search: TreesSampler(space, fixed, _prior(space, fixed, search)),
+    "random": lambda space, fixed, seed, search: RandomSampler(space, fixed),
+    "qmc": lambda space, fixed, seed, search: QmcSampler(space, fixed, seed),
+    "grid": lambda space, fixed, seed, search: GridSampler(Grid(space, fixed, search.grid_points or DEFAULT_POINTS), seed),
 }
-"""What makes the sampler of an arm, by name, from its space, its fixed values, a seed of the arm, and `search.grid_points`."""
+"""What makes the sampler of an arm, by name, from its space, its fixed values, a seed of the arm, and the section `search`."""
 
 
 def sampler_of(spec: StudySpec, arm: str, space: Space) -> Sampler:
     """The sampler a study names, for one of its arms and that arm's search space."""
     search = spec.search
     seed = seed_of(search.seed, arm, search.sampler)
-    return SAMPLERS[search.sampler](space, spec.arms[arm].fixed, seed, search.grid_points or DEFAULT_POINTS)
+    return SAMPLERS[search.sampler](space, spec.arms[arm].fixed, seed, search)
+
+
+def _prior(space: Space, fixed: Mapping[str, Value], search: SearchSpec) -> Prior | None:
+    return Prior(space, fixed) if search.prior == "default" else None
 
 
 def _draw(knob: Knob, generator: np.random.Generator) -> Value:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.search.history import Finished
-from sweeper.search.points import value_at
-from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
+from sweeper.search.points import share_of, value_at
+from sweeper.search.prior import SHARE, Prior
+from sweeper.study.space import Choice, Configuration, Knob, Space, Value
 
 STARTUP_TRIALS = 5
 """Trials of an arm that have a score, before trees say anything."""
@@ -43,12 +44,18 @@ class TreesSampler:
     Scores are compared by rank, so neither their scale nor an outlier matters. A trial that failed counts as the worst. One
     without a score yet counts as what the trees expect of it, so that others are not drawn beside it.
 
+    Args:
+        space: The search space.
+        fixed: Values that are not searched, by name.
+        prior: Where good configurations are expected; None for anywhere.
+
     Source: Geurts et al. 2006, "Extremely randomized trees"; Hutter et al. 2011, "Sequential Model-Based Optimization for General
     Algorithm Configuration": expected improvement by trees.
     """
 
-    def __init__(self, space: Space, fixed: Mapping[str, Value]):
+    def __init__(self, space: Space, fixed: Mapping[str, Value], prior: Prior | None = None):
         self._space, self._fixed = space, fixed
+        self.prior = prior
         self._knobs = {name: knob for name, knob in space.knobs.items() if name not in fixed}
 
     def suggest(
@@ -57,6 +64,9 @@ class TreesSampler:
         """As `Sampler.suggest`; `number` does not matter, the history has running trials too, and `others` are candidates."""
         generator = np.random.default_rng(seed)
         candidates = [self._drawn(generator) for _ in range(DRAWN)] + list(others)
+        if self.prior:
+            nearby = [self.prior.draw(int(own)) for own in generator.integers(2**31, size=NEAR)]
+            candidates = nearby + candidates if generator.random() < SHARE else candidates + nearby
         best = sorted((one for one in history if one.scores), key=lambda one: -_rankable(one.scores))[:BEST]
         candidates += [self._near(best[place % len(best)].configuration, generator) for place in range(NEAR if best else 0)]
         known = {frozenset(one.configuration.items()) for one in history}
@@ -90,7 +100,9 @@ class TreesSampler:
         spread = np.sqrt(said.var(axis=0) + LEAST_VARIANCE)
         ahead = (said.mean(axis=0) - worth.max()) / spread
         improvement: NDArray[Any] = spread * (ahead * norm.cdf(ahead) + norm.pdf(ahead))
-        return improvement
+        if self.prior is None:
+            return improvement
+        return np.log(improvement + 1e-300) + self.prior.weight(history) * self.prior.log_density(candidates)
 
     # --------------------------------------------------------------------------------------------------------- details
 
@@ -106,7 +118,7 @@ class TreesSampler:
                 return value_at(knob, generator.random())
             if luck < 0.5 or isinstance(knob, Choice):
                 return configuration[name]
-            share = _share(knob, configuration[name]) + STEP * generator.standard_normal()
+            share = share_of(knob, configuration[name]) + STEP * generator.standard_normal()
             return value_at(knob, min(max(share, 0.0), math.nextafter(1.0, 0.0)))
 
         return self._space.fill(self._fixed, value)
@@ -137,13 +149,6 @@ def _rankable(scores: Sequence[float]) -> float:
 
 def _columns(name: str, knob: Knob, configurations: Sequence[Mapping[str, Value]]) -> list[list[float]]:
     if not isinstance(knob, Choice):
-        return [[_share(knob, one[name]) if name in one else -1.0 for one in configurations]]
+        return [[share_of(knob, one[name]) if name in one else -1.0 for one in configurations]]
     options = knob.options if len(knob.options) > 2 else knob.options[1:]
     return [[float(one[name] == option) if name in one else -1.0 for one in configurations] for option in options]
-
-
-def _share(knob: Knob, value: Value) -> float:
-    """Where a number lies in its range, from 0 to 1 in the knob's own scale."""
-    assert isinstance(knob, Float | Int) and isinstance(value, int | float)
-    low, high, at = (math.log(number) if knob.log else number for number in (knob.low, knob.high, value))
-    return (at - low) / (high - low)

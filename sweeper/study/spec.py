@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from sweeper import catalog
 from sweeper.errors import InputError, LedgerError, StudyFileError
 from sweeper.study import budget, faults, grid, strict_yaml
-from sweeper.study.space import TRAINING, Choice, Float, Int, Knob, Space, Value
+from sweeper.study.space import TRAINING, Choice, Float, Knob, Space
 
 LARGEST_FILE = 100_000
 """Bytes a study file may have; a real one has a few thousand, and a million would take ten seconds to read."""
@@ -64,13 +64,18 @@ class BudgetSpec(_Model):
     max_epochs: Count
 
 
+LEARNING = ("tpe", "trees")
+"""Samplers that learn from trials."""
+
+
 class SearchSpec(_Model):
     """How configurations are proposed.
 
     `recipe` names a space of training knobs that is added to the space of every arm; `grid_points`, the values of each number
     knob, is for the sampler grid alone. Either is left out where it is not used, so that a new option of this program does not
-    change older studies. `repeats` says whether configurations of an arm may be trained again, with other seeds. A study that
-    began before there was this key has None: it may repeat, and draws that a network refuses count as its trials.
+    change older studies. `repeats` says whether configurations of an arm may be trained again, with other seeds; `prior` says
+    whether a sampler that learns begins near the defaults. A study that began before there were these keys has None: it may
+    repeat, draws that a network refuses count as its trials, and it begins anywhere.
     """
 
     sampler: Literal["tpe", "trees", "random", "qmc", "grid"] = "tpe"
@@ -79,11 +84,21 @@ class SearchSpec(_Model):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     grid_points: Annotated[int, Field(ge=2, le=100)] | None = Field(default=None, validate_default=True, exclude_if=_is_none)
     repeats: bool | None = Field(default=None, exclude_if=_is_none)
+    prior: Literal["default", "none"] | None = Field(default=None, exclude_if=_is_none)
 
     @property
     def counts_refused(self) -> bool:
         """Whether a draw that its network refuses is a trial of the budget: in studies that began before there was `repeats`."""
         return self.repeats is None
+
+    @field_validator("prior")
+    @classmethod
+    def _is_for_learning(cls, value: str | None, known: ValidationInfo) -> str | None:
+        sampler = known.data.get("sampler")  # absent when it is wrong itself
+        if value is not None and sampler is not None and sampler not in LEARNING:
+            text = f"only {' and '.join(LEARNING)} learn where to search, and the sampler is {sampler}. Leave it out"
+            raise PydanticCustomError("prior", text)
+        return value
 
     @field_validator("grid_points")
     @classmethod
@@ -303,6 +318,8 @@ def _fill(raw: dict[str, Any]) -> None:
     search = raw.setdefault("search", {})
     if isinstance(search, dict) and search.get("repeats") is None:
         search["repeats"] = False
+    if isinstance(search, dict) and search.get("prior") is None and search.get("sampler", "tpe") in LEARNING:
+        search["prior"] = "default"
     dataset = raw.get("dataset")
     if isinstance(dataset, dict) and dataset.get("name") in catalog.names("dataset"):
         for name, option in catalog.parameters("dataset", dataset["name"]).items():
@@ -347,38 +364,3 @@ def _keys_at(place: strict_yaml.Place) -> list[str]:
     if place:
         model = ArmSpec if place[0] == "arms" else StudySpec.model_fields[str(place[0])].annotation
     return list(model.model_fields)
-
-
-def parse_value(text: str, knob: Knob | catalog.Parameter) -> Value | None:
-    """The value a user wrote on the command line as text, read by the type of the knob or argument it is for.
-
-    Text is returned as it is where the type is text or the text does not fit; the caller's range check then names the fault.
-    """
-    if isinstance(knob, Choice):
-        return next((option for option in knob.options if _is_written(option, text)), text)
-    annotation = knob.annotation if isinstance(knob, catalog.Parameter) else "int" if isinstance(knob, Int) else "float"
-    if text.lower() in ("none", "null") and "None" in annotation:
-        return None
-    for kind in annotation.replace("None", "").replace("|", " ").split():
-        try:
-            if kind == "int":
-                return int(text)
-            if kind == "float":
-                return float(text)
-        except ValueError:
-            continue
-        if kind == "bool" and text.lower() in ("true", "false"):
-            return text.lower() == "true"
-    return text
-
-
-def _is_written(option: Value, text: str) -> bool:
-    """Whether a text names an option: ``1`` and ``1.0`` name the same number."""
-    if isinstance(option, str):
-        return option == text
-    if isinstance(option, bool):
-        return str(option).lower() == text.lower()
-    try:
-        return float(text) == option
-    except ValueError:
-        return False

@@ -34,6 +34,7 @@ class Policy:
         grace_epochs: `stopping.grace_epochs`.
         reduction_factor: `stopping.reduction_factor`.
         workers: Trials that run at once.
+        trials: `budget.trials`; None for as many as there are configurations.
         prior: `search.prior`; ``default`` matters only where a task has defaults, to a sampler that learns.
     """
 
@@ -42,6 +43,7 @@ class Policy:
     grace_epochs: int
     reduction_factor: int
     workers: int
+    trials: int | None = None
     prior: str = "default"
 
 
@@ -136,7 +138,7 @@ def _study(task: Task, policy: Policy, seed: int) -> StudySpec:
         dataset=DatasetSpec(name="curves"),
         arms={ARM: ArmSpec(architecture=ARM, space=ARM)},
         objectives=("max val_accuracy",),
-        budget=BudgetSpec(trials=len(task.table.place), max_epochs=task.max_epochs),
+        budget=BudgetSpec(trials=policy.trials or len(task.table.place), max_epochs=task.max_epochs),
         search=SearchSpec(
             sampler=policy.sampler,  # type: ignore[arg-type]
             seed=seed_of(seed, task.name, "replay"),

@@ -83,25 +83,26 @@ def read(path: Path, wanted: Iterable[str] = ()) -> list[Task]:
 
     if not path.is_file():
         raise InputError(f"{path}: there is no such file. Give a table of recorded curves (NAME.parquet) or a study's folder.")
-    space, has_defaults = _space(path.with_name(path.name.removesuffix(".parquet") + ".space.yaml"))
+    told = _told(path.with_name(path.name.removesuffix(".parquet") + ".space.yaml"))
     try:
         table = pq.read_table(path)
     except Exception as error:
         raise InputError(f"{path} cannot be read as Parquet: {error}") from error
-    needed = ["task", "config_id", "values", "time_s", *space.knobs]
-    missing = [name for name in needed if name not in table.column_names]
+    missing = [name for name in ("task", "config_id", "values", "time_s") if name not in table.column_names]
     if missing:
         raise InputError(f"{path} lacks the columns {', '.join(missing)}; the format {FORMAT} needs them (docs/replay.md).")
-    columns = {name: table.column(name).to_pylist() for name in needed}
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
     names = list(dict.fromkeys(map(str, columns["task"])))
     for name in wanted:
         if name not in names:
             raise InputError(unknown("task", name, names))
-    tasks = [_task(path, name, columns, space) for name in (list(wanted) or names)]
-    return [dataclasses.replace(task, has_defaults=has_defaults) for task in tasks]
+    return [_task(path, name, columns, told) for name in (list(wanted) or names)]
 
 
-def _task(path: Path, name: str, columns: Mapping[str, list[Any]], space: Space) -> Task:
+def _task(path: Path, name: str, columns: Mapping[str, list[Any]], told: Mapping[str, Any]) -> Task:
+    space, has_defaults = _space(path, name, told.get("spaces", {}).get(name, told["space"]))
+    if missing := [knob for knob in space.knobs if knob not in columns]:
+        raise InputError(f"{path} lacks the columns {', '.join(missing)}, which its space file names (docs/replay.md).")
     rows = [number for number, task in enumerate(columns["task"]) if str(task) == name]
     values = [np.array(columns["values"][row], np.float64) for row in rows]
     times = [np.array(columns["time_s"][row], np.float64) for row in rows]
@@ -124,17 +125,21 @@ def _task(path: Path, name: str, columns: Mapping[str, list[Any]], space: Space)
         values=values,
         times=times,
         is_cut=[False] * len(rows),
+        has_defaults=has_defaults,
     )
 
 
 def _value(knob: Knob, value: Any) -> Value:
     if isinstance(knob, Int):
         return int(value)
-    return float(value) if isinstance(knob, Float) else value
+    if isinstance(knob, Float):
+        return float(value)
+    assert isinstance(knob, Choice)  # in a table of several spaces, options of any type are a column of text
+    return next((option for option in knob.options if option == value or str(option) == value), value)
 
 
-def _space(path: Path) -> tuple[Space, bool]:
-    """The knobs that a space file describes, each called as its column, such as ``hp_width``; and whether all have defaults.
+def _told(path: Path) -> dict[str, Any]:
+    """What a space file says.
 
     Raises:
         InputError: It is missing, or says something else.
@@ -143,18 +148,27 @@ def _space(path: Path) -> tuple[Space, bool]:
         data = strict_yaml.read(path.read_text(encoding="utf-8")).data
     except OSError:
         raise InputError(f"{path}: there is no such file; it says what the columns of the table mean (docs/replay.md).") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("space"), dict):
+    is_whole = isinstance(data, dict) and all(isinstance(data.get(key, {}), dict) for key in ("space", "spaces"))
+    if not isinstance(data, dict) or not is_whole or data.get("format") != FORMAT or "space" not in data:
         raise InputError(f"{path}: 'format' must be {FORMAT} and 'space' a mapping of knobs (docs/replay.md).")
+    return data
+
+
+def _space(path: Path, name: str, told: Mapping[str, Any]) -> tuple[Space, bool]:
+    """The knobs of a task, each called as its column, such as ``hp_width``; and whether all have defaults.
+
+    Raises:
+        InputError: A knob is described otherwise than the format has it.
+    """
     knobs: dict[str, Knob] = {}
-    for column, told in data["space"].items():
+    for column, knob in told.items():
         try:
-            knobs[str(column)] = _knob(told)
+            knobs[str(column)] = _knob(knob)
         except (KeyError, TypeError, ValueError) as error:
             kinds = "{type: float or int, low, high, log} or {type: categorical, choices}, and may have a default and a condition"
-            raise InputError(f"{path}: space.{column} must be {kinds}, not {told!r}: {error}") from None
-    has_defaults = all("default" in told for told in data["space"].values())
+            raise InputError(f"{path}: in its space file, {column} must be {kinds}, not {knob!r}: {error}") from None
     try:
-        return Space(architecture=str(data.get("name", path.stem)), model=knobs), has_defaults
+        return Space(architecture=name, model=knobs), all("default" in knob for knob in told.values())
     except KnobError as error:
         raise InputError(f"{path}: {error}") from None
 

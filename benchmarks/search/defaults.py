@@ -4,8 +4,8 @@
 
 A replay gives one arm so many trials, the default first, and looks at its best completed trial: how often it beats the default,
 by how many points, and after how many epochs of training. `moved` begins at a bad default, one that a tenth of the table is worse
-than. Its points are counted from the true default all the same: they say what a wrong default costs, beside the row with the right
-one and the row without a prior.
+than. Its points are counted from the true default all the same: they say what a wrong default costs, beside the row with the
+right one and the row without a prior.
 """
 
 from __future__ import annotations

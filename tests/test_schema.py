@@ -15,7 +15,7 @@ from sweeper.study.schema import study_schema
 GOOD: dict[str, Any] = {
     "name": "a",
     "dataset": {"name": "digits", "size": 16},
-    "arms": {"cnn": None, "mine": {"architecture": "resnet", "fixed": {"width": 16}}},
+    "arms": {"cnn": None, "mine": {"architecture": "resnet", "fixed": {"width": 16}, "points": [{"learning_rate": 0.01}]}},
     "budget": {"trials": 4, "max_epochs": 2},
 }
 
@@ -52,6 +52,7 @@ def test_every_sampler_fits_and_a_grid_has_points(search: dict[str, Any]) -> Non
         {"budget": {"trials": 4}},
         {"arms": {}},
         {"arms": {"a": {"architecture": "nonsense"}}},
+        {"arms": {"cnn": {"points": {"width": 16}}}},
         {"dataset": {"name": "nonsense"}},
         {"dataset": {"name": "digits", "sise": 8}},
         {"dataset": {"name": "arrays"}},

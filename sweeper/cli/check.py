@@ -39,10 +39,9 @@ def check(study_file: Path, as_json: bool) -> None:
     faults, files = _weight_files(study, dataset)
     arms = []
     for name in study.arms:
-        arm, fault = _arm(study, name, dataset)
-        if fault:
-            faults.append(fault)
-        else:
+        arm, wrong = _arm(study, name, dataset)
+        faults += wrong
+        if arm:
             arms.append(arm | ({"weights": ", ".join(files[name])} if name in files else {}) | _points_of(study, name))
     if faults:
         raise StudyFileError(study_file, faults)
@@ -68,8 +67,8 @@ def _weight_files(study: StudySpec, dataset: Dataset) -> tuple[list[str], dict[s
     return [*faults, *found.faults], dict(found.files)
 
 
-def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any], str]:
-    """What is to be said of an arm at its default configuration, or its fault."""
+def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
+    """What is to be said of an arm at its default configuration, and the faults of what it begins with."""
     from sweeper import catalog
     from sweeper.cli._networks import quiet
     from sweeper.driver import networks
@@ -78,13 +77,17 @@ def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any],
     arm, space = study.arms[name], study.space_of(name)
     with quiet():
         catalog.load("architecture", arm.architecture)
-    try:
-        model = networks.build_arm(name, arm.architecture, space.default(arm.fixed), dataset.input_shape, dataset.num_classes)
-    except KnobError as error:
-        return {}, str(error)
+    models, faults = {}, []
+    for place, configuration in networks.first_of(study, name).items():
+        try:
+            models[place] = networks.build_arm(place, arm.architecture, configuration, dataset.input_shape, dataset.num_classes)
+        except KnobError as error:
+            faults.append(str(error))
+    if name not in models:
+        return {}, faults
     from sweeper.training.measuring import measure
 
-    model = measure.inference_network(model)
+    model = measure.inference_network(models[name])
     facts = {
         "arm": name,
         "architecture": arm.architecture,
@@ -93,7 +96,7 @@ def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any],
         "parameters": measure.trainable_parameters(model),
         "macs": measure.count_macs(model),
     }
-    return facts, ""
+    return facts, faults
 
 
 def _points_of(study: StudySpec, name: str) -> dict[str, int]:

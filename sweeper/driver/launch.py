@@ -11,7 +11,6 @@ import dataclasses
 import importlib.util
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent import futures
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sweeper import catalog
 from sweeper.datasets import Dataset
 from sweeper.driver import extending, networks, nodes, provenance, requests, weights
+from sweeper.driver.background import meanwhile
 from sweeper.driver.connection import connected
 from sweeper.driver.opened import OpenedStudy, open_study
 from sweeper.driver.retention import KEEP_BEST, CheckpointRetention
@@ -181,7 +181,7 @@ def _run(order: _Order, files: StudyFolder, opened: OpenedStudy | None) -> Outco
     order.watch(Search(first, {}) if opened is None else opened.search, None)
     for arm in first.arms:
         first.space_of(arm)  # one that is not installed here is a fault before Ray starts
-    loading = _meanwhile(lambda: _load(order, first, opened))
+    loading = meanwhile(lambda: _load(order, first, opened))
     with lock.preparing(files.folder) as held:
         return _run_held(order, files, opened, loading, held)
 
@@ -259,24 +259,6 @@ def load_dataset(spec: StudySpec) -> Dataset:
     dataset = catalog.load("dataset", spec.dataset.name)(**spec.dataset.options)
     assert isinstance(dataset, Dataset)
     return dataset
-
-
-def _meanwhile(work: Callable[[], _Inputs]) -> futures.Future[_Inputs]:
-    """The result of what a thread of its own does, or its error.
-
-    Ray itself must start in the main thread: the kernel ends its processes with the thread that started them. The other thread
-    is not waited for when a signal ends this process.
-    """
-    future: futures.Future[_Inputs] = futures.Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
 
 
 def _load(order: _Order, first: StudySpec, opened: OpenedStudy | None) -> _Inputs:

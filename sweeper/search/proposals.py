@@ -67,10 +67,9 @@ class Proposals:
             own: The arm as it stands.
         """
         space, fixed, search = self.space(spec, arm), spec.arms[arm].fixed, spec.search
-        if number == 0 and arm not in self.tables:
-            return space.default(fixed)
-        if number == 0 and self.tables.get(arm) and (default := self.tables[arm].default) is not None:
-            return default
+        first = self.tables[arm].first if arm in self.tables else spec.arms[arm].first(space)
+        if number < len(first):
+            return first[number]
         if arm not in self._samplers:
             self._samplers[arm] = sampler_of(spec, arm, space)
         sampler = self._samplers[arm]
@@ -85,9 +84,10 @@ class Proposals:
         def draw(again: int) -> Configuration:
             """The configuration of the trial, or another one; a sampler goes by the number or by the seed."""
             seed = seed_of(search.seed, arm, number, "suggest", *([again] if again else []))
+            asked = number - len(first) + 1 + again
             if isinstance(sampler, TreesSampler):
-                return sampler.suggest(history, number=number + again, seed=seed, others=waiting)
-            return sampler.suggest(history, number=number + again, seed=seed)
+                return sampler.suggest(history, number=asked, seed=seed, others=waiting)
+            return sampler.suggest(history, number=asked, seed=seed)
 
         if search.repeats is not False:
             return draw(0)

@@ -32,8 +32,9 @@ class Sampler(Protocol):
         Args:
             history: The arm's finished trials in the order they finished; from call to call it may only grow. `TreesSampler`
                 alone is given all trials, as far as they came.
-            number: The trial's number in its arm, from 1; 0 is the default configuration, which no sampler is asked for. It
-                grows by one each time the sampler is asked again, because it gave what the arm was given already.
+            number: The trial's number among those of its arm that samplers are asked for, from 1: not for the default
+                configuration and the points of the study file. It grows by one each time the sampler is asked again, because it
+                gave what the arm was given already.
             seed: Of this suggestion; another one each time.
         """
 

@@ -37,7 +37,9 @@ class Table:
     """
 
     def __init__(self, rows: Sequence[Configuration], default: Configuration | None = None):
-        self.rows, self.default = list(rows), default
+        self.rows = list(rows)
+        self.first = [] if default is None else [default]
+        """What comes before anything is chosen."""
         self.place: dict[Key, int] = {}
         """Where a configuration stands."""
         for number, row in enumerate(self.rows):

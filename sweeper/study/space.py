@@ -272,9 +272,10 @@ class Space:
                 chosen[name] = knob
         return chosen
 
-    def default(self, fixed: Mapping[str, Value] | None = None) -> Configuration:
-        """The default configuration, with `fixed` values in place of defaults; only knobs that exist are in it."""
-        return self.fill(fixed or {}, lambda _, knob: knob.default)
+    def default(self, fixed: Mapping[str, Value] | None = None, chosen: Mapping[str, Value] | None = None) -> Configuration:
+        """The default configuration, with `fixed` values in place of defaults, and `chosen` ones of knobs that then exist."""
+        values = chosen or {}
+        return self.fill(fixed or {}, lambda name, knob: values.get(name, knob.default))
 
     def fill(self, fixed: Mapping[str, Value], value: Callable[[str, Knob], Value]) -> Configuration:
         """The configuration of `fixed` values and, for every other knob that exists given those before it, its `value`.

@@ -17,8 +17,8 @@ from pydantic_core import PydanticCustomError
 
 from sweeper import catalog
 from sweeper.errors import InputError, LedgerError, StudyFileError
-from sweeper.study import budget, faults, grid, strict_yaml
-from sweeper.study.space import TRAINING, Choice, Float, Knob, Space
+from sweeper.study import budget, faults, grid, points, strict_yaml
+from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Space
 
 LARGEST_FILE = 100_000
 """Bytes a study file may have; a real one has a few thousand, and a million would take ten seconds to read."""
@@ -49,12 +49,23 @@ class DatasetSpec(BaseModel):
         return {key: tuple(value) if isinstance(value, list) else value for key, value in (self.model_extra or {}).items()}
 
 
+Values = dict[str, bool | int | float | str]
+
+
 class ArmSpec(_Model):
-    """One contender: an architecture, its search space and values that are not searched."""
+    """One contender: an architecture, its search space, values that are not searched, and configurations to be tried first.
+
+    Knobs that a point does not name have their defaults. Without points the key is left out, as options of `SearchSpec` are.
+    """
 
     architecture: str
     space: str
-    fixed: dict[str, bool | int | float | str] = {}
+    fixed: Values = {}
+    points: Annotated[tuple[Values, ...], Field(strict=False)] | None = Field(default=None, exclude_if=_is_none)
+
+    def first(self, space: Space) -> list[Configuration]:
+        """What it begins with, given its search space: the default configuration, then its points."""
+        return [space.default(self.fixed, point) for point in ({}, *(self.points or ()))]
 
 
 class BudgetSpec(_Model):
@@ -239,7 +250,7 @@ def parse(text: str, path: object = "study") -> StudySpec:
         holds = "the file is empty" if raw is None else f"the file holds {faults.kind(raw)} instead of keys and values"
         raise StudyFileError(path, [f"{holds}; a study needs at least name, dataset, arms and budget."])
     _fill(raw)
-    semantic = list(faults.cross_check(raw))
+    semantic = [*faults.cross_check(raw), *points.cross_check(raw)]
     study = None
     try:
         study = StudySpec.model_validate(raw)
@@ -344,7 +355,10 @@ def _in_own_types(study: StudySpec) -> StudySpec:
     for name, arm in study.arms.items():
         arguments = catalog.parameters("architecture", arm.architecture)
         knobs: dict[str, Knob | catalog.Parameter] = {**arguments, **study.space_of(name).knobs, **TRAINING}
-        arms[name] = arm.model_copy(update={"fixed": {key: _typed(value, knobs[key]) for key, value in arm.fixed.items()}})
+        fixed, *given = (
+            {key: _typed(value, knobs[key]) for key, value in own.items()} for own in (arm.fixed, *(arm.points or ()))
+        )
+        arms[name] = arm.model_copy(update={"fixed": fixed, "points": tuple(given) or None})
     options = catalog.parameters("dataset", study.dataset.name)
     extra = {key: _typed(value, options[key]) for key, value in (study.dataset.model_extra or {}).items()}
     # In the order of the dataset's own arguments, so that a study written out and one relying on defaults look the same.

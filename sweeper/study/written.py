@@ -1,4 +1,4 @@
-"""Values of knobs and options as a user writes them on the command line."""
+"""Values that a user wrote as text on the command line."""
 
 from __future__ import annotations
 

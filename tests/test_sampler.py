@@ -28,6 +28,8 @@ from tests.virtual_clock import VirtualClock
 
 seeds = st.integers(0, 2**31 - 1)
 
+STUDY = "name: a\ndataset: {name: digits}\narms: {cnn: }\nbudget: {trials: 3, max_epochs: 1}\n"
+
 SPACE = Space(
     architecture="any",
     model={
@@ -60,7 +62,7 @@ def test_a_study_file_may_name_every_sampler() -> None:
 def test_every_configuration_is_a_point_of_its_space(kind: str, name: str, number: int, seed: int) -> None:
     """Of every search space there is: complete, in range, only knobs that exist."""
     space = catalog.load("space", name)
-    sampler = SAMPLERS[kind](space, {}, seed, SearchSpec(sampler=kind))  # type: ignore[arg-type]
+    sampler = SAMPLERS[kind](space, {}, seed, parse(f"{STUDY}search: {{sampler: {kind}}}"))
     configuration = sampler.suggest([], number=number, seed=0)
     assert space.problems(configuration) == []
     assert sampler.suggest([], number=number, seed=1) == configuration

@@ -95,9 +95,9 @@ class Arm:
         """The rungs it has if its trials may train for more epochs, with those on them that came so far."""
         rungs = self.rungs.lengthened(max_epochs)
         for trial in self.trials:
-            for epoch, score in enumerate(trial.scores, start=1):
+            for epoch, (score, costs) in enumerate(zip(trial.scores, trial.costs, strict=False), start=1):
                 if math.isfinite(score):
-                    rungs.record(trial.trial, epoch, score, is_complete=epoch >= max_epochs)
+                    rungs.record(trial.trial, epoch, score, costs, is_complete=epoch >= max_epochs)
         return rungs
 
     def num_counted(self, search: SearchSpec) -> int:
@@ -140,7 +140,7 @@ class Arm:
     def records(self, trial: Trial, score: float) -> None:
         """A trial has this score after the epoch that ended now, with the status it has now."""
         if math.isfinite(score):
-            self.rungs.record(trial.trial, trial.epoch, score, is_complete=trial.status is Status.COMPLETED)
+            self.rungs.record(trial.trial, trial.epoch, score, trial.costs[-1], is_complete=trial.status is Status.COMPLETED)
 
     def settles(self, trial: Trial) -> None:
         """A trial of the search stage has a new status."""

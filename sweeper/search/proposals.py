@@ -77,7 +77,8 @@ class Proposals:
         if arm in self.tables:
             known = own.known - {distinct.key_of(one) for one in waiting}
             seed = seed_of(search.seed, arm, number, len(own.trials), own.num_epochs, "suggest")
-            return self.tables[arm].pick(sampler if isinstance(sampler, Scorer) else None, history, known, seed)
+            scorer = sampler if isinstance(sampler, Scorer) else None
+            return self.tables[arm].pick(scorer, history, known, number=number, seed=seed)
         if waiting and not isinstance(sampler, TreesSampler):
             return waiting[0]
 
@@ -115,4 +116,5 @@ def _lesson(spec: StudySpec, trial: Trial) -> Finished:
         # Fewer epochs than the study has by now are not a whole training: the trial counts like a stopped one.
         is_complete=trial.status is Status.COMPLETED and trial.epoch >= spec.budget.max_epochs,
         is_running=not trial.status.is_final,
+        costs=trial.costs[-1] if trial.costs else (),
     )

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from sweeper.search.costs import Columns
 from sweeper.search.history import Finished
 from sweeper.search.points import GridSampler, QmcSampler, value_at
 from sweeper.search.prior import Prior
@@ -20,7 +21,7 @@ from sweeper.search.trees import TreesSampler
 from sweeper.streams import seed_of
 from sweeper.study.grid import DEFAULT_POINTS, Grid
 from sweeper.study.space import Choice, Configuration, Int, Knob, Space, Value
-from sweeper.study.spec import SearchSpec, StudySpec
+from sweeper.study.spec import StudySpec
 
 
 class Sampler(Protocol):
@@ -52,25 +53,26 @@ class RandomSampler:
         return self._space.fill(self._fixed, lambda _, knob: _draw(knob, generator))
 
 
-SAMPLERS: Mapping[str, Callable[[Space, Mapping[str, Value], int, SearchSpec], Sampler]] = {
-    "tpe": lambda space, fixed, seed, search: TpeSampler(space, fixed, _prior(space, fixed, search)),
-    "trees": lambda space, fixed, seed, search: TreesSampler(space, fixed, _prior(space, fixed, search)),
-    "random": lambda space, fixed, seed, search: RandomSampler(space, fixed),
-    "qmc": lambda space, fixed, seed, search: QmcSampler(space, fixed, seed),
-    "grid": lambda space, fixed, seed, search: GridSampler(Grid(space, fixed, search.grid_points or DEFAULT_POINTS), seed),
+SAMPLERS: Mapping[str, Callable[[Space, Mapping[str, Value], int, StudySpec], Sampler]] = {
+    "tpe": lambda space, fixed, seed, spec: TpeSampler(space, fixed, _prior(space, fixed, spec)),
+    "trees": lambda space, fixed, seed, spec: TreesSampler(
+        space, fixed, _prior(space, fixed, spec), num_costs=len(Columns.of(spec).goals)
+    ),
+    "random": lambda space, fixed, seed, spec: RandomSampler(space, fixed),
+    "qmc": lambda space, fixed, seed, spec: QmcSampler(space, fixed, seed),
+    "grid": lambda space, fixed, seed, spec: GridSampler(Grid(space, fixed, spec.search.grid_points or DEFAULT_POINTS), seed),
 }
-"""What makes the sampler of an arm, by name, from its space, its fixed values, a seed of the arm, and the section `search`."""
+"""What makes the sampler of an arm, by name, from its space, its fixed values, a seed of the arm, and the study."""
 
 
 def sampler_of(spec: StudySpec, arm: str, space: Space) -> Sampler:
     """The sampler a study names, for one of its arms and that arm's search space."""
-    search = spec.search
-    seed = seed_of(search.seed, arm, search.sampler)
-    return SAMPLERS[search.sampler](space, spec.arms[arm].fixed, seed, search)
+    name = spec.search.sampler
+    return SAMPLERS[name](space, spec.arms[arm].fixed, seed_of(spec.search.seed, arm, name), spec)
 
 
-def _prior(space: Space, fixed: Mapping[str, Value], search: SearchSpec) -> Prior | None:
-    return Prior(space, fixed) if search.prior == "default" else None
+def _prior(space: Space, fixed: Mapping[str, Value], spec: StudySpec) -> Prior | None:
+    return Prior(space, fixed) if spec.search.prior == "default" else None
 
 
 def _draw(knob: Knob, generator: np.random.Generator) -> Value:

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status, trial_name
 from sweeper.search import allocation, details
 from sweeper.search.arm import Arm
+from sweeper.search.costs import Columns, Costs
 from sweeper.search.promotion import Promotion
 from sweeper.search.proposals import Proposals
 from sweeper.search.stopping import Rungs
@@ -47,6 +48,7 @@ class Search:
         self._proposals = Proposals(found, tables or {})
         self.trials: dict[str, Trial] = {}
         self._goal, self._column = spec.goals[0]
+        self._costs = Columns.of(spec)
         self.arms = {arm: Arm.of(spec) for arm in spec.arms}
         self._waiting: dict[str, None] = {}
         self._planned: dict[str, Trial] = {}
@@ -181,7 +183,7 @@ class Search:
             if isinstance(rungs, Promotion):
                 if rungs.pauses(trial.trial, event.epoch):
                     return event.replace(status=Status.PAUSED, reason=Reason.RUNG)
-            elif rungs.stops(event.epoch, score):
+            elif rungs.stops(event.epoch, score, self._costs_after(event, trial)):
                 return event.replace(status=Status.STOPPED, reason=Reason.RUNG)
         return event.replace(status=Status.RUNNING)
 
@@ -283,6 +285,7 @@ class Search:
         if event.epoch != trial.epoch + 1:
             return
         score = self.score(event)
+        trial.costs.append(self._costs_after(event, trial))
         trial.scores.append(score)
         self._settle(trial, event.status, event.reason)
         if trial.stage is Stage.SEARCH:
@@ -302,6 +305,9 @@ class Search:
         counted = {arm: self.arms[arm].num_counted(self.spec.search) for arm in self.spec.arms}
         is_open = {arm: self.to_come(arm) > 0 for arm in counted}
         return allocation.equal(counted, {arm: self.spec.trials_of(arm) if is_open[arm] else 0 for arm in counted})
+
+    def _costs_after(self, event: Event, trial: Trial) -> Costs:
+        return self._costs.after(event, trial.costs[-1] if trial.costs else (), trial.epoch + 1)
 
     def _facts(self, trial: Trial, kind: Kind) -> Event:
         return Event(

@@ -24,7 +24,9 @@ class Scorer(Protocol):
 
     prior: Prior | None
 
-    def scores(self, history: Sequence[Finished], candidates: Sequence[Configuration], *, seed: int) -> NDArray[Any] | None:
+    def scores(
+        self, history: Sequence[Finished], candidates: Sequence[Configuration], *, number: int, seed: int
+    ) -> NDArray[Any] | None:
         """Higher is better; None while it cannot say."""
 
 
@@ -45,18 +47,21 @@ class Table:
         for number, row in enumerate(self.rows):
             self.place.setdefault(key_of(row), number)
 
-    def pick(self, scorer: Scorer | None, history: Sequence[Finished], known: Collection[Key], seed: int) -> Configuration:
+    def pick(
+        self, scorer: Scorer | None, history: Sequence[Finished], known: Collection[Key], *, number: int, seed: int
+    ) -> Configuration:
         """A configuration that is none of those known: the most promising one, or any while nothing is known.
 
         Args:
             scorer: Says what promises most; None for any.
             history: The arm's trials.
             known: Configurations taken before; some must be left.
+            number: The trial's number in its arm.
             seed: Of this choice.
         """
         left = [number for key, number in self.place.items() if key not in known]
         candidates = [self.rows[number] for number in left]
-        scores = None if scorer is None else scorer.scores(history, candidates, seed=seed)
+        scores = None if scorer is None else scorer.scores(history, candidates, number=number, seed=seed)
         if scores is not None:
             return candidates[int(np.argmax(scores))]
         generator, prior = np.random.default_rng(seed), scorer.prior if scorer else None

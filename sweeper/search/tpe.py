@@ -83,12 +83,15 @@ class TpeSampler:
 
         return self._space.fill(self._fixed, value)
 
-    def scores(self, history: Sequence[Finished], candidates: Sequence[Configuration], *, seed: int) -> NDArray[Any] | None:
+    def scores(
+        self, history: Sequence[Finished], candidates: Sequence[Configuration], *, number: int, seed: int
+    ) -> NDArray[Any] | None:
         """How much better each candidate fits good trials than others; None while all is drawn at random.
 
         Args:
             history: As for `suggest`.
             candidates: Configurations.
+            number: Does not matter.
             seed: Does not matter.
         """
         for trial in history[self._told :]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from sweeper.ledger.records import Reason, Stage, Status
+from sweeper.search.costs import Costs
 from sweeper.study.space import Configuration
 
 
@@ -26,6 +27,7 @@ class Trial:
         status: Its status.
         reason: Why it has that status.
         scores: The objective after each epoch, higher is better.
+        costs: What it costs, after each epoch.
     """
 
     trial: str
@@ -41,6 +43,7 @@ class Trial:
     status: Status = Status.PENDING
     reason: Reason | None = None
     scores: list[float] = dataclasses.field(default_factory=list)
+    costs: list[Costs] = dataclasses.field(default_factory=list)
 
     @property
     def is_of_budget(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import time
@@ -109,6 +110,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         "repetitions": repetitions,
         "arms": {arm: {**arms[arm], "best": best_of_arm.get(arm)} for arm in arms},
         "ended_early": [why for arm in arms if (why := search.why_early(arm))],
+        "out_of_race": {arm: dataclasses.asdict(why) for arm, why in search.out.items()},
         "refusals": {arm: why for arm, why in _refusals(results).items() if arms.get(arm, {}).get("infeasible")},
         "epochs": sum(trial.epoch for trial in search.of_stage(Stage.SEARCH)),
         "checkpoints": {"files": len(kept), "trials": len({one.trial for one in kept}), "bytes": sum(one.size for one in kept)},

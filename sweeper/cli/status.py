@@ -115,6 +115,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         },
         "gains": [words(arm, gained[arm]) for arm in arms if arm in gained],
         "ended_early": [why for arm in arms if (why := search.why_early(arm))],
+        "out_of_race": {arm: dataclasses.asdict(why) for arm, why in search.out.items()},
         "refusals": {arm: why for arm, why in _refusals(results).items() if arms.get(arm, {}).get("infeasible")},
         "epochs": sum(trial.epoch for trial in search.of_stage(Stage.SEARCH)),
         "checkpoints": {"files": len(kept), "trials": len({one.trial for one in kept}), "bytes": sum(one.size for one in kept)},

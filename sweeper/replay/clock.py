@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import json
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,30 +81,42 @@ def replay(task: Task, policy: Policy, *, budget_s: float, seed: int) -> Iterato
         seed: Of the search.
     """
     search = Search(_study(task, policy, seed), {ARM: task.space}, {ARM: task.table})
-    places = task.table.place
+    yield from drive(search, {ARM: task}, workers=policy.workers, budget_s=budget_s)
+
+
+def drive(search: Search, tasks: Mapping[str, Task], *, workers: int, budget_s: float = math.inf) -> Iterator[Observed]:
+    """Run a search until the time is spent or nothing is left.
+
+    Args:
+        search: Its arms choose from the tables of their tasks.
+        tasks: Recorded trainings of each arm.
+        workers: Trials that run at once.
+        budget_s: As in `replay`.
+    """
+    places = {arm: task.table.place for arm, task in tasks.items()}
     running: list[tuple[float, int, str]] = []
     row_of: dict[str, int] = {}
     now, order = 0.0, 0
 
     def begin_epoch(trial: str) -> None:
         nonlocal order
-        times, epoch = task.times[row_of[trial]], search.trials[trial].epoch
+        times, epoch = tasks[search.trials[trial].arm].times[row_of[trial]], search.trials[trial].epoch
         order += 1
         heapq.heappush(running, (now + times[epoch] - (times[epoch - 1] if epoch else 0.0), order, trial))
 
     while True:
-        while len(running) < policy.workers and (event := search.propose()) is not None:
-            name = event.trial or ""
-            row_of[name] = places[key_of(json.loads(event.configuration or "{}"))]
-            search.apply(event.replace(max_epochs=len(task.values[row_of[name]])))
+        while len(running) < workers and (event := search.propose()) is not None:
+            name, arm = event.trial or "", event.arm or ""
+            row_of[name] = places[arm][key_of(json.loads(event.configuration or "{}"))]
+            search.apply(event.replace(max_epochs=len(tasks[arm].values[row_of[name]])))
             begin_epoch(name)
         if not running or running[0][0] > budget_s:
             return
         now, _, name = heapq.heappop(running)
-        row, epoch = row_of[name], search.trials[name].epoch + 1
-        value = float(task.values[row][epoch - 1])
-        event = search.judge(Event(kind=Kind.EPOCH, trial=name, arm=ARM, epoch=epoch, train_loss=0.0, val_accuracy=value))
-        is_unanswered = event.status is Status.COMPLETED and task.is_cut[row]
+        row, epoch, arm = row_of[name], search.trials[name].epoch + 1, search.trials[name].arm
+        value = float(tasks[arm].values[row][epoch - 1])
+        event = search.judge(Event(kind=Kind.EPOCH, trial=name, arm=arm, epoch=epoch, train_loss=0.0, val_accuracy=value))
+        is_unanswered = event.status is Status.COMPLETED and tasks[arm].is_cut[row]
         search.apply(event)
         yield Observed(sim_time_s=now, trial=name, row=row, epoch=epoch, value=value, is_unanswered=is_unanswered)
         if event.status is Status.RUNNING:

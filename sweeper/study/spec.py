@@ -90,7 +90,7 @@ class SearchSpec(_Model):
     """
 
     sampler: Literal["tpe", "trees", "random", "qmc", "grid"] = "tpe"
-    allocation: Literal["equal"] = "equal"
+    allocation: Literal["equal", "racing"] = "equal"
     recipe: str | None = Field(default=None, exclude_if=_is_none)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     grid_points: Annotated[int, Field(ge=2, le=100)] | None = Field(default=None, validate_default=True, exclude_if=_is_none)

@@ -1,13 +1,15 @@
-"""A virtual clock: workers that train by looking up what was recorded, driven by the search of a study."""
+"""A virtual clock: workers that train by looking up what was recorded, driven by the search of a study or by another one."""
 
 from __future__ import annotations
 
 import dataclasses
 import heapq
 import json
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sweeper.errors import InputError
 from sweeper.ledger.records import Event, Kind, Status
@@ -64,8 +66,18 @@ class Observed:
     is_unanswered: bool
 
 
+class Searcher(Protocol):
+    """What decides in a replay: a search of ours, or one of another library."""
+
+    def propose(self) -> tuple[str, int] | None:
+        """A trial that begins or goes on, and its row in the task; None when there is nothing to start now."""
+
+    def tell(self, trial: str, epoch: int, value: float) -> bool:
+        """Learn how an epoch ended, counted from 1; whether the trial trains another one now."""
+
+
 def replay(task: Task, policy: Policy, *, budget_s: float, seed: int) -> Iterator[Observed]:
-    """Search a task until the time is spent or nothing is left.
+    """Search a task as a study does, until the time is spent or nothing is left.
 
     Seeds differ from task to task: the same configurations in two tasks would otherwise make two searches alike.
 
@@ -75,35 +87,70 @@ def replay(task: Task, policy: Policy, *, budget_s: float, seed: int) -> Iterato
         budget_s: Seconds until the end; an epoch that would end later is not finished.
         seed: Of the search.
     """
-    search = Search(_study(task, policy, seed), {ARM: task.space}, {ARM: task.table})
-    places = task.table.place
+    return run(task, _Study(task, policy, seed), workers=policy.workers, budget_s=budget_s)
+
+
+def run(task: Task, searcher: Searcher, *, workers: int, budget_s: float) -> Iterator[Observed]:
+    """Every epoch that workers finish for a searcher, in the order of time.
+
+    Args:
+        task: Recorded trainings.
+        searcher: Says what is trained; it ends a trial at its last epoch at the latest.
+        workers: Trials that run at once.
+        budget_s: As for `replay`.
+    """
     running: list[tuple[float, int, str]] = []
     row_of: dict[str, int] = {}
+    epochs: Counter[str] = Counter()
     now, order = 0.0, 0
 
     def begin_epoch(trial: str) -> None:
         nonlocal order
-        times, epoch = task.times[row_of[trial]], search.trials[trial].epoch
+        times, epoch = task.times[row_of[trial]], epochs[trial]
         order += 1
         heapq.heappush(running, (now + times[epoch] - (times[epoch - 1] if epoch else 0.0), order, trial))
 
     while True:
-        while len(running) < policy.workers and (event := search.propose()) is not None:
-            name = event.trial or ""
-            row_of[name] = places[key_of(json.loads(event.configuration or "{}"))]
-            search.apply(event.replace(max_epochs=len(task.values[row_of[name]])))
+        while len(running) < workers and (proposed := searcher.propose()) is not None:
+            name, row_of[proposed[0]] = proposed
             begin_epoch(name)
         if not running or running[0][0] > budget_s:
             return
         now, _, name = heapq.heappop(running)
-        row, epoch = row_of[name], search.trials[name].epoch + 1
+        epochs[name] += 1
+        row, epoch = row_of[name], epochs[name]
         value = float(task.values[row][epoch - 1])
-        event = search.judge(Event(kind=Kind.EPOCH, trial=name, arm=ARM, epoch=epoch, train_loss=0.0, val_accuracy=value))
-        is_unanswered = event.status is Status.COMPLETED and task.is_cut[row]
-        search.apply(event)
+        goes_on = searcher.tell(name, epoch, value)
+        is_unanswered = epoch == len(task.values[row]) and task.is_cut[row] and math.isfinite(value)
         yield Observed(sim_time_s=now, trial=name, row=row, epoch=epoch, value=value, is_unanswered=is_unanswered)
-        if event.status is Status.RUNNING:
+        if goes_on:
             begin_epoch(name)
+
+
+class _Study:
+    """The search of a study, which takes its configurations from the task."""
+
+    def __init__(self, task: Task, policy: Policy, seed: int):
+        table = task.table
+        self._search = Search(_spec(task, policy, seed), {ARM: task.space}, {ARM: table})
+        self._places = table.place
+        self._lengths = [len(values) for values in task.values]
+
+    def propose(self) -> tuple[str, int] | None:
+        """As `Searcher.propose`."""
+        event = self._search.propose()
+        if event is None:
+            return None
+        row = self._places[key_of(json.loads(event.configuration or "{}"))]
+        self._search.apply(event.replace(max_epochs=self._lengths[row]))
+        return event.trial or "", row
+
+    def tell(self, trial: str, epoch: int, value: float) -> bool:
+        """As `Searcher.tell`."""
+        told = Event(kind=Kind.EPOCH, trial=trial, arm=ARM, epoch=epoch, train_loss=0.0, val_accuracy=value)
+        event = self._search.judge(told)
+        self._search.apply(event)
+        return event.status is Status.RUNNING
 
 
 def write(path: Path, searches: Iterable[tuple[int, Task, Iterable[Observed]]]) -> None:
@@ -127,7 +174,7 @@ def write(path: Path, searches: Iterable[tuple[int, Task, Iterable[Observed]]]) 
         raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def _study(task: Task, policy: Policy, seed: int) -> StudySpec:
+def _spec(task: Task, policy: Policy, seed: int) -> StudySpec:
     return StudySpec(
         name="replay",
         dataset=DatasetSpec(name="curves"),

@@ -80,7 +80,7 @@ def read(path: Path, wanted: Iterable[str] = ()) -> list[Task]:
 
     if not path.is_file():
         raise InputError(f"{path}: there is no such file. Give a table of recorded curves (NAME.parquet) or a study's folder.")
-    space = _space(path.with_name(path.name.removesuffix(".parquet") + ".space.yaml"))
+    space = read_space(path)
     try:
         table = pq.read_table(path)
     except Exception as error:
@@ -129,18 +129,23 @@ def _value(knob: Knob, value: Any) -> Value:
     return float(value) if isinstance(knob, Float) else value
 
 
-def _space(path: Path) -> Space:
-    """The knobs that a space file describes, each called as its column, such as ``hp_width``.
+def read_space(table: Path, expected: str = FORMAT) -> Space:
+    """The knobs of a data set, each called as its column, such as ``hp_width``.
+
+    Args:
+        table: ``NAME.parquet``; ``NAME.space.yaml`` beside it is read.
+        expected: The format that it must name.
 
     Raises:
-        InputError: It is missing, or says something else.
+        InputError: The file is missing, or says something else.
     """
+    path = table.with_name(table.name.removesuffix(".parquet") + ".space.yaml")
     try:
         data = strict_yaml.read(path.read_text(encoding="utf-8")).data
     except OSError:
         raise InputError(f"{path}: there is no such file; it says what the columns of the table mean (docs/replay.md).") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("space"), dict):
-        raise InputError(f"{path}: 'format' must be {FORMAT} and 'space' a mapping of knobs (docs/replay.md).")
+    if not isinstance(data, dict) or data.get("format") != expected or not isinstance(data.get("space"), dict):
+        raise InputError(f"{path}: 'format' must be {expected} and 'space' a mapping of knobs (docs/replay.md).")
     knobs: dict[str, Knob] = {}
     for column, told in data["space"].items():
         try:

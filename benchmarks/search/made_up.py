@@ -13,6 +13,9 @@ from sweeper.replay.curves import Task
 from sweeper.streams import generator
 from sweeper.study.space import Float, Space
 
+TASKS = 6
+"""Of each set."""
+
 CONFIGURATIONS = 300
 EPOCHS = 27
 KNOBS = 4
@@ -20,8 +23,17 @@ BLIND = 14
 """The first epoch that says something, where early ones are noise."""
 
 
-def noise(number: int) -> Task:
-    """A task where all epochs before `BLIND` are independent noise, below every later value. Later ones are the last one."""
+def noise() -> list[Task]:
+    """Tasks where every epoch before `BLIND` is independent noise, below any later value. Later ones are the last one."""
+    return [_noise(number) for number in range(TASKS)]
+
+
+def perfect() -> list[Task]:
+    """Tasks where the order of the configurations is the same after every epoch."""
+    return [_perfect(number) for number in range(TASKS)]
+
+
+def _noise(number: int) -> Task:
     draw = generator("noise", number)
     knobs, ends = _ends(draw)
     values = np.repeat(ends[:, np.newaxis], EPOCHS, axis=1)
@@ -29,8 +41,7 @@ def noise(number: int) -> Task:
     return _task(f"noise {number}", knobs, values)
 
 
-def perfect(number: int) -> Task:
-    """A task where the order of the configurations is the same after every epoch."""
+def _perfect(number: int) -> Task:
     knobs, ends = _ends(generator("perfect", number))
     return _task(f"perfect {number}", knobs, ends[:, np.newaxis] * (1 - 0.8 ** np.arange(1, EPOCHS + 1)))
 

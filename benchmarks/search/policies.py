@@ -39,9 +39,6 @@ from sweeper.streams import seed_of
 BUDGET = 20
 """Mean trainings of a task."""
 
-MADE_UP = 6
-"""Tasks of each made-up set."""
-
 Name = tuple[str, str]
 """Sampler and rule."""
 
@@ -174,14 +171,14 @@ def main() -> None:
 
 def report(searches: Callable[[list[Task]], dict[Name, Run]], seeds: int, reference_seeds: int) -> None:
     """Print what the audits of `promote` are worth on made-up tasks."""
-    tasks = [made_up.noise(number) for number in range(MADE_UP)]
+    tasks = made_up.noise()
     found = Found(tasks, searches(tasks), seeds, reference_seeds)
     print("Early epochs are noise\n", *found.lines(), sep="\n", end="\n\n")
     for name in found.runs:
         if name != REFERENCE:
             share = found.mean(name)[-1] / found.reference
             print(f"- {'/'.join(name)} ends at {share:.2f} times the regret of random search (1.2 at most is the goal)")
-    tasks = [made_up.perfect(number) for number in range(MADE_UP)]
+    tasks = made_up.perfect()
     runs = searches(tasks)
     bare = {name: (name[0], "promote without audits") for name in runs if name[1] == "promote"}
     found = Found(tasks, runs | {bare[name]: without_audits(runs[name]) for name in bare}, seeds, reference_seeds)

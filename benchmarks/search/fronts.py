@@ -95,11 +95,14 @@ def read(path: Path) -> Truth:
     )
 
 
-Policy = Callable[[Truth, int], Generator[int, tuple[float, float], None]]
-"""A search of a table, with a seed: yields rows, none twice, and is sent the accuracy that each one shows and its parameters."""
+Steps = Generator[int, tuple[float, float], None]
+"""Yields rows to train, none twice; is sent the accuracy that each one shows, and its parameters."""
+
+Policy = Callable[[Truth, int], Steps]
+"""A search of a table, with a seed. It may look at `Truth.space` and `Truth.configurations`."""
 
 
-def at_random(table: Truth, seed: int) -> Generator[int, tuple[float, float], None]:
+def at_random(table: Truth, seed: int) -> Steps:
     """Rows in random order."""
     for row in generator(seed, "rows").permutation(len(table.configurations)).tolist():  # noqa: UP028 (a list is sent nothing)
         yield row
@@ -108,7 +111,7 @@ def at_random(table: Truth, seed: int) -> Generator[int, tuple[float, float], No
 def by_optuna(sampler_of: Callable[..., optuna.samplers.BaseSampler]) -> Policy:
     """A sampler of Optuna, with its defaults."""
 
-    def search(table: Truth, seed: int) -> Generator[int, tuple[float, float], None]:
+    def search(table: Truth, seed: int) -> Steps:
         study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler_of(seed=seed))
         nearest, space = Nearest(table.space, table.configurations), distributions(table.space)
         while nearest.num_left:

@@ -7,7 +7,8 @@
   random configurations: it is called as Tune's controller calls it.
 
 Peers do not know that only some configurations were recorded. What Optuna suggests anywhere in the space becomes the nearest
-configuration that was not taken yet, while our samplers score those that are there: an advantage of ours.
+configuration that was not taken yet, and its study learns of the outcome as if it were that of the suggestion. Our samplers score
+the configurations that are there: an advantage of ours.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Optuna:
     """
 
     def __init__(self, task: Task, seed: int, pruner: BasePruner):
-        sampler = optuna.samplers.TPESampler(seed=seed % 2**32)
+        sampler = optuna.samplers.TPESampler(seed=seed)
         self._study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner, study_name=str(seed))
         self._distributions = distributions(task.space)
         self._nearest = Nearest(task.space, task.configurations)

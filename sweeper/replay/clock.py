@@ -112,7 +112,8 @@ def run(task: Task, searcher: Searcher, *, workers: int, budget_s: float) -> Ite
 
     while True:
         while len(running) < workers and (proposed := searcher.propose()) is not None:
-            name, row_of[proposed[0]] = proposed
+            name, row = proposed
+            row_of[name] = row
             begin_epoch(name)
         if not running or running[0][0] > budget_s:
             return

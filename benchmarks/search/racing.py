@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from sweeper.ledger.records import Status
-from sweeper.replay.clock import drive
+from sweeper.replay.clock import Study, run
 from sweeper.replay.curves import Task, read
 from sweeper.search.study import Search
 from sweeper.search.trial import Trial
@@ -86,10 +86,10 @@ def searched(arms: Mapping[str, Task], allocation: str, how: argparse.Namespace,
         search=SearchSpec(sampler=sampler, allocation=allocation, seed=seed_of(seed, name, "race"), repeats=False),  # type: ignore[arg-type]
         stopping=StoppingSpec(rule=rule, grace_epochs=max(1, round(longest / 25)), reduction_factor=3),  # type: ignore[arg-type]
     )
-    search = Search(spec, {arm: task.space for arm, task in arms.items()}, {arm: task.table for arm, task in arms.items()})
-    for _ in drive(search, arms, workers=how.workers):
+    study = Study(spec, arms)
+    for _ in run(study, workers=how.workers):
         pass
-    return search
+    return study.search
 
 
 def race(arms: Mapping[str, Task], how: argparse.Namespace, sampler: str, rule: str, seed: int) -> Race:

@@ -83,7 +83,7 @@ def read(path: Path, wanted: Iterable[str] = ()) -> list[Task]:
 
     if not path.is_file():
         raise InputError(f"{path}: there is no such file. Give a table of recorded curves (NAME.parquet) or a study's folder.")
-    told = _told(path.with_name(path.name.removesuffix(".parquet") + ".space.yaml"))
+    told = _told(path)
     try:
         table = pq.read_table(path)
     except Exception as error:
@@ -138,19 +138,30 @@ def _value(knob: Knob, value: Any) -> Value:
     return next((option for option in knob.options if option == value or str(option) == value), value)
 
 
-def _told(path: Path) -> dict[str, Any]:
-    """What a space file says.
+def read_space(table: Path, expected: str = FORMAT) -> Space:
+    """The knobs of a data set, each called as its column, such as ``hp_width``.
+
+    Args:
+        table: ``NAME.parquet``; ``NAME.space.yaml`` beside it is read.
+        expected: The format that it must name.
 
     Raises:
-        InputError: It is missing, or says something else.
+        InputError: The file is missing, or says something else.
     """
+    told = _told(table, expected)
+    return _space(table, str(told.get("name", table.stem)), told["space"])[0]
+
+
+def _told(table: Path, expected: str = FORMAT) -> dict[str, Any]:
+    """What the space file beside a table says."""
+    path = table.with_name(table.name.removesuffix(".parquet") + ".space.yaml")
     try:
         data = strict_yaml.read(path.read_text(encoding="utf-8")).data
     except OSError:
         raise InputError(f"{path}: there is no such file; it says what the columns of the table mean (docs/replay.md).") from None
     is_whole = isinstance(data, dict) and all(isinstance(data.get(key, {}), dict) for key in ("space", "spaces"))
-    if not isinstance(data, dict) or not is_whole or data.get("format") != FORMAT or "space" not in data:
-        raise InputError(f"{path}: 'format' must be {FORMAT} and 'space' a mapping of knobs (docs/replay.md).")
+    if not isinstance(data, dict) or not is_whole or data.get("format") != expected or "space" not in data:
+        raise InputError(f"{path}: 'format' must be {expected} and 'space' a mapping of knobs (docs/replay.md).")
     return data
 
 

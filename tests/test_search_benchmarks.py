@@ -118,7 +118,7 @@ def test_epochs_without_audits_begin_more_trials(monkeypatch: pytest.MonkeyPatch
     task = made_up.perfect()[0]
     search = policies.ours(("random", "promote"), 2, 1)
     audited, bare = (
-        sum(event.epoch == 1 for event in run(10 * task.mean_training_s, 0))
+        sum(event.epoch == 1 for event in run(task, 10 * task.mean_training_s, 0))
         for run in (search, policies.without_audits(search))
     )
     assert bare > audited

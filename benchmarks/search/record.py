@@ -20,7 +20,6 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from sweeper import catalog
 from sweeper.cli._shared import results_of
@@ -29,6 +28,7 @@ from sweeper.ledger.ledger import StudyFolder
 from sweeper.search.distinct import key_of
 from sweeper.search.prior import Prior
 from sweeper.streams import seed_of
+from sweeper.study import strict_yaml
 from sweeper.study.space import Choice, Float, Knob
 from sweeper.study.spec import StudySpec
 
@@ -58,7 +58,7 @@ def studies(folder: Path) -> None:
     budget = {"trials": (EACH + 1) * len(ARMS), "max_epochs": EPOCHS}
     near = {"name": "own_prior", **shared, "arms": arms, "budget": budget}
     for study in (uniform, near):
-        (folder / f"{study['name']}.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+        (folder / f"{study['name']}.yaml").write_text(strict_yaml.write(study))
 
 
 def table(folders: list[Path], out: Path) -> None:
@@ -75,6 +75,7 @@ def table(folders: list[Path], out: Path) -> None:
         "config_id": list(range(len(rows))),
         "values": [row["values"] for row in rows],
         "time_s": [row["time_s"] for row in rows],
+        "objective_parameters": [row["parameters"] for row in rows],
     }
     for name in dict.fromkeys(name for knobs in spaces.values() for name in knobs):
         is_text = any(isinstance(knobs[name], Choice) for knobs in spaces.values() if name in knobs)
@@ -94,7 +95,7 @@ def table(folders: list[Path], out: Path) -> None:
         "space": union,
         "spaces": told,
     }
-    out.with_name(out.name.removesuffix(".parquet") + ".space.yaml").write_text(yaml.safe_dump(about, sort_keys=False))
+    out.with_name(out.name.removesuffix(".parquet") + ".space.yaml").write_text(strict_yaml.write(about))
 
 
 def _curves(study: StudySpec, trials: pd.DataFrame, epochs: pd.DataFrame) -> list[dict[str, Any]]:
@@ -110,6 +111,7 @@ def _curves(study: StudySpec, trials: pd.DataFrame, epochs: pd.DataFrame) -> lis
                 "configuration": json.loads(trial["configuration"]),
                 "values": own["val_accuracy"].tolist(),
                 "time_s": [round(second, 3) for second in seconds],
+                "parameters": float(trial["parameters"]),
             }
         )
     return found

@@ -64,7 +64,7 @@ class Race:
 
 def arms_of(task: Task, knob: str) -> dict[str, Task]:
     """The configurations of a task as arms, by the value of a knob."""
-    values = np.array([configuration[knob] for configuration in task.configurations], np.float64)
+    values: NDArray[Any] = np.array([configuration[knob] for configuration in task.configurations], np.float64)
     if len(set(values)) > QUARTERS + 1:
         values = np.digitize(values, np.quantile(values, np.arange(1, QUARTERS) / QUARTERS))
     return {f"arm{place}": _part(task, np.flatnonzero(values == value)) for place, value in enumerate(sorted(set(values)))}

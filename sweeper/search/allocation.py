@@ -114,7 +114,7 @@ class Out:
 def out_of_race(standings: Mapping[str, Standing], trials: int) -> dict[str, Out]:
     """The arms that are out of the race.
 
-    The likeliest of those that are open stays in any case, so that the budget is spent. The others are judged in turn, each by the
+    The likeliest of those that are open always stays, so that the budget is spent. The others are judged in turn, each by the
     trials it would get if it stayed too.
 
     Args:

@@ -24,10 +24,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sweeper.ledger.records import Status
 from sweeper.replay.clock import Study, run
@@ -62,15 +64,16 @@ class Race:
 
 def arms_of(task: Task, knob: str) -> dict[str, Task]:
     """The configurations of a task as arms, by the value of a knob."""
-    values = np.array([configuration[knob] for configuration in task.configurations], np.float64)
+    values: NDArray[Any] = np.array([configuration[knob] for configuration in task.configurations], np.float64)
     if len(set(values)) > QUARTERS + 1:
         values = np.digitize(values, np.quantile(values, np.arange(1, QUARTERS) / QUARTERS))
     return {f"arm{place}": _part(task, np.flatnonzero(values == value)) for place, value in enumerate(sorted(set(values)))}
 
 
-def _part(task: Task, rows: Sequence[int]) -> Task:
+def _part(task: Task, rows: NDArray[np.intp]) -> Task:
     columns = ("ids", "configurations", "values", "times", "is_cut")
-    return dataclasses.replace(task, **{name: [getattr(task, name)[row] for row in rows] for name in columns})
+    kept: dict[str, Any] = {name: [getattr(task, name)[row] for row in rows] for name in columns}
+    return dataclasses.replace(task, **kept)
 
 
 def searched(arms: Mapping[str, Task], allocation: str, how: argparse.Namespace, sampler: str, rule: str, seed: int) -> Search:

@@ -107,14 +107,15 @@ class Out:
         percent = math.ceil(max(self.chance, 0.001) * 1000) / 10
         return (
             f"is out of the race after {self.trials} trials: best {self.best:.4f}, and at most {percent:g} % chance that "
-            f"{self.more} more reach {self.to_beat:.4f}"
+            f"{self.more} more {'reaches' if self.more == 1 else 'reach'} {self.to_beat:.4f} at epoch {self.epoch}"
         )
 
 
 def out_of_race(standings: Mapping[str, Standing], trials: int) -> dict[str, Out]:
     """The arms that are out of the race.
 
-    The likeliest arm is judged first, each by the trials it would get if it stayed beside those that do.
+    The likeliest of those that are open always stays, so that the budget is spent. The others are judged in turn, each by the
+    trials it would get if it stayed too.
 
     Args:
         standings: Of every arm.
@@ -130,7 +131,7 @@ def out_of_race(standings: Mapping[str, Standing], trials: int) -> dict[str, Out
         one = chance_of_one[arm]
         more = shares_in_race(counted, trials, [*racing, arm])[arm] - counted[arm]
         chance = 1.0 if one == 1 else -math.expm1(more * math.log1p(-one))
-        if chance >= ERROR / (len(standings) - 1 or 1):
+        if not racing or chance >= ERROR / (len(standings) - 1):
             racing.append(arm)
         else:
             own = standings[arm]

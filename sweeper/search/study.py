@@ -19,6 +19,7 @@ from sweeper.search.arm import Arm
 from sweeper.search.costs import Columns, Costs
 from sweeper.search.promotion import Promotion
 from sweeper.search.proposals import Proposals
+from sweeper.search.race import Race
 from sweeper.search.stopping import Rungs
 from sweeper.search.table import Table
 from sweeper.search.trial import Trial
@@ -50,8 +51,7 @@ class Search:
         self._goal, self._column = spec.goals[0]
         self._costs = Columns.of(spec)
         self.arms = {arm: Arm.of(spec) for arm in spec.arms}
-        self._shares: dict[str, int] | None = None
-        self._told_out: dict[str, allocation.Out] = {}
+        self._race = Race(self.arms)
         self._waiting: dict[str, None] = {}
         self._planned: dict[str, Trial] = {}
 
@@ -92,24 +92,12 @@ class Search:
     def to_come(self, arm: str) -> int:
         """Trials of an arm's share of the budget that have not begun; none once the arm has ended early."""
         progress, search = self.arms[arm], self.spec.search
-        return 0 if progress.why_over(search) else max(self.shares[arm] - progress.num_counted(search), 0)
-
-    @property
-    def shares(self) -> dict[str, int]:
-        """Trials of the budget that each arm gets, as it looks now; in a race that changes."""
-        if self._shares is None:
-            if self.spec.search.allocation == "equal":
-                self._shares = {arm: self.spec.trials_of(arm) for arm in self.spec.arms}
-            else:
-                out, counted = self._out_now(), self._counted
-                racing = [arm for arm in counted if arm not in out and not self.arms[arm].why_over(self.spec.search)]
-                self._shares = allocation.shares_in_race(counted, self.spec.budget.trials, racing)
-        return self._shares
+        return 0 if progress.why_over(search) else max(self._race.shares(self.spec)[arm] - progress.num_counted(search), 0)
 
     @property
     def out(self) -> dict[str, allocation.Out]:
         """The arms that are out of the race, each with why it went out."""
-        return {arm: self._told_out.get(arm, why) for arm, why in self._out_now().items()}
+        return self._race.out(self.spec)
 
     def why_early(self, arm: str) -> str:
         """Why an arm gets fewer trials than its share, and what to do, in sentences; empty when it does not."""
@@ -228,7 +216,7 @@ class Search:
 
     def apply(self, event: Event) -> None:
         """Follow one event."""
-        self._shares = None
+        self._race.goes_on()
         if event.kind is Kind.SUGGESTED:
             self._apply_suggested(event)
         elif event.kind is Kind.PLANNED:
@@ -263,7 +251,9 @@ class Search:
                 self._planned.setdefault(planned.trial, Trial(**dataclasses.asdict(planned)))
 
     def _apply_extended(self, event: Event) -> None:
-        self.spec = details.study_in(event)
+        before, self.spec = self.spec.budget.trials, details.study_in(event)
+        if self.spec.budget.trials > before:
+            self._race.reopens()
         for name in self.spec.arms:
             arm = self.arms.setdefault(name, Arm.of(self.spec))
             arm.rungs, arm.refused_in_a_row = arm.rungs_up_to(self.spec.budget.max_epochs), 0
@@ -299,7 +289,7 @@ class Search:
             self._planned.pop(event.trial, None)
         trial = self.trials[event.trial]
         if trial.is_of_budget:
-            self._told_out = {arm: self._told_out.get(arm, why) for arm, why in details.out_in(event).items()}
+            self._race.tells(details.out_in(event))
         trial.attempt = event.attempt
         self._settle(trial, Status.RUNNING, None)
 
@@ -325,24 +315,9 @@ class Search:
 
     # --------------------------------------------------------------------------------------------------------- details
 
-    @property
-    def _counted(self) -> dict[str, int]:
-        return {arm: self.arms[arm].num_counted(self.spec.search) for arm in self.spec.arms}
-
-    def _out_now(self) -> dict[str, allocation.Out]:
-        """The arms that are out of the race as it stands; once the budget is spent, those that were when its last trial began."""
-        trials = self.spec.budget.trials
-        if self.spec.search.allocation == "equal":
-            return {}
-        if sum(self._counted.values()) >= trials:
-            return self._told_out
-        sign = 1 if self._goal == "max" else -1
-        out = allocation.out_of_race({name: arm.standing(self.spec) for name, arm in self.arms.items()}, trials)
-        return {arm: dataclasses.replace(why, best=sign * why.best, to_beat=sign * why.to_beat) for arm, why in out.items()}
-
     def _next_arm(self) -> str | None:
-        counted = self._counted
-        return allocation.next_arm(counted, {arm: self.shares[arm] if self.to_come(arm) else 0 for arm in counted})
+        counted, shares = self._race.counted(self.spec), self._race.shares(self.spec)
+        return allocation.next_arm(counted, {arm: shares[arm] if self.to_come(arm) else 0 for arm in counted})
 
     def _is_over(self, arm: str) -> bool:
         """Whether no further trial of an arm will come. In a race one that is out may return as long as there are trials."""
@@ -376,7 +351,7 @@ class Search:
         promotion = self.arms[trial.arm].promotion
         is_audit = promotion is not None and trial.trial not in self.trials and promotion.wants_audit
         size = self._proposals.num_configurations(self.spec, trial.arm)
-        return details.suggested_detail(size, is_audit=is_audit, out=self._out_now())
+        return details.suggested_detail(size, is_audit=is_audit, out=self._race.out_now(self.spec))
 
     def _suggested(self, trial: Trial, attempt: int) -> Event:
         return self._facts(trial, Kind.SUGGESTED).replace(

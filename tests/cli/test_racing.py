@@ -51,5 +51,5 @@ def test_status_says_which_arm_is_out_of_the_race_and_why(run: Run, tmp_path: Pa
     assert sum(counts.values()) == 40
     assert told["trials"]["pending"] == 0 and told["is_finished"]
     line = f"arm 'lenet' is out of the race after {why['trials']} trials: best {why['best']:.4f}, and at most 1 % chance that "
-    assert told["ended_early"] == [f"{line}{why['more']} more reach {why['to_beat']:.4f}"]
+    assert told["ended_early"] == [f"{line}{why['more']} more reach {why['to_beat']:.4f} at epoch 9"]
     assert told["ended_early"][0] in run("status", "race")[1].splitlines()

@@ -86,6 +86,7 @@ def _driver(owner: Owner | None, last_started: float | None = None) -> dict[str,
 def status_of(study: OpenedStudy) -> dict[str, Any]:
     """Where a study stands, from its events alone: the trials of its search, and the repetitions."""
     from sweeper.ledger.records import Kind, Stage
+    from sweeper.search.lessons import sources_in
     from sweeper.training import checkpoint
 
     search, owner = study.search, study.files.owner
@@ -108,6 +109,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         "trials": counts,
         "repetitions": repetitions,
         "arms": {arm: {**arms[arm], "best": best_of_arm.get(arm)} for arm in arms},
+        "learned": [source.facts() for event in study.events if event.kind is Kind.LEARNED for source in sources_in(event)],
         "ended_early": [why for arm in arms if (why := search.why_early(arm))],
         "refusals": {arm: why for arm, why in _refusals(results).items() if arms.get(arm, {}).get("infeasible")},
         "epochs": sum(trial.epoch for trial in search.of_stage(Stage.SEARCH)),
@@ -217,7 +219,10 @@ def print_further(facts: dict[str, Any]) -> None:
     """What follows the table of a study's arms: what was not trained, how far the best value can be trusted, time, disk used."""
     from sweeper.analysis.summary import sampling_error
     from sweeper.cli._shared import counted
+    from sweeper.search.lessons import words
 
+    for source in facts["learned"]:
+        click.echo(words(source))
     for why in facts["ended_early"]:
         click.echo(why)
     for arm, why in facts["refusals"].items():

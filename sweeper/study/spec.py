@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from sweeper import catalog
 from sweeper.errors import InputError, LedgerError, StudyFileError
-from sweeper.study import budget, faults, grid, points, strict_yaml
+from sweeper.study import budget, faults, grid, learning, points, strict_yaml
 from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Space
 
 LARGEST_FILE = 100_000
@@ -81,7 +81,8 @@ class SearchSpec(_Model):
     `recipe` names a space of training knobs that is added to the space of every arm; `grid_points`, the values of each number
     knob, is for the sampler grid alone. Either is left out where it is not used, so that a new option of this program does not
     change older studies. `repeats` says whether configurations of an arm may be trained again, with other seeds. A study that
-    began before there was this key has None: it may repeat, and draws that a network refuses count as its trials.
+    began before there was this key has None: it may repeat, and draws that a network refuses count as its trials. `learn_from`
+    names the folders of earlier studies whose trials teach the sampler.
     """
 
     sampler: Literal["tpe", "trees", "random", "qmc", "grid"] = "tpe"
@@ -90,6 +91,7 @@ class SearchSpec(_Model):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     grid_points: Annotated[int, Field(ge=2, le=100)] | None = Field(default=None, validate_default=True, exclude_if=_is_none)
     repeats: bool | None = Field(default=None, exclude_if=_is_none)
+    learn_from: Annotated[tuple[str, ...], Field(strict=False)] | None = Field(default=None, exclude_if=_is_none)
 
     @property
     def counts_refused(self) -> bool:
@@ -235,7 +237,7 @@ def parse(text: str, path: object = "study") -> StudySpec:
         holds = "the file is empty" if raw is None else f"the file holds {faults.kind(raw)} instead of keys and values"
         raise StudyFileError(path, [f"{holds}; a study needs at least name, dataset, arms and budget."])
     _fill(raw)
-    semantic = [*faults.cross_check(raw), *points.cross_check(raw)]
+    semantic = [*faults.cross_check(raw), *points.cross_check(raw), *learning.cross_check(raw)]
     study = None
     try:
         study = StudySpec.model_validate(raw)

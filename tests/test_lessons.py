@@ -17,9 +17,8 @@ from sweeper.search.lessons import Source, learned_event, sources_in, within, wo
 from sweeper.search.sampler import SAMPLERS, RandomSampler
 from sweeper.search.study import Search
 from sweeper.streams import seed_of
-from sweeper.study.learning import LEARNING
 from sweeper.study.space import Choice, Configuration, Float, Space
-from sweeper.study.spec import StudySpec
+from sweeper.study.spec import LEARNING, StudySpec
 from tests.virtual_clock import VirtualClock
 
 SPACE = Space(

@@ -10,8 +10,7 @@ from typing import Any
 from sweeper import catalog
 from sweeper.ledger.records import OBJECTIVES
 from sweeper.study.faults import recipe_names
-from sweeper.study.learning import LEARNING
-from sweeper.study.spec import StudySpec
+from sweeper.study.spec import LEARNING, StudySpec
 
 _TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
 

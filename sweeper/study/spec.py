@@ -17,15 +17,19 @@ from pydantic_core import PydanticCustomError
 
 from sweeper import catalog
 from sweeper.errors import InputError, LedgerError, StudyFileError
-from sweeper.study import budget, faults, grid, learning, points, strict_yaml
+from sweeper.study import budget, faults, grid, points, strict_yaml
 from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Space
 
 LARGEST_FILE = 100_000
 """Bytes a study file may have; a real one has a few thousand, and a million would take ten seconds to read."""
 
+LEARNING = ("tpe", "trees")
+"""Samplers that learn from trials."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Folder = Annotated[str, Field(min_length=1)]
 
 
 def _is_none(value: object) -> bool:
@@ -91,7 +95,7 @@ class SearchSpec(_Model):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     grid_points: Annotated[int, Field(ge=2, le=100)] | None = Field(default=None, validate_default=True, exclude_if=_is_none)
     repeats: bool | None = Field(default=None, exclude_if=_is_none)
-    learn_from: Annotated[tuple[str, ...], Field(strict=False)] | None = Field(default=None, exclude_if=_is_none)
+    learn_from: Annotated[tuple[Folder, ...], Field(strict=False)] | None = Field(default=None, exclude_if=_is_none)
 
     @property
     def counts_refused(self) -> bool:
@@ -107,6 +111,18 @@ class SearchSpec(_Model):
         if value is not None and sampler is not None:
             text = f"only a grid has them, and the sampler is {sampler}. Leave them out, or write sampler: grid"
             raise PydanticCustomError("grid_points", text)
+        return value
+
+    @field_validator("learn_from")
+    @classmethod
+    def _are_for_a_learner(cls, value: tuple[str, ...] | None, known: ValidationInfo) -> tuple[str, ...] | None:
+        sampler = known.data.get("sampler", LEARNING[0])
+        if value is not None and sampler not in LEARNING:
+            text = f"only {' and '.join(LEARNING)} learn, and the sampler is {sampler}. Leave it out, or choose one of them"
+            raise PydanticCustomError("learn_from", text)
+        if value is not None and len(set(value)) != max(len(value), 1):
+            text = "a folder occurs twice; keep one" if value else "it is empty; at least one is needed"
+            raise PydanticCustomError("learn_from", text)
         return value
 
 
@@ -128,7 +144,7 @@ class TrainingSpec(_Model):
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     deterministic: bool = True
-    weights_folder: Annotated[str, Field(min_length=1)] | None = Field(default=None, exclude_if=_is_none)
+    weights_folder: Folder | None = Field(default=None, exclude_if=_is_none)
 
 
 class ResourcesSpec(_Model):
@@ -237,7 +253,7 @@ def parse(text: str, path: object = "study") -> StudySpec:
         holds = "the file is empty" if raw is None else f"the file holds {faults.kind(raw)} instead of keys and values"
         raise StudyFileError(path, [f"{holds}; a study needs at least name, dataset, arms and budget."])
     _fill(raw)
-    semantic = [*faults.cross_check(raw), *points.cross_check(raw), *learning.cross_check(raw)]
+    semantic = [*faults.cross_check(raw), *points.cross_check(raw)]
     study = None
     try:
         study = StudySpec.model_validate(raw)

@@ -41,11 +41,15 @@ def test_a_study_that_was_launched_learns_from_nothing_more() -> None:
             for name in ("random", "qmc", "grid")
         ),
         ("learn_from: []", ": it is empty; at least one is needed."),
-        ("learn_from: ['']", "[0]: it is empty; allowed: the folder of a study, or s3://BUCKET/PREFIX."),
-        ("learn_from: [results/old, results/old]", "[1]: 'results/old' occurs twice; keep one."),
+        ("learn_from: ['']", "[0]: it is empty; at least one is needed."),
+        ("learn_from: [results/old, results/older, results/old]", ": a folder occurs twice; keep one."),
         ("learn_from: results/old", ": 'results/old' is text; allowed: a list."),
         ("learn_from: [3]", "[0]: 3 is a whole number; allowed: text."),
     ],
 )
 def test_what_cannot_be_learned_from_is_one_fault_with_its_line(search: str, said: str) -> None:
     assert fault(with_search(search)).startswith(f"line 6: search.learn_from{said}")
+
+
+def test_a_misspelt_sampler_is_the_only_fault() -> None:
+    assert "search.sampler: 'tree' is not one of its values." in fault(with_search("sampler: tree, learn_from: [results/old]"))

@@ -29,7 +29,7 @@ name: {name}
 dataset: {{name: digits}}
 arms: {{cnn: {{}}, resnet: {{}}}}
 budget: {{trials: 8, max_epochs: 4}}
-search: {{sampler: trees, learn_from: [results/earlier]}}
+search: {{sampler: tpe, learn_from: [results/earlier]}}
 stopping: {{rule: promote, grace_epochs: 1, reduction_factor: 2}}
 """
 

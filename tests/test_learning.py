@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,7 +134,7 @@ def test_who_trains_what_an_arm_here_could_not_teaches_nothing(
         assert fault(study) == f"search.learn_from: results/old: {said}"
 
 
-def test_repetitions_teach_nothing_and_a_failed_trial_that_it_failed(old: StudyFolder) -> None:
+def test_repetitions_and_refused_draws_teach_nothing_and_a_failed_trial_that_it_failed(old: StudyFolder) -> None:
     with driven(old) as clock:
         clock.record(details.planned_event(repetition.plan(clock.search, ["cnn-00000"], 3)))
         clock.run()
@@ -146,10 +147,15 @@ def test_repetitions_teach_nothing_and_a_failed_trial_that_it_failed(old: StudyF
         assert event is not None
         clock.record(event)
         clock.end(event.trial or "", Reason.EXCEPTION)
+        refused = clock.search.propose()
+        assert refused is not None
+        clock.record(refused)
+        clock.end(refused.trial or "", Reason.INFEASIBLE)
         clock.run(len(clock.log) + 5)
         clock.ledger.commit()  # type: ignore[union-attr]
     (source,), _ = learning.read(changed(NEW, ("results/old", "results/other")))
     failed, *begun = source.lessons["mine"]
+    assert (refused.arm, json.loads(refused.configuration or "") in [one.configuration for one in begun]) == ("se", False)
     assert (failed.scores, failed.is_complete) == ((), False)
     assert all(one.scores and not one.is_running for one in begun), "and one that is still at work what it came to"
 

@@ -81,7 +81,8 @@ def test_a_sampler_begins_where_the_lessons_say_and_not_at_random(sampler: str) 
     own = Finished(configuration=first.configuration, scores=tuple(first.scores), is_complete=True)
     seed = seed_of(0, "arm", 1, "suggest")
     with_lessons, without = (
-        SAMPLERS[sampler](SPACE, {}, 0, 3).suggest(history, number=1, seed=seed) for history in ([*lessons, own], [own])
+        SAMPLERS[sampler](SPACE, {}, 0, study(sampler)).suggest(history, number=1, seed=seed)
+        for history in ([*lessons, own], [own])
     )
     assert second.configuration == with_lessons != without
 

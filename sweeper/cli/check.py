@@ -126,6 +126,7 @@ def _facts(study: StudySpec, dataset: Dataset, arms: list[dict[str, Any]]) -> di
         "trials": study.budget.trials,
         "max_epochs": study.budget.max_epochs,
         "total_epochs": study.budget.trials * study.budget.max_epochs,
+        "allocation": study.search.allocation,
         "objectives": study.objectives,
         "arms": arms,
     }
@@ -148,6 +149,8 @@ def _print(study_file: Path, study: StudySpec, dataset: Dataset, arms: list[dict
         f"{counted(study.budget.trials, 'trial')} of at most {counted(study.budget.max_epochs, 'epoch')}: "
         f"up to {counted(study.budget.trials * study.budget.max_epochs, 'epoch')} ({stopping})"
     )
+    if study.search.allocation == "racing":
+        click.echo(_race(study))
     if is_fetched:
         click.echo("weights are fetched by Keras at launch, unless it has kept them ($KERAS_HOME/models, else ~/.keras/models)")
     for arm in arms:
@@ -156,3 +159,16 @@ def _print(study_file: Path, study: StudySpec, dataset: Dataset, arms: list[dict
             click.echo(f"note: arm '{arm['arm']}' ends after {arm['configurations']} of {arm['trials']} trials: {why}")
     columns = list(dict.fromkeys(column for arm in arms for column in arm))
     table("arms, each at its default configuration", columns, [[arm.get(column) for column in columns] for arm in arms])
+
+
+def _race(study: StudySpec) -> str:
+    """What a race means for the trials of the arms."""
+    from sweeper.search.allocation import LEAST
+
+    share, needed = min(map(study.trials_of, study.arms)), (LEAST + 1) * len(study.arms)
+    if share <= LEAST:
+        return (
+            f"note: racing needs {LEAST} trials of an arm before it can be out, and a share has {share}: arms get equal shares. "
+            f"With budget.trials {needed} or more they race"
+        )
+    return f"arms race: from {LEAST} trials on, one that can hardly become the best leaves its share to the others"

@@ -10,10 +10,11 @@ from sweeper import catalog
 from sweeper.driver.opened import OpenedStudy, open_study
 from sweeper.errors import InputError, SweeperError
 from sweeper.ledger.ledger import StudyFolder
-from sweeper.ledger.records import Event, Kind, Stage
+from sweeper.ledger.records import Event, Kind, Reason, Stage
 from sweeper.search.history import Finished
 from sweeper.search.lessons import Source
 from sweeper.search.proposals import lesson
+from sweeper.search.trial import Trial
 from sweeper.study.space import TRAINING, Configuration, Space, Value
 from sweeper.study.spec import StudySpec, differences, with_defaults
 
@@ -22,8 +23,9 @@ def read(study: StudySpec) -> tuple[list[Source], list[str]]:
     """What the studies that a new one names teach it, and the faults of those that teach nothing.
 
     An arm learns from every arm of the same architecture and search space, whatever their names: from the trials of its search
-    that ended or have a score, and train what a configuration of the arm trains. A value that was fixed there may be one among
-    others here; one that is fixed here must be that of the trial.
+    that ended or have a score, and train what a configuration of the arm trains. Draws that a network refused are no trials. A
+    value that was fixed there may be one among others here; one that is fixed here must be that of the trial. Costs are not
+    learned: another machine has others.
     """
     sources, faults = [], []
     for folder in study.search.learn_from or ():
@@ -70,18 +72,23 @@ def _source(study: StudySpec, folder: str) -> Source:
         defaults = _defaults(arm.architecture)
         for trial in old.search.of_stage(Stage.SEARCH):
             own = old.spec.arms[trial.arm]
-            if (own.architecture, own.space) != (arm.architecture, arm.space) or not (trial.scores or trial.status.is_final):
+            if (own.architecture, own.space) != (arm.architecture, arm.space) or not _tells(trial):
                 continue
             alike.add(trial.trial)
             here = _as_own(trial.configuration, space, arm.fixed, defaults)
             if here is not None:
                 used.add(trial.trial)
-                own_lesson = dataclasses.replace(lesson(old.spec, trial), configuration=here, is_running=False)
+                own_lesson = dataclasses.replace(lesson(old.spec, trial), configuration=here, is_running=False, costs=())
                 lessons.setdefault(name, []).append(own_lesson)
     if not lessons:
         raise InputError(_why_nothing(study, old, len(alike)))
     left_out = len(alike - used)
     return Source(folder=folder, study=old.first.name, study_id=old.first.study_id, lessons=lessons, left_out=left_out)
+
+
+def _tells(trial: Trial) -> bool:
+    """Whether a trial says how good its configuration is."""
+    return bool(trial.scores) or (trial.status.is_final and trial.reason is not Reason.INFEASIBLE)
 
 
 def _differences(old: StudySpec, study: StudySpec) -> list[str]:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 from sweeper.ledger.records import Reason, Stage, Status
+from sweeper.search.allocation import Standing
 from sweeper.search.distinct import Key, key_of
 from sweeper.search.history import Finished
 from sweeper.search.promotion import Promotion
@@ -73,7 +74,7 @@ class Arm:
     @property
     def is_at_rest(self) -> bool:
         """Whether none of its trials runs or is to run; some may wait at a rung."""
-        return all(trial.status.is_final or trial.status is Status.PAUSED for trial in self.trials)
+        return all(trial.is_at_rest for trial in self.trials)
 
     def next_promoted(self, *, is_over: bool) -> str | None:
         """A trial that waits at a rung and goes on now.
@@ -98,9 +99,9 @@ class Arm:
         """The rungs it has if its trials may train for more epochs, with those on them that came so far."""
         rungs = self.rungs.lengthened(max_epochs)
         for trial in self.trials:
-            for epoch, score in enumerate(trial.scores, start=1):
+            for epoch, (score, costs) in enumerate(zip(trial.scores, trial.costs, strict=False), start=1):
                 if math.isfinite(score):
-                    rungs.record(trial.trial, epoch, score, is_complete=epoch >= max_epochs)
+                    rungs.record(trial.trial, epoch, score, costs, is_complete=epoch >= max_epochs)
         return rungs
 
     def num_counted(self, search: SearchSpec) -> int:
@@ -120,6 +121,19 @@ class Arm:
         if search.repeats or size is None or len(self.known) < size:
             return ""
         return used_up(search, size)
+
+    def standing(self, spec: StudySpec) -> Standing:
+        """Where it stands in a race. It is judged once a trial came to the top rung, or to its end where rungs tell nothing."""
+        top = max(self.rungs.recorded, default=0)
+        is_told = spec.stopping.rule != "none" and top and (self.promotion is None or self.promotion.counts(top))
+        at_rest = [trial.scores[-1] for trial in self.trials if trial.scores and trial.is_at_rest]
+        return Standing(
+            counted=self.num_counted(spec.search),
+            curves=[trial.scores for trial in self.trials],
+            ends=list(filter(math.isfinite, at_rest)),
+            least_epochs=top if is_told else spec.budget.max_epochs,
+            is_open=not self.why_over(spec.search),
+        )
 
     # --------------------------------------------------------------------------------------------------------- changes
 
@@ -143,7 +157,7 @@ class Arm:
     def records(self, trial: Trial, score: float) -> None:
         """A trial has this score after the epoch that ended now, with the status it has now."""
         if math.isfinite(score):
-            self.rungs.record(trial.trial, trial.epoch, score, is_complete=trial.status is Status.COMPLETED)
+            self.rungs.record(trial.trial, trial.epoch, score, trial.costs[-1], is_complete=trial.status is Status.COMPLETED)
 
     def settles(self, trial: Trial) -> None:
         """A trial of the search stage has a new status."""

@@ -153,7 +153,7 @@ def _may_go_on(trial: Trial, rungs: Rungs | Promotion | None) -> bool:
         return True
     if trial.status is not Status.COMPLETED:
         return False
-    return not isinstance(rungs, Rungs) or not rungs.stops(trial.epoch, trial.scores[-1])
+    return not isinstance(rungs, Rungs) or not rungs.stops(trial.epoch, trial.scores[-1], trial.costs[-1])
 
 
 def _is_constant(trial: Trial) -> bool:

@@ -13,6 +13,9 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from sweeper.search.costs import Costs
+from sweeper.search.ranking import best_first
+
 AUDITED = 0.25
 """Part of all epochs for audits."""
 
@@ -39,10 +42,14 @@ class Promotion:
     max_epochs: int
     recorded: dict[int, dict[str, float]] = dataclasses.field(default_factory=dict)
     """Scores by rung and trial, higher is better."""
+    costs: dict[int, dict[str, Costs]] = dataclasses.field(default_factory=dict)
+    """Costs likewise; empty ones where scores alone count."""
     paused: dict[str, int] = dataclasses.field(default_factory=dict)
     """Trials that wait, and at which rung."""
     audits: dict[str, float | None] = dataclasses.field(default_factory=dict)
     """Trials that never pause, with their final score once they are complete."""
+    audit_costs: dict[str, Costs] = dataclasses.field(default_factory=dict)
+    """What the complete ones of them cost."""
     epochs: int = 0
     """Trained so far, by all trials."""
     untrusted: int = 0
@@ -52,6 +59,7 @@ class Promotion:
         rung = self.grace_epochs
         while rung < self.max_epochs:
             self.recorded.setdefault(rung, {})
+            self.costs.setdefault(rung, {})
             rung *= self.reduction_factor
 
     # ------------------------------------------------------------------------------------------------------- questions
@@ -70,7 +78,7 @@ class Promotion:
             if rung > self.untrusted:
                 scores = self.recorded[rung]
                 quota = max(len(scores) // self.reduction_factor, int(is_over))
-                for trial in sorted(scores, key=lambda name: -scores[name])[:quota]:
+                for trial in best_first(scores, self.costs[rung])[:quota]:
                     if self.paused.get(trial) == rung:
                         return trial
         return None
@@ -102,13 +110,14 @@ class Promotion:
         else:
             self.paused.pop(trial, None)
 
-    def record(self, trial: str, epoch: int, score: float, *, is_complete: bool) -> None:
-        """Remember a trial's score after an epoch: at a rung, and at the end of an audit."""
+    def record(self, trial: str, epoch: int, score: float, costs: Costs = (), *, is_complete: bool) -> None:
+        """Remember a trial's score and costs after an epoch: at a rung, and at the end of an audit."""
         self.epochs += 1
         if epoch in self.recorded:
             self.recorded[epoch].setdefault(trial, score)
+            self.costs[epoch].setdefault(trial, costs)
         if is_complete and trial in self.audits:
-            self.audits[trial] = score
+            self.audits[trial], self.audit_costs[trial] = score, costs
             self._judge()
 
     def lengthened(self, max_epochs: int) -> Promotion:
@@ -121,12 +130,14 @@ class Promotion:
         finished = {trial: score for trial, score in self.audits.items() if score is not None}
         if len(finished) < LEAST_AUDITS:
             return
-        best = _best_third(finished)
+        best = _best_third(finished, self.audit_costs)
         missed = [
-            rung for rung, scores in self.recorded.items() if 2 * len(best & _best_third(scores)) < len(best & scores.keys())
+            rung
+            for rung, scores in self.recorded.items()
+            if 2 * len(best & _best_third(scores, self.costs[rung])) < len(best & scores.keys())
         ]
         self.untrusted = max(missed, default=0)
 
 
-def _best_third(scores: dict[str, float]) -> set[str]:
-    return set(sorted(scores, key=lambda trial: -scores[trial])[: math.ceil(len(scores) / 3)])
+def _best_third(scores: dict[str, float], costs: dict[str, Costs]) -> set[str]:
+    return set(best_first(scores, costs)[: math.ceil(len(scores) / 3)])

@@ -67,7 +67,7 @@ class Proposals:
             own: The arm as it stands.
         """
         space, fixed, search = self.space(spec, arm), spec.arms[arm].fixed, spec.search
-        first = [] if arm in self.tables else spec.arms[arm].first(space)
+        first = self.tables[arm].first if arm in self.tables else spec.arms[arm].first(space)
         if number < len(first):
             return first[number]
         if arm not in self._samplers:
@@ -77,7 +77,8 @@ class Proposals:
         if arm in self.tables:
             known = own.known - {distinct.key_of(one) for one in waiting}
             seed = seed_of(search.seed, arm, number, len(own.trials), own.num_epochs, "suggest")
-            return self.tables[arm].pick(sampler if isinstance(sampler, Scorer) else None, history, known, seed)
+            scorer = sampler if isinstance(sampler, Scorer) else None
+            return self.tables[arm].pick(scorer, history, known, number=number, seed=seed)
         if waiting and not isinstance(sampler, TreesSampler):
             return waiting[0]
 
@@ -122,4 +123,5 @@ def lesson(spec: StudySpec, trial: Trial) -> Finished:
         # Fewer epochs than the study has by now are not a whole training: the trial counts like a stopped one.
         is_complete=trial.status is Status.COMPLETED and trial.epoch >= spec.budget.max_epochs,
         is_running=not trial.status.is_final,
+        costs=trial.costs[-1] if trial.costs else (),
     )

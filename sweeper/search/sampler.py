@@ -12,8 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
+from sweeper.search.costs import Columns
 from sweeper.search.history import Finished
 from sweeper.search.points import GridSampler, QmcSampler, value_at
+from sweeper.search.prior import Prior
 from sweeper.search.tpe import TpeSampler
 from sweeper.search.trees import TreesSampler
 from sweeper.streams import seed_of
@@ -51,21 +53,26 @@ class RandomSampler:
         return self._space.fill(self._fixed, lambda _, knob: _draw(knob, generator))
 
 
-SAMPLERS: Mapping[str, Callable[[Space, Mapping[str, Value], int, int], Sampler]] = {
-    "tpe": lambda space, fixed, seed, num_points: TpeSampler(space, fixed),
-    "trees": lambda space, fixed, seed, num_points: TreesSampler(space, fixed),
-    "random": lambda space, fixed, seed, num_points: RandomSampler(space, fixed),
-    "qmc": lambda space, fixed, seed, num_points: QmcSampler(space, fixed, seed),
-    "grid": lambda space, fixed, seed, num_points: GridSampler(Grid(space, fixed, num_points), seed),
+SAMPLERS: Mapping[str, Callable[[Space, Mapping[str, Value], int, StudySpec], Sampler]] = {
+    "tpe": lambda space, fixed, seed, spec: TpeSampler(space, fixed, _prior(space, fixed, spec)),
+    "trees": lambda space, fixed, seed, spec: TreesSampler(
+        space, fixed, _prior(space, fixed, spec), num_costs=len(Columns.of(spec).goals)
+    ),
+    "random": lambda space, fixed, seed, spec: RandomSampler(space, fixed),
+    "qmc": lambda space, fixed, seed, spec: QmcSampler(space, fixed, seed),
+    "grid": lambda space, fixed, seed, spec: GridSampler(Grid(space, fixed, spec.search.grid_points or DEFAULT_POINTS), seed),
 }
-"""What makes the sampler of an arm, by name, from its space, its fixed values, a seed of the arm, and `search.grid_points`."""
+"""What makes the sampler of an arm, by name, from its space, its fixed values, a seed of the arm, and the study."""
 
 
 def sampler_of(spec: StudySpec, arm: str, space: Space) -> Sampler:
     """The sampler a study names, for one of its arms and that arm's search space."""
-    search = spec.search
-    seed = seed_of(search.seed, arm, search.sampler)
-    return SAMPLERS[search.sampler](space, spec.arms[arm].fixed, seed, search.grid_points or DEFAULT_POINTS)
+    name = spec.search.sampler
+    return SAMPLERS[name](space, spec.arms[arm].fixed, seed_of(spec.search.seed, arm, name), spec)
+
+
+def _prior(space: Space, fixed: Mapping[str, Value], spec: StudySpec) -> Prior | None:
+    return Prior(space, fixed) if spec.search.prior == "default" else None
 
 
 def _draw(knob: Knob, generator: np.random.Generator) -> Value:

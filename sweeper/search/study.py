@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status, trial_name
 from sweeper.search import allocation, details, lessons
 from sweeper.search.arm import Arm
+from sweeper.search.costs import Columns, Costs
 from sweeper.search.promotion import Promotion
 from sweeper.search.proposals import Proposals
 from sweeper.search.stopping import Rungs
@@ -47,7 +48,10 @@ class Search:
         self._proposals = Proposals(found, tables or {})
         self.trials: dict[str, Trial] = {}
         self._goal, self._column = spec.goals[0]
+        self._costs = Columns.of(spec)
         self.arms = {arm: Arm.of(spec) for arm in spec.arms}
+        self._shares: dict[str, int] | None = None
+        self._told_out: dict[str, allocation.Out] = {}
         self._waiting: dict[str, None] = {}
         self._planned: dict[str, Trial] = {}
 
@@ -88,10 +92,29 @@ class Search:
     def to_come(self, arm: str) -> int:
         """Trials of an arm's share of the budget that have not begun; none once the arm has ended early."""
         progress, search = self.arms[arm], self.spec.search
-        return 0 if progress.why_over(search) else max(self.spec.trials_of(arm) - progress.num_counted(search), 0)
+        return 0 if progress.why_over(search) else max(self.shares[arm] - progress.num_counted(search), 0)
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """Trials of the budget that each arm gets, as it looks now; in a race that changes."""
+        if self._shares is None:
+            if self.spec.search.allocation == "equal":
+                self._shares = {arm: self.spec.trials_of(arm) for arm in self.spec.arms}
+            else:
+                out, counted = self._out_now(), self._counted
+                racing = [arm for arm in counted if arm not in out and not self.arms[arm].why_over(self.spec.search)]
+                self._shares = allocation.shares_in_race(counted, self.spec.budget.trials, racing)
+        return self._shares
+
+    @property
+    def out(self) -> dict[str, allocation.Out]:
+        """The arms that are out of the race, each with why it went out."""
+        return {arm: self._told_out.get(arm, why) for arm, why in self._out_now().items()}
 
     def why_early(self, arm: str) -> str:
         """Why an arm gets fewer trials than its share, and what to do, in sentences; empty when it does not."""
+        if (out := self.out.get(arm)) is not None:
+            return f"arm '{arm}' {out.words}"
         progress, share = self.arms[arm], self.spec.trials_of(arm)
         counted, why = progress.num_counted(self.spec.search), progress.why_over(self.spec.search)
         return f"arm '{arm}' ends after {counted} of {share} trials: {why}" if why and counted < share else ""
@@ -181,13 +204,13 @@ class Search:
             if isinstance(rungs, Promotion):
                 if rungs.pauses(trial.trial, event.epoch):
                     return event.replace(status=Status.PAUSED, reason=Reason.RUNG)
-            elif rungs.stops(event.epoch, score):
+            elif rungs.stops(event.epoch, score, self._costs_after(event, trial)):
                 return event.replace(status=Status.STOPPED, reason=Reason.RUNG)
         return event.replace(status=Status.RUNNING)
 
     def endings(self) -> list[Event]:
         """What ends the trials that wait at a rung and will never be promoted; to be recorded when nothing can be started."""
-        waiting = [trial for name, arm in self.arms.items() for trial in arm.given_up(is_over=self.to_come(name) == 0)]
+        waiting = [trial for name, arm in self.arms.items() for trial in arm.given_up(is_over=self._is_over(name))]
         return [self.judge(self._facts(trial, Kind.ATTEMPT_ENDED).replace(reason=Reason.RUNG)) for trial in waiting]
 
     def paused_at(self, trial: str) -> list[int]:
@@ -205,6 +228,7 @@ class Search:
 
     def apply(self, event: Event) -> None:
         """Follow one event."""
+        self._shares = None
         if event.kind is Kind.SUGGESTED:
             self._apply_suggested(event)
         elif event.kind is Kind.PLANNED:
@@ -282,6 +306,8 @@ class Search:
             )
             self._planned.pop(event.trial, None)
         trial = self.trials[event.trial]
+        if trial.is_of_budget:
+            self._told_out = {arm: self._told_out.get(arm, why) for arm, why in details.out_in(event).items()}
         trial.attempt = event.attempt
         self._settle(trial, Status.RUNNING, None)
 
@@ -291,6 +317,7 @@ class Search:
         if event.epoch != trial.epoch + 1:
             return
         score = self.score(event)
+        trial.costs.append(self._costs_after(event, trial))
         trial.scores.append(score)
         self._settle(trial, event.status, event.reason)
         if trial.stage is Stage.SEARCH:
@@ -306,10 +333,32 @@ class Search:
 
     # --------------------------------------------------------------------------------------------------------- details
 
+    @property
+    def _counted(self) -> dict[str, int]:
+        return {arm: self.arms[arm].num_counted(self.spec.search) for arm in self.spec.arms}
+
+    def _out_now(self) -> dict[str, allocation.Out]:
+        """The arms that are out of the race as it stands; once the budget is spent, those that were when its last trial began."""
+        trials = self.spec.budget.trials
+        if self.spec.search.allocation == "equal":
+            return {}
+        if sum(self._counted.values()) >= trials:
+            return self._told_out
+        sign = 1 if self._goal == "max" else -1
+        out = allocation.out_of_race({name: arm.standing(self.spec) for name, arm in self.arms.items()}, trials)
+        return {arm: dataclasses.replace(why, best=sign * why.best, to_beat=sign * why.to_beat) for arm, why in out.items()}
+
     def _next_arm(self) -> str | None:
-        counted = {arm: self.arms[arm].num_counted(self.spec.search) for arm in self.spec.arms}
-        is_open = {arm: self.to_come(arm) > 0 for arm in counted}
-        return allocation.equal(counted, {arm: self.spec.trials_of(arm) if is_open[arm] else 0 for arm in counted})
+        counted = self._counted
+        return allocation.next_arm(counted, {arm: self.shares[arm] if self.to_come(arm) else 0 for arm in counted})
+
+    def _is_over(self, arm: str) -> bool:
+        """Whether no further trial of an arm will come. In a race one that is out may return as long as there are trials."""
+        is_race = self.spec.search.allocation == "racing"
+        return not any(map(self.to_come, self.spec.arms if is_race else [arm]))
+
+    def _costs_after(self, event: Event, trial: Trial) -> Costs:
+        return self._costs.after(event, trial.costs[-1] if trial.costs else (), trial.epoch + 1)
 
     def _facts(self, trial: Trial, kind: Kind) -> Event:
         return Event(
@@ -326,7 +375,7 @@ class Search:
 
     def _next_promoted(self) -> str | None:
         """A trial that waits at a rung and goes on now."""
-        found = (arm.next_promoted(is_over=self.to_come(name) == 0) for name, arm in self.arms.items() if arm.promotion)
+        found = (arm.next_promoted(is_over=self._is_over(name)) for name, arm in self.arms.items() if arm.promotion)
         return next((trial for trial in found if trial is not None), None)
 
     def _detail(self, trial: Trial) -> str | None:
@@ -334,7 +383,8 @@ class Search:
             return None
         promotion = self.arms[trial.arm].promotion
         is_audit = promotion is not None and trial.trial not in self.trials and promotion.wants_audit
-        return details.suggested_detail(self._proposals.num_configurations(self.spec, trial.arm), is_audit=is_audit)
+        size = self._proposals.num_configurations(self.spec, trial.arm)
+        return details.suggested_detail(size, is_audit=is_audit, out=self._out_now())
 
     def _suggested(self, trial: Trial, attempt: int) -> Event:
         return self._facts(trial, Kind.SUGGESTED).replace(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sweeper.search.distinct import Key, key_of
 from sweeper.search.history import Finished
+from sweeper.search.prior import SHARE, Prior
 from sweeper.study.space import Configuration
 
 
@@ -21,7 +22,11 @@ from sweeper.study.space import Configuration
 class Scorer(Protocol):
     """A sampler that can say of given configurations how much they promise."""
 
-    def scores(self, history: Sequence[Finished], candidates: Sequence[Configuration], *, seed: int) -> NDArray[Any] | None:
+    prior: Prior | None
+
+    def scores(
+        self, history: Sequence[Finished], candidates: Sequence[Configuration], *, number: int, seed: int
+    ) -> NDArray[Any] | None:
         """Higher is better; None while it cannot say."""
 
 
@@ -30,26 +35,38 @@ class Table:
 
     Args:
         rows: All of them. Of equal ones the first counts.
+        default: The one that an arm begins with; None for any.
     """
 
-    def __init__(self, rows: Sequence[Configuration]):
+    def __init__(self, rows: Sequence[Configuration], default: Configuration | None = None):
         self.rows = list(rows)
+        self.first = [] if default is None else [default]
+        """What comes before anything is chosen."""
         self.place: dict[Key, int] = {}
         """Where a configuration stands."""
         for number, row in enumerate(self.rows):
             self.place.setdefault(key_of(row), number)
 
-    def pick(self, scorer: Scorer | None, history: Sequence[Finished], known: Collection[Key], seed: int) -> Configuration:
+    def pick(
+        self, scorer: Scorer | None, history: Sequence[Finished], known: Collection[Key], *, number: int, seed: int
+    ) -> Configuration:
         """A configuration that is none of those known: the most promising one, or any while nothing is known.
 
         Args:
             scorer: Says what promises most; None for any.
             history: The arm's trials.
             known: Configurations taken before; some must be left.
+            number: The trial's number in its arm.
             seed: Of this choice.
         """
         left = [number for key, number in self.place.items() if key not in known]
         candidates = [self.rows[number] for number in left]
-        scores = None if scorer is None else scorer.scores(history, candidates, seed=seed)
-        chosen = np.random.default_rng(seed).integers(len(left)) if scores is None else np.argmax(scores)
-        return candidates[int(chosen)]
+        scores = None if scorer is None else scorer.scores(history, candidates, number=number, seed=seed)
+        if scores is not None:
+            return candidates[int(np.argmax(scores))]
+        generator, prior = np.random.default_rng(seed), scorer.prior if scorer else None
+        weights = None
+        if prior and generator.random() < SHARE:
+            weights = np.exp(prior.log_density(candidates))
+            weights /= weights.sum()
+        return candidates[int(generator.choice(len(left), p=weights))]

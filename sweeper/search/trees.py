@@ -1,8 +1,8 @@
 """A surrogate of randomised trees: where do the trials so far say that a better one may be?
 
 Trees take choices, conditional knobs and knobs of any scale as they are. Each of them says what a configuration may come to;
-their mean and how far they differ give the improvement to be expected over the best trial. Of many candidates the best one is
-suggested.
+their mean and how far they differ give the improvement to be expected over the best trial, or of the Pareto front (see
+`sweeper.search.front`). Of many candidates the best one is suggested.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.search import front
 from sweeper.search.history import Finished
-from sweeper.search.points import value_at
-from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
+from sweeper.search.points import share_of, value_at
+from sweeper.search.prior import SHARE, Prior
+from sweeper.search.ranking import beats
+from sweeper.study.space import Choice, Configuration, Knob, Space, Value
 
 STARTUP_TRIALS = 5
 """Trials of an arm that have a score, before trees say anything."""
@@ -43,33 +46,48 @@ class TreesSampler:
     Scores are compared by rank, so neither their scale nor an outlier matters. A trial that failed counts as the worst. One
     without a score yet counts as what the trees expect of it, so that others are not drawn beside it.
 
+    What a candidate costs is what other trees expect, grown over the costs of the trials.
+
+    Args:
+        space: The search space.
+        fixed: Values that are not searched, by name.
+        prior: Where the best scores are expected; None for anywhere.
+        num_costs: Costs that are weighed against the score; 0 to look for the best score alone.
+
     Source: Geurts et al. 2006, "Extremely randomized trees"; Hutter et al. 2011, "Sequential Model-Based Optimization for General
     Algorithm Configuration": expected improvement by trees.
     """
 
-    def __init__(self, space: Space, fixed: Mapping[str, Value]):
-        self._space, self._fixed = space, fixed
+    def __init__(self, space: Space, fixed: Mapping[str, Value], prior: Prior | None = None, num_costs: int = 0):
+        self._space, self._fixed, self._num_costs = space, fixed, num_costs
+        self.prior = prior
         self._knobs = {name: knob for name, knob in space.knobs.items() if name not in fixed}
 
     def suggest(
         self, history: Sequence[Finished], *, number: int, seed: int, others: Sequence[Configuration] = ()
     ) -> Configuration:
-        """As `Sampler.suggest`; `number` does not matter, the history has running trials too, and `others` are candidates."""
+        """As `Sampler.suggest`; the history has running trials too, and `others` are candidates."""
         generator = np.random.default_rng(seed)
         candidates = [self._drawn(generator) for _ in range(DRAWN)] + list(others)
-        best = sorted((one for one in history if one.scores), key=lambda one: -_rankable(one.scores))[:BEST]
+        if self.prior:
+            nearby = [self.prior.draw(int(own)) for own in generator.integers(2**31, size=NEAR)]
+            candidates = nearby + candidates if generator.random() < SHARE else candidates + nearby
+        best = self._best(history, number)
         candidates += [self._near(best[place % len(best)].configuration, generator) for place in range(NEAR if best else 0)]
         known = {frozenset(one.configuration.items()) for one in history}
         candidates = [one for one in candidates if frozenset(one.items()) not in known] or candidates[:1]
-        scores = self.scores(history, candidates, seed=seed)
+        scores = self.scores(history, candidates, number=number, seed=seed)
         return candidates[0 if scores is None else int(np.argmax(scores))]
 
-    def scores(self, history: Sequence[Finished], candidates: Sequence[Configuration], *, seed: int) -> NDArray[Any] | None:
+    def scores(
+        self, history: Sequence[Finished], candidates: Sequence[Configuration], *, number: int, seed: int
+    ) -> NDArray[Any] | None:
         """How much each candidate promises; None while there are too few trials to say.
 
         Args:
             history: The arm's trials, running ones included.
             candidates: Configurations.
+            number: The trial's number in its arm; those with an odd one are for the score alone.
             seed: Of the trees.
         """
         from scipy.stats import norm, rankdata
@@ -86,16 +104,36 @@ class TreesSampler:
             others = self._encoded([one.configuration for one in begun])
             points, worth = np.vstack([points, others]), np.concatenate([worth, _said(forest, others).mean(axis=0)])
             forest = _grown(points, worth, seed)
-        said = _said(forest, self._encoded(candidates))
+        at = self._encoded(candidates)
+        said = _said(forest, at)
         spread = np.sqrt(said.var(axis=0) + LEAST_VARIANCE)
-        ahead = (said.mean(axis=0) - worth.max()) / spread
-        improvement: NDArray[Any] = spread * (ahead * norm.cdf(ahead) + norm.pdf(ahead))
-        return improvement
+        known = front.logarithms([one.costs for one in (*seen, *begun)], self._num_weighed(number))
+        costs = np.empty((len(at), known.shape[1]))
+        for column in range(known.shape[1]):
+            known[:, column], costs[:, column] = _expected(points, known[:, column], at, seed)
+        improvement = front.improvement(said.mean(axis=0), spread, costs, worth, known)
+        if self.prior is None or self._num_weighed(number):
+            return improvement
+        return np.log(improvement + 1e-300) + self.prior.weight(history) * self.prior.log_density(candidates)
 
     # --------------------------------------------------------------------------------------------------------- details
 
     def _drawn(self, generator: np.random.Generator) -> Configuration:
         return self._space.fill(self._fixed, lambda _, knob: value_at(knob, generator.random()))
+
+    def _num_weighed(self, number: int) -> int:
+        """Costs that are weighed against the score: for every second trial none, so that the best score is found as well."""
+        return 0 if number % 2 else self._num_costs
+
+    def _best(self, history: Sequence[Finished], number: int) -> list[Finished]:
+        """The trials near which a better one is looked for: those on the front, or those of the best scores."""
+        scored = sorted((one for one in history if one.scores), key=lambda one: -_rankable(one.scores))
+        num_costs = self._num_weighed(number)
+        if not num_costs:
+            return scored[:BEST]
+        losses = [-_rankable(one.scores) for one in scored]
+        points = np.column_stack([losses, front.logarithms([one.costs for one in scored], num_costs)])
+        return [scored[place] for place in np.flatnonzero(~beats(points).any(axis=0))]
 
     def _near(self, configuration: Mapping[str, Value], generator: np.random.Generator) -> Configuration:
         """One like it: every second knob, or so, is moved a little, and some are drawn anew."""
@@ -106,7 +144,7 @@ class TreesSampler:
                 return value_at(knob, generator.random())
             if luck < 0.5 or isinstance(knob, Choice):
                 return configuration[name]
-            share = _share(knob, configuration[name]) + STEP * generator.standard_normal()
+            share = share_of(knob, configuration[name]) + STEP * generator.standard_normal()
             return value_at(knob, min(max(share, 0.0), math.nextafter(1.0, 0.0)))
 
         return self._space.fill(self._fixed, value)
@@ -125,6 +163,17 @@ def _grown(points: NDArray[np.float32], worth: NDArray[np.float64], seed: int) -
     return [ExtraTreeRegressor(max_features=1.0, random_state=own).fit(points, worth, check_input=False) for own in seeds]
 
 
+def _expected(
+    points: NDArray[np.float32], costs: NDArray[np.float64], at: NDArray[np.float32], seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Costs of trials, those filled in that are not known (NaN), and of candidates: a mean of trees; all 0 if none is known."""
+    is_known = np.isfinite(costs)
+    if not is_known.any():
+        return np.zeros(len(points)), np.zeros(len(at))
+    forest = _grown(points[is_known], costs[is_known], seed)
+    return np.where(is_known, costs, _said(forest, points).mean(axis=0)), _said(forest, at).mean(axis=0)
+
+
 def _said(forest: Sequence[Any], points: NDArray[np.float32]) -> NDArray[np.float64]:
     """What each tree says of each point."""
     return np.stack([tree.tree_.predict(points)[:, 0] for tree in forest])
@@ -137,13 +186,6 @@ def _rankable(scores: Sequence[float]) -> float:
 
 def _columns(name: str, knob: Knob, configurations: Sequence[Mapping[str, Value]]) -> list[list[float]]:
     if not isinstance(knob, Choice):
-        return [[_share(knob, one[name]) if name in one else -1.0 for one in configurations]]
+        return [[share_of(knob, one[name]) if name in one else -1.0 for one in configurations]]
     options = knob.options if len(knob.options) > 2 else knob.options[1:]
     return [[float(one[name] == option) if name in one else -1.0 for one in configurations] for option in options]
-
-
-def _share(knob: Knob, value: Value) -> float:
-    """Where a number lies in its range, from 0 to 1 in the knob's own scale."""
-    assert isinstance(knob, Float | Int) and isinstance(value, int | float)
-    low, high, at = (math.log(number) if knob.log else number for number in (knob.low, knob.high, value))
-    return (at - low) / (high - low)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from sweeper.ledger.records import Reason, Stage, Status
+from sweeper.search.costs import Costs
 from sweeper.study.space import Configuration
 
 
@@ -26,6 +27,7 @@ class Trial:
         status: Its status.
         reason: Why it has that status.
         scores: The objective after each epoch, higher is better.
+        costs: What it costs, after each epoch.
     """
 
     trial: str
@@ -41,6 +43,7 @@ class Trial:
     status: Status = Status.PENDING
     reason: Reason | None = None
     scores: list[float] = dataclasses.field(default_factory=list)
+    costs: list[Costs] = dataclasses.field(default_factory=list)
 
     @property
     def is_of_budget(self) -> bool:
@@ -51,6 +54,11 @@ class Trial:
     def epoch(self) -> int:
         """Epochs known of it."""
         return len(self.scores)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it neither runs nor is to run; it may wait at a rung."""
+        return self.status.is_final or self.status is Status.PAUSED
 
     def differs_in_seed(self, other: Trial) -> bool:
         """Whether both repeat one trial for one purpose, so that only their seeds differ."""

@@ -23,9 +23,6 @@ from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Sp
 LARGEST_FILE = 100_000
 """Bytes a study file may have; a real one has a few thousand, and a million would take ten seconds to read."""
 
-LEARNING = ("tpe", "trees")
-"""Samplers that learn from trials."""
-
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -79,28 +76,43 @@ class BudgetSpec(_Model):
     max_epochs: Count
 
 
+LEARNING = ("tpe", "trees")
+"""Samplers that learn from trials."""
+
+
 class SearchSpec(_Model):
     """How configurations are proposed.
 
     `recipe` names a space of training knobs that is added to the space of every arm; `grid_points`, the values of each number
     knob, is for the sampler grid alone. Either is left out where it is not used, so that a new option of this program does not
-    change older studies. `repeats` says whether configurations of an arm may be trained again, with other seeds. A study that
-    began before there was this key has None: it may repeat, and draws that a network refuses count as its trials. `learn_from`
-    names the folders of earlier studies whose trials teach the sampler.
+    change older studies. `repeats` says whether configurations of an arm may be trained again, with other seeds; `prior` says
+    whether a sampler that learns begins near the defaults. A study that began before there were these keys has None: it may
+    repeat, draws that a network refuses count as its trials, and it begins anywhere. `learn_from` names the folders of earlier
+    studies whose trials teach the sampler.
     """
 
     sampler: Literal["tpe", "trees", "random", "qmc", "grid"] = "tpe"
-    allocation: Literal["equal"] = "equal"
+    allocation: Literal["equal", "racing"] = "equal"
     recipe: str | None = Field(default=None, exclude_if=_is_none)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     grid_points: Annotated[int, Field(ge=2, le=100)] | None = Field(default=None, validate_default=True, exclude_if=_is_none)
     repeats: bool | None = Field(default=None, exclude_if=_is_none)
+    prior: Literal["default", "none"] | None = Field(default=None, exclude_if=_is_none)
     learn_from: Annotated[tuple[Folder, ...], Field(strict=False)] | None = Field(default=None, exclude_if=_is_none)
 
     @property
     def counts_refused(self) -> bool:
         """Whether a draw that its network refuses is a trial of the budget: in studies that began before there was `repeats`."""
         return self.repeats is None
+
+    @field_validator("prior")
+    @classmethod
+    def _is_for_learning(cls, value: str | None, known: ValidationInfo) -> str | None:
+        sampler = known.data.get("sampler")  # absent when it is wrong itself
+        if value is not None and sampler is not None and sampler not in LEARNING:
+            text = f"only {' and '.join(LEARNING)} learn where to search, and the sampler is {sampler}. Leave it out"
+            raise PydanticCustomError("prior", text)
+        return value
 
     @field_validator("grid_points")
     @classmethod
@@ -332,6 +344,8 @@ def _fill(raw: dict[str, Any]) -> None:
     search = raw.setdefault("search", {})
     if isinstance(search, dict) and search.get("repeats") is None:
         search["repeats"] = False
+    if isinstance(search, dict) and search.get("prior") is None and search.get("sampler", "tpe") in LEARNING:
+        search["prior"] = "default"
     dataset = raw.get("dataset")
     if isinstance(dataset, dict) and dataset.get("name") in catalog.names("dataset"):
         for name, option in catalog.parameters("dataset", dataset["name"]).items():

@@ -38,9 +38,18 @@ def test_a_small_study_fits() -> None:
 
 
 @pytest.mark.parametrize(
-    "search", [{"sampler": "qmc"}, {"sampler": "grid"}, {"sampler": "grid", "grid_points": 2}, {"grid_points": None}]
+    "search",
+    [
+        {"sampler": "qmc"},
+        {"sampler": "grid"},
+        {"sampler": "grid", "grid_points": 2},
+        {"grid_points": None},
+        {"learn_from": ["results/old"]},
+        {"sampler": "trees", "learn_from": ["s3://bucket/results/old"]},
+        {"learn_from": None},
+    ],
 )
-def test_every_sampler_fits_and_a_grid_has_points(search: dict[str, Any]) -> None:
+def test_samplers_fit_and_a_grid_has_points_and_others_learn(search: dict[str, Any]) -> None:
     assert problems({**GOOD, "search": search}) == []
 
 
@@ -61,6 +70,8 @@ def test_every_sampler_fits_and_a_grid_has_points(search: dict[str, Any]) -> Non
         {"search": {"sampler": "grid", "grid_points": 1}},
         {"search": {"sampler": "random", "grid_points": 3}},
         {"search": {"grid_points": 3}},
+        {"search": {"sampler": "random", "learn_from": ["results/old"]}},
+        {"search": {"learn_from": "results/old"}},
         {"name": "../a"},
     ],
 )

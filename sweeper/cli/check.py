@@ -29,14 +29,18 @@ def schema() -> None:
 def check(study_file: Path, as_json: bool) -> None:
     """Find every fault of STUDY_FILE, or say what it will train: arms, trials, epochs and the size of each arm's default."""
     from sweeper.cli._networks import prepare_keras
+    from sweeper.driver import learning
     from sweeper.driver.launch import load_dataset
     from sweeper.errors import StudyFileError
+    from sweeper.search.lessons import words
     from sweeper.study import spec
 
     study = spec.load(study_file)
     dataset = load_dataset(study)
     prepare_keras(study.training.backend)
     faults, files = _weight_files(study, dataset)
+    sources, untaught = learning.read(study)
+    faults += untaught
     arms = []
     for name in study.arms:
         arm, wrong = _arm(study, name, dataset)
@@ -46,9 +50,11 @@ def check(study_file: Path, as_json: bool) -> None:
     if faults:
         raise StudyFileError(study_file, faults)
     if as_json:
-        print_json(_facts(study, dataset, arms))
+        print_json(_facts(study, dataset, arms) | {"learns": [source.facts() for source in sources]})
     else:
         _print(study_file, study, dataset, arms, is_fetched=bool(files) and study.training.weights_folder is None)
+        for source in sources:
+            click.echo(f"note: {words(source.facts())}")
 
 
 def _weight_files(study: StudySpec, dataset: Dataset) -> tuple[list[str], dict[str, Any]]:

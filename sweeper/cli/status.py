@@ -88,6 +88,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
     from sweeper.analysis.gain import gains, words
     from sweeper.analysis.summary import validation_images
     from sweeper.ledger.records import Kind, Stage
+    from sweeper.search.lessons import sources_in
     from sweeper.training import checkpoint
 
     search, owner = study.search, study.files.owner
@@ -113,6 +114,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
             arm: {**arms[arm], "best": best_of_arm.get(arm), "gain": dataclasses.asdict(gained[arm]) if arm in gained else None}
             for arm in arms
         },
+        "learned": [source.facts() for event in study.events if event.kind is Kind.LEARNED for source in sources_in(event)],
         "gains": [words(arm, gained[arm]) for arm in arms if arm in gained],
         "ended_early": [why for arm in arms if (why := search.why_early(arm))],
         "out_of_race": {arm: dataclasses.asdict(why) for arm, why in search.out.items()},
@@ -224,7 +226,10 @@ def print_further(facts: dict[str, Any]) -> None:
     """What follows the table of a study's arms: what was not trained, how far the best values can be trusted, time, disk used."""
     from sweeper.analysis.summary import sampling_error
     from sweeper.cli._shared import counted
+    from sweeper.search.lessons import words
 
+    for source in facts["learned"]:
+        click.echo(words(source))
     for why in facts["ended_early"]:
         click.echo(why)
     for arm, why in facts["refusals"].items():

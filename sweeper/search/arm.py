@@ -8,6 +8,7 @@ import math
 from sweeper.ledger.records import Reason, Stage, Status
 from sweeper.search.allocation import Standing
 from sweeper.search.distinct import Key, key_of
+from sweeper.search.history import Finished
 from sweeper.search.promotion import Promotion
 from sweeper.search.stopping import Rungs
 from sweeper.search.trial import Trial
@@ -32,6 +33,7 @@ class Arm:
         refused_in_a_row: Of the newest to end.
         known: Configurations it was given.
         num_configurations: How many different ones there are; None for any number, or where trials do not say.
+        lessons: Trials of earlier studies, for its sampler alone.
     """
 
     rungs: Rungs | Promotion
@@ -42,6 +44,7 @@ class Arm:
     refused_in_a_row: int = 0
     known: set[Key] = dataclasses.field(default_factory=set)
     num_configurations: int | None = None
+    lessons: list[Finished] = dataclasses.field(default_factory=list)
 
     @classmethod
     def of(cls, spec: StudySpec) -> Arm:

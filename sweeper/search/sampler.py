@@ -31,8 +31,8 @@ class Sampler(Protocol):
         """The configuration of a trial.
 
         Args:
-            history: The arm's finished trials in the order they finished; from call to call it may only grow. `TreesSampler`
-                alone is given all trials, as far as they came.
+            history: Lessons of earlier studies, then the arm's finished trials in the order they finished; from call to call it
+                may only grow. `TreesSampler` alone is given all trials, as far as they came.
             number: The trial's number among those of its arm that samplers are asked for, from 1: not for the default
                 configuration and the points of the study file. It grows by one each time the sampler is asked again, because it
                 gave what the arm was given already.

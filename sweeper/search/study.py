@@ -14,7 +14,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status, trial_name
-from sweeper.search import allocation, details
+from sweeper.search import allocation, details, lessons
 from sweeper.search.arm import Arm
 from sweeper.search.costs import Columns, Costs
 from sweeper.search.promotion import Promotion
@@ -221,6 +221,8 @@ class Search:
             self._apply_suggested(event)
         elif event.kind is Kind.PLANNED:
             self._apply_planned(event)
+        elif event.kind is Kind.LEARNED:
+            self._apply_learned(event)
         elif event.kind is Kind.EXTENDED and event.trial is None:
             self._apply_extended(event)
         elif event.trial is not None and event.trial not in self.trials:
@@ -249,6 +251,12 @@ class Search:
         for planned in details.repetitions_in(event):
             if planned.arm in self.spec.arms and planned.trial not in self.trials:
                 self._planned.setdefault(planned.trial, Trial(**dataclasses.asdict(planned)))
+
+    def _apply_learned(self, event: Event) -> None:
+        for source in lessons.sources_in(event):
+            for name in source.lessons.keys() & self.arms.keys():
+                self.arms[name].lessons += source.lessons[name]
+        self._proposals.forget()
 
     def _apply_extended(self, event: Event) -> None:
         before, self.spec = self.spec.budget.trials, details.study_in(event)

@@ -345,7 +345,7 @@ def in_words(fault: Mapping[str, Any], keys_at: Callable[[Place], list[str]]) ->
         options = re.findall(r"'([^']*)'", context["expected"])
         hint = did_you_mean(str(value), options)
         return place, f"{shown(value) or 'this'} is not one of its values.{hint} Allowed: {', '.join(options)}."
-    if fault_type == "too_short":
+    if fault_type in ("too_short", "string_too_short"):
         return place, "it is empty; at least one is needed."
     wanted = {
         "int_type": "a whole number", "float_type": "a number", "string_type": "text", "bool_type": "true or false",

@@ -26,6 +26,7 @@ LARGEST_FILE = 100_000
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Folder = Annotated[str, Field(min_length=1)]
 
 
 def _is_none(value: object) -> bool:
@@ -86,7 +87,8 @@ class SearchSpec(_Model):
     knob, is for the sampler grid alone. Either is left out where it is not used, so that a new option of this program does not
     change older studies. `repeats` says whether configurations of an arm may be trained again, with other seeds; `prior` says
     whether a sampler that learns begins near the defaults. A study that began before there were these keys has None: it may
-    repeat, draws that a network refuses count as its trials, and it begins anywhere.
+    repeat, draws that a network refuses count as its trials, and it begins anywhere. `learn_from` names the folders of earlier
+    studies whose trials teach the sampler.
     """
 
     sampler: Literal["tpe", "trees", "random", "qmc", "grid"] = "tpe"
@@ -96,6 +98,7 @@ class SearchSpec(_Model):
     grid_points: Annotated[int, Field(ge=2, le=100)] | None = Field(default=None, validate_default=True, exclude_if=_is_none)
     repeats: bool | None = Field(default=None, exclude_if=_is_none)
     prior: Literal["default", "none"] | None = Field(default=None, exclude_if=_is_none)
+    learn_from: Annotated[tuple[Folder, ...], Field(strict=False)] | None = Field(default=None, exclude_if=_is_none)
 
     @property
     def counts_refused(self) -> bool:
@@ -122,6 +125,18 @@ class SearchSpec(_Model):
             raise PydanticCustomError("grid_points", text)
         return value
 
+    @field_validator("learn_from")
+    @classmethod
+    def _are_for_a_learner(cls, value: tuple[str, ...] | None, known: ValidationInfo) -> tuple[str, ...] | None:
+        sampler = known.data.get("sampler", LEARNING[0])
+        if value is not None and sampler not in LEARNING:
+            text = f"only {' and '.join(LEARNING)} learn, and the sampler is {sampler}. Leave it out, or choose one of them"
+            raise PydanticCustomError("learn_from", text)
+        if value is not None and len(set(value)) != max(len(value), 1):
+            text = "a folder occurs twice; keep one" if value else "it is empty; at least one is needed"
+            raise PydanticCustomError("learn_from", text)
+        return value
+
 
 class StoppingSpec(_Model):
     """When a trial is stopped early."""
@@ -141,7 +156,7 @@ class TrainingSpec(_Model):
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     deterministic: bool = True
-    weights_folder: Annotated[str, Field(min_length=1)] | None = Field(default=None, exclude_if=_is_none)
+    weights_folder: Folder | None = Field(default=None, exclude_if=_is_none)
 
 
 class ResourcesSpec(_Model):

@@ -65,7 +65,7 @@ SECTIONS = ["name", "dataset", "arms", "objectives", "budget", "search", "stoppi
 KEYS = [
     *SECTIONS,
     *["cnn", "vit", "fixed", "architecture", "space", "trials", "max_epochs", "grace_epochs", "seed", "width", "attention"],
-    *["squeeze_ratio", "size", "path", "class_names", "points", "x"],
+    *["squeeze_ratio", "size", "path", "class_names", "points", "learn_from", "x"],
 ]
 LEAVES = (
     st.none()

@@ -13,6 +13,7 @@ from sweeper.driver import networks
 from sweeper.ledger.ledger import Ledger, StudyFolder
 from sweeper.ledger.records import Event, Kind, Reason, Status
 from sweeper.search.study import Search
+from sweeper.search.trial import Trial
 from sweeper.study.spec import StudySpec, parse_stored
 from tests.virtual_clock import Curve, VirtualClock
 
@@ -122,7 +123,7 @@ def facts(study: StudyFolder) -> dict[str, Any]:
                 "trials": [_told(row) for row in trials.to_pylist()],
                 "epochs": [_told(row) for row in epochs.to_pylist()],
                 "fold": {
-                    "trials": {name: _told(dataclasses.asdict(trial)) for name, trial in search.trials.items()},
+                    "trials": {name: _told_of(trial) for name, trial in search.trials.items()},
                     "finished": search.finished,
                     "rungs": {
                         arm: {str(rung): row for rung, row in rungs.recorded.items()} for arm, rungs in search.rungs.items()
@@ -131,6 +132,11 @@ def facts(study: StudyFolder) -> dict[str, Any]:
             }
         )
     )
+
+
+def _told_of(trial: Trial) -> dict[str, Any]:
+    """A trial as earlier versions told it, unless it has costs."""
+    return _told({**dataclasses.asdict(trial), "costs": trial.costs if any(trial.costs) else None})
 
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Run it once, with the code that has just got a new `SCHEMA_VERSION`: ``python -m tests.make_ledger_fixture``. What is there stays.
 Three drivers: the first is interrupted by a signal, the second is killed, merges parts and sees a failure, a divergence and early
 stops, the third ends the search and repeats a trial with another seed, the fourth extends the study (since schema 2).
-Since schema 3 trials wait at rungs and are promoted.
+Since schema 3 trials wait at rungs and are promoted. Since schema 4 an arm learns from an earlier study.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import SCHEMA_VERSION, Reason
 from sweeper.ledger.tables import write_tables
 from sweeper.search import details, extension, repetition
-from sweeper.study.spec import parse
+from sweeper.search.history import Finished
+from sweeper.search.lessons import Source, learned_event
+from sweeper.study.spec import StudySpec, parse
 from tests.driverless import curve, driven, facts
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -27,7 +29,7 @@ name: {name}
 dataset: {{name: digits}}
 arms: {{cnn: {{}}, resnet: {{}}}}
 budget: {{trials: 8, max_epochs: 4}}
-search: {{sampler: random}}
+search: {{sampler: tpe, learn_from: [results/earlier]}}
 stopping: {{rule: promote, grace_epochs: 1, reduction_factor: 2}}
 """
 
@@ -37,10 +39,21 @@ def values(trial: str, epoch: int) -> float:
     return math.nan if (trial, epoch) == ("resnet-00002", 2) else curve(trial, epoch)
 
 
+def earlier(study: StudySpec) -> Source:
+    """What an earlier study teaches: one trial that was whole, one that diverged."""
+    first, second = (study.space_of("cnn").default(chosen={"width": width}) for width in (16, 48))
+    lessons = [
+        Finished(configuration=first, scores=(0.25, 0.5, 0.75), is_complete=True),
+        Finished(configuration=second, scores=(0.125, math.nan), is_complete=False),
+    ]
+    return Source(folder="results/earlier", study="earlier", study_id="0123456789abcdef", lessons={"cnn": lessons}, left_out=1)
+
+
 def make(folder: Path) -> None:
     """Make the study in a folder that is not there."""
     study = StudyFolder(folder)
     with driven(study, parse(STUDY.format(name=folder.name)), values, commit_every=20) as clock:
+        clock.record(learned_event([earlier(clock.search.spec)]))
         clock.run(len(clock.log) + 9)
         clock.interrupt()
         clock.ledger.commit()  # type: ignore[union-attr]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import SCHEMA_VERSION, Kind, Status
 from sweeper.ledger.tables import tables
+from sweeper.search.study import Search
+from sweeper.study.spec import parse_stored
 from tests.driverless import drive, facts
 from tests.make_ledger_fixture import FIXTURES
 
@@ -64,8 +67,9 @@ def test_what_a_fixture_holds(version: int) -> None:
     assert (kinds[Kind.COMPACTED], kinds[Kind.EXTENDED]) == ((3, 1) if is_extended else (0, 0))
 
 
-def test_what_a_fixture_with_promotion_holds() -> None:
-    events = StudyFolder(fixture(3)).read()
+@pytest.mark.parametrize("version", [3, 4])
+def test_what_a_fixture_with_promotion_holds(version: int) -> None:
+    events = StudyFolder(fixture(version)).read()
     trials, epochs = tables(events)
     rows = {row["trial"]: row for row in trials.to_pylist()}
     counts: Counter[Any] = Counter((row["status"], row["reason"]) for row in rows.values())
@@ -79,6 +83,16 @@ def test_what_a_fixture_with_promotion_holds() -> None:
     assert paused == {1: 9, 2: 3, 4: 1}
     assert rows["cnn-00004"]["attempt"] == 4, "one more after each rung"
     assert epochs.num_rows == sum(row["epoch"] for row in rows.values())
+
+
+def test_what_a_fixture_that_learned_holds() -> None:
+    study = StudyFolder(fixture(4))
+    search = Search(parse_stored(study.study_yaml(), study.folder), {}).fold(study.read())
+    first, second = search.arms["cnn"].lessons
+    assert (first.configuration["width"], first.scores, first.is_complete) == (16, (0.25, 0.5, 0.75), True)
+    assert (second.configuration["width"], second.scores[0], second.is_complete) == (48, 0.125, False)
+    assert math.isnan(second.scores[1])
+    assert search.arms["resnet"].lessons == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)

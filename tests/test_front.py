@@ -178,7 +178,7 @@ def outcome(one: Configuration) -> tuple[float, float]:
 def share_of_front(num_costs: int, seed: int, trials: int = 24) -> float:
     """The share of the best hypervolume that is found, of scores above 0.6."""
     columns = Columns(goals=(("min", "parameters"),), num_weighed=num_costs)
-    sampler, table, history = TreesSampler(WIDTHS, {}, columns), Table(ROWS), []
+    sampler, table, history = TreesSampler(WIDTHS, {}, costs=columns), Table(ROWS), []
     known: set[Any] = set()
     for number in range(trials):
         scorer = None if num_costs < 0 else sampler
@@ -203,7 +203,7 @@ def test_the_front_is_found_sooner_than_at_random() -> None:
 def test_every_second_trial_is_for_the_best_score_and_the_others_are_for_the_front() -> None:
     """The wider the better, and the larger: the best score is at one end, the front goes from one end to the other."""
     space = Space(architecture="any", model={"width": Float(low=0.0, high=1.0, default=0.1)})
-    sampler = TreesSampler(space, {}, Columns(goals=(("min", "parameters"),), num_weighed=1))
+    sampler = TreesSampler(space, {}, costs=Columns(goals=(("min", "parameters"),), num_weighed=1))
     history = [
         Finished(configuration={"width": width}, scores=(width,), is_complete=True, costs=(10 ** (5 + width),))
         for width in (0.01, 0.3, 0.35, 0.4, 0.8, 0.9, 0.99)

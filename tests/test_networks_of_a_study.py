@@ -19,9 +19,9 @@ name: a
 dataset: {name: digits, size: 10}
 arms:
   cnn: {}
-  vit: {}
+  vit: {points: [{patch_size: 2}, {depth: 5}]}
   small: {architecture: vit, fixed: {patch_size: 2}}
-budget: {trials: 3, max_epochs: 1}
+budget: {trials: 9, max_epochs: 1}
 """
 IMAGES: Any = SimpleNamespace(input_shape=(10, 10, 1), num_classes=10)
 
@@ -34,8 +34,10 @@ def test_a_process_finds_the_faults_of_check(run: Run, tmp_path: Path) -> None:
     code, _, err = run("check", "study.yaml")
     assert code == 2
     assert err.splitlines()[1:] == [f"  - {fault}" for fault in faults]
-    assert len(faults) == 1
-    assert faults[0].startswith("arms.vit: 'patch_size' is 4, which does not divide an image of 10x10 pixels; ")
+    said = "'patch_size' is 4, which does not divide an image of 10x10 pixels; "
+    default, point = faults
+    assert default.startswith(f"arms.vit: {said}")
+    assert point.startswith(f"arms.vit.points[1]: {said}")
 
 
 def test_a_process_that_dies_is_no_fault_of_the_study(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -167,6 +167,25 @@ def test_a_table_that_cannot_be_is_refused(changed: dict[str, Any], said: str, t
         read(made(tmp_path, **changed))
 
 
+def test_tasks_have_spaces_of_their_own_and_begin_with_their_default(tmp_path: Path) -> None:
+    path = made(tmp_path)
+    rows = pq.read_table(path)
+    knob: dict[str, Any] = {"type": "categorical", "choices": [3, 7], "default": 7}
+    own = {"hp_width": {**SPACE["space"]["hp_width"], "default": 5}, "hp_few": knob}  # type: ignore[index]
+    own["hp_few"] = {**knob, "condition": {"hp_width": [5]}}
+    widths = [5, *rows["hp_width"].to_pylist()[1:]]
+    table = rows.append_column("hp_few", pa.array(["7" if width == 5 else None for width in widths]))
+    pq.write_table(table.set_column(2, "hp_width", pa.array(widths)), path)
+    path.with_name("made.space.yaml").write_text(yaml.safe_dump({**SPACE, "spaces": {"one": own}}, sort_keys=False))
+    one, two = read(path)
+    assert (one.has_defaults, two.has_defaults) == (True, False)
+    assert one.configurations[0] == one.space.default() == {"hp_width": 5, "hp_few": 7}
+    assert one.configurations[1] == {"hp_width": widths[1]}
+    for sampler in ("random", "tpe", "trees"):
+        first = {event.row for event in searched(one, policy(sampler), seed=3) if event.trial.endswith("-00000")}
+        assert first == {0}, "the default is there, so it comes first"
+
+
 def test_files_that_are_not_there_or_of_another_kind_are_refused(tmp_path: Path) -> None:
     path = made(tmp_path)
     assert "there is no such file" in run(tmp_path / "none.parquet")[2]
@@ -174,7 +193,7 @@ def test_files_that_are_not_there_or_of_another_kind_are_refused(tmp_path: Path)
     assert "there is no folder" in run(path, "--out", tmp_path / "no" / "x.parquet")[2]
     space = path.with_name("made.space.yaml")
     space.write_text(space.read_text().replace("type: int", "type: whole"))
-    assert "space.hp_width must be" in run(path)[2]
+    assert "in its space file, hp_width must be" in run(path)[2]
     space.unlink()
     assert "it says what the columns" in run(path)[2]
     path.write_text("no table")

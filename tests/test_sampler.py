@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sweeper import catalog
+from sweeper.search.arm import Arm
 from sweeper.search.points import GridSampler, QmcSampler, value_at
 from sweeper.search.sampler import SAMPLERS, RandomSampler, Sampler
 from sweeper.search.study import Search
@@ -26,6 +27,8 @@ from tests.test_space import spaces
 from tests.virtual_clock import VirtualClock
 
 seeds = st.integers(0, 2**31 - 1)
+
+STUDY = "name: a\ndataset: {name: digits}\narms: {cnn: }\nbudget: {trials: 3, max_epochs: 1}\n"
 
 SPACE = Space(
     architecture="any",
@@ -59,7 +62,7 @@ def test_a_study_file_may_name_every_sampler() -> None:
 def test_every_configuration_is_a_point_of_its_space(kind: str, name: str, number: int, seed: int) -> None:
     """Of every search space there is: complete, in range, only knobs that exist."""
     space = catalog.load("space", name)
-    sampler = SAMPLERS[kind](space, {}, seed, 3)
+    sampler = SAMPLERS[kind](space, {}, seed, parse(f"{STUDY}search: {{sampler: {kind}}}"))
     configuration = sampler.suggest([], number=number, seed=0)
     assert space.problems(configuration) == []
     assert sampler.suggest([], number=number, seed=1) == configuration
@@ -75,9 +78,10 @@ def test_number_seven_alone_is_number_seven_in_sequence(sampler: str) -> None:
     VirtualClock(search, 3, lambda trial, epoch: 0.5, lambda trial: 1.0).run()
     for arm in study.arms:
         for number in (19, 7, 0):
-            alone = Search(study)._configuration(arm, number)
+            alone = Search(study)._proposals.configuration(study, arm, number, Arm.of(study))
             assert alone == search.trials[f"{arm}-{number:05d}"].configuration
-    assert search._configuration("cnn", 7) != search._configuration("again", 7), "arms have seeds of their own"
+    first, second = (search.trials[f"{arm}-00007"].configuration for arm in study.arms)
+    assert first != second, "arms have seeds of their own"
 
 
 # ------------------------------------------------------------------------------------------------------ points of Sobol

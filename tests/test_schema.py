@@ -15,7 +15,7 @@ from sweeper.study.schema import study_schema
 GOOD: dict[str, Any] = {
     "name": "a",
     "dataset": {"name": "digits", "size": 16},
-    "arms": {"cnn": None, "mine": {"architecture": "resnet", "fixed": {"width": 16}}},
+    "arms": {"cnn": None, "mine": {"architecture": "resnet", "fixed": {"width": 16}, "points": [{"learning_rate": 0.01}]}},
     "budget": {"trials": 4, "max_epochs": 2},
 }
 
@@ -38,9 +38,18 @@ def test_a_small_study_fits() -> None:
 
 
 @pytest.mark.parametrize(
-    "search", [{"sampler": "qmc"}, {"sampler": "grid"}, {"sampler": "grid", "grid_points": 2}, {"grid_points": None}]
+    "search",
+    [
+        {"sampler": "qmc"},
+        {"sampler": "grid"},
+        {"sampler": "grid", "grid_points": 2},
+        {"grid_points": None},
+        {"learn_from": ["results/old"]},
+        {"sampler": "trees", "learn_from": ["s3://bucket/results/old"]},
+        {"learn_from": None},
+    ],
 )
-def test_every_sampler_fits_and_a_grid_has_points(search: dict[str, Any]) -> None:
+def test_samplers_fit_and_a_grid_has_points_and_others_learn(search: dict[str, Any]) -> None:
     assert problems({**GOOD, "search": search}) == []
 
 
@@ -52,6 +61,7 @@ def test_every_sampler_fits_and_a_grid_has_points(search: dict[str, Any]) -> Non
         {"budget": {"trials": 4}},
         {"arms": {}},
         {"arms": {"a": {"architecture": "nonsense"}}},
+        {"arms": {"cnn": {"points": {"width": 16}}}},
         {"dataset": {"name": "nonsense"}},
         {"dataset": {"name": "digits", "sise": 8}},
         {"dataset": {"name": "arrays"}},
@@ -60,6 +70,8 @@ def test_every_sampler_fits_and_a_grid_has_points(search: dict[str, Any]) -> Non
         {"search": {"sampler": "grid", "grid_points": 1}},
         {"search": {"sampler": "random", "grid_points": 3}},
         {"search": {"grid_points": 3}},
+        {"search": {"sampler": "random", "learn_from": ["results/old"]}},
+        {"search": {"learn_from": "results/old"}},
         {"name": "../a"},
     ],
 )

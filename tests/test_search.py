@@ -55,6 +55,7 @@ def state(search: Search) -> dict[str, Any]:
         "trials": search.trials,
         "arms": search.arms,
         "waiting": list(search._waiting),
+        "out": search.out,
     }
 
 

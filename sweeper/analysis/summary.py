@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pandas as pd
@@ -63,6 +64,12 @@ def sampling_error(accuracy: float, num_images: int) -> float:
 
     interval = binomtest(round(accuracy * num_images), num_images).proportion_ci(0.95, method="wilson")
     return float(interval.high - interval.low) / 2
+
+
+def validation_images(dataset: object) -> int | None:
+    """The number of validation images that the column ``dataset`` of a row tells; None where it does not."""
+    number = json.loads(dataset).get("validation_images") if isinstance(dataset, str) else None
+    return None if number is None else int(number)
 
 
 def expected_seconds(results: Results, asked: Sequence[tuple[str, int]]) -> float | None:

@@ -203,7 +203,7 @@ def read_settings(settings: tuple[str, ...], known: Mapping[str, Parameter], kin
         InputError: No ``=``, an unknown or repeated name, a value of another type.
     """
     from sweeper.study.faults import allowed_words, argument_problem
-    from sweeper.study.spec import parse_value
+    from sweeper.study.written import parse_value
 
     given: dict[str, Any] = {}
     for setting in settings:

@@ -153,5 +153,7 @@ def _print_closing(study: OpenedStudy, facts: dict[str, Any], figures: Place, as
     if len(pairs):
         columns = ["first", "second", "n", "difference", "low", "high", "p", "p_holm"]
         table("paired differences", columns, pairs[columns].astype(object).to_numpy().tolist())
+    for gain in facts["gains"]:
+        click.echo(gain)
     for file in files:
         click.echo(file)

@@ -29,27 +29,32 @@ def schema() -> None:
 def check(study_file: Path, as_json: bool) -> None:
     """Find every fault of STUDY_FILE, or say what it will train: arms, trials, epochs and the size of each arm's default."""
     from sweeper.cli._networks import prepare_keras
+    from sweeper.driver import learning
     from sweeper.driver.launch import load_dataset
     from sweeper.errors import StudyFileError
+    from sweeper.search.lessons import words
     from sweeper.study import spec
 
     study = spec.load(study_file)
     dataset = load_dataset(study)
     prepare_keras(study.training.backend)
     faults, files = _weight_files(study, dataset)
+    sources, untaught = learning.read(study)
+    faults += untaught
     arms = []
     for name in study.arms:
-        arm, fault = _arm(study, name, dataset)
-        if fault:
-            faults.append(fault)
-        else:
+        arm, wrong = _arm(study, name, dataset)
+        faults += wrong
+        if arm:
             arms.append(arm | ({"weights": ", ".join(files[name])} if name in files else {}) | _points_of(study, name))
     if faults:
         raise StudyFileError(study_file, faults)
     if as_json:
-        print_json(_facts(study, dataset, arms))
+        print_json(_facts(study, dataset, arms) | {"learns": [source.facts() for source in sources]})
     else:
         _print(study_file, study, dataset, arms, is_fetched=bool(files) and study.training.weights_folder is None)
+        for source in sources:
+            click.echo(f"note: {words(source.facts())}")
 
 
 def _weight_files(study: StudySpec, dataset: Dataset) -> tuple[list[str], dict[str, Any]]:
@@ -68,8 +73,8 @@ def _weight_files(study: StudySpec, dataset: Dataset) -> tuple[list[str], dict[s
     return [*faults, *found.faults], dict(found.files)
 
 
-def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any], str]:
-    """What is to be said of an arm at its default configuration, or its fault."""
+def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
+    """What is to be said of an arm at its default configuration, and the faults of what it begins with."""
     from sweeper import catalog
     from sweeper.cli._networks import quiet
     from sweeper.driver import networks
@@ -78,15 +83,19 @@ def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any],
     arm, space = study.arms[name], study.space_of(name)
     with quiet():
         catalog.load("architecture", arm.architecture)
-    try:
-        model = networks.build_arm(
-            name, arm.architecture, space.default(arm.fixed), dataset.input_shape, dataset.num_classes, study.limits
-        )
-    except KnobError as error:
-        return {}, str(error)
+    models, faults = {}, []
+    for place, configuration in networks.first_of(study, name).items():
+        try:
+            models[place] = networks.build_arm(
+                place, arm.architecture, configuration, dataset.input_shape, dataset.num_classes, study.limits
+            )
+        except KnobError as error:
+            faults.append(str(error))
+    if name not in models:
+        return {}, faults
     from sweeper.training.measuring import measure
 
-    model = measure.inference_network(model)
+    model = measure.inference_network(models[name])
     facts = {
         "arm": name,
         "architecture": arm.architecture,
@@ -95,7 +104,7 @@ def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any],
         "parameters": measure.trainable_parameters(model),
         "macs": measure.count_macs(model),
     }
-    return facts, ""
+    return facts, faults
 
 
 def _points_of(study: StudySpec, name: str) -> dict[str, int]:
@@ -119,6 +128,7 @@ def _facts(study: StudySpec, dataset: Dataset, arms: list[dict[str, Any]]) -> di
         "trials": study.budget.trials,
         "max_epochs": study.budget.max_epochs,
         "total_epochs": study.budget.trials * study.budget.max_epochs,
+        "allocation": study.search.allocation,
         "objectives": study.objectives,
         "arms": arms,
     }
@@ -141,6 +151,8 @@ def _print(study_file: Path, study: StudySpec, dataset: Dataset, arms: list[dict
         f"{counted(study.budget.trials, 'trial')} of at most {counted(study.budget.max_epochs, 'epoch')}: "
         f"up to {counted(study.budget.trials * study.budget.max_epochs, 'epoch')} ({stopping})"
     )
+    if study.search.allocation == "racing":
+        click.echo(_race(study))
     if is_fetched:
         click.echo("weights are fetched by Keras at launch, unless it has kept them ($KERAS_HOME/models, else ~/.keras/models)")
     for arm in arms:
@@ -149,3 +161,16 @@ def _print(study_file: Path, study: StudySpec, dataset: Dataset, arms: list[dict
             click.echo(f"note: arm '{arm['arm']}' ends after {arm['configurations']} of {arm['trials']} trials: {why}")
     columns = list(dict.fromkeys(column for arm in arms for column in arm))
     table("arms, each at its default configuration", columns, [[arm.get(column) for column in columns] for arm in arms])
+
+
+def _race(study: StudySpec) -> str:
+    """What a race means for the trials of the arms."""
+    from sweeper.search.allocation import LEAST
+
+    share, needed = min(map(study.trials_of, study.arms)), (LEAST + 1) * len(study.arms)
+    if share <= LEAST:
+        return (
+            f"note: racing needs {LEAST} trials of an arm before it can be out, and a share has {share}: arms get equal shares. "
+            f"With budget.trials {needed} or more they race"
+        )
+    return f"arms race: from {LEAST} trials on, one that can hardly become the best leaves its share to the others"

@@ -24,6 +24,7 @@ SAMPLERS, RULES = ("tpe", "trees", "random"), ("asha", "promote", "none")
 @click.option("--task", "names", multiple=True, help="Only this task, or arm of a study; may be repeated.")
 @click.option("--sampler", type=click.Choice(SAMPLERS), default="tpe", show_default=True, help="As in a study file.")
 @click.option("--stopping", "rule", type=click.Choice(RULES), default="asha", show_default=True, help="As in a study file.")
+@click.option("--prior", type=click.Choice(["default", "none"]), default="default", show_default=True, help="As in a study file.")
 @click.option("--grace-epochs", type=click.IntRange(min=1), help="First rung; default: a 25th of the longest training.")
 @click.option("--eta", type=click.IntRange(min=2, max=100), default=3, show_default=True, help="One trial in ETA goes on.")
 @click.option("--workers", type=click.IntRange(min=1, max=1000), default=4, show_default=True, help="Trials at once.")
@@ -41,6 +42,7 @@ def replay(
     names: tuple[str, ...],
     sampler: str,
     rule: str,
+    prior: str,
     grace_epochs: int | None,
     eta: int,
     workers: int,
@@ -64,7 +66,7 @@ def replay(
     searched: list[tuple[int, Task, list[Observed]]] = []
     for task in tasks:
         grace = grace_epochs or max(1, round(task.max_epochs / 25))
-        policy = clock.Policy(sampler=sampler, rule=rule, grace_epochs=grace, reduction_factor=eta, workers=workers)
+        policy = clock.Policy(sampler=sampler, rule=rule, grace_epochs=grace, reduction_factor=eta, workers=workers, prior=prior)
         budget_s = budget * task.mean_training_s
         for seed in seeds:
             events = list(clock.replay(task, policy, budget_s=budget_s, seed=seed))

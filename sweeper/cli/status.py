@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--watch", is_flag=True, help="Look again every two seconds until the study ends; wait for one that is to come.")
 @json_option
 def status(study: str, results_folder: Place, watch: bool, as_json: bool) -> None:
-    """Where STUDY stands: trials by status, arms, epochs so far, the best trial; also while it runs, or is about to."""
+    """Where STUDY stands: trials by status, arms, epochs so far, the best trial, gains over defaults; also while it runs."""
     is_told = False
     while True:
         facts = _look(results_folder, study, may_come=watch)
@@ -85,7 +85,10 @@ def _driver(owner: Owner | None, last_started: float | None = None) -> dict[str,
 
 def status_of(study: OpenedStudy) -> dict[str, Any]:
     """Where a study stands, from its events alone: the trials of its search, and the repetitions."""
+    from sweeper.analysis.gain import gains, words
+    from sweeper.analysis.summary import validation_images
     from sweeper.ledger.records import Kind, Stage
+    from sweeper.search.lessons import sources_in
     from sweeper.training import checkpoint
 
     search, owner = study.search, study.files.owner
@@ -96,8 +99,8 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
     repetitions = _repetitions(search)
     results = results_of(study)
     best, best_of_arm = _best(results)
-    dataset = best.pop("dataset") if best else None
-    images = json.loads(dataset) if isinstance(dataset, str) else {}
+    images = validation_images(best.pop("dataset")) if best else None
+    gained = gains(results)
     return {
         "study": study.first.name,
         "study_id": study.first.study_id,
@@ -107,14 +110,20 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         **_driver(owner, max((event.time or 0.0 for event in study.events if event.kind is Kind.DRIVER_STARTED), default=None)),
         "trials": counts,
         "repetitions": repetitions,
-        "arms": {arm: {**arms[arm], "best": best_of_arm.get(arm)} for arm in arms},
+        "arms": {
+            arm: {**arms[arm], "best": best_of_arm.get(arm), "gain": dataclasses.asdict(gained[arm]) if arm in gained else None}
+            for arm in arms
+        },
+        "learned": [source.facts() for event in study.events if event.kind is Kind.LEARNED for source in sources_in(event)],
+        "gains": [words(arm, gained[arm]) for arm in arms if arm in gained],
         "ended_early": [why for arm in arms if (why := search.why_early(arm))],
+        "out_of_race": {arm: dataclasses.asdict(why) for arm, why in search.out.items()},
         "refusals": {arm: why for arm, why in _refusals(results).items() if arms.get(arm, {}).get("infeasible")},
         "epochs": sum(trial.epoch for trial in search.of_stage(Stage.SEARCH)),
         "checkpoints": {"files": len(kept), "trials": len({one.trial for one in kept}), "bytes": sum(one.size for one in kept)},
         "objective": f"{goal} {column}",
         "best": best,
-        "validation_images": images.get("validation_images"),
+        "validation_images": images,
         "time": _time(results),
     }
 
@@ -214,10 +223,13 @@ def _state(facts: dict[str, Any]) -> str:
 
 
 def print_further(facts: dict[str, Any]) -> None:
-    """What follows the table of a study's arms: what was not trained, how far the best value can be trusted, time, disk used."""
+    """What follows the table of a study's arms: what was not trained, how far the best values can be trusted, time, disk used."""
     from sweeper.analysis.summary import sampling_error
     from sweeper.cli._shared import counted
+    from sweeper.search.lessons import words
 
+    for source in facts["learned"]:
+        click.echo(words(source))
     for why in facts["ended_early"]:
         click.echo(why)
     for arm, why in facts["refusals"].items():
@@ -227,12 +239,14 @@ def print_further(facts: dict[str, Any]) -> None:
     num_images, has_repetitions = facts["validation_images"], any(facts["repetitions"].values())
     if num_images and "val_accuracy" in facts["best"]:
         points = 100 * sampling_error(facts["best"]["val_accuracy"], num_images)
-        advice = "" if has_repetitions else f": sweeper ablate {facts['study']} --seeds 3"
         click.echo(
             f"{facts['best']['trial']} was validated on {num_images:,} images, which leaves its accuracy uncertain by about "
-            f"{points:.1f} points (95 %); other seeds tell what chance does besides{advice}"
+            f"{points:.1f} points (95 %)"
         )
-
+    for gain in facts["gains"]:
+        click.echo(gain)
+    if facts["best"] and facts["is_finished"] and not has_repetitions:
+        click.echo(f"other seeds tell what chance does besides: sweeper ablate {facts['study']} --trial defaults --seeds 3")
     _print_time(facts["time"])
     kept = facts["checkpoints"]
     if kept["files"]:

@@ -47,7 +47,7 @@ def extension_to(study: OpenedStudy, wanted: StudySpec, *, repeats_decayed: bool
     """What must be added to a stored study so that it is the one asked for; None when it is that already.
 
     The study as it began asks for what it has become. An option of the dataset that a study lacks, because it began before there
-    was such an option, is at its default; a study from before there was `search.repeats` goes on without it.
+    was such an option, is at its default; a study from before there were `search.repeats` and `search.prior` goes on without.
 
     Args:
         study: The stored study.
@@ -58,8 +58,8 @@ def extension_to(study: OpenedStudy, wanted: StudySpec, *, repeats_decayed: bool
         InputError: It cannot become that one; what differs is listed.
     """
     asked = with_defaults(wanted)
-    if study.first.search.repeats is None:
-        asked = asked.model_copy(update={"search": asked.search.model_copy(update={"repeats": None})})
+    absent = {key: None for key in ("repeats", "prior") if getattr(study.first.search, key) is None}
+    asked = asked.model_copy(update={"search": asked.search.model_copy(update=absent)})
     if not differences(with_defaults(study.first), asked):
         return extension.plan(study.search, study.spec, repeats_decayed=repeats_decayed)
     refused = extension.refusals(with_defaults(study.spec), asked)

@@ -11,7 +11,6 @@ import dataclasses
 import importlib.util
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent import futures
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from sweeper import catalog
 from sweeper.datasets import Dataset
-from sweeper.driver import extending, networks, nodes, provenance, requests, weights
+from sweeper.driver import extending, learning, networks, nodes, provenance, requests, weights
+from sweeper.driver.background import meanwhile
 from sweeper.driver.connection import connected
 from sweeper.driver.opened import OpenedStudy, open_study
 from sweeper.driver.retention import KEEP_BEST, CheckpointRetention
@@ -29,7 +29,7 @@ from sweeper.ledger import lock, tables
 from sweeper.ledger.ledger import Ledger, StudyFolder, study_folder
 from sweeper.ledger.lock import Lock
 from sweeper.ledger.records import Event, Kind
-from sweeper.search import details
+from sweeper.search import details, lessons
 from sweeper.search.details import Repetition
 from sweeper.search.study import Search
 from sweeper.storage import Place, Where
@@ -98,11 +98,13 @@ class _Inputs:
         dataset: The data; the test split is not read.
         pretrained: Weights by file.
         have_weights: Arms that may begin with them.
+        sources: Earlier studies that the study is about to learn from.
     """
 
     dataset: Dataset
     pretrained: dict[str, Pretrained]
     have_weights: set[str]
+    sources: list[lessons.Source]
 
 
 def launch(
@@ -133,7 +135,8 @@ def launch(
         cluster: Kind of cluster, a name in the catalog.
         max_concurrent: Most trials at once; None for as many as the resources allow.
         watch: Called with the search and every event once it is applied, and with None before Ray starts and about every second.
-        tell: Called with each of the dataset's notes once the data are read: what was carved, converted or left out.
+        tell: Called with each of the dataset's notes once the data are read: what was carved, converted or left out; then with
+            what the study learned from earlier ones.
         repeat: Gives the trials to repeat, beyond what the study's ledger asks for already; see `sweeper.search.repetition`.
         repeats_decayed: When the study gets more epochs: whether completed trials whose learning rate decays are trained anew.
         keep_best: Completed trials of each arm that keep their last checkpoint; see `sweeper.driver.retention`.
@@ -147,8 +150,8 @@ def launch(
         The outcome.
 
     Raises:
-        InputError: The study cannot run as asked: a study of this name that cannot become this one, missing data or weights, too
-            few resources.
+        InputError: The study cannot run as asked: a study of this name that cannot become this one, missing data or weights, an
+            earlier study that teaches nothing, too few resources.
         StudyLockedError: Another driver is at work on it.
     """
     order = _Order(
@@ -181,7 +184,7 @@ def _run(order: _Order, files: StudyFolder, opened: OpenedStudy | None) -> Outco
     order.watch(Search(first, {}) if opened is None else opened.search, None)
     for arm in first.arms:
         first.space_of(arm)  # one that is not installed here is a fault before Ray starts
-    loading = _meanwhile(lambda: _load(order, first, opened))
+    loading = meanwhile(lambda: _load(order, first, opened))
     with lock.preparing(files.folder) as held:
         return _run_held(order, files, opened, loading, held)
 
@@ -198,7 +201,7 @@ def _run_held(
     with connected(first, order.cluster, order.cluster_options) as is_private:
         ray_s = time.monotonic() - started
         inputs = loading.result()
-        for note in inputs.dataset.notes:
+        for note in (*inputs.dataset.notes, *(lessons.words(source.facts()) for source in inputs.sources)):
             order.tell(note)
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
         slots = _slots(order, first, inputs, is_private=is_private)
@@ -208,7 +211,7 @@ def _run_held(
         with files.drive(_driver_detail(workers, ray_s), study_id=first.study_id, lock=held) as ledger:
             study = _under_lock(files, opened, ledger)
             session = _session(order, study, ledger, inputs, slots)
-            _extend(order, session, study)
+            _extend(order, session, study, inputs.sources)
             trainable = _trainable(order, study, ledger, inputs)
             del inputs  # the only copy of the arrays on this machine is now the one in the object store
             _drive(session, study, lambda: _run_tune(study.first.name, session, trainable, slots))
@@ -261,31 +264,14 @@ def load_dataset(spec: StudySpec) -> Dataset:
     return dataset
 
 
-def _meanwhile(work: Callable[[], _Inputs]) -> futures.Future[_Inputs]:
-    """The result of what a thread of its own does, or its error.
-
-    Ray itself must start in the main thread: the kernel ends its processes with the thread that started them. The other thread
-    is not waited for when a signal ends this process.
-    """
-    future: futures.Future[_Inputs] = futures.Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
-
-
 def _load(order: _Order, first: StudySpec, opened: OpenedStudy | None) -> _Inputs:
-    """What trials are trained on and begin with, once the networks of new arms are known to fit the images."""
+    """What trials are trained on and begin with, once the networks of new arms are known to fit the images; what is learned."""
+    sources = learning.still_to_learn(first, () if opened is None else opened.events)
     new = [arm for arm in order.spec.arms if opened is None or arm not in opened.spec.arms]
     dataset = networks.checked(order.spec, new if order.worker is None else [], lambda: load_dataset(first))
     known, waiting = ([], []) if opened is None else ([opened.spec], [asked for _, asked, _ in requests.waiting(opened.folder)])
     pretrained, have_weights = weights.weights_asked_for(order.spec, known, waiting, dataset)
-    return _Inputs(dataset=dataset, pretrained=pretrained, have_weights=have_weights)
+    return _Inputs(dataset=dataset, pretrained=pretrained, have_weights=have_weights, sources=sources)
 
 
 def _slots(order: _Order, first: StudySpec, inputs: _Inputs, *, is_private: bool) -> int:
@@ -343,10 +329,12 @@ def _session(order: _Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs,
     return session
 
 
-def _extend(order: _Order, session: Session, study: OpenedStudy) -> None:
-    """Record what the study begins with, or what it gets more of: its file, an extension, repetitions."""
+def _extend(order: _Order, session: Session, study: OpenedStudy, sources: list[lessons.Source]) -> None:
+    """Record what the study begins with, or what it gets more of: its file, lessons, an extension, repetitions."""
     if not any(event.kind is Kind.CREATED for event in study.events):
         session.record(Event(kind=Kind.CREATED, detail=study.first.canonical()))
+    if sources and not any(event.kind is Kind.LEARNED for event in study.events):
+        session.record(lessons.learned_event(sources))
     extending.extend(session, study, order.spec, repeats_decayed=order.repeats_decayed)
     if repetitions := order.repeat(study.search):
         session.record(details.planned_event(repetitions))

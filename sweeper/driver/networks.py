@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sweeper import catalog
 from sweeper.driver.weights import environment_beside
 from sweeper.errors import InputError, KnobError, SweeperError
-from sweeper.study.space import TRAINING, Value
+from sweeper.study.space import TRAINING, Configuration, Value
 from sweeper.study.spec import StudySpec
 from sweeper.training.limits import LimitError, sizes_of
 from sweeper.training.weights.pretrained import wants_weights
@@ -70,8 +70,7 @@ def build_arm(
             sizes_of(model, limits)
         return model
     except LimitError as error:
-        way_out = "Fix knobs that make it smaller, or raise the constraint."
-        raise KnobError(f"arms.{name}: at the default configuration, {error}. {way_out}") from error
+        raise KnobError(f"arms.{name}: {error}. Choose smaller sizes, or raise the constraint.") from error
     except KnobError as error:
         raise KnobError(f"arms.{name}: {error}") from error
 
@@ -81,7 +80,7 @@ def checked(study: StudySpec, arms: Collection[str], load: Callable[[], Dataset]
 
     Args:
         study: The study.
-        arms: Its arms that are to be checked, at their default configurations.
+        arms: Its arms that are to be checked, at the configurations they begin with.
         load: Reads the data.
 
     Raises:
@@ -97,7 +96,7 @@ def checked(study: StudySpec, arms: Collection[str], load: Callable[[], Dataset]
 
 @contextlib.contextmanager
 def building(study: StudySpec, arms: Collection[str]) -> Iterator[Callable[[Dataset], list[str]]]:
-    """What finds the faults of arms at their default configurations, given the data; a process for it gets ready meanwhile.
+    """What finds the faults of arms at what they begin with, given the data; a process for it gets ready meanwhile.
 
     It raises `SweeperError` if that process came to an end of its own.
 
@@ -129,22 +128,25 @@ def building(study: StudySpec, arms: Collection[str]) -> Iterator[Callable[[Data
             process.kill()
 
 
+def first_of(study: StudySpec, arm: str) -> dict[str, Configuration]:
+    """The configurations an arm begins with, by their place below ``arms``: its default one, then its points."""
+    default, *points = study.arms[arm].first(study.space_of(arm))
+    return {arm: default} | {f"{arm}.points[{index}]": point for index, point in enumerate(points)}
+
+
 def task_of(study: StudySpec, arms: Collection[str], dataset: Dataset) -> dict[str, Any]:
     """What `faults_of` is asked, as plain data."""
-    defaults = [
-        {
-            "name": name,
-            "architecture": study.arms[name].architecture,
-            "configuration": study.space_of(name).default(study.arms[name].fixed),
-        }
+    first = [
+        {"name": place, "architecture": study.arms[name].architecture, "configuration": configuration}
         for name in arms
+        for place, configuration in first_of(study, name).items()
     ]
     images = {"input_shape": list(dataset.input_shape), "num_classes": dataset.num_classes}
-    return {"arms": defaults, "limits": study.limits, **images}
+    return {"arms": first, "limits": study.limits, **images}
 
 
 def faults_of(task: Mapping[str, Any]) -> list[str]:
-    """Why networks cannot be built, in this process; one fault for each arm that has any."""
+    """Why networks cannot be built, in this process; a fault for each that cannot."""
     import keras
 
     found = []

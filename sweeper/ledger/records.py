@@ -11,11 +11,12 @@ import dataclasses
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Written into every ledger part and table, and said by every `driver_started` event. A reader knows its own and all older ones.
 
 2: a compaction leaves an event of its own, so that the sequences of a generation have no holes.
 3: a trial may be paused at a rung, and be stopped there or promoted later.
+4: a study may begin with what earlier studies teach.
 """
 
 
@@ -24,6 +25,8 @@ class Kind(StrEnum):
 
     CREATED = "created"
     """The study begins; `detail` is the resolved study file as JSON."""
+    LEARNED = "learned"
+    """Earlier studies teach the samplers of this one; `detail`: see `sweeper.search.lessons`."""
     DRIVER_STARTED = "driver_started"
     """A driver took over; attempts still running belong to a dead one and count as interrupted.
 

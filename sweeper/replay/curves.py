@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.errors import InputError, unknown
+from sweeper.errors import InputError, KnobError, unknown
 from sweeper.search.table import Table
 from sweeper.study import strict_yaml
 from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
@@ -34,6 +34,7 @@ class Task:
         values: Of each row, the objective after each epoch, higher is better; NaN where it diverged.
         times: Of each row, seconds from its start to the end of each epoch.
         is_cut: Of each row, whether its training was stopped early, so that its end is not known.
+        has_defaults: Whether the knobs have defaults worth the name.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Task:
     values: list[NDArray[np.float64]]
     times: list[NDArray[np.float64]]
     is_cut: list[bool]
+    has_defaults: bool = False
 
     @property
     def max_epochs(self) -> int:
@@ -56,8 +58,9 @@ class Task:
 
     @property
     def table(self) -> Table:
-        """The configurations to choose from."""
-        return Table(self.configurations)
+        """The configurations to choose from; the default one first, if it is there."""
+        default = self.space.default() if self.has_defaults else None
+        return Table(self.configurations, default if default in self.configurations else None)
 
     @property
     def finals(self) -> NDArray[np.float64]:
@@ -80,24 +83,26 @@ def read(path: Path, wanted: Iterable[str] = ()) -> list[Task]:
 
     if not path.is_file():
         raise InputError(f"{path}: there is no such file. Give a table of recorded curves (NAME.parquet) or a study's folder.")
-    space = _space(path.with_name(path.name.removesuffix(".parquet") + ".space.yaml"))
+    told = _told(path)
     try:
         table = pq.read_table(path)
     except Exception as error:
         raise InputError(f"{path} cannot be read as Parquet: {error}") from error
-    needed = ["task", "config_id", "values", "time_s", *space.knobs]
-    missing = [name for name in needed if name not in table.column_names]
+    missing = [name for name in ("task", "config_id", "values", "time_s") if name not in table.column_names]
     if missing:
         raise InputError(f"{path} lacks the columns {', '.join(missing)}; the format {FORMAT} needs them (docs/replay.md).")
-    columns = {name: table.column(name).to_pylist() for name in needed}
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
     names = list(dict.fromkeys(map(str, columns["task"])))
     for name in wanted:
         if name not in names:
             raise InputError(unknown("task", name, names))
-    return [_task(path, name, columns, space) for name in (list(wanted) or names)]
+    return [_task(path, name, columns, told) for name in (list(wanted) or names)]
 
 
-def _task(path: Path, name: str, columns: Mapping[str, list[Any]], space: Space) -> Task:
+def _task(path: Path, name: str, columns: Mapping[str, list[Any]], told: Mapping[str, Any]) -> Task:
+    space, has_defaults = _space(path, name, told.get("spaces", {}).get(name, told["space"]))
+    if missing := [knob for knob in space.knobs if knob not in columns]:
+        raise InputError(f"{path} lacks the columns {', '.join(missing)}, which its space file names (docs/replay.md).")
     rows = [number for number, task in enumerate(columns["task"]) if str(task) == name]
     values = [np.array(columns["values"][row], np.float64) for row in rows]
     times = [np.array(columns["time_s"][row], np.float64) for row in rows]
@@ -120,43 +125,74 @@ def _task(path: Path, name: str, columns: Mapping[str, list[Any]], space: Space)
         values=values,
         times=times,
         is_cut=[False] * len(rows),
+        has_defaults=has_defaults,
     )
 
 
 def _value(knob: Knob, value: Any) -> Value:
     if isinstance(knob, Int):
         return int(value)
-    return float(value) if isinstance(knob, Float) else value
+    if isinstance(knob, Float):
+        return float(value)
+    assert isinstance(knob, Choice)  # in a table of several spaces, options of any type are a column of text
+    return next((option for option in knob.options if option == value or str(option) == value), value)
 
 
-def _space(path: Path) -> Space:
-    """The knobs that a space file describes, each called as its column, such as ``hp_width``.
+def read_space(table: Path, expected: str = FORMAT) -> Space:
+    """The knobs of a data set, each called as its column, such as ``hp_width``.
+
+    Args:
+        table: ``NAME.parquet``; ``NAME.space.yaml`` beside it is read.
+        expected: The format that it must name.
 
     Raises:
-        InputError: It is missing, or says something else.
+        InputError: The file is missing, or says something else.
     """
+    told = _told(table, expected)
+    return _space(table, str(told.get("name", table.stem)), told["space"])[0]
+
+
+def _told(table: Path, expected: str = FORMAT) -> dict[str, Any]:
+    """What the space file beside a table says."""
+    path = table.with_name(table.name.removesuffix(".parquet") + ".space.yaml")
     try:
         data = strict_yaml.read(path.read_text(encoding="utf-8")).data
     except OSError:
         raise InputError(f"{path}: there is no such file; it says what the columns of the table mean (docs/replay.md).") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("space"), dict):
-        raise InputError(f"{path}: 'format' must be {FORMAT} and 'space' a mapping of knobs (docs/replay.md).")
+    is_whole = isinstance(data, dict) and all(isinstance(data.get(key, {}), dict) for key in ("space", "spaces"))
+    if not isinstance(data, dict) or not is_whole or data.get("format") != expected or "space" not in data:
+        raise InputError(f"{path}: 'format' must be {expected} and 'space' a mapping of knobs (docs/replay.md).")
+    return data
+
+
+def _space(path: Path, name: str, told: Mapping[str, Any]) -> tuple[Space, bool]:
+    """The knobs of a task, each called as its column, such as ``hp_width``; and whether all have defaults.
+
+    Raises:
+        InputError: A knob is described otherwise than the format has it.
+    """
     knobs: dict[str, Knob] = {}
-    for column, told in data["space"].items():
+    for column, knob in told.items():
         try:
-            knobs[str(column)] = _knob(told)
+            knobs[str(column)] = _knob(knob)
         except (KeyError, TypeError, ValueError) as error:
-            kinds = "{type: float or int, low, high, log} or {type: categorical, choices}"
-            raise InputError(f"{path}: space.{column} must be {kinds}, not {told!r}: {error}") from None
-    return Space(architecture=str(data.get("name", path.stem)), model=knobs)
+            kinds = "{type: float or int, low, high, log} or {type: categorical, choices}, and may have a default and a condition"
+            raise InputError(f"{path}: in its space file, {column} must be {kinds}, not {knob!r}: {error}") from None
+    try:
+        return Space(architecture=name, model=knobs), all("default" in knob for knob in told.values())
+    except KnobError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _knob(told: Mapping[str, Any]) -> Knob:
+    condition = next(((parent, tuple(values)) for parent, values in told.get("condition", {}).items()), None)
     if told["type"] == "categorical":
-        return Choice(*told["choices"])
+        return Choice(*told["choices"], default=told.get("default"), condition=condition)
     kind, is_log = {"float": Float, "int": Int}[told["type"]], bool(told.get("log", False))
-    low, high = (int(told[end]) if kind is Int else float(told[end]) for end in ("low", "high"))
-    return kind(low=low, high=high, log=is_log, default=low)  # type: ignore[arg-type]
+    low, high, default = (
+        int(told[key]) if kind is Int else float(told[key]) for key in ("low", "high", "default" if "default" in told else "low")
+    )
+    return kind(low=low, high=high, log=is_log, default=default, condition=condition)  # type: ignore[arg-type]
 
 
 def of_study(arms: Mapping[str, Space], trials: Iterable[Mapping[str, Any]], epochs: Iterable[Mapping[str, Any]]) -> list[Task]:
@@ -184,6 +220,7 @@ def of_study(arms: Mapping[str, Space], trials: Iterable[Mapping[str, Any]], epo
                     values=[rows[:, 0] for rows in points],
                     times=[np.cumsum(rows[:, 1]) for rows in points],
                     is_cut=[bool(trial["is_cut"]) for trial in own],
+                    has_defaults=True,
                 )
             )
     return found

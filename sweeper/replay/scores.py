@@ -50,7 +50,7 @@ def sooner(regret: NDArray[np.float64], wanted: float) -> float:
     """By which factor less time than the whole budget is needed until a mean regret stays at or below `wanted`; 0 for never."""
     above = np.flatnonzero(regret > wanted)
     first = 0 if not len(above) else int(above[-1]) + 1
-    return 0.0 if first == POINTS else POINTS / (first + 1)
+    return 0.0 if first == len(regret) else len(regret) / (first + 1)
 
 
 def bootstrapped(
@@ -59,7 +59,7 @@ def bootstrapped(
     """An interval of `sooner`, over tasks and over the seeds of each.
 
     Args:
-        runs: For each task, (seeds, `POINTS`).
+        runs: For each task, (seeds, points of time).
         wanted: As in `sooner`.
         draws: Bootstrap samples.
         level: Part of them inside the interval.

@@ -6,8 +6,10 @@ import dataclasses
 import math
 
 from sweeper.ledger.records import Reason, Stage, Status
+from sweeper.search.allocation import Standing
 from sweeper.search.costs import Columns, Costs
 from sweeper.search.distinct import Key, key_of
+from sweeper.search.history import Finished
 from sweeper.search.promotion import Promotion
 from sweeper.search.stopping import Rungs
 from sweeper.search.trial import Trial
@@ -33,6 +35,7 @@ class Arm:
         refused_in_a_row: Of the newest to end.
         known: Configurations it was given.
         num_configurations: How many different ones there are; None for any number, or where trials do not say.
+        lessons: Trials of earlier studies, for its sampler alone.
     """
 
     rungs: Rungs | Promotion
@@ -44,6 +47,7 @@ class Arm:
     refused_in_a_row: int = 0
     known: set[Key] = dataclasses.field(default_factory=set)
     num_configurations: int | None = None
+    lessons: list[Finished] = dataclasses.field(default_factory=list)
 
     @classmethod
     def of(cls, spec: StudySpec) -> Arm:
@@ -74,7 +78,7 @@ class Arm:
     @property
     def is_at_rest(self) -> bool:
         """Whether none of its trials runs or is to run; some may wait at a rung."""
-        return all(trial.status.is_final or trial.status is Status.PAUSED for trial in self.trials)
+        return all(trial.is_at_rest for trial in self.trials)
 
     def next_promoted(self, *, is_over: bool) -> str | None:
         """A trial that waits at a rung and goes on now.
@@ -125,6 +129,19 @@ class Arm:
         if search.repeats or size is None or len(self.known) < size:
             return ""
         return used_up(search, size)
+
+    def standing(self, spec: StudySpec) -> Standing:
+        """Where it stands in a race. It is judged once a trial came to the top rung, or to its end where rungs tell nothing."""
+        top = max(self.rungs.recorded, default=0)
+        is_told = spec.stopping.rule != "none" and top and (self.promotion is None or self.promotion.counts(top))
+        at_rest = [trial.scores[-1] for trial in self.trials if trial.scores and trial.is_at_rest]
+        return Standing(
+            counted=self.num_counted(spec.search),
+            curves=[trial.scores for trial in self.trials],
+            ends=list(filter(math.isfinite, at_rest)),
+            least_epochs=top if is_told else spec.budget.max_epochs,
+            is_open=not self.why_over(spec.search),
+        )
 
     # --------------------------------------------------------------------------------------------------------- changes
 

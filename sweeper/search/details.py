@@ -1,4 +1,4 @@
-"""What kinds of event carry in their `detail`: trials to be repeated, the study after an extension, the size of an arm's space.
+"""What kinds of event carry in their `detail`: trials to be repeated, the study after an extension, who is out of a race.
 
 They hold all that a fold needs, such as configurations and the resolved study, so following them needs no catalog.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweeper.ledger.records import Event, Kind, Stage
+from sweeper.search.allocation import Out
 from sweeper.search.trial import Trial
 from sweeper.study.space import Configuration
 from sweeper.study.spec import StudySpec
@@ -68,21 +69,29 @@ def study_in(event: Event) -> StudySpec:
     return StudySpec.model_validate(json.loads(event.detail or "{}")["study"])
 
 
-def suggested_detail(num_configurations: int | None, *, is_audit: bool) -> str | None:
+def suggested_detail(num_configurations: int | None, *, is_audit: bool, out: Mapping[str, Out]) -> str | None:
     """The detail of a trial's `Kind.SUGGESTED` event.
 
     Args:
         num_configurations: How many different configurations its arm can be given, if counted.
         is_audit: Whether it never waits at a rung, see `sweeper.search.promotion`.
+        out: The arms that are out of the race, and why, see `sweeper.search.allocation`.
     """
-    told = {} if num_configurations is None else {"configurations": num_configurations}
+    told: dict[str, Any] = {} if num_configurations is None else {"configurations": num_configurations}
     told |= {"audit": True} if is_audit else {}
+    told |= {"out": {arm: dataclasses.asdict(why) for arm, why in out.items()}} if out else {}
     return json.dumps(told) if told else None
 
 
 def is_audit(event: Event) -> bool:
     """Whether a trial that is suggested never waits at a rung."""
     return bool(event.detail and json.loads(event.detail).get("audit"))
+
+
+def out_in(event: Event) -> dict[str, Out]:
+    """The arms that were out of the race when a trial was suggested."""
+    told = json.loads(event.detail).get("out", {}) if event.detail else {}
+    return {arm: Out(**why) for arm, why in told.items()}
 
 
 def num_configurations_in(event: Event) -> int | None:

@@ -109,6 +109,13 @@ def value_at(knob: Knob, share: float) -> Value:
     return min(knob.low + int(share * (knob.high - knob.low + 1)), knob.high)
 
 
+def share_of(knob: Knob, value: Value) -> float:
+    """Where a number lies in its knob's range, from 0 to 1 in the knob's own scale."""
+    assert isinstance(knob, Float | Int) and isinstance(value, int | float)
+    low, high, at = (math.log(number) if knob.log else number for number in (knob.low, knob.high, value))
+    return (at - low) / (high - low)
+
+
 def _coprime(start: int, size: int) -> int:
     """The first whole number from `start` on, and from 1, that shares no divisor with `size`."""
     return next(number for number in itertools.count(max(start, 1)) if math.gcd(number, size) == 1)

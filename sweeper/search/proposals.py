@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sweeper.ledger.records import Status
-from sweeper.search import distinct
+from sweeper.search import distinct, lessons
 from sweeper.search.arm import Arm
 from sweeper.search.history import Finished
 from sweeper.search.promotion import Promotion
@@ -31,7 +31,7 @@ class Proposals:
         self.spaces, self.tables = dict(spaces), tables
         self._samplers: dict[str, Sampler] = {}
         self._learned: dict[str, list[Finished]] = {}
-        """What samplers that learn from the ends of trials were shown, in the order these ended."""
+        """The lessons of earlier studies, and what samplers that learn from the ends of trials were shown, as these ended."""
         self._num_configurations: dict[str, int | None] = {}
 
     def forget(self) -> None:
@@ -67,8 +67,9 @@ class Proposals:
             own: The arm as it stands.
         """
         space, fixed, search = self.space(spec, arm), spec.arms[arm].fixed, spec.search
-        if number == 0 and arm not in self.tables:
-            return space.default(fixed)
+        first = self.tables[arm].first if arm in self.tables else spec.arms[arm].first(space)
+        if number < len(first):
+            return first[number]
         if arm not in self._samplers:
             self._samplers[arm] = sampler_of(spec, arm, space)
         sampler = self._samplers[arm]
@@ -84,21 +85,28 @@ class Proposals:
         def draw(again: int) -> Configuration:
             """The configuration of the trial, or another one; a sampler goes by the number or by the seed."""
             seed = seed_of(search.seed, arm, number, "suggest", *([again] if again else []))
+            asked = number - len(first) + 1 + again
             if isinstance(sampler, TreesSampler):
-                return sampler.suggest(history, number=number + again, seed=seed, others=waiting)
-            return sampler.suggest(history, number=number + again, seed=seed)
+                return sampler.suggest(history, number=asked, seed=seed, others=waiting)
+            return sampler.suggest(history, number=asked, seed=seed)
 
         if search.repeats is not False:
             return draw(0)
         known = own.known - {distinct.key_of(one) for one in waiting}
-        return distinct.new_configuration(draw, known, space, fixed, seed_of(search.seed, arm, number, "others"))
+        taught = {distinct.key_of(one.configuration) for one in own.lessons}
+        others = seed_of(search.seed, arm, number, "others")
+        found = distinct.new_configuration(draw, known | taught, space, fixed, others)
+        is_new = distinct.key_of(found) not in known
+        return found if is_new else distinct.new_configuration(draw, known, space, fixed, others)
 
     def _history(self, spec: StudySpec, arm: str, own: Arm) -> Sequence[Finished]:
         """What a sampler learns from: one that can read scores of any length, all of them; another, the trials that ended."""
+        if arm not in self._learned:
+            self._learned[arm] = [lessons.within(one, spec.budget.max_epochs) for one in own.lessons]
+        learned = self._learned[arm]
         if isinstance(self._samplers[arm], TreesSampler):
-            return [_lesson(spec, trial) for trial in own.trials if _tells(trial, own.promotion)]
-        learned = self._learned.setdefault(arm, [])
-        learned += [_lesson(spec, trial) for trial in own.ended[len(learned) :]]
+            return [*learned, *(lesson(spec, trial) for trial in own.trials if _tells(trial, own.promotion))]
+        learned += [lesson(spec, trial) for trial in own.ended[len(learned) - len(own.lessons) :]]
         return learned
 
 
@@ -107,7 +115,8 @@ def _tells(trial: Trial, promotion: Promotion | None) -> bool:
     return promotion is None or trial.status is Status.RUNNING or promotion.counts(trial.epoch)
 
 
-def _lesson(spec: StudySpec, trial: Trial) -> Finished:
+def lesson(spec: StudySpec, trial: Trial) -> Finished:
+    """What a trial of a study teaches samplers."""
     return Finished(
         configuration=trial.configuration,
         scores=tuple(trial.scores),

@@ -15,6 +15,7 @@ import numpy as np
 from sweeper.search.costs import Columns
 from sweeper.search.history import Finished
 from sweeper.search.points import GridSampler, QmcSampler, value_at
+from sweeper.search.prior import Prior
 from sweeper.search.tpe import TpeSampler
 from sweeper.search.trees import TreesSampler
 from sweeper.streams import seed_of
@@ -30,10 +31,11 @@ class Sampler(Protocol):
         """The configuration of a trial.
 
         Args:
-            history: The arm's finished trials in the order they finished; from call to call it may only grow. `TreesSampler`
-                alone is given all trials, as far as they came.
-            number: The trial's number in its arm, from 1; 0 is the default configuration, which no sampler is asked for. It
-                grows by one each time the sampler is asked again, because it gave what the arm was given already.
+            history: Lessons of earlier studies, then the arm's finished trials in the order they finished; from call to call it
+                may only grow. `TreesSampler` alone is given all trials, as far as they came.
+            number: The trial's number among those of its arm that samplers are asked for, from 1: not for the default
+                configuration and the points of the study file. It grows by one each time the sampler is asked again, because it
+                gave what the arm was given already.
             seed: Of this suggestion; another one each time.
         """
 
@@ -51,23 +53,24 @@ class RandomSampler:
         return self._space.fill(self._fixed, lambda _, knob: _draw(knob, generator))
 
 
-SAMPLERS: Mapping[str, Callable[[Space, Mapping[str, Value], int, int], Sampler]] = {
-    "tpe": lambda space, fixed, seed, num_points: TpeSampler(space, fixed),
-    "trees": lambda space, fixed, seed, num_points: TreesSampler(space, fixed),
-    "random": lambda space, fixed, seed, num_points: RandomSampler(space, fixed),
-    "qmc": lambda space, fixed, seed, num_points: QmcSampler(space, fixed, seed),
-    "grid": lambda space, fixed, seed, num_points: GridSampler(Grid(space, fixed, num_points), seed),
+SAMPLERS: Mapping[str, Callable[[Space, Mapping[str, Value], int, StudySpec], Sampler]] = {
+    "tpe": lambda space, fixed, seed, spec: TpeSampler(space, fixed, _prior(space, fixed, spec)),
+    "trees": lambda space, fixed, seed, spec: TreesSampler(space, fixed, _prior(space, fixed, spec), Columns.of(spec)),
+    "random": lambda space, fixed, seed, spec: RandomSampler(space, fixed),
+    "qmc": lambda space, fixed, seed, spec: QmcSampler(space, fixed, seed),
+    "grid": lambda space, fixed, seed, spec: GridSampler(Grid(space, fixed, spec.search.grid_points or DEFAULT_POINTS), seed),
 }
-"""What makes the sampler of an arm, by name, from its space, its fixed values, a seed of the arm, and `search.grid_points`."""
+"""What makes the sampler of an arm, by name, from its space, its fixed values, a seed of the arm, and the study."""
 
 
 def sampler_of(spec: StudySpec, arm: str, space: Space) -> Sampler:
     """The sampler a study names, for one of its arms and that arm's search space."""
-    search = spec.search
-    if search.sampler == "trees":
-        return TreesSampler(space, spec.arms[arm].fixed, Columns.of(spec))
-    seed = seed_of(search.seed, arm, search.sampler)
-    return SAMPLERS[search.sampler](space, spec.arms[arm].fixed, seed, search.grid_points or DEFAULT_POINTS)
+    name = spec.search.sampler
+    return SAMPLERS[name](space, spec.arms[arm].fixed, seed_of(spec.search.seed, arm, name), spec)
+
+
+def _prior(space: Space, fixed: Mapping[str, Value], spec: StudySpec) -> Prior | None:
+    return Prior(space, fixed) if spec.search.prior == "default" else None
 
 
 def _draw(knob: Knob, generator: np.random.Generator) -> Value:

@@ -14,11 +14,12 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status, trial_name
-from sweeper.search import allocation, details
+from sweeper.search import allocation, details, lessons
 from sweeper.search.arm import Arm
 from sweeper.search.costs import Columns, Costs
 from sweeper.search.promotion import Promotion
 from sweeper.search.proposals import Proposals
+from sweeper.search.race import Race
 from sweeper.search.stopping import Rungs
 from sweeper.search.table import Table
 from sweeper.search.trial import Trial
@@ -50,6 +51,7 @@ class Search:
         self._goal, self._column = spec.goals[0]
         self._costs = Columns.of(spec)
         self.arms = {arm: Arm.of(spec) for arm in spec.arms}
+        self._race = Race(self.arms)
         self._waiting: dict[str, None] = {}
         self._planned: dict[str, Trial] = {}
 
@@ -90,10 +92,17 @@ class Search:
     def to_come(self, arm: str) -> int:
         """Trials of an arm's share of the budget that have not begun; none once the arm has ended early."""
         progress, search = self.arms[arm], self.spec.search
-        return 0 if progress.why_over(search) else max(self.spec.trials_of(arm) - progress.num_counted(search), 0)
+        return 0 if progress.why_over(search) else max(self._race.shares(self.spec)[arm] - progress.num_counted(search), 0)
+
+    @property
+    def out(self) -> dict[str, allocation.Out]:
+        """The arms that are out of the race, each with why it went out."""
+        return self._race.out(self.spec)
 
     def why_early(self, arm: str) -> str:
         """Why an arm gets fewer trials than its share, and what to do, in sentences; empty when it does not."""
+        if (out := self.out.get(arm)) is not None:
+            return f"arm '{arm}' {out.words}"
         progress, share = self.arms[arm], self.spec.trials_of(arm)
         counted, why = progress.num_counted(self.spec.search), progress.why_over(self.spec.search)
         return f"arm '{arm}' ends after {counted} of {share} trials: {why}" if why and counted < share else ""
@@ -189,7 +198,7 @@ class Search:
 
     def endings(self) -> list[Event]:
         """What ends the trials that wait at a rung and will never be promoted; to be recorded when nothing can be started."""
-        waiting = [trial for name, arm in self.arms.items() for trial in arm.given_up(is_over=self.to_come(name) == 0)]
+        waiting = [trial for name, arm in self.arms.items() for trial in arm.given_up(is_over=self._is_over(name))]
         return [self.judge(self._facts(trial, Kind.ATTEMPT_ENDED).replace(reason=Reason.RUNG)) for trial in waiting]
 
     def paused_at(self, trial: str) -> list[int]:
@@ -207,10 +216,13 @@ class Search:
 
     def apply(self, event: Event) -> None:
         """Follow one event."""
+        self._race.goes_on()
         if event.kind is Kind.SUGGESTED:
             self._apply_suggested(event)
         elif event.kind is Kind.PLANNED:
             self._apply_planned(event)
+        elif event.kind is Kind.LEARNED:
+            self._apply_learned(event)
         elif event.kind is Kind.EXTENDED and event.trial is None:
             self._apply_extended(event)
         elif event.trial is not None and event.trial not in self.trials:
@@ -242,8 +254,16 @@ class Search:
             if planned.arm in self.spec.arms and planned.trial not in self.trials:
                 self._planned.setdefault(planned.trial, Trial(**dataclasses.asdict(planned)))
 
+    def _apply_learned(self, event: Event) -> None:
+        for source in lessons.sources_in(event):
+            for name in source.lessons.keys() & self.arms.keys():
+                self.arms[name].lessons += source.lessons[name]
+        self._proposals.forget()
+
     def _apply_extended(self, event: Event) -> None:
-        self.spec = details.study_in(event)
+        before, self.spec = self.spec.budget.trials, details.study_in(event)
+        if self.spec.budget.trials > before:
+            self._race.reopens()
         for name in self.spec.arms:
             arm = self.arms.setdefault(name, Arm.of(self.spec))
             arm.rungs, arm.refused_in_a_row = arm.rungs_up_to(self.spec.budget.max_epochs), 0
@@ -278,6 +298,8 @@ class Search:
             )
             self._planned.pop(event.trial, None)
         trial = self.trials[event.trial]
+        if trial.is_of_budget:
+            self._race.tells(details.out_in(event))
         trial.attempt = event.attempt
         self._settle(trial, Status.RUNNING, None)
 
@@ -304,9 +326,13 @@ class Search:
     # --------------------------------------------------------------------------------------------------------- details
 
     def _next_arm(self) -> str | None:
-        counted = {arm: self.arms[arm].num_counted(self.spec.search) for arm in self.spec.arms}
-        is_open = {arm: self.to_come(arm) > 0 for arm in counted}
-        return allocation.equal(counted, {arm: self.spec.trials_of(arm) if is_open[arm] else 0 for arm in counted})
+        counted, shares = self._race.counted(self.spec), self._race.shares(self.spec)
+        return allocation.next_arm(counted, {arm: shares[arm] if self.to_come(arm) else 0 for arm in counted})
+
+    def _is_over(self, arm: str) -> bool:
+        """Whether no further trial of an arm will come. In a race one that is out may return as long as there are trials."""
+        is_race = self.spec.search.allocation == "racing"
+        return not any(map(self.to_come, self.spec.arms if is_race else [arm]))
 
     def _costs_after(self, event: Event, trial: Trial) -> Costs:
         return self._costs.after(event, trial.costs[-1] if trial.costs else (), trial.epoch + 1)
@@ -326,7 +352,7 @@ class Search:
 
     def _next_promoted(self) -> str | None:
         """A trial that waits at a rung and goes on now."""
-        found = (arm.next_promoted(is_over=self.to_come(name) == 0) for name, arm in self.arms.items() if arm.promotion)
+        found = (arm.next_promoted(is_over=self._is_over(name)) for name, arm in self.arms.items() if arm.promotion)
         return next((trial for trial in found if trial is not None), None)
 
     def _detail(self, trial: Trial) -> str | None:
@@ -334,7 +360,8 @@ class Search:
             return None
         promotion = self.arms[trial.arm].promotion
         is_audit = promotion is not None and trial.trial not in self.trials and promotion.wants_audit
-        return details.suggested_detail(self._proposals.num_configurations(self.spec, trial.arm), is_audit=is_audit)
+        size = self._proposals.num_configurations(self.spec, trial.arm)
+        return details.suggested_detail(size, is_audit=is_audit, out=self._race.out_now(self.spec))
 
     def _suggested(self, trial: Trial, attempt: int) -> Event:
         return self._facts(trial, Kind.SUGGESTED).replace(

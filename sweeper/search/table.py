@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from sweeper.search.distinct import Key, key_of
 from sweeper.search.history import Finished
+from sweeper.search.prior import SHARE, Prior
 from sweeper.study.space import Configuration
 
 
 @runtime_checkable
 class Scorer(Protocol):
     """A sampler that can say of given configurations how much they promise."""
+
+    prior: Prior | None
 
     def scores(
         self, history: Sequence[Finished], candidates: Sequence[Configuration], *, number: int, seed: int
@@ -32,10 +35,13 @@ class Table:
 
     Args:
         rows: All of them. Of equal ones the first counts.
+        default: The one that an arm begins with; None for any.
     """
 
-    def __init__(self, rows: Sequence[Configuration]):
+    def __init__(self, rows: Sequence[Configuration], default: Configuration | None = None):
         self.rows = list(rows)
+        self.first = [] if default is None else [default]
+        """What comes before anything is chosen."""
         self.place: dict[Key, int] = {}
         """Where a configuration stands."""
         for number, row in enumerate(self.rows):
@@ -56,5 +62,11 @@ class Table:
         left = [number for key, number in self.place.items() if key not in known]
         candidates = [self.rows[number] for number in left]
         scores = None if scorer is None else scorer.scores(history, candidates, number=number, seed=seed)
-        chosen = np.random.default_rng(seed).integers(len(left)) if scores is None else np.argmax(scores)
-        return candidates[int(chosen)]
+        if scores is not None:
+            return candidates[int(np.argmax(scores))]
+        generator, prior = np.random.default_rng(seed), scorer.prior if scorer else None
+        weights = None
+        if prior and generator.random() < SHARE:
+            weights = np.exp(prior.log_density(candidates))
+            weights /= weights.sum()
+        return candidates[int(generator.choice(len(left), p=weights))]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.search.history import Finished
+from sweeper.search.prior import SHARE, Prior
 from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
 
 if TYPE_CHECKING:
@@ -31,13 +32,20 @@ CANDIDATES = 24
 class TpeSampler:
     """Tree-structured Parzen estimator over the arm's finished trials; trials stopped early count by how far they came.
 
-    Running trials are ignored: each suggestion has its own seed, so parallel suggestions differ.
+    Running trials are ignored: each suggestion has its own seed, so parallel suggestions differ. With a prior, a part of the
+    suggestions are drawn from it.
+
+    Args:
+        space: The search space.
+        fixed: Values that are not searched, by name.
+        prior: Where good configurations are expected; None for anywhere.
 
     Source: Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization"; Optuna's multivariate form with groups, which
     follows conditional knobs.
     """
 
-    def __init__(self, space: Space, fixed: Mapping[str, Value]):
+    def __init__(self, space: Space, fixed: Mapping[str, Value], prior: Prior | None = None):
+        self.prior = prior
         self._space = space
         self._fixed = fixed
         self._distributions = {name: _distribution(knob) for name, knob in space.knobs.items() if name not in fixed}
@@ -56,6 +64,8 @@ class TpeSampler:
 
         for trial in history[self._told :]:
             self._learn(trial)
+        if self.prior and np.random.default_rng(seed).random() < self._share(self.prior, history):
+            return self.prior.draw(seed)
         values: dict[str, Value] = {}
         generator = np.random.RandomState(seed)
         if self._told >= STARTUP_TRIALS:
@@ -97,6 +107,10 @@ class TpeSampler:
                 samples = {name: np.array(values, float) for name, values in points.items()}
                 found[rows] += good.log_pdf(samples) - others.log_pdf(samples)
         return found
+
+    def _share(self, prior: Prior, history: Sequence[Finished]) -> float:
+        """Part of the draws that come from the prior."""
+        return SHARE if self._told < STARTUP_TRIALS else SHARE / 2 * min(prior.weight(history), 1.0)
 
     def _learn(self, trial: Finished) -> None:
         """Add a trial to the points, the ranking and the groups."""

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from sweeper.search import front
 from sweeper.search.costs import Columns
 from sweeper.search.history import Finished
-from sweeper.search.points import value_at
+from sweeper.search.points import share_of, value_at
+from sweeper.search.prior import SHARE, Prior
 from sweeper.search.ranking import beats
-from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space, Value
+from sweeper.study.space import Choice, Configuration, Knob, Space, Value
 
 STARTUP_TRIALS = 5
 """Trials of an arm that have a score, before trees say anything."""
@@ -57,14 +58,16 @@ class TreesSampler:
     Args:
         space: The search space.
         fixed: Values that are not searched, by name.
+        prior: Where the best scores are expected; None for anywhere.
         costs: What matters beside the score; None for nothing.
 
     Source: Geurts et al. 2006, "Extremely randomized trees"; Hutter et al. 2011, "Sequential Model-Based Optimization for General
     Algorithm Configuration": expected improvement by trees.
     """
 
-    def __init__(self, space: Space, fixed: Mapping[str, Value], costs: Columns | None = None):
+    def __init__(self, space: Space, fixed: Mapping[str, Value], prior: Prior | None = None, costs: Columns | None = None):
         self._space, self._fixed, self._costs = space, fixed, costs or Columns()
+        self.prior = prior
         self._knobs = {name: knob for name, knob in space.knobs.items() if name not in fixed}
 
     def suggest(
@@ -73,6 +76,9 @@ class TreesSampler:
         """As `Sampler.suggest`; the history has running trials too, and `others` are candidates."""
         generator = np.random.default_rng(seed)
         candidates = [self._drawn(generator) for _ in range(DRAWN)] + list(others)
+        if self.prior:
+            nearby = [self.prior.draw(int(own)) for own in generator.integers(2**31, size=NEAR)]
+            candidates = nearby + candidates if generator.random() < SHARE else candidates + nearby
         best = self._best(history, number)
         candidates += [self._near(best[place % len(best)].configuration, generator) for place in range(NEAR if best else 0)]
         known = {frozenset(one.configuration.items()) for one in history}
@@ -116,7 +122,10 @@ class TreesSampler:
         weighed = self._num_weighed(number)
         known, costs, doubt = self._priced([*seen, *begun], history, at, weighed, seed)
         promise = front.improvement(said.mean(axis=0), spread, costs[:, :weighed], worth, known[:, :weighed])
-        return promise * front.feasibility(costs, doubt, self._costs.limits)
+        promise *= front.feasibility(costs, doubt, self._costs.limits)
+        if self.prior is None or weighed:
+            return promise
+        return np.log(promise + 1e-300) + self.prior.weight(history) * self.prior.log_density(candidates)
 
     # --------------------------------------------------------------------------------------------------------- details
 
@@ -168,7 +177,7 @@ class TreesSampler:
                 return value_at(knob, generator.random())
             if luck < 0.5 or isinstance(knob, Choice):
                 return configuration[name]
-            share = _share(knob, configuration[name]) + STEP * generator.standard_normal()
+            share = share_of(knob, configuration[name]) + STEP * generator.standard_normal()
             return value_at(knob, min(max(share, 0.0), math.nextafter(1.0, 0.0)))
 
         return self._space.fill(self._fixed, value)
@@ -199,13 +208,6 @@ def _rankable(scores: Sequence[float]) -> float:
 
 def _columns(name: str, knob: Knob, configurations: Sequence[Mapping[str, Value]]) -> list[list[float]]:
     if not isinstance(knob, Choice):
-        return [[_share(knob, one[name]) if name in one else -1.0 for one in configurations]]
+        return [[share_of(knob, one[name]) if name in one else -1.0 for one in configurations]]
     options = knob.options if len(knob.options) > 2 else knob.options[1:]
     return [[float(one[name] == option) if name in one else -1.0 for one in configurations] for option in options]
-
-
-def _share(knob: Knob, value: Value) -> float:
-    """Where a number lies in its range, from 0 to 1 in the knob's own scale."""
-    assert isinstance(knob, Float | Int) and isinstance(value, int | float)
-    low, high, at = (math.log(number) if knob.log else number for number in (knob.low, knob.high, value))
-    return (at - low) / (high - low)

@@ -55,6 +55,11 @@ class Trial:
         """Epochs known of it."""
         return len(self.scores)
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it neither runs nor is to run; it may wait at a rung."""
+        return self.status.is_final or self.status is Status.PAUSED
+
     def differs_in_seed(self, other: Trial) -> bool:
         """Whether both repeat one trial for one purpose, so that only their seeds differ."""
         return self.stage is not Stage.SEARCH and (self.parent, self.stage) == (other.parent, other.stage)

@@ -138,7 +138,7 @@ def _check_arm(name: str, arm: dict[str, Any], recipe: str | None) -> Iterator[F
             yield (*place, "fixed", key), unknown("knob", key, known)
         else:
             problem = (
-                _value_problem(known[key], arguments.get(key), value)
+                value_problem(known[key], arguments.get(key), value)
                 or _variant_problem(key, value, space, space_name)
                 or _existence_problem(key, space, fixed)
             )
@@ -146,7 +146,8 @@ def _check_arm(name: str, arm: dict[str, Any], recipe: str | None) -> Iterator[F
                 yield (*place, "fixed", key), problem
 
 
-def _value_problem(knob: Knob | None, argument: catalog.Parameter | None, value: object) -> str | None:
+def value_problem(knob: Knob | None, argument: catalog.Parameter | None, value: object) -> str | None:
+    """Why a knob, or an argument that is none, cannot have a value, in words; None when it can, or has another fault."""
     if value is None or isinstance(value, dict | list):
         return None  # the study's types say that
     if knob is None:
@@ -179,17 +180,17 @@ def _existence_problem(key: str, space: Space, fixed: Mapping[str, Any]) -> str 
     parent, values = knob.condition
     widest = TRAINING.get(parent) or space.knobs.get(parent)
     parent_knob = space.knobs.get(parent) or TRAINING.get(parent)
-    needed = f"exists only when '{parent}' is {' or '.join(map(_plain, values))}"
+    needed = f"exists only when '{parent}' is {' or '.join(map(plain, values))}"
     if parent in fixed:
-        if widest is None or fixed[parent] in values or _value_problem(widest, None, fixed[parent]) is not None:
+        if widest is None or fixed[parent] in values or value_problem(widest, None, fixed[parent]) is not None:
             return None
-        return f"{needed}; here '{parent}' is fixed to {_plain(fixed[parent])}."
+        return f"{needed}; here '{parent}' is fixed to {plain(fixed[parent])}."
     if parent in space.knobs:
         options = parent_knob.options if isinstance(parent_knob, Choice) else values
         never = "this space never makes it that"
     else:
         options = () if parent_knob is None else (parent_knob.default,)
-        never = f"this space leaves it at {' or '.join(map(_plain, options))}"
+        never = f"this space leaves it at {' or '.join(map(plain, options))}"
     return None if set(options) & set(values) else f"{needed}; {never}. Fix '{parent}' too, or leave this out."
 
 
@@ -203,8 +204,8 @@ def _check_grid(search: object, arms: dict[str, Any], trials: int, recipe: str |
     num_points = grid.DEFAULT_POINTS if search.get("grid_points") is None else search["grid_points"]
     if type(num_points) is not int or not 2 <= num_points <= 100:
         return
-    found = ((name, _grid(name, arm, num_points, recipe)) for name, arm in arms.items())
-    grids = {name: own for name, own in found if own is not None}
+    found = ((name, space_of(name, arm, recipe)) for name, arm in arms.items())
+    grids = {name: grid.Grid(own, arms[name].get("fixed", {}), num_points) for name, own in found if own is not None}
     # The arms before this one, in the order of their names, may each have a trial more.
     most = min(
         (grids[name].num_trials * len(arms) + position for position, name in enumerate(sorted(arms)) if name in grids), default=0
@@ -222,15 +223,13 @@ def _check_grid(search: object, arms: dict[str, Any], trials: int, recipe: str |
             )
 
 
-def _grid(name: str, arm: object, num_points: int, recipe: str | None) -> grid.Grid | None:
-    """The grid of an arm that has no fault; None of any other."""
+def space_of(name: str, arm: object, recipe: str | None) -> Space | None:
+    """The search space of an arm that has no fault, the recipe's knobs included; None of any other."""
     if not isinstance(arm, dict) or not all(isinstance(arm[key], str) for key in ("architecture", "space")):
         return None
-    if any(_check_arm(name, arm, recipe)):
+    if not isinstance(arm.get("fixed", {}), dict) or any(_check_arm(name, arm, recipe)):
         return None
-    fixed = arm.get("fixed", {})
-    space = _with_recipe(catalog.load("space", arm["space"]), recipe)
-    return grid.Grid(space, fixed, num_points) if isinstance(fixed, dict) else None
+    return _with_recipe(catalog.load("space", arm["space"]), recipe)
 
 
 # ------------------------------------------------------------------------------------------------------------- dataset
@@ -325,7 +324,7 @@ def in_words(fault: Mapping[str, Any], keys_at: Callable[[Place], list[str]]) ->
     if place[-1:] == ("[key]",):
         place = place[:-1]
     if place[:1] == ("arms",) and len(place) > 4:
-        return place[:4], _not_allowed(value, "a number, text, true or false")  # pydantic reports one fault for each type
+        return place[:-1], _not_allowed(value, "a number, text, true or false")  # pydantic reports one fault for each type
     if fault_type == "extra_forbidden":
         allowed = keys_at(place[:-1])
         return place, f"unknown key.{did_you_mean(str(place[-1]), allowed)} Allowed: {', '.join(allowed)}."
@@ -346,7 +345,7 @@ def in_words(fault: Mapping[str, Any], keys_at: Callable[[Place], list[str]]) ->
         options = re.findall(r"'([^']*)'", context["expected"])
         hint = did_you_mean(str(value), options)
         return place, f"{shown(value) or 'this'} is not one of its values.{hint} Allowed: {', '.join(options)}."
-    if fault_type == "too_short":
+    if fault_type in ("too_short", "string_too_short"):
         return place, "it is empty; at least one is needed."
     wanted = {
         "int_type": "a whole number", "float_type": "a number", "string_type": "text", "bool_type": "true or false",
@@ -382,7 +381,7 @@ def shown(value: object) -> str:
     return str(value) if isinstance(value, int | float) else ""
 
 
-def _plain(value: Value) -> str:
+def plain(value: Value) -> str:
     """As `shown`, without quotes."""
     return value if isinstance(value, str) else shown(value)
 

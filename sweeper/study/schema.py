@@ -11,7 +11,7 @@ from sweeper import catalog
 from sweeper.ledger.records import OBJECTIVES
 from sweeper.study import constraints
 from sweeper.study.faults import recipe_names
-from sweeper.study.spec import StudySpec
+from sweeper.study.spec import LEARNING, StudySpec
 
 _TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
 
@@ -32,10 +32,16 @@ def study_schema() -> dict[str, Any]:
             "patternProperties": {names: {"anyOf": [arms, {"type": "null"}]}},
             "additionalProperties": False,
         }
-    parts["SearchSpec"] |= {
-        "if": {"properties": {"grid_points": {"type": "integer"}}, "required": ["grid_points"]},
-        "then": {"properties": {"sampler": {"const": "grid"}}, "required": ["sampler"]},
-    }
+    parts["SearchSpec"]["allOf"] = [
+        {
+            "if": {"properties": {"grid_points": {"type": "integer"}}, "required": ["grid_points"]},
+            "then": {"properties": {"sampler": {"const": "grid"}}, "required": ["sampler"]},
+        },
+        {
+            "if": {"properties": {"learn_from": {"type": "array"}}, "required": ["learn_from"]},
+            "then": {"properties": {"sampler": {"enum": list(LEARNING)}}},
+        },
+    ]
     parts["DatasetSpec"] = {"oneOf": [_dataset(name) for name in catalog.names("dataset")]}
     schema["properties"]["constraints"]["anyOf"][0]["items"]["pattern"] = constraints.PATTERN
     schema["properties"]["objectives"]["items"] = {"enum": [f"{goal} {column}" for column, goal in OBJECTIVES.items()]}

@@ -25,10 +25,17 @@ class Knob:
     Args:
         default: The value of an arm's trial 0.
         condition: ``(name of another knob, values)``: this knob exists only when that one has one of these values.
+        centre: Where good values are expected, if not at the default.
     """
 
     default: Value
     condition: tuple[str, tuple[Value, ...]] | None = None
+    centre: Value | None = None
+
+    @property
+    def likely(self) -> Value:
+        """Where good values are expected: near it a search begins (`search.prior` in a study file)."""
+        return self.default if self.centre is None else self.centre
 
     def when(self, **condition: Value | tuple[Value, ...]) -> Self:
         """The same knob, existing only when another knob has this value (or one of these values).
@@ -44,6 +51,11 @@ class Knob:
         name, values = next(iter(condition.items()))
         return dataclasses.replace(self, condition=(name, values if isinstance(values, tuple) else (values,)))
 
+    def _check(self) -> None:
+        for name, value in (("default", self.default), ("centre", self.likely)):
+            if (problem := self.problem(value)) is not None:
+                raise KnobError(f"the {name} {problem}")
+
     def problem(self, value: object) -> str | None:
         """Why `value` is not allowed, as the end of a sentence, or None when it is."""
         raise NotImplementedError
@@ -58,14 +70,16 @@ class _Number(Knob):
     low: float
     high: float
     log: bool = False
+    width: float = 0.2
 
     def __post_init__(self) -> None:
+        if not 0 < self.width <= 10:
+            raise KnobError(f"{self}: width must be above 0 and at most 10, as a part of the range.")
         if not self.low < self.high:
             raise KnobError(f"{self}: low must be below high.")
         if self.log and self.low <= 0:
             raise KnobError(f"{self}: a logarithmic range must start above 0.")
-        if (problem := self.problem(self.default)) is not None:
-            raise KnobError(f"the default {problem}")
+        self._check()
 
     def problem(self, value: object) -> str | None:
         """As `Knob.problem`."""
@@ -84,12 +98,15 @@ class _Number(Knob):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Float(_Number):
-    """A real number from `low` to `high`, both included; `log` samples it on a logarithmic scale."""
+    """A real number from `low` to `high`, both included; `log` samples it on a logarithmic scale.
+
+    `width` is how far from the centre good values are expected: a standard deviation, as a part of the range in its own scale.
+    """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Int(_Number):
-    """A whole number from `low` to `high`, both included; `log` samples it on a logarithmic scale."""
+    """A whole number from `low` to `high`, both included; `log` and `width` as for `Float`."""
 
     low: int
     high: int
@@ -101,7 +118,7 @@ class Choice(Knob):
 
     options: tuple[Value, ...]
 
-    def __init__(self, *options: Value, default: Value | None = None, condition: Any = None):
+    def __init__(self, *options: Value, default: Value | None = None, condition: Any = None, centre: Value | None = None):
         if not options:
             raise KnobError("Choice(...) needs at least one option.")
         if len({(type(option), option) for option in options}) != len(options):
@@ -109,13 +126,13 @@ class Choice(Knob):
         object.__setattr__(self, "options", options)
         object.__setattr__(self, "default", options[0] if default is None else default)
         object.__setattr__(self, "condition", condition)
-        if (problem := self.problem(self.default)) is not None:
-            raise KnobError(f"the default {problem}")
+        object.__setattr__(self, "centre", centre)
+        self._check()
 
     def when(self, **condition: Value | tuple[Value, ...]) -> Choice:
         """As `Knob.when`."""
         plain = Knob(default=self.default).when(**condition)
-        return Choice(*self.options, default=self.default, condition=plain.condition)
+        return Choice(*self.options, default=self.default, condition=plain.condition, centre=self.centre)
 
     def problem(self, value: object) -> str | None:
         """As `Knob.problem`."""
@@ -255,9 +272,10 @@ class Space:
                 chosen[name] = knob
         return chosen
 
-    def default(self, fixed: Mapping[str, Value] | None = None) -> Configuration:
-        """The default configuration, with `fixed` values in place of defaults; only knobs that exist are in it."""
-        return self.fill(fixed or {}, lambda _, knob: knob.default)
+    def default(self, fixed: Mapping[str, Value] | None = None, chosen: Mapping[str, Value] | None = None) -> Configuration:
+        """The default configuration, with `fixed` values in place of defaults, and `chosen` ones of knobs that then exist."""
+        values = chosen or {}
+        return self.fill(fixed or {}, lambda name, knob: values.get(name, knob.default))
 
     def fill(self, fixed: Mapping[str, Value], value: Callable[[str, Knob], Value]) -> Configuration:
         """The configuration of `fixed` values and, for every other knob that exists given those before it, its `value`.

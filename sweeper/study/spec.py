@@ -17,8 +17,8 @@ from pydantic_core import PydanticCustomError
 
 from sweeper import catalog
 from sweeper.errors import InputError, LedgerError, StudyFileError
-from sweeper.study import budget, constraints, faults, grid, strict_yaml
-from sweeper.study.space import TRAINING, Choice, Float, Int, Knob, Space, Value
+from sweeper.study import budget, constraints, faults, grid, points, strict_yaml
+from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Space
 
 LARGEST_FILE = 100_000
 """Bytes a study file may have; a real one has a few thousand, and a million would take ten seconds to read."""
@@ -26,6 +26,7 @@ LARGEST_FILE = 100_000
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Folder = Annotated[str, Field(min_length=1)]
 
 
 def _is_none(value: object) -> bool:
@@ -49,12 +50,23 @@ class DatasetSpec(BaseModel):
         return {key: tuple(value) if isinstance(value, list) else value for key, value in (self.model_extra or {}).items()}
 
 
+Values = dict[str, bool | int | float | str]
+
+
 class ArmSpec(_Model):
-    """One contender: an architecture, its search space and values that are not searched."""
+    """One contender: an architecture, its search space, values that are not searched, and configurations to be tried first.
+
+    Knobs that a point does not name have their defaults. Without points the key is left out, as options of `SearchSpec` are.
+    """
 
     architecture: str
     space: str
-    fixed: dict[str, bool | int | float | str] = {}
+    fixed: Values = {}
+    points: Annotated[tuple[Values, ...], Field(strict=False)] | None = Field(default=None, exclude_if=_is_none)
+
+    def first(self, space: Space) -> list[Configuration]:
+        """What it begins with, given its search space: the default configuration, then its points."""
+        return [space.default(self.fixed, point) for point in ({}, *(self.points or ()))]
 
 
 class BudgetSpec(_Model):
@@ -64,26 +76,43 @@ class BudgetSpec(_Model):
     max_epochs: Count
 
 
+LEARNING = ("tpe", "trees")
+"""Samplers that learn from trials."""
+
+
 class SearchSpec(_Model):
     """How configurations are proposed.
 
     `recipe` names a space of training knobs that is added to the space of every arm; `grid_points`, the values of each number
     knob, is for the sampler grid alone. Either is left out where it is not used, so that a new option of this program does not
-    change older studies. `repeats` says whether configurations of an arm may be trained again, with other seeds. A study that
-    began before there was this key has None: it may repeat, and draws that a network refuses count as its trials.
+    change older studies. `repeats` says whether configurations of an arm may be trained again, with other seeds; `prior` says
+    whether a sampler that learns begins near the defaults. A study that began before there were these keys has None: it may
+    repeat, draws that a network refuses count as its trials, and it begins anywhere. `learn_from` names the folders of earlier
+    studies whose trials teach the sampler.
     """
 
     sampler: Literal["tpe", "trees", "random", "qmc", "grid"] = "tpe"
-    allocation: Literal["equal"] = "equal"
+    allocation: Literal["equal", "racing"] = "equal"
     recipe: str | None = Field(default=None, exclude_if=_is_none)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     grid_points: Annotated[int, Field(ge=2, le=100)] | None = Field(default=None, validate_default=True, exclude_if=_is_none)
     repeats: bool | None = Field(default=None, exclude_if=_is_none)
+    prior: Literal["default", "none"] | None = Field(default=None, exclude_if=_is_none)
+    learn_from: Annotated[tuple[Folder, ...], Field(strict=False)] | None = Field(default=None, exclude_if=_is_none)
 
     @property
     def counts_refused(self) -> bool:
         """Whether a draw that its network refuses is a trial of the budget: in studies that began before there was `repeats`."""
         return self.repeats is None
+
+    @field_validator("prior")
+    @classmethod
+    def _is_for_learning(cls, value: str | None, known: ValidationInfo) -> str | None:
+        sampler = known.data.get("sampler")  # absent when it is wrong itself
+        if value is not None and sampler is not None and sampler not in LEARNING:
+            text = f"only {' and '.join(LEARNING)} learn where to search, and the sampler is {sampler}. Leave it out"
+            raise PydanticCustomError("prior", text)
+        return value
 
     @field_validator("grid_points")
     @classmethod
@@ -94,6 +123,18 @@ class SearchSpec(_Model):
         if value is not None and sampler is not None:
             text = f"only a grid has them, and the sampler is {sampler}. Leave them out, or write sampler: grid"
             raise PydanticCustomError("grid_points", text)
+        return value
+
+    @field_validator("learn_from")
+    @classmethod
+    def _are_for_a_learner(cls, value: tuple[str, ...] | None, known: ValidationInfo) -> tuple[str, ...] | None:
+        sampler = known.data.get("sampler", LEARNING[0])
+        if value is not None and sampler not in LEARNING:
+            text = f"only {' and '.join(LEARNING)} learn, and the sampler is {sampler}. Leave it out, or choose one of them"
+            raise PydanticCustomError("learn_from", text)
+        if value is not None and len(set(value)) != max(len(value), 1):
+            text = "a folder occurs twice; keep one" if value else "it is empty; at least one is needed"
+            raise PydanticCustomError("learn_from", text)
         return value
 
 
@@ -115,7 +156,7 @@ class TrainingSpec(_Model):
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     deterministic: bool = True
-    weights_folder: Annotated[str, Field(min_length=1)] | None = Field(default=None, exclude_if=_is_none)
+    weights_folder: Folder | None = Field(default=None, exclude_if=_is_none)
 
 
 class ResourcesSpec(_Model):
@@ -230,7 +271,7 @@ def parse(text: str, path: object = "study") -> StudySpec:
         holds = "the file is empty" if raw is None else f"the file holds {faults.kind(raw)} instead of keys and values"
         raise StudyFileError(path, [f"{holds}; a study needs at least name, dataset, arms and budget."])
     _fill(raw)
-    semantic = [*faults.cross_check(raw), *constraints.check(raw)]
+    semantic = [*faults.cross_check(raw), *points.cross_check(raw), *constraints.check(raw)]
     study = None
     try:
         study = StudySpec.model_validate(raw)
@@ -309,6 +350,8 @@ def _fill(raw: dict[str, Any]) -> None:
     search = raw.setdefault("search", {})
     if isinstance(search, dict) and search.get("repeats") is None:
         search["repeats"] = False
+    if isinstance(search, dict) and search.get("prior") is None and search.get("sampler", "tpe") in LEARNING:
+        search["prior"] = "default"
     dataset = raw.get("dataset")
     if isinstance(dataset, dict) and dataset.get("name") in catalog.names("dataset"):
         for name, option in catalog.parameters("dataset", dataset["name"]).items():
@@ -333,14 +376,16 @@ def _in_own_types(study: StudySpec) -> StudySpec:
     for name, arm in study.arms.items():
         arguments = catalog.parameters("architecture", arm.architecture)
         knobs: dict[str, Knob | catalog.Parameter] = {**arguments, **study.space_of(name).knobs, **TRAINING}
-        arms[name] = arm.model_copy(update={"fixed": {key: _typed(value, knobs[key]) for key, value in arm.fixed.items()}})
+        fixed, *given = (
+            {key: _typed(value, knobs[key]) for key, value in own.items()} for own in (arm.fixed, *(arm.points or ()))
+        )
+        arms[name] = arm.model_copy(update={"fixed": fixed, "points": tuple(given) or None})
     options = catalog.parameters("dataset", study.dataset.name)
     extra = {key: _typed(value, options[key]) for key, value in (study.dataset.model_extra or {}).items()}
     # In the order of the dataset's own arguments, so that a study written out and one relying on defaults look the same.
     ordered = {key: extra[key] for key in options if key in extra}
-    limits = study.constraints and tuple(map(constraints.written, study.constraints))
     dataset = DatasetSpec(name=study.dataset.name, **ordered)
-    return study.model_copy(update={"arms": arms, "dataset": dataset, "constraints": limits})
+    return study.model_copy(update={"arms": arms, "dataset": dataset, "constraints": constraints.written(study.constraints)})
 
 
 def _typed(value: Any, knob: Knob | catalog.Parameter) -> Any:
@@ -351,42 +396,5 @@ def _typed(value: Any, knob: Knob | catalog.Parameter) -> Any:
 
 
 def _keys_at(place: strict_yaml.Place) -> list[str]:
-    model: Any = StudySpec
-    if place:
-        model = ArmSpec if place[0] == "arms" else StudySpec.model_fields[str(place[0])].annotation
-    return list(model.model_fields)
-
-
-def parse_value(text: str, knob: Knob | catalog.Parameter) -> Value | None:
-    """The value a user wrote on the command line as text, read by the type of the knob or argument it is for.
-
-    Text is returned as it is where the type is text or the text does not fit; the caller's range check then names the fault.
-    """
-    if isinstance(knob, Choice):
-        return next((option for option in knob.options if _is_written(option, text)), text)
-    annotation = knob.annotation if isinstance(knob, catalog.Parameter) else "int" if isinstance(knob, Int) else "float"
-    if text.lower() in ("none", "null") and "None" in annotation:
-        return None
-    for kind in annotation.replace("None", "").replace("|", " ").split():
-        try:
-            if kind == "int":
-                return int(text)
-            if kind == "float":
-                return float(text)
-        except ValueError:
-            continue
-        if kind == "bool" and text.lower() in ("true", "false"):
-            return text.lower() == "true"
-    return text
-
-
-def _is_written(option: Value, text: str) -> bool:
-    """Whether a text names an option: ``1`` and ``1.0`` name the same number."""
-    if isinstance(option, str):
-        return option == text
-    if isinstance(option, bool):
-        return str(option).lower() == text.lower()
-    try:
-        return float(text) == option
-    except ValueError:
-        return False
+    section: Any = ArmSpec if place[:1] == ("arms",) else StudySpec.model_fields[str(place[0])].annotation if place else StudySpec
+    return list(section.model_fields)

@@ -66,6 +66,7 @@ def test_what_is_there_is_shown_without_training(run: Run, tmp_path: Path) -> No
     assert "nothing new to repeat" in err
     assert "val_accuracy over seeds" in out
     assert "paired differences" in out
+    assert "cnn: +2.0 points over its default (best of 3)" in out
     assert (tmp_path / "results" / "made" / "figures" / "seed_strip.png").is_file()
     code, out, _ = run("ablate", "made", "--json", "--out", tmp_path / "figures")
     facts = json.loads(out)

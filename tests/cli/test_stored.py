@@ -152,7 +152,12 @@ def test_status(run: Run, finished: Path) -> None:
     assert f"best so far: {facts['best']['trial']} with {facts['best']['val_accuracy']:.4f} at epoch 9, " in out
     points = 100 * sampling_error(facts["best"]["val_accuracy"], 359)
     assert f"was validated on 359 images, which leaves its accuracy uncertain by about {points:.1f} points (95 %)" in out
-    assert "sweeper ablate made --seeds 3" in out
+    assert "sweeper ablate made --trial defaults --seeds 3" in out
+    assert [line.partition(":")[0] for line in facts["gains"]] == list(facts["arms"])
+    assert "\n".join(facts["gains"]) in out
+    for arm in facts["arms"].values():
+        assert arm["gain"]["tried"] == arm["completed"] + arm["stopped"]
+        assert arm["gain"]["best"] == arm["best"]
     assert not any(line.endswith(" ") for line in out.splitlines())
 
 
@@ -164,10 +169,12 @@ def test_status_of_a_study_that_was_cut_off(run: Run, tmp_path: Path) -> None:
     assert code == 0
     assert not facts["is_finished"]
     assert facts["best"] is None
+    assert facts["gains"] == []
     assert (facts["trials"]["pending"], facts["trials"]["running"]) == (10, 2)
     assert sum(facts["trials"].values()) == 12
     code, out, _ = run("status", "made", "--watch")
     assert "not running; sweeper resume goes on; 1 epoch\n" in out
+    assert "sweeper ablate" not in out, "trials are repeated once the search has ended"
 
 
 def test_status_tells_that_a_driver_gets_ready(run: Run, tmp_path: Path) -> None:
@@ -259,7 +266,9 @@ def test_measurements_that_are_missing_are_no_obstacle(run: Run, tmp_path: Path)
             ledger.append(event.replace(parameters=None))
     code, out, _ = run("status", "made")
     assert code == 0
-    assert out.rstrip().endswith("at epoch 9")
+    lines = out.splitlines()
+    assert lines[-4].endswith("at epoch 9")
+    assert lines[-3].startswith("cnn: its default is still the best of ")
     code, _, err = run("pareto", "made")
     assert code == 2
     assert "parameters" in err
@@ -348,6 +357,7 @@ def test_launching_a_finished_study_starts_nothing(
         code, out, _ = run(*command, "--results", finished)
         assert code == 0
         assert "study 'made' is finished already: " in out
+        assert "\ncnn: " in out and "\nresnet_se: " in out, "what the search gained"
     code, out, _ = run("resume", finished / "made", "--json")
     assert code == 0
     assert json.loads(out)["is_finished"]

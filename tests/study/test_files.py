@@ -15,7 +15,8 @@ from sweeper.catalog import Parameter
 from sweeper.errors import InputError, LedgerError, StudyFileError
 from sweeper.study import spec
 from sweeper.study.space import Choice, Float, Int, Knob
-from sweeper.study.spec import parse, parse_value
+from sweeper.study.spec import parse
+from sweeper.study.written import parse_value
 from tests.study.kit import MINIMAL
 
 

@@ -45,7 +45,7 @@ def test_any_text_that_looks_like_yaml(text: str) -> None:
     only_understood(text)
 
 
-FULL = parse(MINIMAL.replace("  cnn:", "  cnn: {fixed: {attention: se}}\n  vit:")).to_yaml()
+FULL = parse(MINIMAL.replace("  cnn:", "  cnn: {fixed: {attention: se}, points: [{width: 16}]}\n  vit:")).to_yaml()
 SNIPPETS = [
     *["", " ", "\n", "\t", ":", "- ", "{", "}", "[", "]", "&a", "*a", "!!x", "'", '"', "#", "|", ">", "%", "?", "\0", "\\", "<<"],
     *["null", "true", "0", "-1", "1e999", "9" * 30, "010", ".nan", "../", "\ufeff", "name", "arms", "fixed", "ü", "\u2028"],
@@ -65,7 +65,7 @@ SECTIONS = ["name", "dataset", "arms", "objectives", "budget", "search", "stoppi
 KEYS = [
     *SECTIONS,
     *["cnn", "vit", "fixed", "architecture", "space", "trials", "max_epochs", "grace_epochs", "seed", "width", "attention"],
-    *["squeeze_ratio", "size", "path", "class_names", "x"],
+    *["squeeze_ratio", "size", "path", "class_names", "points", "learn_from", "x"],
 ]
 LEAVES = (
     st.none()
@@ -99,7 +99,7 @@ def test_a_study_with_any_one_part(key: str, part: Any) -> None:
         st.sampled_from([*TRAINING, "width", "head", "dense_units", "attention", "squeeze_ratio"]), LEAVES, max_size=4
     )
 )
-def test_any_fixed_values(fixed: dict[str, Any]) -> None:
+def test_any_fixed_values_and_points(fixed: dict[str, Any]) -> None:
     content = yaml.safe_load(MINIMAL)
-    content["arms"] = {"cnn": {"fixed": fixed}}
+    content["arms"] = {"cnn": {"fixed": fixed, "points": [{"width": 16}, fixed]}}
     only_understood(yaml.safe_dump(content, allow_unicode=True))

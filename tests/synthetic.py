@@ -52,6 +52,7 @@ def build(
     seed: int = 0,
     confirm_seeds: int = 0,
     ablation_seeds: int = 0,
+    limits: dict[str, int] | None = None,
 ) -> Results:
     """Results of a study with early stopping at a third and a ninth of the epochs; the arm ``cnn`` has one trial that failed.
 
@@ -63,6 +64,7 @@ def build(
         confirm_seeds: Repetitions of each arm's best trial in the confirm stage, which have latencies.
         ablation_seeds: Repetitions of each arm's default configuration in the ablation stage; with more than three, the
             third one of ``cnn`` failed.
+        limits: What the study allows, by column.
     """
     arms = dict(list((ARMS | MORE_ARMS).items())[:num_arms])
     plans = [_plan(arm, number, seed, max_epochs, *arms[arm]) for number in range(trials_per_arm) for arm in arms]
@@ -80,6 +82,7 @@ def build(
         objectives=OBJECTIVES,
         trials=pd.DataFrame([_trial_row(plan, epochs) for plan in plans], columns=[*TRIAL_COLUMNS, *BEST_COLUMNS]),
         epochs=pd.DataFrame(epochs, columns=list(EPOCH_COLUMNS)),
+        limits=limits or {},
     )
 
 

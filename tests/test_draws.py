@@ -168,7 +168,7 @@ def test_an_arm_ends_when_it_only_draws_what_its_network_refuses() -> None:
     assert driven.search.is_finished
     assert driven.search.why_early("arm") == (
         f"arm 'arm' ends after 1 of 8 trials: its network refused {MOST_REFUSED} draws in a row. Fix the knobs that do not "
-        "fit the images, or choose another size of images"
+        "fit the images or a constraint, or choose another size of images"
     )
     wanted = driven.search.spec.model_copy(update={"budget": driven.search.spec.budget.model_copy(update={"trials": 9})})
     planned = extension.plan(driven.search, wanted)

@@ -223,7 +223,7 @@ def test_a_draw_that_is_refused_is_drawn_again_by_the_same_worker(kept: StudyFol
     searcher, scheduler, worker = tune.SearcherAdapter(session), tune.SchedulerAdapter(session), Actor("one")
     assert searcher.suggest("one") == {}
     tune.CallbackAdapter(session).on_trial_start(1, [], worker)
-    refused = {"report": json.dumps({"failure": {"reason": "infeasible", "detail": "too small"}})}
+    refused = {"report": json.dumps({"failure": {"reason": "infeasible", "detail": "too small", "parameters": 7, "macs": 8}})}
     assert scheduler.on_trial_result(None, worker, refused) == "CONTINUE"
     assert worker.assigned == ["cnn-00002", "cnn-00003"]
     for epoch in (1, 2):
@@ -232,6 +232,8 @@ def test_a_draw_that_is_refused_is_drawn_again_by_the_same_worker(kept: StudyFol
     assert answer == "STOP"
     assert session.search.is_finished
     session.commit()
+    (ended,) = (event for event in open_study(kept).events if event.reason is Reason.INFEASIBLE)
+    assert (ended.parameters, ended.macs) == (7, 8)
     facts = status.status_of(open_study(kept))
     assert {name: count for name, count in facts["trials"].items() if count} == {"completed": 3, "infeasible": 1}
     assert facts["refusals"] == {"cnn": "too small"}

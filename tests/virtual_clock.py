@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import json
+import math
 import zlib
 from collections.abc import Callable
 
@@ -51,8 +52,11 @@ class VirtualClock:
                 assert self.search.is_finished
                 break
             now, _, trial, epoch = heapq.heappop(running)
-            if self.refuses(self.search.trials[trial].configuration):
+            configuration = self.search.trials[trial].configuration
+            is_large = parameters_of(configuration) > self.search.spec.limits.get("parameters", math.inf)
+            if is_large or self.refuses(configuration):
                 ended = Event(kind=Kind.ATTEMPT_ENDED, trial=trial, attempt=1, reason=Reason.INFEASIBLE, detail="too small")
+                ended = ended.replace(parameters=parameters_of(configuration)) if is_large else ended
                 self.record(self.search.judge(ended))
                 continue
             value = self.curve(trial, epoch)
@@ -62,6 +66,11 @@ class VirtualClock:
                 order += 1
                 heapq.heappush(running, (now + self.seconds(trial), order, trial, epoch + 1))
         return self.log
+
+
+def parameters_of(configuration: Configuration) -> int:
+    """Any number from 1000 to 1999, the same for equal configurations."""
+    return 1000 + zlib.crc32(json.dumps(configuration, sort_keys=True).encode()) % 1000
 
 
 def epoch_event(search: Search, trial: str, epoch: int, value: float) -> Event:
@@ -76,5 +85,5 @@ def epoch_event(search: Search, trial: str, epoch: int, value: float) -> Event:
         train_loss=1.0,
         val_accuracy=value,
         val_loss=value,
-        parameters=1000 + zlib.crc32(json.dumps(state.configuration, sort_keys=True).encode()) % 1000,
+        parameters=parameters_of(state.configuration),
     )

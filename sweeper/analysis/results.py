@@ -11,7 +11,7 @@ with the trials of the search, where the luckiest seed would win.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -52,6 +52,7 @@ class Results:
             values are NaN or None.
         epochs: One row per (trial, epoch), with the columns `sweeper.ledger.records.EPOCH_COLUMNS`.
         runs: One row per start of a driver, see `sweeper.ledger.tables.runs`; empty where that is not known.
+        limits: The largest value of each column that is constrained.
 
     Raises:
         InputError: A table lacks columns, or there is no objective.
@@ -62,6 +63,7 @@ class Results:
     trials: pd.DataFrame
     epochs: pd.DataFrame
     runs: pd.DataFrame = dataclasses.field(default_factory=lambda: pd.DataFrame(columns=list(RUN_COLUMNS), dtype=float))
+    limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.objectives:

@@ -112,6 +112,7 @@ def results_of(study: OpenedStudy) -> Results:
         trials=trials.to_pandas(),
         epochs=epochs.to_pandas(),
         runs=runs(study.events).to_pandas(),
+        limits=study.first.limits,
     )
 
 

@@ -114,6 +114,7 @@ def _made(spec: StudySpec, dataset: Dataset, checkpoints: Place, pretrained: dic
         checkpoints=checkpoints,
         checkpoint_every_s=math.inf,  # no trial goes on from them
         pretrained=pretrained,
+        limits=spec.limits,
     )
 
 

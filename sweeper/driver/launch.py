@@ -269,8 +269,7 @@ def _load(order: _Order, first: StudySpec, opened: OpenedStudy | None) -> _Input
     sources = learning.still_to_learn(first, () if opened is None else opened.events)
     new = [arm for arm in order.spec.arms if opened is None or arm not in opened.spec.arms]
     dataset = networks.checked(order.spec, new if order.worker is None else [], lambda: load_dataset(first))
-    known = [] if opened is None else [opened.spec]
-    waiting = [] if opened is None else [asked for _, asked, _ in requests.waiting(opened.folder)]
+    known, waiting = ([], []) if opened is None else ([opened.spec], [asked for _, asked, _ in requests.waiting(opened.folder)])
     pretrained, have_weights = weights.weights_asked_for(order.spec, known, waiting, dataset)
     return _Inputs(dataset=dataset, pretrained=pretrained, have_weights=have_weights, sources=sources)
 
@@ -358,6 +357,7 @@ def _trainable(order: _Order, study: OpenedStudy, ledger: Ledger, inputs: _Input
             checkpoint_every_s=order.checkpoint_every_s,
             claim=ledger.claim,
             pretrained=inputs.pretrained,
+            limits=study.first.limits,
             worker=order.worker or Worker,
         )
     )

@@ -20,6 +20,7 @@ from sweeper.driver.weights import environment_beside
 from sweeper.errors import InputError, KnobError, SweeperError
 from sweeper.study.space import TRAINING, Configuration, Value
 from sweeper.study.spec import StudySpec
+from sweeper.training.limits import LimitError, sizes_of
 from sweeper.training.weights.pretrained import wants_weights
 
 if TYPE_CHECKING:
@@ -48,18 +49,29 @@ def build(architecture: str, input_shape: tuple[int, ...], num_classes: int, arg
 
 
 def build_arm(
-    name: str, architecture: str, configuration: Mapping[str, Value], input_shape: tuple[int, ...], num_classes: int
+    name: str,
+    architecture: str,
+    configuration: Mapping[str, Value],
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    limits: Mapping[str, int],
 ) -> Any:
     """The uncompiled model of an arm's configuration, in this process.
 
     Raises:
-        KnobError: As `build`, with the arm's place in the study file.
+        KnobError: As `build`, or it exceeds a constraint; with the arm's place in the study file.
     """
     arguments = {knob: value for knob, value in configuration.items() if knob not in TRAINING}
     *size, channels = input_shape
     shape = (*size, 3 if wants_weights(configuration) else channels)  # grey images are repeated for weights
     try:
-        return build(architecture, shape, num_classes, arguments)
+        model = build(architecture, shape, num_classes, arguments)
+        if limits:
+            sizes_of(model, limits)
+        return model
+    except LimitError as error:
+        way_out = "Fix knobs that make it smaller, or raise the constraint."
+        raise KnobError(f"arms.{name}: at the default configuration, {error}. {way_out}") from error
     except KnobError as error:
         raise KnobError(f"arms.{name}: {error}") from error
 
@@ -73,7 +85,7 @@ def checked(study: StudySpec, arms: Collection[str], load: Callable[[], Dataset]
         load: Reads the data.
 
     Raises:
-        InputError: Networks cannot be built for these images; all of them at once.
+        InputError: Networks cannot be built for these images, or exceed a constraint; all of them at once.
     """
     with building(study, arms) as faults_of:
         dataset = load()
@@ -130,7 +142,8 @@ def task_of(study: StudySpec, arms: Collection[str], dataset: Dataset) -> dict[s
         for name in arms
         for place, configuration in first_of(study, name).items()
     ]
-    return {"arms": first, "input_shape": list(dataset.input_shape), "num_classes": dataset.num_classes}
+    images = {"input_shape": list(dataset.input_shape), "num_classes": dataset.num_classes}
+    return {"arms": first, "limits": study.limits, **images}
 
 
 def faults_of(task: Mapping[str, Any]) -> list[str]:
@@ -142,7 +155,8 @@ def faults_of(task: Mapping[str, Any]) -> list[str]:
         # No weight is made: that takes a fifth of the time, and none of the memory that a network needs on its worker.
         with keras.StatelessScope(initialize_variables=False):
             try:
-                build_arm(**arm, input_shape=tuple(task["input_shape"]), num_classes=task["num_classes"])
+                shape = tuple(task["input_shape"])
+                build_arm(**arm, input_shape=shape, num_classes=task["num_classes"], limits=task["limits"])
             except KnobError as error:
                 found.append(str(error))
     return found

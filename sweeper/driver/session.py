@@ -198,7 +198,8 @@ class Session:
         live.silences_s.append(now - live.last_report)
         live.last_report = now
         if "failure" in report:
-            self._attempt_ended(live, Reason(report["failure"]["reason"]), report["failure"]["detail"])
+            failure = {**report["failure"]}
+            self._attempt_ended(live, Reason(failure.pop("reason")), failure.pop("detail"), **failure)
             return False
         trial = self.search.trials[live.trial]
         for row in report["rows"]:
@@ -295,13 +296,13 @@ class Session:
         is_planned = bool(self.search.planned) and self.search.is_searched
         return self.most_live + (self.num_workers if is_planned else 0)
 
-    def _attempt_ended(self, live: _Live, reason: Reason | None, detail: str) -> None:
+    def _attempt_ended(self, live: _Live, reason: Reason | None, detail: str, **sizes: int) -> None:
         if live.num_together > 1 and reason is not Reason.NODE_LOST:
             self._alone.add(live.trial)
             if reason in (Reason.EXCEPTION, Reason.OUT_OF_MEMORY):  # of the group, which may be no fault of this trial
                 detail = f"{reason} of {live.num_together} trials trained together; this one is tried again alone: {detail}"
                 reason = None
-        event = self._facts(live.trial, Kind.ATTEMPT_ENDED).replace(attempt=live.attempt, reason=reason, detail=detail)
+        event = self._facts(live.trial, Kind.ATTEMPT_ENDED).replace(attempt=live.attempt, reason=reason, detail=detail, **sizes)
         self.record(self.search.judge(event))
         self.commit()
 

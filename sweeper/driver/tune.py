@@ -58,6 +58,7 @@ class Context:
     checkpoint_every_s: float
     claim: Claim
     pretrained: Mapping[str, Pretrained]
+    limits: Mapping[str, int]
     worker: Callable[..., TrialWorker]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from sweeper.analysis.pareto import trials_front
 from sweeper.analysis.results import Results, arm_labels, at_stage, goal, status_counts
 from sweeper.ledger.records import Status
 from sweeper.plots import _labels, _quantities, _style
+
+FAR = 3.0
+"""A constraint at more than so many times the largest value is not drawn: the trials would be squeezed."""
 
 
 def frame(results: Results, *, x: str = "parameters", y: str = "val_accuracy", stage: str = "search") -> pd.DataFrame:
@@ -46,7 +50,7 @@ def pareto(
 
     Only completed trials can be on the front. A stopped trial was not trained to the end: it is shown hollow and never
     joins the front. Failed trials are counted in the caption. With stopped trials but no completed one, the figure says that
-    there is no front yet.
+    there is no front yet. What a constraint of the study forbids is shaded, if it is not far from the trials.
 
     Args:
         results: The results of a study.
@@ -68,7 +72,9 @@ def pareto(
     with _style.applied():
         picture = _style.figure(width=9.5, height=5.8)
         axes = picture.add_subplot()
-        _quantities.scale(axes, "x", x, shown[x].to_list())
+        largest = results.limits.get(x, math.inf)
+        near = [largest] if largest <= FAR * shown[x].max() else []
+        _quantities.scale(axes, "x", x, [*shown[x], *near])
         _quantities.scale(axes, "y", y, shown[y].to_list())
         main = completed[y] if is_zoomed else shown[y].iloc[:0]
         limits = _quantities.window(shown[y], main, front[y], goals[y])
@@ -81,6 +87,7 @@ def pareto(
         axes.plot(front[x], front[y], zorder=1.5, alpha=0.7, **stairs)
         _draw(axes, shown[is_inside], x, y, looks)
         edges = _draw_at_edges(axes, shown[~is_inside], x, y, limits, goals[y], looks)
+        _shade(axes, largest, results.limits.get(y, math.inf))
         caption = _caption(results, stage, shown, x, y, len(edges))
         _style.finish(picture, title=_title(results, shown, x, y), caption=caption, handles=_handles(shown, looks, stairs))
         placed = _labels.place(
@@ -94,6 +101,16 @@ def pareto(
             note = f"no room for {_quantities.count(len(placed.skipped), 'label')}"
             axes.text(1.0, 1.005, note, transform=axes.transAxes, ha="right", va="bottom", fontsize=7, color="#555555")
     return picture
+
+
+def _shade(axes: Axes, largest_x: float, largest_y: float) -> None:
+    """Shade what constraints forbid, as far as the axes reach."""
+    (_, right), (_, top) = axes.get_xlim(), axes.get_ylim()
+    shade: dict[str, Any] = {"facecolor": _style.FAINT, "edgecolor": _style.INK, "alpha": 0.15, "linestyle": "--", "zorder": 0.5}
+    if largest_x < right:
+        axes.axvspan(largest_x, right, **shade)
+    if largest_y < top:
+        axes.axhspan(largest_y, top, **shade)
 
 
 def _draw(axes: Axes, shown: pd.DataFrame, x: str, y: str, looks: dict[str, _style.Look]) -> None:
@@ -198,6 +215,8 @@ def _caption(results: Results, stage: str, shown: pd.DataFrame, x: str, y: str, 
         line += f" {_quantities.count(shown.attrs['num_excluded'], 'trial')} without {x} or {y} left out."
     if num_outside:
         line += f" {_quantities.count(num_outside, 'trial')} beyond the vertical axis, drawn as arrows at its edge."
+    if told := [f"{column} <= {results.limits[column]:,}" for column in (x, y) if column in results.limits]:
+        line += f" Constraint: {' and '.join(told)}; what lies beyond is shaded."
     epochs = trials.loc[trials["status"] == Status.COMPLETED, "epoch"].dropna()
     if epochs.nunique() > 1:
         line += f" Completed means {epochs.min():.0f} to {epochs.max():.0f} epochs, because the study was extended."

@@ -7,6 +7,7 @@ import math
 
 from sweeper.ledger.records import Reason, Stage, Status
 from sweeper.search.allocation import Standing
+from sweeper.search.costs import Columns, Costs
 from sweeper.search.distinct import Key, key_of
 from sweeper.search.history import Finished
 from sweeper.search.promotion import Promotion
@@ -26,6 +27,7 @@ class Arm:
 
     Args:
         rungs: Where its trials are stopped, or wait.
+        num_weighed: Costs of a trial that count there, see `sweeper.search.costs`.
         trials: In the order they began.
         ended: Those that will not run again, in the order they ended. From call to call it only grows, until an extension.
         begun: Trials of the budget that began, refused ones included: also the number of the next one.
@@ -37,6 +39,7 @@ class Arm:
     """
 
     rungs: Rungs | Promotion
+    num_weighed: int = 0
     trials: list[Trial] = dataclasses.field(default_factory=list)
     ended: list[Trial] = dataclasses.field(default_factory=list)
     begun: int = 0
@@ -51,7 +54,8 @@ class Arm:
         """A new arm of a study."""
         stopping = spec.stopping
         kind = Promotion if stopping.rule == "promote" else Rungs
-        return cls(rungs=kind(stopping.grace_epochs, stopping.reduction_factor, spec.budget.max_epochs))
+        rungs = kind(stopping.grace_epochs, stopping.reduction_factor, spec.budget.max_epochs)
+        return cls(rungs=rungs, num_weighed=Columns.of(spec).num_weighed)
 
     # ------------------------------------------------------------------------------------------------------- questions
 
@@ -95,13 +99,17 @@ class Arm:
             return []
         return [trial for trial in self.trials if trial.status is Status.PAUSED]
 
+    def weighed(self, costs: Costs) -> Costs:
+        """Those that count at a rung."""
+        return costs[: self.num_weighed]
+
     def rungs_up_to(self, max_epochs: int) -> Rungs | Promotion:
         """The rungs it has if its trials may train for more epochs, with those on them that came so far."""
         rungs = self.rungs.lengthened(max_epochs)
         for trial in self.trials:
             for epoch, (score, costs) in enumerate(zip(trial.scores, trial.costs, strict=False), start=1):
                 if math.isfinite(score):
-                    rungs.record(trial.trial, epoch, score, costs, is_complete=epoch >= max_epochs)
+                    rungs.record(trial.trial, epoch, score, self.weighed(costs), is_complete=epoch >= max_epochs)
         return rungs
 
     def num_counted(self, search: SearchSpec) -> int:
@@ -114,8 +122,8 @@ class Arm:
             return ""
         if self.refused_in_a_row >= MOST_REFUSED:
             return (
-                f"its network refused {MOST_REFUSED} draws in a row. Fix the knobs that do not fit the images, or choose another "
-                "size of images"
+                f"its network refused {MOST_REFUSED} draws in a row. Fix the knobs that do not fit the images or a constraint, "
+                "or choose another size of images"
             )
         size = self.num_configurations
         if search.repeats or size is None or len(self.known) < size:
@@ -157,7 +165,8 @@ class Arm:
     def records(self, trial: Trial, score: float) -> None:
         """A trial has this score after the epoch that ended now, with the status it has now."""
         if math.isfinite(score):
-            self.rungs.record(trial.trial, trial.epoch, score, trial.costs[-1], is_complete=trial.status is Status.COMPLETED)
+            is_complete = trial.status is Status.COMPLETED
+            self.rungs.record(trial.trial, trial.epoch, score, self.weighed(trial.costs[-1]), is_complete=is_complete)
 
     def settles(self, trial: Trial) -> None:
         """A trial of the search stage has a new status."""

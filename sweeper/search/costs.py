@@ -1,4 +1,4 @@
-"""What a search knows of a trial beside its score: the objectives after the first."""
+"""What a search knows of a trial beside its score: the objectives after the first, and what is constrained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sweeper.ledger.records import Event
 from sweeper.study.spec import StudySpec
 
 Costs = tuple[float, ...]
-"""Of one trial, in the order of the study's objectives after the first. Lower is better; inf where it is not known."""
+"""Of one trial, one for each of `Columns.goals`. Lower is better; inf where it is not known."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,14 +18,30 @@ class Columns:
 
     Args:
         goals: ``min`` or ``max``, and the column. A cost to be minimised is the column itself; an accuracy becomes its error.
+        num_weighed: The first so many are weighed against the score; the others are constrained alone.
+        limits: The largest of each that is allowed; inf where there is no constraint; empty without any.
     """
 
     goals: tuple[tuple[str, str], ...] = ()
+    num_weighed: int = 0
+    limits: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, spec: StudySpec) -> Columns:
         """Those of a study; none where the first objective alone is searched."""
-        return cls(goals=spec.goals[1:] if spec.search.sampler == "trees" else ())
+        if spec.search.sampler != "trees":
+            return cls()
+        weighed, limits = spec.goals[1:], spec.limits
+        goals = tuple(dict.fromkeys([*weighed, *(("min", column) for column in limits)]))
+        return cls(
+            goals=goals,
+            num_weighed=len(weighed),
+            limits=tuple(limits.get(column, math.inf) for _, column in goals) if limits else (),
+        )
+
+    def exceeds(self, costs: Costs) -> bool:
+        """Whether costs that are known are larger than allowed."""
+        return any(limit < cost < math.inf for cost, limit in zip(costs, self.limits, strict=False))
 
     def after(self, event: Event, before: Costs, epoch: int) -> Costs:
         """The costs of a trial after one more event.

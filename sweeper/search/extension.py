@@ -16,6 +16,7 @@ import dataclasses
 
 from sweeper.ledger.records import Event, Kind, Stage, Status
 from sweeper.search import details
+from sweeper.search.arm import Arm
 from sweeper.search.details import Repetition
 from sweeper.search.promotion import Promotion
 from sweeper.search.stopping import Rungs
@@ -86,7 +87,7 @@ def plan(search: Search, wanted: StudySpec, *, repeats_decayed: bool = False) ->
     rungs = {name: arm.rungs_up_to(epochs) for name, arm in search.arms.items()}
     shorter = [trial for trial in search.of_stage(Stage.SEARCH) if trial.max_epochs < epochs]
     is_stopping = search.spec.stopping.rule != "none"
-    trials = [trial for trial in shorter if _may_go_on(trial, rungs[trial.arm] if is_stopping else None)]
+    trials = [trial for trial in shorter if _may_go_on(trial, search.arms[trial.arm], rungs[trial.arm] if is_stopping else None)]
     decayed = [trial for trial in trials if not _is_constant(trial)]
     # A trial trained anew has its parent's seed: repeating both would give the same trial twice.
     kept = [trial for trial in decayed if trial.status is Status.COMPLETED and trial.parent is None]
@@ -147,13 +148,13 @@ def _grown(study: StudySpec, wanted: StudySpec) -> StudySpec:
     return study.model_copy(update={"budget": wanted.budget, "arms": arms, "search": wanted.search})
 
 
-def _may_go_on(trial: Trial, rungs: Rungs | Promotion | None) -> bool:
+def _may_go_on(trial: Trial, arm: Arm, rungs: Rungs | Promotion | None) -> bool:
     """Whether a trial has not ended, or ended only because its epochs were spent, and no rung would stop it there."""
     if not trial.status.is_final:
         return True
     if trial.status is not Status.COMPLETED:
         return False
-    return not isinstance(rungs, Rungs) or not rungs.stops(trial.epoch, trial.scores[-1], trial.costs[-1])
+    return not isinstance(rungs, Rungs) or not rungs.stops(trial.epoch, trial.scores[-1], arm.weighed(trial.costs[-1]))
 
 
 def _is_constant(trial: Trial) -> bool:

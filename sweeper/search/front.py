@@ -1,9 +1,8 @@
 """How far a candidate may push the Pareto front of an arm's trials: expected hypervolume improvement, threshold by threshold.
 
 Below every threshold of the costs there is a best trial so far, and a candidate that costs no more may be better than it. The
-mean of the improvements to be expected over all thresholds is how far the front moves. What is worse than half of all trials is
-no improvement, however little it costs. Where there are no costs there is one threshold, and this is the expected improvement
-over the best trial.
+mean of the improvements to be expected over all thresholds is how far the front moves. Below all costs so far, the worst trial
+is to be beaten. Where there are no costs there is one threshold, and this is the expected improvement over the best trial.
 
 Source: Emmerich et al. 2006, "Single- and multiobjective evolutionary optimization assisted by Gaussian random field metamodels":
 expected hypervolume improvement. Here the score alone is uncertain, so it is a sum of improvements in one dimension.
@@ -40,12 +39,27 @@ def improvement(mean: Floats, spread: Floats, costs: Floats, worth: Floats, know
     from scipy.stats import norm
 
     thresholds, weights = _thresholds(np.vstack([known, costs]))
-    best = [worth[(known <= one).all(axis=1)].max(initial=np.median(worth)) for one in thresholds]
+    best = [worth[(known <= one).all(axis=1)].max(initial=worth.min()) for one in thresholds]
     levels, level = np.unique(best, return_inverse=True)
     ahead = (mean[:, None] - levels) / spread[:, None]
     expected = spread[:, None] * (ahead * norm.cdf(ahead) + norm.pdf(ahead))
     is_below = (costs[:, None, :] <= thresholds).all(axis=2)
     found: Floats = (expected[:, level] * is_below) @ weights
+    return found
+
+
+def feasibility(costs: Floats, spread: Floats, limits: Sequence[float]) -> Floats:
+    """How likely each candidate keeps all limits, (candidates,).
+
+    Args:
+        costs: Logarithms of what it costs, (candidates, costs).
+        spread: How uncertain they are, one standard deviation, above 0.
+        limits: The largest value allowed of each cost; inf for any. Empty without constraints.
+    """
+    from scipy.stats import norm
+
+    limited = len(limits)
+    found: Floats = norm.cdf((np.log(limits) - costs[:, :limited]) / spread[:, :limited]).prod(axis=1)
     return found
 
 
@@ -64,6 +78,8 @@ def _thresholds(costs: Floats) -> tuple[Floats, Floats]:
     shares = np.linspace(0, 1, round(THRESHOLDS ** (1 / num_costs)))
     places = np.quantile(costs, shares, axis=0).T
     widths = [np.diff(np.concatenate([own[:1], (own[1:] + own[:-1]) / 2, own[-1:]])) for own in places]
+    for width in widths:
+        width[-1] += not width.any()  # a cost that all have alike matters to none
     grid = np.stack([axis.ravel() for axis in np.meshgrid(*places, indexing="ij")], axis=1)
     weights = np.prod([axis.ravel() for axis in np.meshgrid(*widths, indexing="ij")], axis=0)
     return grid, weights

@@ -55,9 +55,7 @@ class RandomSampler:
 
 SAMPLERS: Mapping[str, Callable[[Space, Mapping[str, Value], int, StudySpec], Sampler]] = {
     "tpe": lambda space, fixed, seed, spec: TpeSampler(space, fixed, _prior(space, fixed, spec)),
-    "trees": lambda space, fixed, seed, spec: TreesSampler(
-        space, fixed, _prior(space, fixed, spec), num_costs=len(Columns.of(spec).goals)
-    ),
+    "trees": lambda space, fixed, seed, spec: TreesSampler(space, fixed, _prior(space, fixed, spec), Columns.of(spec)),
     "random": lambda space, fixed, seed, spec: RandomSampler(space, fixed),
     "qmc": lambda space, fixed, seed, spec: QmcSampler(space, fixed, seed),
     "grid": lambda space, fixed, seed, spec: GridSampler(Grid(space, fixed, spec.search.grid_points or DEFAULT_POINTS), seed),

@@ -188,11 +188,11 @@ class Search:
         if event.epoch >= trial.max_epochs:
             return event.replace(status=Status.COMPLETED, reason=Reason.MAX_EPOCHS)
         if trial.stage is Stage.SEARCH and self.spec.stopping.rule != "none":
-            rungs = self.arms[trial.arm].rungs
+            arm, rungs = self.arms[trial.arm], self.arms[trial.arm].rungs
             if isinstance(rungs, Promotion):
                 if rungs.pauses(trial.trial, event.epoch):
                     return event.replace(status=Status.PAUSED, reason=Reason.RUNG)
-            elif rungs.stops(event.epoch, score, self._costs_after(event, trial)):
+            elif rungs.stops(event.epoch, score, arm.weighed(self._costs_after(event, trial))):
                 return event.replace(status=Status.STOPPED, reason=Reason.RUNG)
         return event.replace(status=Status.RUNNING)
 
@@ -234,6 +234,8 @@ class Search:
         elif event.kind is Kind.ATTEMPT_ENDED:
             trial = self.trials[event.trial or ""]
             assert event.status is not None
+            if event.parameters is not None:  # a network that exceeds a constraint
+                trial.costs.append(self._costs_after(event, trial))
             trial.lost += event.reason in COUNTED
             self._settle(trial, event.status, event.reason)
         elif event.kind is Kind.DRIVER_STARTED:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.search import front
+from sweeper.search.costs import Columns
 from sweeper.search.history import Finished
 from sweeper.search.points import share_of, value_at
 from sweeper.search.prior import SHARE, Prior
@@ -27,6 +28,9 @@ STARTUP_TRIALS = 5
 TREES = 40
 """Trees; more than some thirty find no better trials (recorded curves)."""
 
+COST_TREES = 10
+"""Trees that say what a candidate costs, for each cost."""
+
 DRAWN, NEAR = 400, 100
 """Candidates drawn from the whole space, and near the best trials."""
 
@@ -35,6 +39,9 @@ BEST = 5
 
 STEP = 0.1
 """Standard deviation of a step from a number of one of them, as a part of the knob's range."""
+
+LEAST_DOUBT = 0.05
+"""Standard deviation of the logarithm of a cost where trees agree on it."""
 
 LEAST_VARIANCE = 1e-3
 """Of what trees say, in squared standard deviations of all trials: where trees agree something is left to chance all the same."""
@@ -52,14 +59,14 @@ class TreesSampler:
         space: The search space.
         fixed: Values that are not searched, by name.
         prior: Where the best scores are expected; None for anywhere.
-        num_costs: Costs that are weighed against the score; 0 to look for the best score alone.
+        costs: What matters beside the score; None for nothing.
 
     Source: Geurts et al. 2006, "Extremely randomized trees"; Hutter et al. 2011, "Sequential Model-Based Optimization for General
     Algorithm Configuration": expected improvement by trees.
     """
 
-    def __init__(self, space: Space, fixed: Mapping[str, Value], prior: Prior | None = None, num_costs: int = 0):
-        self._space, self._fixed, self._num_costs = space, fixed, num_costs
+    def __init__(self, space: Space, fixed: Mapping[str, Value], prior: Prior | None = None, costs: Columns | None = None):
+        self._space, self._fixed, self._costs = space, fixed, costs or Columns()
         self.prior = prior
         self._knobs = {name: knob for name, knob in space.knobs.items() if name not in fixed}
 
@@ -92,7 +99,8 @@ class TreesSampler:
         """
         from scipy.stats import norm, rankdata
 
-        seen = [one for one in history if one.scores or not one.is_running]
+        # What exceeds a constraint was never trained, and says nothing of scores.
+        seen = [one for one in history if one.scores or not (one.is_running or self._costs.exceeds(one.costs))]
         if len(seen) < STARTUP_TRIALS:
             return None
         begun = [one for one in history if not one.scores and one.is_running]
@@ -107,23 +115,44 @@ class TreesSampler:
         at = self._encoded(candidates)
         said = _said(forest, at)
         spread = np.sqrt(said.var(axis=0) + LEAST_VARIANCE)
-        known = front.logarithms([one.costs for one in (*seen, *begun)], self._num_weighed(number))
-        costs = np.empty((len(at), known.shape[1]))
-        for column in range(known.shape[1]):
-            known[:, column], costs[:, column] = _expected(points, known[:, column], at, seed)
-        improvement = front.improvement(said.mean(axis=0), spread, costs, worth, known)
-        if self.prior is None or self._num_weighed(number):
-            return improvement
-        return np.log(improvement + 1e-300) + self.prior.weight(history) * self.prior.log_density(candidates)
+        weighed = self._num_weighed(number)
+        known, costs, doubt = self._priced([*seen, *begun], history, at, weighed, seed)
+        promise = front.improvement(said.mean(axis=0), spread, costs[:, :weighed], worth, known[:, :weighed])
+        promise = promise * front.feasibility(costs, doubt, self._costs.limits)
+        if self.prior is None or weighed:
+            return promise
+        return np.log(promise + 1e-300) + self.prior.weight(history) * self.prior.log_density(candidates)
 
     # --------------------------------------------------------------------------------------------------------- details
 
     def _drawn(self, generator: np.random.Generator) -> Configuration:
         return self._space.fill(self._fixed, lambda _, knob: value_at(knob, generator.random()))
 
+    def _priced(
+        self, trials: Sequence[Finished], history: Sequence[Finished], at: NDArray[np.float32], weighed: int, seed: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Logarithms of costs, of those trials and of candidates, and how uncertain the latter are: (number, costs) each.
+
+        What is not known is what trees expect, grown over the costs of all trials.
+        """
+        num_costs = len(self._costs.goals) if self._costs.limits else weighed
+        points, wanted = (self._encoded([one.configuration for one in some]) for some in (history, trials))
+        told, known = (front.logarithms([one.costs for one in some], num_costs) for some in (history, trials))
+        costs, doubt = np.zeros((len(at), num_costs)), np.ones((len(at), num_costs))
+        for column in range(num_costs):
+            is_told, is_known = np.isfinite(told[:, column]), np.isfinite(known[:, column])
+            if is_told.any():
+                forest = _grown(points[is_told], told[is_told, column], seed, COST_TREES)
+                known[~is_known, column] = _said(forest, wanted[~is_known]).mean(axis=0)
+                said = _said(forest, at)
+                costs[:, column], doubt[:, column] = said.mean(axis=0), said.std(axis=0) + LEAST_DOUBT
+            else:
+                known[:, column] = 0.0
+        return known, costs, doubt
+
     def _num_weighed(self, number: int) -> int:
         """Costs that are weighed against the score: for every second trial none, so that the best score is found as well."""
-        return 0 if number % 2 else self._num_costs
+        return 0 if number % 2 else self._costs.num_weighed
 
     def _best(self, history: Sequence[Finished], number: int) -> list[Finished]:
         """The trials near which a better one is looked for: those on the front, or those of the best scores."""
@@ -131,9 +160,9 @@ class TreesSampler:
         num_costs = self._num_weighed(number)
         if not num_costs:
             return scored[:BEST]
-        losses = [-_rankable(one.scores) for one in scored]
+        losses = np.array([-_rankable(one.scores) for one in scored])
         points = np.column_stack([losses, front.logarithms([one.costs for one in scored], num_costs)])
-        return [scored[place] for place in np.flatnonzero(~beats(points).any(axis=0))]
+        return [scored[place] for place in np.flatnonzero(~beats(points).any(axis=0) & np.isfinite(losses))]
 
     def _near(self, configuration: Mapping[str, Value], generator: np.random.Generator) -> Configuration:
         """One like it: every second knob, or so, is moved a little, and some are drawn anew."""
@@ -155,23 +184,12 @@ class TreesSampler:
         return np.array(columns or [[0.0] * len(configurations)], np.float32).T.copy()
 
 
-def _grown(points: NDArray[np.float32], worth: NDArray[np.float64], seed: int) -> list[Any]:
+def _grown(points: NDArray[np.float32], worth: NDArray[np.float64], seed: int, count: int = TREES) -> list[Any]:
     """Trees with their own random splits; those of `sklearn.ensemble.ExtraTreesRegressor`, which takes twice as long."""
     from sklearn.tree import ExtraTreeRegressor
 
-    seeds = np.random.default_rng(seed).integers(2**31, size=TREES).tolist()
+    seeds = np.random.default_rng(seed).integers(2**31, size=count).tolist()
     return [ExtraTreeRegressor(max_features=1.0, random_state=own).fit(points, worth, check_input=False) for own in seeds]
-
-
-def _expected(
-    points: NDArray[np.float32], costs: NDArray[np.float64], at: NDArray[np.float32], seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Costs of trials, those filled in that are not known (NaN), and of candidates: a mean of trees; all 0 if none is known."""
-    is_known = np.isfinite(costs)
-    if not is_known.any():
-        return np.zeros(len(points)), np.zeros(len(at))
-    forest = _grown(points[is_known], costs[is_known], seed)
-    return np.where(is_known, costs, _said(forest, points).mean(axis=0)), _said(forest, at).mean(axis=0)
 
 
 def _said(forest: Sequence[Any], points: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -367,7 +367,7 @@ def _hint(place: Place, value: object) -> str:
         return f" Write {{name: {value[:LONGEST]}}}."
     if place == ("arms",) and isinstance(value, str | list):
         return " Write one line per arm, for example '  cnn: {}'."
-    if place == ("objectives",) and isinstance(value, str):
+    if place in (("objectives",), ("constraints",)) and isinstance(value, str):
         return f" Write [{value[:LONGEST]}]."
     return ""
 

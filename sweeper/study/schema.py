@@ -9,6 +9,7 @@ from typing import Any
 
 from sweeper import catalog
 from sweeper.ledger.records import OBJECTIVES
+from sweeper.study import constraints
 from sweeper.study.faults import recipe_names
 from sweeper.study.spec import LEARNING, StudySpec
 
@@ -42,6 +43,7 @@ def study_schema() -> dict[str, Any]:
         },
     ]
     parts["DatasetSpec"] = {"oneOf": [_dataset(name) for name in catalog.names("dataset")]}
+    schema["properties"]["constraints"]["anyOf"][0]["items"]["pattern"] = constraints.PATTERN
     schema["properties"]["objectives"]["items"] = {"enum": [f"{goal} {column}" for column, goal in OBJECTIVES.items()]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "A study of sweeper"}
 

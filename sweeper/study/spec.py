@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from sweeper import catalog
 from sweeper.errors import InputError, LedgerError, StudyFileError
-from sweeper.study import budget, faults, grid, points, strict_yaml
+from sweeper.study import budget, constraints, faults, grid, points, strict_yaml
 from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Space
 
 LARGEST_FILE = 100_000
@@ -167,12 +167,13 @@ class ResourcesSpec(_Model):
 
 
 class StudySpec(_Model):
-    """One study, resolved: every default filled in."""
+    """One study, resolved: every default filled in, but `constraints`, which are left out where there are none."""
 
     name: Name
     dataset: DatasetSpec
     arms: Annotated[dict[ArmName, ArmSpec], Field(min_length=1)]
     objectives: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("max val_accuracy", "min parameters")
+    constraints: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = Field(default=None, exclude_if=_is_none)
     budget: BudgetSpec
     search: SearchSpec = SearchSpec()
     stopping: StoppingSpec = StoppingSpec()
@@ -196,6 +197,11 @@ class StudySpec(_Model):
     def goals(self) -> tuple[tuple[str, str], ...]:
         """(``max`` or ``min``, column) of every objective; the first one drives the search."""
         return tuple((goal, column) for goal, column in (objective.split() for objective in self.objectives))
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The largest value of each column that is constrained."""
+        return dict(map(constraints.limit_of, self.constraints or ()))
 
     def trials_of(self, arm: str) -> int:
         """The arm's share of `budget.trials`."""
@@ -265,7 +271,7 @@ def parse(text: str, path: object = "study") -> StudySpec:
         holds = "the file is empty" if raw is None else f"the file holds {faults.kind(raw)} instead of keys and values"
         raise StudyFileError(path, [f"{holds}; a study needs at least name, dataset, arms and budget."])
     _fill(raw)
-    semantic = [*faults.cross_check(raw), *points.cross_check(raw)]
+    semantic = [*faults.cross_check(raw), *points.cross_check(raw), *constraints.check(raw)]
     study = None
     try:
         study = StudySpec.model_validate(raw)
@@ -378,7 +384,9 @@ def _in_own_types(study: StudySpec) -> StudySpec:
     extra = {key: _typed(value, options[key]) for key, value in (study.dataset.model_extra or {}).items()}
     # In the order of the dataset's own arguments, so that a study written out and one relying on defaults look the same.
     ordered = {key: extra[key] for key in options if key in extra}
-    return study.model_copy(update={"arms": arms, "dataset": DatasetSpec(name=study.dataset.name, **ordered)})
+    limits = study.constraints and tuple(map(constraints.written, study.constraints))
+    dataset = DatasetSpec(name=study.dataset.name, **ordered)
+    return study.model_copy(update={"arms": arms, "dataset": dataset, "constraints": limits})
 
 
 def _typed(value: Any, knob: Knob | catalog.Parameter) -> Any:

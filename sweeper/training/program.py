@@ -26,9 +26,9 @@ from sweeper.errors import InputError
 from sweeper.study.space import TRAINING, Value
 from sweeper.training.augmentation import augment
 from sweeper.training.checkpoint import Arrays, assign, snapshot
+from sweeper.training.limits import sizes_of
 from sweeper.training.loop import new_loop
 from sweeper.training.loop.base import Images, Loop, Parts
-from sweeper.training.measuring import measure
 from sweeper.training.optimizer import JoinedOptimizer, build_optimizer
 from sweeper.training.recipe import Recipe
 from sweeper.training.values import Values
@@ -220,11 +220,19 @@ class Programs:
         train: Training images.
         validation: Validation images.
         pretrained: The weights there are, by file; see `sweeper.driver.weights`.
+        limits: The largest parameters and macs of a network, where the study has constraints.
     """
 
-    def __init__(self, task: Task, train: Images, validation: Images, pretrained: Mapping[str, Pretrained] | None = None):
+    def __init__(
+        self,
+        task: Task,
+        train: Images,
+        validation: Images,
+        pretrained: Mapping[str, Pretrained] | None = None,
+        limits: Mapping[str, int] | None = None,
+    ):
         self._task, self._train, self._validation = task, train, validation
-        self._pretrained = pretrained or {}
+        self._pretrained, self._limits = pretrained or {}, limits or {}
         self._programs: collections.OrderedDict[str, tuple[Program, Arrays]] = collections.OrderedDict()
 
     def prepare(
@@ -237,6 +245,9 @@ class Programs:
             configuration: All knobs of the trial.
             init_seed: Of the initial weights and the network's random layers.
             augmentation_seed: Of the augmentation.
+
+        Raises:
+            LimitError: The network exceeds a constraint.
         """
         key = structure_key(architecture, configuration)
         seeds = {"init_seed": init_seed, "augmentation_seed": augmentation_seed}
@@ -283,9 +294,11 @@ class Programs:
             starts.append(snapshot(model.variables))
         is_reused = key in self._programs
         if not is_reused:
+            # Counted before anything is frozen, as papers do: a trial is as large as its network, whatever part of it is trained.
+            sizes = sizes_of(network, self._limits)
             self._make_room()
             with _without_collection():
-                self._programs[key] = self._compile(model, network, recipe, pretrained, new)
+                self._programs[key] = self._compile(model, network, sizes, recipe, pretrained, new)
         program, optimizer_start = self._programs[key]
         self._programs.move_to_end(key)
         program.vector = Values(model, build_optimizer(recipe), recipe, self._task.num_classes).vector
@@ -310,13 +323,11 @@ class Programs:
         self,
         model: Any,
         network: Any,
+        sizes: Mapping[str, int],
         recipe: Recipe,
         pretrained: Pretrained | None,
         new: Callable[[Parts, Images, Images], Loop],
     ) -> tuple[Program, Arrays]:
-        # Counted before anything is frozen, as papers do: a trial is as large as its network, whatever part of it is trained.
-        counted = measure.inference_network(network)
-        parameters = measure.trainable_parameters(counted)
         if pretrained:
             pretrained.freeze(network, recipe.trained)
         optimizer = JoinedOptimizer(recipe, model.trainable_variables)
@@ -324,7 +335,7 @@ class Programs:
         parts = Parts(model=model, optimizer=optimizer, values=values, recipe=recipe, class_counts=self._task.class_counts)
         loop = new(parts, self._train, self._validation)
         loop.compile()
-        program = Program(loop=loop, vector=values.vector, parameters=parameters, macs=measure.count_macs(counted))
+        program = Program(loop=loop, vector=values.vector, parameters=sizes["parameters"], macs=sizes["macs"])
         return program, optimizer.snapshot()
 
     def _make_room(self) -> None:

@@ -32,6 +32,7 @@ from sweeper.study.space import Value
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import checkpoint, devices
 from sweeper.training.checkpoint import Checkpoint
+from sweeper.training.limits import LimitError
 from sweeper.training.recipe import Recipe
 from sweeper.training.statistics import channel_statistics
 from sweeper.training.weights.pretrained import Pretrained, wants_weights
@@ -113,6 +114,7 @@ class Worker:
         checkpoint_every_s: Least time between two checkpoints, in seconds; 0 for one after every epoch. The last epoch has one.
         claim: Says whether the driver still holds the study; None where there is no driver.
         pretrained: The weights that trials may begin with, by file; see `sweeper.driver.weights`.
+        limits: The largest parameters and macs of a network, where the study has constraints.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class Worker:
         checkpoint_every_s: float = 0.0,
         claim: Claim | None = None,
         pretrained: Mapping[str, Pretrained] | None = None,
+        limits: Mapping[str, int] | None = None,
     ):
         started = time.perf_counter()
         self.device = devices.configure(training, resources)
@@ -148,6 +151,7 @@ class Worker:
             Images(train.images, train.labels),
             Images(validation.images, validation.labels),
             pretrained,
+            limits,
         )
         self.versions = json.dumps(_versions(training.backend))
         self._import_s: float | None = time.perf_counter() - started
@@ -341,11 +345,12 @@ class Worker:
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """Why a trial failed, as plain data: ``reason`` and ``detail``."""
+    """Why a trial failed, as plain data: ``reason``, ``detail``, and of a network that exceeds a constraint its sizes."""
     text = f"{type(error).__name__}: {error}"
     name = type(error).__name__
     if isinstance(error, KnobError):
-        return {"reason": Reason.INFEASIBLE.value, "detail": str(error)}
+        sizes = error.sizes if isinstance(error, LimitError) else {}
+        return {"reason": Reason.INFEASIBLE.value, "detail": str(error), **sizes}
     is_out_of_memory = (
         isinstance(error, MemoryError)
         or name in ("ResourceExhaustedError", "OutOfMemoryError")

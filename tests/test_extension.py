@@ -90,9 +90,10 @@ def test_more_trials_go_on_as_if_they_had_been_asked_for_at_once() -> None:
     assert state(first.search)[1:] == state(whole.search)[1:]
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
-def test_a_fold_follows_an_extension_and_goes_on_alike(sampler: str) -> None:
-    spec = study(sampler=sampler)
+@pytest.mark.parametrize(("sampler", "rule"), [("random", "asha"), ("tpe", "asha"), ("trees", "asha"), ("trees", "promote")])
+def test_a_fold_follows_an_extension_and_goes_on_alike(sampler: str, rule: str) -> None:
+    """With `trees`, rungs rank by fronts, also in hindsight."""
+    spec = study(sampler=sampler, rule=rule)
     driven = clock(spec)
     driven.run()
     extend(driven, grown(spec, trials=10, max_epochs=27), repeats_decayed=True)

@@ -45,10 +45,11 @@ def test_the_promise_is_the_area_that_the_front_gains(monkeypatch: pytest.Monkey
     known[0], known[-1] = 0.0, 4.0
     mean, spread, costs = luck.normal(0.5, 0.5, 5), luck.uniform(0.2, 1, 5), luck.uniform(0.2, 3.8, 5)
     told = front.improvement(mean, spread, costs[:, None], worth, known[:, None])
-    before = hypervolume(worth, known, worth.min(), 4.0)
+    least = np.sort(worth)[5]
+    before = hypervolume(worth, known, least, 4.0)
     for place in range(5):
         drawn = luck.normal(mean[place], spread[place], 1000)
-        gains = [hypervolume(np.append(worth, one), np.append(known, costs[place]), worth.min(), 4.0) for one in drawn]
+        gains = [hypervolume(np.append(worth, one), np.append(known, costs[place]), least, 4.0) for one in drawn]
         assert told[place] == pytest.approx(np.mean(gains) - before, rel=0.1, abs=0.02)
 
 
@@ -175,7 +176,7 @@ def outcome(one: Configuration) -> tuple[float, float]:
 
 
 def share_of_front(num_costs: int, seed: int, trials: int = 24) -> float:
-    """The share of the best hypervolume that is found."""
+    """The share of the best hypervolume that is found, of scores above 0.6."""
     columns = Columns(goals=(("min", "parameters"),), num_weighed=num_costs)
     sampler, table, history = TreesSampler(WIDTHS, {}, costs=columns), Table(ROWS), []
     known: set[Any] = set()
@@ -188,7 +189,7 @@ def share_of_front(num_costs: int, seed: int, trials: int = 24) -> float:
 
     def area(rows: list[Configuration]) -> float:
         values, costs = np.array([outcome(one) for one in rows]).T
-        return hypervolume(values, np.log(costs), 0.0, math.log(2.0**12))
+        return hypervolume(values, np.log(costs), 0.6, math.log(2.0**12))
 
     return area([dict(one.configuration) for one in history]) / area(ROWS)
 
@@ -196,7 +197,7 @@ def share_of_front(num_costs: int, seed: int, trials: int = 24) -> float:
 def test_the_front_is_found_sooner_than_at_random() -> None:
     found, at_random = (np.mean([share_of_front(num_costs, seed) for seed in range(3)]) for num_costs in (1, -1))
     assert found > 0.92
-    assert found > at_random + 0.02
+    assert found > at_random + 0.05
 
 
 def test_every_second_trial_is_for_the_best_score_and_the_others_are_for_the_front() -> None:

@@ -147,7 +147,7 @@ def truth(folder: Path) -> Path:
 def test_fronts_are_found(printed: Printed, tmp_path: Path) -> None:
     head, *rows = printed("fronts.py", truth(tmp_path), "--seeds", 2)
     assert head == ["search", "at 2%", "at 5%", "at 10%", "speed-up", "90 %"]
-    assert [row[0] for row in rows] == ["random", "Optuna NSGA-II", "Optuna TPE"]
+    assert [row[0] for row in rows] == ["random", "trees", "Optuna NSGA-II", "Optuna TPE"]
     assert all(0 <= float(cell) <= 1 for row in rows for cell in row[1:4])
     assert float(rows[0][3]) > 0
 

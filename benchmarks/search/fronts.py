@@ -33,6 +33,11 @@ from peers import Nearest, distributions
 from sweeper.analysis.pareto import non_dominated
 from sweeper.replay import scores
 from sweeper.replay.curves import read_space
+from sweeper.search.costs import Columns
+from sweeper.search.distinct import Key, key_of
+from sweeper.search.history import Finished
+from sweeper.search.table import Table
+from sweeper.search.trees import TreesSampler
 from sweeper.streams import generator, seed_of
 from sweeper.study.space import Configuration, Space
 
@@ -121,8 +126,20 @@ def by_optuna(sampler_of: Callable[..., optuna.samplers.BaseSampler]) -> Policy:
     return search
 
 
+def by_trees(table: Truth, seed: int) -> Steps:
+    """Ours, which is told of the parameters of a network once it was trained."""
+    sampler = TreesSampler(table.space, {}, costs=Columns(goals=(("min", "parameters"),), num_weighed=1))
+    rows, history, known = Table(table.configurations), list[Finished](), set[Key]()
+    for number in range(len(table.configurations)):
+        chosen = rows.pick(sampler, history, known, number=number, seed=seed_of(seed, number))
+        known.add(key_of(chosen))
+        accuracy, parameters = yield rows.place[key_of(chosen)]
+        history.append(Finished(configuration=chosen, scores=(accuracy,), is_complete=True, costs=(parameters,)))
+
+
 POLICIES: dict[str, Policy] = {
     "random": at_random,
+    "trees": by_trees,
     "Optuna NSGA-II": by_optuna(optuna.samplers.NSGAIISampler),
     "Optuna TPE": by_optuna(optuna.samplers.TPESampler),
 }

@@ -83,11 +83,11 @@ def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any],
     arm, space = study.arms[name], study.space_of(name)
     with quiet():
         catalog.load("architecture", arm.architecture)
-    models, faults, limits = {}, [], study.limits
+    models, faults = {}, []
     for place, configuration in networks.first_of(study, name).items():
         try:
             models[place] = networks.build_arm(
-                place, arm.architecture, configuration, dataset.input_shape, dataset.num_classes, limits
+                place, arm.architecture, configuration, dataset.input_shape, dataset.num_classes, study.limits
             )
         except KnobError as error:
             faults.append(str(error))

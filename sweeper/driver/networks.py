@@ -70,8 +70,7 @@ def build_arm(
             sizes_of(model, limits)
         return model
     except LimitError as error:
-        way_out = "Fix knobs that make it smaller, or raise the constraint."
-        raise KnobError(f"arms.{name}: at the default configuration, {error}. {way_out}") from error
+        raise KnobError(f"arms.{name}: {error}. Choose smaller sizes, or raise the constraint.") from error
     except KnobError as error:
         raise KnobError(f"arms.{name}: {error}") from error
 

@@ -216,7 +216,7 @@ def _caption(results: Results, stage: str, shown: pd.DataFrame, x: str, y: str, 
     if num_outside:
         line += f" {_quantities.count(num_outside, 'trial')} beyond the vertical axis, drawn as arrows at its edge."
     if told := [f"{column} <= {results.limits[column]:,}" for column in (x, y) if column in results.limits]:
-        line += f" Constraint: {' and '.join(told)}; what lies beyond is shaded."
+        line += f" Constraint: {' and '.join(told)}."
     epochs = trials.loc[trials["status"] == Status.COMPLETED, "epoch"].dropna()
     if epochs.nunique() > 1:
         line += f" Completed means {epochs.min():.0f} to {epochs.max():.0f} epochs, because the study was extended."

@@ -1,8 +1,9 @@
 """How far a candidate may push the Pareto front of an arm's trials: expected hypervolume improvement, threshold by threshold.
 
 Below every threshold of the costs there is a best trial so far, and a candidate that costs no more may be better than it. The
-mean of the improvements to be expected over all thresholds is how far the front moves. Below all costs so far, the worst trial
-is to be beaten. Where there are no costs there is one threshold, and this is the expected improvement over the best trial.
+mean of the improvements to be expected over all thresholds is how far the front moves. What is no better than one of the worst
+trials is no improvement, however little it costs. Where there are no costs there is one threshold, and this is the expected
+improvement over the best trial.
 
 Source: Emmerich et al. 2006, "Single- and multiobjective evolutionary optimization assisted by Gaussian random field metamodels":
 expected hypervolume improvement. Here the score alone is uncertain, so it is a sum of improvements in one dimension.
@@ -19,6 +20,10 @@ from sweeper.search.costs import Costs
 
 THRESHOLDS = 64
 """Of all costs together: with two costs, 8 of each."""
+
+LEFT_OUT = 5
+"""Worst trials, which count as the next better one, and never more than half of all: what is no better than they are is no
+improvement, however little it costs. Without, many a trial goes to the cheapest and worst corner."""
 
 LEAST = 1e-4
 """Costs below count as this much: errors and losses may be 0."""
@@ -39,7 +44,8 @@ def improvement(mean: Floats, spread: Floats, costs: Floats, worth: Floats, know
     from scipy.stats import norm
 
     thresholds, weights = _thresholds(np.vstack([known, costs]))
-    best = [worth[(known <= one).all(axis=1)].max(initial=worth.min()) for one in thresholds]
+    least = np.sort(worth)[min(LEFT_OUT, len(worth) // 2)]
+    best = [worth[(known <= one).all(axis=1)].max(initial=least) for one in thresholds]
     levels, level = np.unique(best, return_inverse=True)
     ahead = (mean[:, None] - levels) / spread[:, None]
     expected = spread[:, None] * (ahead * norm.cdf(ahead) + norm.pdf(ahead))

@@ -17,8 +17,8 @@ class Rungs:
     At rung ``grace * factor ** k`` a trial is stopped when its value lies below the quantile ``1 - 1 / factor`` of the values
     recorded there before it; its own value is recorded either way. The first trial at a rung always goes on.
 
-    Where costs count, a trial goes on if at most one in ``factor`` of those recorded there, itself not counted, comes before it:
-    see `sweeper.search.ranking`.
+    Where costs count, a trial goes on if at most ``(n - 1) / factor`` of the n trials recorded there come before it: see
+    `sweeper.search.ranking`.
 
     Args:
         grace_epochs: Epoch of the first rung, at least 1.

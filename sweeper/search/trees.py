@@ -102,7 +102,11 @@ class TreesSampler:
         # What exceeds a constraint was never trained, and says nothing of scores.
         seen = [one for one in history if one.scores or not (one.is_running or self._costs.exceeds(one.costs))]
         if len(seen) < STARTUP_TRIALS:
-            return None
+            if not self._costs.limits:
+                return None
+            # Any that is small enough, as far as trials say that already.
+            _, costs, doubt = self._priced([], history, self._encoded(candidates), 0, seed)
+            return front.feasibility(costs, doubt, self._costs.limits).round()
         begun = [one for one in history if not one.scores and one.is_running]
         ranks = rankdata([_rankable(one.scores) for one in seen])
         worth = norm.ppf((ranks - 0.375) / (len(ranks) + 0.25))  # normal scores, after Blom
@@ -118,7 +122,7 @@ class TreesSampler:
         weighed = self._num_weighed(number)
         known, costs, doubt = self._priced([*seen, *begun], history, at, weighed, seed)
         promise = front.improvement(said.mean(axis=0), spread, costs[:, :weighed], worth, known[:, :weighed])
-        promise = promise * front.feasibility(costs, doubt, self._costs.limits)
+        promise *= front.feasibility(costs, doubt, self._costs.limits)
         if self.prior is None or weighed:
             return promise
         return np.log(promise + 1e-300) + self.prior.weight(history) * self.prior.log_density(candidates)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sweeper.errors import unknown
@@ -25,9 +25,9 @@ def limit_of(constraint: str) -> tuple[str, int]:
     return match[1], math.floor(float(match[2]))
 
 
-def written(constraint: str) -> str:
-    """A constraint in one form: those that allow the same are equal."""
-    return "{} <= {}".format(*limit_of(constraint))
+def written(constraints: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Constraints in one form, without faults: those that allow the same are equal. None for none."""
+    return None if constraints is None else tuple("{} <= {}".format(*limit_of(one)) for one in constraints)
 
 
 def check(raw: Mapping[str, Any]) -> Iterator[Fault]:

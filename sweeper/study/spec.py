@@ -195,7 +195,7 @@ class StudySpec(_Model):
 
     @property
     def goals(self) -> tuple[tuple[str, str], ...]:
-        """(``max`` or ``min``, column) of every objective; the first one drives the search."""
+        """(``max`` or ``min``, column) of every objective; the first one decides where no front is searched."""
         return tuple((goal, column) for goal, column in (objective.split() for objective in self.objectives))
 
     @property
@@ -357,9 +357,8 @@ def _in_own_types(study: StudySpec) -> StudySpec:
     extra = {key: _typed(value, options[key]) for key, value in (study.dataset.model_extra or {}).items()}
     # In the order of the dataset's own arguments, so that a study written out and one relying on defaults look the same.
     ordered = {key: extra[key] for key in options if key in extra}
-    limits = study.constraints and tuple(map(constraints.written, study.constraints))
     dataset = DatasetSpec(name=study.dataset.name, **ordered)
-    return study.model_copy(update={"arms": arms, "dataset": dataset, "constraints": limits})
+    return study.model_copy(update={"arms": arms, "dataset": dataset, "constraints": constraints.written(study.constraints)})
 
 
 def _typed(value: Any, knob: Knob | catalog.Parameter) -> Any:
@@ -370,7 +369,5 @@ def _typed(value: Any, knob: Knob | catalog.Parameter) -> Any:
 
 
 def _keys_at(place: strict_yaml.Place) -> list[str]:
-    model: Any = StudySpec
-    if place:
-        model = ArmSpec if place[0] == "arms" else StudySpec.model_fields[str(place[0])].annotation
-    return list(model.model_fields)
+    section: Any = ArmSpec if place[:1] == ("arms",) else StudySpec.model_fields[str(place[0])].annotation if place else StudySpec
+    return list(section.model_fields)

@@ -91,7 +91,7 @@ class SearchSpec(_Model):
     studies whose trials teach the sampler.
     """
 
-    sampler: Literal["tpe", "trees", "random", "qmc", "grid"] = "tpe"
+    sampler: Literal["tpe", "trees", "random", "qmc", "grid"] = "trees"
     allocation: Literal["equal", "racing"] = "equal"
     recipe: str | None = Field(default=None, exclude_if=_is_none)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -323,7 +323,7 @@ def _fill(raw: dict[str, Any]) -> None:
     search = raw.setdefault("search", {})
     if isinstance(search, dict) and search.get("repeats") is None:
         search["repeats"] = False
-    if isinstance(search, dict) and search.get("prior") is None and search.get("sampler", "tpe") in LEARNING:
+    if isinstance(search, dict) and search.get("prior") is None and search.get("sampler", "trees") in LEARNING:
         search["prior"] = "default"
     dataset = raw.get("dataset")
     if isinstance(dataset, dict) and dataset.get("name") in catalog.names("dataset"):

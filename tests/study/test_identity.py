@@ -80,7 +80,7 @@ def test_the_id_changes_with_the_content(change: str, line: str) -> None:
 def test_grids_leave_other_studies_as_they_were() -> None:
     """Ids and stored files from before there were grids."""
     study = parse(MINIMAL)
-    search = {"sampler": "tpe", "allocation": "equal", "seed": 0, "repeats": False, "prior": "default"}
+    search = {"sampler": "trees", "allocation": "equal", "seed": 0, "repeats": False, "prior": "default"}
     assert json.loads(study.canonical())["search"] == search
     assert "grid_points" not in study.to_yaml()
     assert spec.parse_stored(study.to_yaml(), "stored").study_id == study.study_id

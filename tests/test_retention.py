@@ -34,7 +34,6 @@ def search_of(*trials: tuple[str, Status, float]) -> Search:
             status=status,
             scores=[score],
         )
-        search.finished = {"arm0": [], "arm1": []}
     return search
 
 

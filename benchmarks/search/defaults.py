@@ -27,18 +27,21 @@ from sweeper.replay.curves import Task, read
 from sweeper.study.space import Configuration, Space
 
 POLICIES = (
-    ("random", "none", "none"),
-    ("random", "asha", "none"),
-    ("tpe", "asha", "none"),
-    ("tpe", "asha", "default"),
-    ("tpe", "promote", "default"),
-    ("trees", "asha", "none"),
-    ("trees", "asha", "default"),
-    ("trees", "promote", "none"),
-    ("trees", "promote", "default"),
-    ("trees", "none", "default"),
+    ("random", "none", "none", 1),
+    ("random", "asha", "none", 1),
+    ("tpe", "asha", "none", 1),
+    ("tpe", "asha", "default", 1),
+    ("tpe", "promote", "default", 1),
+    ("trees", "asha", "none", 1),
+    ("trees", "asha", "default", 1),
+    ("trees", "asha", "default", 2),
+    ("trees", "promote", "none", 1),
+    ("trees", "promote", "default", 1),
+    ("trees", "none", "default", 1),
 )
-"""Sampler, rule, prior."""
+"""Sampler, rule, prior, objectives: accuracy, or accuracy and parameters."""
+
+OBJECTIVES = ("max val_accuracy", "min parameters")
 
 BAD = 0.1
 """Part of the configurations that are worse than a bad default."""
@@ -79,7 +82,7 @@ def main() -> None:
     parser.add_argument("--replays", type=int, default=200, help="of each row, spread over the arms")
     parser.add_argument("--trials", type=int, nargs="+", default=[8, 24])
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--policies", nargs="+", help="only these, such as trees/promote/default")
+    parser.add_argument("--policies", nargs="+", help="only these, such as trees/promote/default/1")
     arguments = parser.parse_args()
     tasks = read(arguments.curves)
     defaults = [task.finals[task.configurations.index(task.space.default())] for task in tasks]
@@ -88,16 +91,18 @@ def main() -> None:
         share = np.mean(points > 0)
         print(f"{task.name}: {len(points)} configurations, {share:.0%} beat the default, the best by {points.max():.1f} points")
     print(f"\n{datetime.date.today()}, {arguments.replays} replays a row, {arguments.workers} workers\n")
-    print("| default | trials | sampler | stopping | prior | beats the default | points, mean | 10 % below | epochs |")
-    print("|" + "---|" * 9)
+    print(
+        "| default | trials | sampler | stopping | prior | objectives | beats the default | points, mean | 10 % below | epochs |"
+    )
+    print("|" + "---|" * 10)
     for kind, own in (("own", tasks), ("moved", [moved(task) for task in tasks])):
         for trials in arguments.trials:
-            for sampler, rule, prior in POLICIES:
-                if arguments.policies and f"{sampler}/{rule}/{prior}" not in arguments.policies:
+            for sampler, rule, prior, objectives in POLICIES:
+                if arguments.policies and f"{sampler}/{rule}/{prior}/{objectives}" not in arguments.policies:
                     continue
                 policy = Policy(
                     sampler=sampler, rule=rule, grace_epochs=1, reduction_factor=3, workers=arguments.workers, trials=trials,
-                    prior=prior,
+                    prior=prior, objectives=OBJECTIVES[:objectives],
                 )  # fmt: skip
                 started, gains, epochs = time.perf_counter(), [], []
                 for number in range(arguments.replays):
@@ -106,7 +111,7 @@ def main() -> None:
                     gains.append(100 * (best - defaults[at]))
                     epochs.append(spent)
                 print(
-                    f"| {kind} | {trials} | {sampler} | {rule} | {prior} | {np.mean(np.array(gains) > 0):.0%} | "
+                    f"| {kind} | {trials} | {sampler} | {rule} | {prior} | {objectives} | {np.mean(np.array(gains) > 0):.0%} | "
                     f"{np.mean(gains):+.2f} | {np.quantile(gains, 0.1):+.2f} | {np.mean(epochs):.0f} |",
                     flush=True,
                 )

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from sweeper.replay.clock import Observed
     from sweeper.replay.curves import Task
 
-SAMPLERS, RULES = ("tpe", "trees", "random"), ("asha", "promote", "none")
+SAMPLERS, RULES = ("trees", "tpe", "random"), ("asha", "promote", "none")
 
 
 @click.command(short_help="Search recorded curves again: another sampler, rule or budget.")
 @click.argument("curves", type=click.Path(path_type=Path))
 @click.option("--task", "names", multiple=True, help="Only this task, or arm of a study; may be repeated.")
-@click.option("--sampler", type=click.Choice(SAMPLERS), default="tpe", show_default=True, help="As in a study file.")
+@click.option("--sampler", type=click.Choice(SAMPLERS), default="trees", show_default=True, help="As in a study file.")
 @click.option("--stopping", "rule", type=click.Choice(RULES), default="asha", show_default=True, help="As in a study file.")
 @click.option("--prior", type=click.Choice(["default", "none"]), default="default", show_default=True, help="As in a study file.")
 @click.option("--grace-epochs", type=click.IntRange(min=1), help="First rung; default: a 25th of the longest training.")

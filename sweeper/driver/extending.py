@@ -11,7 +11,8 @@ from sweeper.driver.session import Session
 from sweeper.errors import InputError, StudyFileError
 from sweeper.search import extension
 from sweeper.search.extension import Extension
-from sweeper.study.spec import StudySpec, differences, parse, with_defaults
+from sweeper.study.compared import differences, with_defaults
+from sweeper.study.spec import StudySpec, parse
 
 
 def extended(current: StudySpec, *, trials: int | None = None, max_epochs: int | None = None) -> StudySpec:

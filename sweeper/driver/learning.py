@@ -15,8 +15,9 @@ from sweeper.search.history import Finished
 from sweeper.search.lessons import Source
 from sweeper.search.proposals import lesson
 from sweeper.search.trial import Trial
+from sweeper.study.compared import differences, with_defaults
 from sweeper.study.space import TRAINING, Configuration, Space, Value
-from sweeper.study.spec import StudySpec, differences, with_defaults
+from sweeper.study.spec import StudySpec
 
 
 def read(study: StudySpec) -> tuple[list[Source], list[str]]:

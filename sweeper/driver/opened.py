@@ -15,7 +15,8 @@ from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Event, Kind
 from sweeper.search.study import Search
 from sweeper.storage import Place
-from sweeper.study.spec import StudySpec, differences, parse_stored, with_defaults
+from sweeper.study.compared import differences, with_defaults
+from sweeper.study.spec import StudySpec, parse_stored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,7 @@ class Policy:
         reduction_factor: `stopping.reduction_factor`.
         workers: Trials that run at once.
         trials: `budget.trials`; None for as many as there are configurations.
+        objectives: `objectives`; of those after the first, a task may know `parameters`.
         prior: `search.prior`; ``default`` matters only where a task has defaults, to a sampler that learns.
     """
 
@@ -47,6 +48,7 @@ class Policy:
     workers: int
     trials: int | None = None
     prior: str = "default"
+    objectives: tuple[str, ...] = ("max val_accuracy",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,6 +145,7 @@ class Study:
     def __init__(self, spec: StudySpec, tasks: Mapping[str, Task]):
         tables = {arm: task.table for arm, task in tasks.items()}
         self.search = Search(spec, {arm: task.space for arm, task in tasks.items()}, tables)
+        self._rows: dict[str, tuple[Task, int]] = {}
         self._tasks, self._places = tasks, {arm: table.place for arm, table in tables.items()}
 
     def propose(self) -> tuple[str, Task, int] | None:
@@ -153,13 +156,14 @@ class Study:
         arm = event.arm or ""
         task, row = self._tasks[arm], self._places[arm][key_of(json.loads(event.configuration or "{}"))]
         self.search.apply(event.replace(max_epochs=len(task.values[row])))
+        self._rows[event.trial or ""] = task, row
         return event.trial or "", task, row
 
     def tell(self, trial: str, epoch: int, value: float) -> bool:
         """As `Searcher.tell`."""
-        arm = self.search.trials[trial].arm
-        told = Event(kind=Kind.EPOCH, trial=trial, arm=arm, epoch=epoch, train_loss=0.0, val_accuracy=value)
-        event = self.search.judge(told)
+        task, row = self._rows[trial]
+        told = Event(kind=Kind.EPOCH, trial=trial, epoch=epoch, train_loss=0.0, val_accuracy=value)
+        event = self.search.judge(told.replace(parameters=task.parameters[row] if task.parameters else None))
         self.search.apply(event)
         return event.status is Status.RUNNING
 
@@ -191,7 +195,7 @@ def _spec(task: Task, policy: Policy, seed: int) -> StudySpec:
         name="replay",
         dataset=DatasetSpec(name="curves"),
         arms={ARM: ArmSpec(architecture=ARM, space=ARM)},
-        objectives=("max val_accuracy",),
+        objectives=policy.objectives,
         budget=BudgetSpec(trials=policy.trials or len(task.table.place), max_epochs=task.max_epochs),
         search=SearchSpec(
             sampler=policy.sampler,  # type: ignore[arg-type]

@@ -35,6 +35,7 @@ class Task:
         times: Of each row, seconds from its start to the end of each epoch.
         is_cut: Of each row, whether its training was stopped early, so that its end is not known.
         has_defaults: Whether the knobs have defaults worth the name.
+        parameters: Of each row, the trainable parameters of its network; empty where they are not known.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Task:
     times: list[NDArray[np.float64]]
     is_cut: list[bool]
     has_defaults: bool = False
+    parameters: list[int] = dataclasses.field(default_factory=list)
 
     @property
     def max_epochs(self) -> int:
@@ -126,6 +128,7 @@ def _task(path: Path, name: str, columns: Mapping[str, list[Any]], told: Mapping
         times=times,
         is_cut=[False] * len(rows),
         has_defaults=has_defaults,
+        parameters=[int(columns["objective_parameters"][row]) for row in rows] if "objective_parameters" in columns else [],
     )
 
 

@@ -16,7 +16,14 @@ LEAST = 6
 """Trials at rest before an arm can be out of a race."""
 
 ERROR = 0.05
-"""Largest chance, over all arms, that the best one is out, as far as the scores of an arm are normally distributed."""
+"""Largest chance, over all arms, that the best one is out, as far as their scores are distributed as the rule has it."""
+
+
+FREEDOM = 3
+"""Most degrees of freedom of Student's distribution: the better half of an arm's scores has a longer upper tail than normal ones.
+
+With as many as there are scores, the best arm went out in 12 % of races with 48 trials an arm instead of 4 % (recorded curves).
+"""
 
 
 def next_arm(counted: Mapping[str, int], shares: Mapping[str, int]) -> str | None:
@@ -78,7 +85,7 @@ class Standing:
         variance = math.fsum((score - mean) ** 2 for score in half) / (len(half) - 1)
         if variance == 0:
             return 0.0
-        return float(stdtr(len(half) - 1, (mean - best) / math.sqrt(variance * (1 + 1 / len(half)))))
+        return float(stdtr(min(len(half) - 1, FREEDOM), (mean - best) / math.sqrt(variance * (1 + 1 / len(half)))))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,9 @@ from sweeper.search.promotion import Promotion
 from sweeper.search.stopping import Rungs
 from sweeper.search.study import Search
 from sweeper.search.trial import Trial
+from sweeper.study.compared import differences
 from sweeper.study.space import TRAINING
-from sweeper.study.spec import StudySpec, differences
+from sweeper.study.spec import StudySpec
 
 WHAT_MAY_CHANGE = (
     "What may change: more trials (budget.trials), more epochs (budget.max_epochs), more arms, search.repeats to true."

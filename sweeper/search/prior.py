@@ -29,6 +29,9 @@ KEPT = 0.5
 LASTS = 5
 """Trials with a score by which the prior has lost half of its weight."""
 
+FORGOTTEN = 200
+"""Trials with a score from which on the prior does not matter any more."""
+
 STAYS = 0.05
 """Standard deviation, as a part of a knob's range, up to which a number counts as the centre's own."""
 
@@ -88,6 +91,8 @@ class Prior:
     def weight(self, history: Sequence[Finished]) -> float:
         """How much the prior counts by now: 1 at the start, less with every trial, and less where it was wrong."""
         seen = sum(bool(one.scores) for one in history)
+        if seen >= FORGOTTEN:
+            return 0.0
         return 2 * self.trust(history) * LASTS / (LASTS + seen)
 
     def _log_density(self, configuration: Mapping[str, Value]) -> float:

@@ -91,7 +91,7 @@ class SearchSpec(_Model):
     studies whose trials teach the sampler.
     """
 
-    sampler: Literal["tpe", "trees", "random", "qmc", "grid"] = "tpe"
+    sampler: Literal["tpe", "trees", "random", "qmc", "grid"] = "trees"
     allocation: Literal["equal", "racing"] = "equal"
     recipe: str | None = Field(default=None, exclude_if=_is_none)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -315,33 +315,6 @@ def parse_stored(text: str, path: object) -> StudySpec:
     raise LedgerError(f"This is no longer the study as it first ran. Restore the file from a copy.\n{_faults(path, found)}")
 
 
-def differences(first: StudySpec, second: StudySpec) -> list[str]:
-    """What differs between two studies, one line each, ``place: first -> second``."""
-    before, after = _flat(first.model_dump(mode="json")), _flat(second.model_dump(mode="json"))
-    absent = "(absent)"
-    return [
-        f"{place}: {before.get(place, absent)} -> {after.get(place, absent)}"
-        for place in sorted(before.keys() | after.keys())
-        if before.get(place, absent) != after.get(place, absent)
-    ]
-
-
-def with_defaults(study: StudySpec) -> StudySpec:
-    """The same study with every option of its dataset, as far as that dataset is still known."""
-    if study.dataset.name not in catalog.names("dataset"):
-        return study
-    parameters = catalog.parameters("dataset", study.dataset.name)
-    defaults = {name: option.default for name, option in parameters.items() if option.default != catalog.Parameter.REQUIRED}
-    dataset = DatasetSpec(name=study.dataset.name, **{**defaults, **study.dataset.options})
-    return study.model_copy(update={"dataset": dataset})
-
-
-def _flat(data: object, place: str = "") -> dict[str, object]:
-    if isinstance(data, dict) and data:
-        return {key: value for name, item in data.items() for key, value in _flat(item, f"{place}.{name}".lstrip(".")).items()}
-    return {place: data}
-
-
 def _fill(raw: dict[str, Any]) -> None:
     """Fill in what may be left out: an arm's architecture and space, the options of the dataset, a section's content."""
     for section in ("search", "stopping", "training", "resources"):
@@ -350,7 +323,7 @@ def _fill(raw: dict[str, Any]) -> None:
     search = raw.setdefault("search", {})
     if isinstance(search, dict) and search.get("repeats") is None:
         search["repeats"] = False
-    if isinstance(search, dict) and search.get("prior") is None and search.get("sampler", "tpe") in LEARNING:
+    if isinstance(search, dict) and search.get("prior") is None and search.get("sampler", "trees") in LEARNING:
         search["prior"] = "default"
     dataset = raw.get("dataset")
     if isinstance(dataset, dict) and dataset.get("name") in catalog.names("dataset"):

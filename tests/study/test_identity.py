@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sweeper import catalog
 from sweeper.study import spec, strict_yaml
+from sweeper.study.compared import differences
 from sweeper.study.spec import parse
 from tests.knobs import values_of
 from tests.study.kit import MINIMAL, fault, faults, with_fixed
@@ -37,7 +38,7 @@ def test_the_id_depends_on_what_is_said_and_not_on_how() -> None:
     )
     assert again.study_id == study.study_id
     assert again.canonical() == study.canonical()
-    assert spec.differences(study, again) == []
+    assert differences(study, again) == []
     assert re.fullmatch(r"[0-9a-f]{16}", study.study_id)
 
 
@@ -73,13 +74,13 @@ def test_the_id_changes_with_the_content(change: str, line: str) -> None:
     content = {**yaml.safe_load(MINIMAL), **yaml.safe_load(change)}
     study, changed = parse(MINIMAL), parse(yaml.safe_dump(content))
     assert changed.study_id != study.study_id
-    assert line in spec.differences(study, changed)
+    assert line in differences(study, changed)
 
 
 def test_grids_leave_other_studies_as_they_were() -> None:
     """Ids and stored files from before there were grids."""
     study = parse(MINIMAL)
-    search = {"sampler": "tpe", "allocation": "equal", "seed": 0, "repeats": False, "prior": "default"}
+    search = {"sampler": "trees", "allocation": "equal", "seed": 0, "repeats": False, "prior": "default"}
     assert json.loads(study.canonical())["search"] == search
     assert "grid_points" not in study.to_yaml()
     assert spec.parse_stored(study.to_yaml(), "stored").study_id == study.study_id
@@ -102,7 +103,7 @@ def test_a_grid_has_three_points_unless_it_says_otherwise() -> None:
     assert parse(MINIMAL + "search: {sampler: grid, grid_points: 3}\n").study_id == study.study_id
     other = parse(MINIMAL + "search: {sampler: grid, grid_points: 5}\n")
     assert other.study_id != study.study_id
-    assert spec.differences(study, other) == ["search.grid_points: 3 -> 5"]
+    assert differences(study, other) == ["search.grid_points: 3 -> 5"]
     assert other.grid_of("cnn") is not None
     assert parse(MINIMAL).grid_of("cnn") is None
 
@@ -234,7 +235,7 @@ def test_a_resolved_study_reads_back_as_itself(content: dict[str, Any]) -> None:
     assert again == study
     assert again.study_id == study.study_id
     assert again.to_yaml() == study.to_yaml()
-    assert spec.differences(study, again) == []
+    assert differences(study, again) == []
     assert sum(study.trials_of(arm) for arm in study.arms) == study.budget.trials
 
 

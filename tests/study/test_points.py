@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sweeper.search import extension
-from sweeper.study import spec
+from sweeper.study.compared import differences
 from sweeper.study.spec import parse, parse_stored
 from tests.study.kit import MINIMAL, fault, faults, with_arm
 
@@ -41,7 +41,7 @@ def test_a_study_that_was_launched_keeps_its_points_and_a_new_arm_may_bring_some
     study = parse(with_points("[{width: 16}]"))
     other = parse(with_points("[{width: 16}, {width: 48}]"))
     assert extension.refusals(study, other) == ["arms.cnn.points: [{'width': 16}] -> [{'width': 16}, {'width': 48}]"]
-    assert spec.differences(study, parse(MINIMAL)) == ["arms.cnn.points: [{'width': 16}] -> (absent)"]
+    assert differences(study, parse(MINIMAL)) == ["arms.cnn.points: [{'width': 16}] -> (absent)"]
     content = {**yaml.safe_load(MINIMAL), "budget": {"trials": 8, "max_epochs": 3}}
     content["arms"] = {"cnn": {}, "vit": {"points": [{"depth": 5}]}}
     assert extension.refusals(parse(MINIMAL), parse(yaml.safe_dump(content))) == []

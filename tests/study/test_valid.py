@@ -39,7 +39,7 @@ def test_everything_left_out_is_filled_in() -> None:
         "arms": {"cnn": {"architecture": "cnn", "space": "cnn", "fixed": {}}},
         "objectives": ("max val_accuracy", "min parameters"),
         "budget": {"trials": 4, "max_epochs": 3},
-        "search": {"sampler": "tpe", "allocation": "equal", "seed": 0, "repeats": False},
+        "search": {"sampler": "trees", "allocation": "equal", "seed": 0, "repeats": False, "prior": "default"},
         "stopping": {"rule": "asha", "grace_epochs": 1, "reduction_factor": 3},
         "training": {"backend": "tensorflow", "precision": "float32", "deterministic": True},
         "resources": {"cpus_per_trial": 1, "gpus_per_trial": 0.0},

@@ -113,7 +113,7 @@ def test_a_grid_has_three_points_unless_it_says_otherwise() -> None:
     [
         (
             "{sampler: tpe, grid_points: 3}",
-            "only a grid has them, and the sampler is trees. Leave them out, or write sampler: grid.",
+            "only a grid has them, and the sampler is tpe. Leave them out, or write sampler: grid.",
         ),
         ("{grid_points: 3}", "only a grid has them, and the sampler is trees."),
         ("{sampler: grid, grid_points: 1}", "1 is outside its range; allowed: at least 2."),

@@ -234,7 +234,7 @@ def print_further(facts: dict[str, Any]) -> None:
         click.echo(why)
     for arm, why in facts["refusals"].items():
         click.echo(
-            f"{counted(facts['arms'][arm]['infeasible'], 'draw')} of arm '{arm}' refused by its network, the last one: {why}"
+            f"{counted(facts['arms'][arm]['infeasible'], 'draw')} of arm '{arm}' refused, the last one: {why}"
         )
     num_images, has_repetitions = facts["validation_images"], any(facts["repetitions"].values())
     if num_images and "val_accuracy" in facts["best"]:

@@ -233,9 +233,7 @@ def print_further(facts: dict[str, Any]) -> None:
     for why in facts["ended_early"]:
         click.echo(why)
     for arm, why in facts["refusals"].items():
-        click.echo(
-            f"{counted(facts['arms'][arm]['infeasible'], 'draw')} of arm '{arm}' refused, the last one: {why}"
-        )
+        click.echo(f"{counted(facts['arms'][arm]['infeasible'], 'draw')} of arm '{arm}' refused, the last one: {why}")
     num_images, has_repetitions = facts["validation_images"], any(facts["repetitions"].values())
     if num_images and "val_accuracy" in facts["best"]:
         points = 100 * sampling_error(facts["best"]["val_accuracy"], num_images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from sweeper import catalog
 from sweeper.datasets import Split
 from sweeper.driver import networks
-from sweeper.errors import StudyFileError
+from sweeper.errors import LedgerError, StudyFileError
 from sweeper.ledger.records import Event, Kind, Reason, Status
 from sweeper.plots.pareto import pareto
 from sweeper.search import front
@@ -55,6 +56,8 @@ def test_what_allows_the_same_is_the_same_study() -> None:
     assert spec.limits == {"parameters": 100_000, "macs": 50_000_000}
     assert spec == parse(with_constraints("[parameters<=100000.9, macs <= 50_000_000]"))
     assert parse_stored(spec.to_yaml(), "a") == spec
+    with pytest.raises(LedgerError, match="'parameters < 7' is not a constraint"):
+        parse_stored(re.sub("parameters <= [0-9]+", "parameters < 7", spec.to_yaml()), "a")
     without = parse(with_constraints(""))
     assert without.limits == {}
     assert "constraints" not in without.canonical(), "studies from before there were constraints keep their identity"

@@ -307,10 +307,13 @@ def parse_stored(text: str, path: object) -> StudySpec:
     reading = strict_yaml.read(text)
     found = reading.faults
     if not found:
+        words = list(constraints.check(reading.data)) if isinstance(reading.data, dict) else []
         try:
-            return StudySpec.model_validate(reading.data)
+            study = StudySpec.model_validate(reading.data)
+            if not words:
+                return study
         except ValidationError as error:
-            words = [faults.in_words(fault, _keys_at) for fault in error.errors()]
+            words += [faults.in_words(fault, _keys_at) for fault in error.errors()]
         found = [(strict_yaml.line_of(place, reading.lines), place, sentence) for place, sentence in words]
     raise LedgerError(f"This is no longer the study as it first ran. Restore the file from a copy.\n{_faults(path, found)}")
 

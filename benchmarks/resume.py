@@ -67,7 +67,7 @@ def generate(spec: StudySpec, results: Path, trials: int) -> StudyFolder:
     store.create(spec.to_yaml())
     search = Search(spec)
     draw = RandomSampler(search.spaces["one"], {})  # tpe would take an hour
-    search._configuration = lambda arm, number: draw.suggest((), number=number, seed=seed_of(arm, number))  # type: ignore[method-assign]
+    search._proposals.configuration = lambda spec, arm, number, own: draw.suggest((), number=number, seed=seed_of(arm, number))  # type: ignore[method-assign]
     facts = {"study_id": spec.study_id, "dataset": "digits", "commit": "0" * 40}
     ledger = Ledger.open(store, {"host": "here"}, spec.study_id)
     ledger.append(Event(kind=Kind.CREATED, study_id=spec.study_id, detail=spec.canonical()))

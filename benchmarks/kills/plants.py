@@ -16,7 +16,7 @@ from sweeper.driver import launch
 from sweeper.driver.opened import OpenedStudy
 from sweeper.ledger import parts, tables
 from sweeper.ledger.ledger import Ledger
-from sweeper.search.study import Search
+from sweeper.search.proposals import Proposals
 from sweeper.storage import Place, local
 from sweeper.training import checkpoint
 
@@ -166,12 +166,12 @@ def optimizer_is_forgotten() -> None:
 
 def suggestions_depend_on_the_process() -> None:
     """A driver that comes again asks for other configurations."""
-    configuration = Search._configuration
+    configuration = Proposals.configuration
 
-    def other(search: Search, arm: str, number: int) -> Any:
-        return {**configuration(search, arm, number), "learning_rate": 1e-3 + os.getpid() * 1e-9}
+    def other(proposals: Proposals, *arguments: Any) -> Any:
+        return {**configuration(proposals, *arguments), "learning_rate": 1e-3 + os.getpid() * 1e-9}
 
-    replace(Search, _configuration=other)
+    replace(Proposals, configuration=other)
 
 
 LEDGER, CHECKPOINTS = "results/siege/ledger/", "results/siege/checkpoints/"

@@ -24,7 +24,7 @@ import numpy as np
 
 from sweeper.replay.clock import Policy, replay
 from sweeper.replay.curves import Task, read
-from sweeper.study.space import Configuration, Space
+from sweeper.study.space import Choice, Knob, Value
 
 POLICIES = (
     ("random", "none", "none", 1),
@@ -61,18 +61,14 @@ def moved(task: Task) -> Task:
     """The task with a bad default; its knobs that do not exist there keep theirs."""
     order = np.argsort(task.finals)
     bad = task.configurations[order[round(BAD * len(order))]]
-    return dataclasses.replace(task, space=_with_default(task.space, bad))
+    knobs = {name: _moved(knob, bad[name]) if name in bad else knob for name, knob in task.space.model.items()}
+    return dataclasses.replace(task, space=dataclasses.replace(task.space, model=knobs))
 
 
-def _with_default(space: Space, default: Configuration) -> Space:
-    knobs = {
-        name: dataclasses.replace(knob, default=default[name]) if name in default and not hasattr(knob, "options") else knob
-        for name, knob in space.model.items()
-    }
-    for name, knob in space.model.items():
-        if name in default and hasattr(knob, "options"):
-            knobs[name] = type(knob)(*knob.options, default=default[name], condition=knob.condition)  # type: ignore[call-arg]
-    return Space(architecture=space.architecture, model=knobs)
+def _moved(knob: Knob, default: Value) -> Knob:
+    if isinstance(knob, Choice):
+        return Choice(*knob.options, default=default, condition=knob.condition)
+    return dataclasses.replace(knob, default=default)
 
 
 def main() -> None:

@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner
 from optuna.trial import TrialState
 
 from sweeper.replay.clock import Searcher
 from sweeper.replay.curves import Task
+from sweeper.search.points import share_of
+from sweeper.search.tpe import distribution_of
 from sweeper.study.space import Choice, Configuration, Float, Int, Knob, Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -64,23 +66,12 @@ def _parts(knob: Knob, value: Any) -> list[float]:
     if isinstance(knob, Choice):
         return [math.sqrt(0.5) * (value == option) for option in knob.options]
     assert isinstance(knob, Float | Int)
-    at = knob.low if value is None else value
-    low, high, at = (math.log(number) if knob.log else number for number in (knob.low, knob.high, at))
-    return [(at - low) / (high - low)]
+    return [share_of(knob, knob.low if value is None else value)]
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
     """The search space in Optuna's words."""
-    return {name: _distribution(knob) for name, knob in space.knobs.items()}
-
-
-def _distribution(knob: Knob) -> BaseDistribution:
-    if isinstance(knob, Choice):
-        return CategoricalDistribution(knob.options)
-    if isinstance(knob, Int):
-        return IntDistribution(knob.low, knob.high, log=knob.log)
-    assert isinstance(knob, Float)
-    return FloatDistribution(knob.low, knob.high, log=knob.log)
+    return {name: distribution_of(knob) for name, knob in space.knobs.items()}
 
 
 class Optuna:

@@ -17,6 +17,7 @@ from sweeper.replay.curves import Task
 from sweeper.search.distinct import key_of
 from sweeper.search.study import Search
 from sweeper.streams import seed_of
+from sweeper.study.space import Configuration
 from sweeper.study.spec import LEARNING, ArmSpec, BudgetSpec, DatasetSpec, SearchSpec, StoppingSpec, StudySpec
 
 ARM = "curves"
@@ -145,7 +146,6 @@ class Study:
     def __init__(self, spec: StudySpec, tasks: Mapping[str, Task]):
         tables = {arm: task.table for arm, task in tasks.items()}
         self.search = Search(spec, {arm: task.space for arm, task in tasks.items()}, tables)
-        self._rows: dict[str, tuple[Task, int]] = {}
         self._tasks, self._places = tasks, {arm: table.place for arm, table in tables.items()}
 
     def propose(self) -> tuple[str, Task, int] | None:
@@ -153,19 +153,21 @@ class Study:
         event = self.search.propose()
         if event is None:
             return None
-        arm = event.arm or ""
-        task, row = self._tasks[arm], self._places[arm][key_of(json.loads(event.configuration or "{}"))]
+        task, row = self._place(event.arm or "", json.loads(event.configuration or "{}"))
         self.search.apply(event.replace(max_epochs=len(task.values[row])))
-        self._rows[event.trial or ""] = task, row
         return event.trial or "", task, row
 
     def tell(self, trial: str, epoch: int, value: float) -> bool:
         """As `Searcher.tell`."""
-        task, row = self._rows[trial]
+        own = self.search.trials[trial]
+        task, row = self._place(own.arm, own.configuration)
         told = Event(kind=Kind.EPOCH, trial=trial, epoch=epoch, train_loss=0.0, val_accuracy=value)
         event = self.search.judge(told.replace(parameters=task.parameters[row] if task.parameters else None))
         self.search.apply(event)
         return event.status is Status.RUNNING
+
+    def _place(self, arm: str, configuration: Configuration) -> tuple[Task, int]:
+        return self._tasks[arm], self._places[arm][key_of(configuration)]
 
 
 def write(path: Path, searches: Iterable[tuple[int, Task, Iterable[Observed]]]) -> None:

@@ -94,8 +94,7 @@ class Arm:
     def given_up(self, *, is_over: bool) -> list[Trial]:
         """Trials that wait at a rung and will never go on; as for `next_promoted`."""
         promotion = self.promotion
-        is_done = promotion is not None and promotion.paused and is_over and self.is_at_rest
-        if promotion is None or not is_done or promotion.next_promoted(is_over=True) is not None:
+        if promotion is None or not (promotion.paused and is_over and self.is_at_rest) or promotion.next_promoted(is_over=True):
             return []
         return [trial for trial in self.trials if trial.status is Status.PAUSED]
 

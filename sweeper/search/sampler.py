@@ -1,8 +1,9 @@
 """Samplers: the next configuration of an arm, as a pure function of (space, history, number, seed).
 
 ``random`` draws every knob on its own. ``qmc`` and ``grid`` (see `sweeper.search.points`) lay their points out in advance: a
-trial's number says which one it gets. ``tpe`` (see `sweeper.search.tpe`) learns from the finished trials of the arm, and every
-suggestion has its own seed. So a suggestion is the same live or folded from a ledger.
+trial's number says which one it gets. ``trees`` (see `sweeper.search.trees`) learns from all trials of the arm, ``tpe`` (see
+`sweeper.search.tpe`) from those that ended, and every suggestion has its own seed. So a suggestion is the same live or folded
+from a ledger.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class TpeSampler:
         self.prior = prior
         self._space = space
         self._fixed = fixed
-        self._distributions = {name: _distribution(knob) for name, knob in space.knobs.items() if name not in fixed}
+        self._distributions = {name: distribution_of(knob) for name, knob in space.knobs.items() if name not in fixed}
         self._columns = {name: column for column, name in enumerate(self._distributions)}
         self._points = np.empty((64, len(self._columns)))
         """One row per trial, in Optuna's numbers; NaN where it has no such knob. The rows from `_told` on are free."""
@@ -180,7 +180,8 @@ def _independent(sampler: Any, name: str, distribution: BaseDistribution) -> Val
     return value
 
 
-def _distribution(knob: Knob) -> BaseDistribution:
+def distribution_of(knob: Knob) -> BaseDistribution:
+    """A knob in Optuna's words."""
     from optuna import distributions
 
     if isinstance(knob, Choice):

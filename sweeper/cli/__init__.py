@@ -12,7 +12,7 @@ import sys
 import click
 
 from sweeper import __version__
-from sweeper.cli import ablate, audit, benchmark, check, data, describe, figures, launch, replay, retrain, status
+from sweeper.cli import ablate, audit, benchmark, check, confirm, data, describe, figures, launch, replay, retrain, status
 from sweeper.errors import SweeperError, did_you_mean
 
 
@@ -50,6 +50,8 @@ for command in (
     status.export,
     audit.audit,
     ablate.ablate,
+    confirm.confirm,
+    confirm.measure,
     retrain.retrain,
     replay.replay,
     figures.pareto,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweeper.cli._repeating import announcement, slots_of
 from sweeper.cli._shared import (
     json_option,
     open_named,
@@ -21,13 +21,9 @@ from sweeper.cli.launch import folder_of_studies, run, with_cluster_options
 from sweeper.cli.status import status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sweeper.analysis.results import Results
     from sweeper.driver.opened import OpenedStudy
-    from sweeper.search.details import Repetition
     from sweeper.storage import Place
-    from sweeper.study.spec import ResourcesSpec
 
 
 @click.command(short_help="Repeat trials with other seeds: means and intervals.")
@@ -62,7 +58,7 @@ def ablate(
     data = results_of(opened)
     asked = [trial for name in trials for trial in (_best(data) if name == "best" else [name])]
     planned = repetition.plan(search, asked, num_seeds)
-    opening = _announcement(data, planned, num_known=len(search.planned), slots=_slots(spec.resources, **options))
+    opening = announcement(data, planned, num_known=len(search.planned), slots=slots_of(spec.resources, **options))
 
     def closing(now: OpenedStudy, facts: dict[str, Any]) -> None:
         _print_closing(now, facts, out or now.folder / "figures", as_json)
@@ -92,38 +88,6 @@ def _best(data: Results) -> list[str]:
     if not best:
         raise InputError(f"no arm of study '{data.study}' has a completed trial; name the trials to repeat, or defaults.")
     return best
-
-
-def _slots(
-    resources: ResourcesSpec, *, cluster: str, max_concurrent: int | None, num_cpus: int | None, **other: Any
-) -> int | None:
-    """Trials that run at once; None where that is not known before Ray is asked: on a cluster, and with GPUs."""
-    if cluster != "local" or resources.gpus_per_trial:
-        return max_concurrent
-    fit = max((num_cpus or os.cpu_count() or 1) // resources.cpus_per_trial, 1)
-    return min(fit, max_concurrent or fit)
-
-
-def _announcement(data: Results, planned: Sequence[Repetition], *, num_known: int, slots: int | None) -> str:
-    """What is about to be trained, and how long that will take, going by how long the trials to be repeated took."""
-    from sweeper.analysis.summary import expected_seconds
-    from sweeper.cli._shared import counted
-
-    if not planned:
-        return f"going on with {counted(num_known, 'repetition')} asked for before" if num_known else "nothing new to repeat"
-    parents = list(dict.fromkeys(repetition.parent for repetition in planned))
-    seconds = expected_seconds(data, [(repetition.parent, repetition.max_epochs) for repetition in planned])
-    if seconds is None:
-        time = "how long it takes is not known, because some of these trials never ended an epoch"
-    else:
-        time = f"about {_duration(seconds)} of a worker's time"
-        time += f", {_duration(seconds / min(slots, len(planned)))} with {counted(slots, 'worker')}" if slots else ""
-    epochs = sum(repetition.max_epochs for repetition in planned)
-    return f"repeating {', '.join(parents)}: {counted(len(planned), 'trial')}, {counted(epochs, 'epoch')}; {time}"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _print_closing(study: OpenedStudy, facts: dict[str, Any], figures: Place, as_json: bool) -> None:

@@ -68,7 +68,7 @@ def plot(study: str, names: tuple[str, ...], results_folder: Place, out: Place |
     for name in names:
         catalog.check("plot", name)
     opened = open_named(results_folder, study)
-    data = results_of(opened)
+    data = results_of(opened, with_predictions=True)
     written, skipped = [], {}
     for name in names or catalog.names("plot"):
         try:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sweeper.search.details import Repetition
     from sweeper.search.study import Search
     from sweeper.storage import Place
-    from sweeper.study.spec import StudySpec
+    from sweeper.study.spec import ConfirmSpec, StudySpec
 
 
 class _Amount(click.FloatRange):
@@ -135,7 +135,8 @@ def launch(study_file: Path, results_folder: Place, as_json: bool, **options: An
     from sweeper.study import spec
 
     wanted = spec.load(study_file)
-    run(wanted, results_folder, as_json, opened=open_if_stored(results_folder, wanted.name), **options)
+    opened = open_if_stored(results_folder, wanted.name)
+    _run_and_confirm(wanted, results_folder, as_json, opened=opened, asked=wanted.confirm, **options)
 
 
 @click.command(short_help="Go on with a study, also with more trials or epochs.")
@@ -158,7 +159,32 @@ def resume(study: str, results_folder: Place, as_json: bool, trials: int | None,
     wanted = opened.first  # which asks for what the study has become
     if trials is not None or max_epochs is not None:
         wanted = extended(opened.spec, trials=trials, max_epochs=max_epochs)
-    run(wanted, folder_of_studies(opened), as_json, opened=opened, **options)
+    _run_and_confirm(wanted, folder_of_studies(opened), as_json, opened=opened, asked=opened.first.confirm, **options)
+
+
+def _run_and_confirm(
+    wanted: StudySpec,
+    results_folder: Place,
+    as_json: bool,
+    *,
+    opened: OpenedStudy | None,
+    asked: ConfirmSpec | None,
+    repeat_decayed: bool,
+    **options: Any,
+) -> None:
+    """Run a study, then confirm it where that is asked for; the facts are printed once."""
+    is_last = asked is None
+    silent = None if is_last or not as_json else lambda study, facts: None
+    run(wanted, results_folder, as_json, opened=opened, repeat_decayed=repeat_decayed, closing=silent, **options)
+    stored = None if is_last else open_if_stored(results_folder, wanted.name)
+    if asked is None or stored is None:
+        return
+    from sweeper.cli.confirm import confirm_study
+
+    if stored.search.is_searched:
+        confirm_study(stored, asked, as_json, **options)
+    elif as_json:
+        print_json(status_of(stored))
 
 
 def open_if_stored(results_folder: Place, name: str) -> OpenedStudy | None:

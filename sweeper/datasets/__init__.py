@@ -64,6 +64,7 @@ class Dataset:
         class_names: One name per class, in label order.
         has_test: Whether there is a test split.
         notes: What was done to the data on the way in, one sentence each: nothing is converted or left out silently.
+        is_carved: Whether validation was carved from train by a seed, so that another seed may carve it anew.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Dataset:
     class_names: tuple[str, ...]
     has_test: bool = True
     notes: tuple[str, ...] = ()
+    is_carved: bool = False
 
     @property
     def num_classes(self) -> int:

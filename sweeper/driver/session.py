@@ -289,6 +289,7 @@ class Session:
             max_epochs=trial.max_epochs,
             known_epochs=trial.epoch,
             paused_at=self.search.paused_at(trial.trial),
+            stage=trial.stage,
         )
 
     def _room(self) -> int:

@@ -11,12 +11,13 @@ import dataclasses
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Written into every ledger part and table, and said by every `driver_started` event. A reader knows its own and all older ones.
 
 2: a compaction leaves an event of its own, so that the sequences of a generation have no holes.
 3: a trial may be paused at a rung, and be stopped there or promoted later.
 4: a study may begin with what earlier studies teach.
+5: trials of the confirm stage are tested, and inference is timed after a trial.
 """
 
 
@@ -42,6 +43,8 @@ class Kind(StrEnum):
     """One epoch was trained and validated; `status` and `reason` are the trial's after this row."""
     ATTEMPT_ENDED = "attempt_ended"
     """An attempt ended without an epoch row: failed or interrupted; `status` and `reason` are the trial's after it."""
+    MEASURED = "measured"
+    """Inference of a trial's network was timed; `detail`: see `sweeper.driver.timing`."""
     COMPACTED = "compacted"
     """Parts of the ledger were merged; nothing happened in the study. `detail`: how many, see `sweeper.ledger.ledger`."""
 
@@ -120,6 +123,10 @@ class Event:
     )
     val_loss: float | None = column("mean cross-entropy on the validation split after this epoch", "nats")
     val_accuracy: float | None = column("share of right answers on the validation split after this epoch", "fraction")
+    test_loss: float | None = column("mean cross-entropy on the test split after the last epoch; confirm stage only", "nats")
+    test_accuracy: float | None = column(
+        "share of right answers on the test split after the last epoch; confirm stage only", "fraction"
+    )
     learning_rate: float | None = column("learning rate of this epoch")
     import_s: float | None = column("loading the framework; on a worker's first row only", "seconds")
     build_s: float | None = column("building, compiling, restoring; on an attempt's first row only", "seconds")
@@ -134,8 +141,10 @@ class Event:
         "trainable parameters of the network without auxiliary heads, however many of them the trial trains"
     )
     macs: int | None = column("multiply-accumulates of one forward pass of that network on one image; FLOPs are twice that")
-    latency_ms: float | None = column("forward pass, batch 1, median; measured in the confirm stage only", "ms")
-    latency_ms_batch32: float | None = column("forward pass, batch 32, median; confirm stage only", "ms")
+    latency_ms: float | None = column("forward pass of one image alone on the machine, median", "ms")
+    latency_ms_iqr: float | None = column("the same, interquartile range", "ms")
+    latency_ms_batch32: float | None = column("forward pass of 32 images alone on the machine, median", "ms")
+    latency_ms_batch32_iqr: float | None = column("the same, interquartile range", "ms")
     dataset: str | None = column(
         "what it was trained and validated on: the dataset's name and options, the number of images and of files that could not "
         "be used, as a JSON object"
@@ -171,9 +180,10 @@ class Event:
 
 TRIAL_COLUMNS = (
     "study_id", "trial", "arm", "architecture", "number", "stage", "parent", "seed", "attempt", "status", "reason",
-    "configuration", "max_epochs", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate",
-    "import_s", "build_s", "train_s", "evaluate_s", "checkpoint_s", "wait_s", "peak_memory_mb", "parameters", "macs",
-    "latency_ms", "latency_ms_batch32", "dataset", "device", "versions", "commit", "detail",
+    "configuration", "max_epochs", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss",
+    "test_accuracy", "learning_rate", "import_s", "build_s", "train_s", "evaluate_s", "checkpoint_s", "wait_s",
+    "peak_memory_mb", "parameters", "macs", "latency_ms", "latency_ms_iqr", "latency_ms_batch32", "latency_ms_batch32_iqr",
+    "dataset", "device", "versions", "commit", "detail",
 )  # fmt: skip
 """The table of trials: one row per trial. Metrics are those of the LAST epoch, times are sums over all epochs, memory is the
 maximum. `BEST_COLUMNS` are added behind them."""

@@ -61,5 +61,5 @@ class Trial:
         return self.status.is_final or self.status is Status.PAUSED
 
     def differs_in_seed(self, other: Trial) -> bool:
-        """Whether both repeat one trial for one purpose, so that only their seeds differ."""
-        return self.stage is not Stage.SEARCH and (self.parent, self.stage) == (other.parent, other.stage)
+        """Whether both repeat one trial on the same images, so that only their seeds differ."""
+        return self.stage is Stage.ABLATION and (self.parent, self.stage) == (other.parent, other.stage)

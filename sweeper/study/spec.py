@@ -146,6 +146,14 @@ class StoppingSpec(_Model):
     reduction_factor: Annotated[int, Field(ge=2, le=100)] = 3
 
 
+class ConfirmSpec(_Model):
+    """What is confirmed once the search has ended: see `sweeper.search.confirmation`."""
+
+    per_arm: Annotated[int, Field(ge=1, le=100)] = 1
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 5
+    allocation: Literal["equal", "racing"] = "equal"
+
+
 class TrainingSpec(_Model):
     """What is the same for every trial's training.
 
@@ -167,7 +175,7 @@ class ResourcesSpec(_Model):
 
 
 class StudySpec(_Model):
-    """One study, resolved: every default filled in, but `constraints`, which are left out where there are none."""
+    """One study, resolved: every default filled in, but `constraints` and `confirm`, which are left out where there are none."""
 
     name: Name
     dataset: DatasetSpec
@@ -177,6 +185,7 @@ class StudySpec(_Model):
     budget: BudgetSpec
     search: SearchSpec = SearchSpec()
     stopping: StoppingSpec = StoppingSpec()
+    confirm: ConfirmSpec | None = Field(default=None, exclude_if=_is_none)
     training: TrainingSpec = TrainingSpec()
     resources: ResourcesSpec = ResourcesSpec()
 
@@ -320,7 +329,7 @@ def parse_stored(text: str, path: object) -> StudySpec:
 
 def _fill(raw: dict[str, Any]) -> None:
     """Fill in what may be left out: an arm's architecture and space, the options of the dataset, a section's content."""
-    for section in ("search", "stopping", "training", "resources"):
+    for section in ("search", "stopping", "confirm", "training", "resources"):
         if section in raw and raw[section] is None:
             raw[section] = {}
     search = raw.setdefault("search", {})
@@ -373,4 +382,5 @@ def _typed(value: Any, knob: Knob | catalog.Parameter) -> Any:
 
 def _keys_at(place: strict_yaml.Place) -> list[str]:
     section: Any = ArmSpec if place[:1] == ("arms",) else StudySpec.model_fields[str(place[0])].annotation if place else StudySpec
+    section = ConfirmSpec if place[:1] == ("confirm",) else section
     return list(section.model_fields)

@@ -38,12 +38,26 @@ if TYPE_CHECKING:
     help="A trial of the study, 'best' of each arm, or the 'defaults' of each arm; may be repeated.",
 )
 @click.option("--seeds", "num_seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Seeds for each.")
+@click.option(
+    "--vary",
+    type=click.Choice(["training", "init", "order", "augmentation", "split", "all"]),
+    default="training",
+    show_default=True,
+    help="What the seeds set: one source of chance alone; 'training' is all but the carve of validation images.",
+)
 @results_option
 @with_cluster_options
 @out_option(FIGURES)
 @json_option
 def ablate(
-    study: str, trials: tuple[str, ...], num_seeds: int, results_folder: Place, out: Place | None, as_json: bool, **options: Any
+    study: str,
+    trials: tuple[str, ...],
+    num_seeds: int,
+    vary: str,
+    results_folder: Place,
+    out: Place | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Train trials of STUDY again with the seeds 1 to N, the same for every arm, and say what a result owes to its seed.
 
@@ -57,11 +71,15 @@ def ablate(
     repetition.check_searched(search)
     data = results_of(opened)
     asked = [trial for name in trials for trial in (_best(data) if name == "best" else [name])]
-    planned = repetition.plan(search, asked, num_seeds)
+    varies = None if vary == "training" else vary
+    planned = repetition.plan(search, asked, num_seeds, varies)
     opening = announcement(data, planned, num_known=len(search.planned), slots=slots_of(spec.resources, **options))
 
     def closing(now: OpenedStudy, facts: dict[str, Any]) -> None:
-        _print_closing(now, facts, out or now.folder / "figures", as_json)
+        if varies is None:
+            _print_closing(now, facts, out or now.folder / "figures", as_json)
+        else:
+            _print_sources(now, facts, as_json)
 
     if not planned and search.is_finished:
         click.echo(opening, err=True)
@@ -72,7 +90,7 @@ def ablate(
         folder_of_studies(opened),
         as_json,
         opened=opened,
-        repeat=lambda search: repetition.plan(search, asked, num_seeds),
+        repeat=lambda search: repetition.plan(search, asked, num_seeds, varies),
         opening=opening,
         closing=closing,
         **options,
@@ -88,6 +106,20 @@ def _best(data: Results) -> list[str]:
     if not best:
         raise InputError(f"no arm of study '{data.study}' has a completed trial; name the trials to repeat, or defaults.")
     return best
+
+
+def _print_sources(study: OpenedStudy, facts: dict[str, Any], as_json: bool) -> None:
+    """The standard deviation over seeds by what they vary."""
+    from sweeper.analysis.sources import sources_of_variance
+    from sweeper.cli._shared import table
+
+    data = results_of(study)
+    found = sources_of_variance(data)
+    if as_json:
+        print_json({**facts, "sources": found.to_dict("records")})
+        return
+    title = f"standard deviation of {data.objective} by what varies, with 95 % intervals"
+    table(title, list(found.columns), found.astype(object).to_numpy().tolist())
 
 
 def _print_closing(study: OpenedStudy, facts: dict[str, Any], figures: Place, as_json: bool) -> None:

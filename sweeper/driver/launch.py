@@ -34,6 +34,7 @@ from sweeper.ledger.records import Event, Kind, Stage
 from sweeper.search import details, lessons
 from sweeper.search.details import Repetition
 from sweeper.search.study import Search
+from sweeper.search.trial import Trial
 from sweeper.storage import Place, Where
 from sweeper.study.spec import StudySpec
 
@@ -257,17 +258,21 @@ def _load(order: Order, first: StudySpec, opened: OpenedStudy | None) -> _Inputs
     dataset = networks.checked(order.spec, new if order.worker is None else [], lambda: load_dataset(first))
     known, waiting = ([], []) if opened is None else ([opened.spec], [asked for _, asked, _ in requests.waiting(opened.folder)])
     pretrained, have_weights = weights.weights_asked_for(order.spec, known, waiting, dataset)
-    test = dataset.read_test() if dataset.has_test and order.worker is None and _confirms(order, opened) else None
+    to_repeat = [] if opened is None else _to_repeat(order, opened.search)
+    if not dataset.can_be_carved and any(one.varies == "split" for one in to_repeat):
+        raise InputError(
+            f"--vary split: the validation images of {dataset.name} are not carved from train by a seed here, so a seed cannot "
+            "vary them. Choose another source: init, order or augmentation."
+        )
+    confirms = any(one.stage is Stage.CONFIRM for one in to_repeat) and order.worker is None
+    test = dataset.read_test() if confirms and dataset.has_test else None
     return _Inputs(dataset=dataset, test=test, pretrained=pretrained, have_weights=have_weights, sources=sources)
 
 
-def _confirms(order: Order, opened: OpenedStudy | None) -> bool:
-    """Whether trials of the confirm stage are left to run, or asked for."""
-    if opened is None:
-        return False
-    search = opened.search
-    stages = {trial.stage for trial in (*search.planned, *search.trials.values()) if not trial.status.is_final}
-    return Stage.CONFIRM in stages | {one.stage for one in order.repeat(search)}
+def _to_repeat(order: Order, search: Search) -> list[Trial | Repetition]:
+    """Repetitions that are left to run, or asked for."""
+    begun = [trial for trial in search.trials.values() if not trial.status.is_final]
+    return [*begun, *search.planned, *order.repeat(search)]
 
 
 def _slots(order: Order, first: StudySpec, inputs: _Inputs, *, is_private: bool) -> int:
@@ -360,7 +365,7 @@ def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs
             pretrained=inputs.pretrained,
             limits=study.first.limits,
             test=inputs.test,
-            is_carved=inputs.dataset.is_carved,
+            is_carved=inputs.dataset.can_be_carved,
             class_names=inputs.dataset.class_names,
             predictions=(study.folder / "predictions").resolve(),
             worker=order.worker or Worker,

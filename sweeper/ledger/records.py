@@ -101,7 +101,7 @@ class Event:
     time: float | None = column("when the driver recorded it", "seconds since 1970, UTC")
     study_id: str | None = column("hash of the first resolved study file, fixed for life")
     trial: str | None = column(
-        "<arm>-<number:05d>, then -e<epochs> if trained anew for more epochs, -s<seed> outside the search stage"
+        "<arm>-<number:05d>, then -e<epochs> if trained anew for more epochs, -s<seed> or -<varies><seed> outside the search"
     )
     arm: str | None = column("the contender this trial belongs to")
     architecture: str | None = column("the arm's architecture")
@@ -109,6 +109,10 @@ class Event:
     stage: Stage | None = column("search, confirm or ablation")
     parent: str | None = column("the trial whose configuration this one repeats, if it repeats one")
     seed: int | None = column("everything random in the trial follows from it")
+    varies: str | None = column(
+        "what the seed of a repetition sets where that is one source of chance alone, or all of them: init, order, augmentation, "
+        "split or all; the others are as in the trial it repeats"
+    )
     attempt: int | None = column("tries at this trial, from 1")
     status: Status | None = column("the trial's status after this event")
     reason: Reason | None = column("why it has this status")
@@ -179,7 +183,7 @@ class Event:
 
 
 TRIAL_COLUMNS = (
-    "study_id", "trial", "arm", "architecture", "number", "stage", "parent", "seed", "attempt", "status", "reason",
+    "study_id", "trial", "arm", "architecture", "number", "stage", "parent", "seed", "varies", "attempt", "status", "reason",
     "configuration", "max_epochs", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss",
     "test_accuracy", "learning_rate", "import_s", "build_s", "train_s", "evaluate_s", "checkpoint_s", "wait_s",
     "peak_memory_mb", "parameters", "macs", "latency_ms", "latency_ms_iqr", "latency_ms_batch32", "latency_ms_batch32_iqr",
@@ -198,6 +202,12 @@ EPOCH_COLUMNS = (
     "time",
 )  # fmt: skip
 """The table of epochs: one row per (trial, epoch), the one the search acted on."""
+
+SOURCES = ("init", "order", "augmentation", "split")
+"""Sources of chance in a training: initial weights with what the network draws, the order of images, augmentation, the carve."""
+
+TRAINING_SOURCES = SOURCES[:3]
+"""Those that a seed sets where nothing else is said."""
 
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 """What an epoch row measures."""

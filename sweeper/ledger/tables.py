@@ -33,6 +33,7 @@ _FACTS = (
     "stage",
     "parent",
     "seed",
+    "varies",
     "configuration",
     "max_epochs",
 )

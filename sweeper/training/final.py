@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweeper.datasets import Split, _mapped, _splits
+from sweeper.datasets import Split, _splits
 from sweeper.ledger import predictions as kept
 from sweeper.storage import Place
 
@@ -35,8 +35,7 @@ class Final:
         train: Training split of the study.
         validation: Validation split of the study.
         test: Test split; None where there is none, or it is not asked for.
-        is_carved: Whether validation was carved from train. Images in a file of the cache stay as they are all the same: a carve
-            would be a copy of them.
+        is_carved: Whether seeds carve training and validation anew, see `sweeper.datasets.Dataset.can_be_carved`.
         class_names: One per class, in label order.
         predictions: Folder of the study's predictions; None to keep none.
     """
@@ -51,8 +50,7 @@ class Final:
         class_names: Sequence[str],
         predictions: Place | None,
     ):
-        is_mapped = any(_mapped.reference(split.images) is not None for split in (train, validation))
-        self._is_carved, self._splits = is_carved and not is_mapped, (train, validation)
+        self._is_carved, self._splits = is_carved, (train, validation)
         self._test_split = test
         self._test: Images | None = None
         self._class_names, self._folder = tuple(class_names), predictions

@@ -56,6 +56,8 @@ class Assignment:
         known_epochs: Epochs whose rows the driver has already.
         paused_at: Epochs after which the driver may let the trial wait: then it has a checkpoint.
         stage: What it is for: those of the confirm stage have images carved by their seed, and predict in the end.
+        varies: As of `sweeper.search.trial.Trial`.
+        parent_seed: The seed of what its own does not set.
     """
 
     trial: str
@@ -68,11 +70,25 @@ class Assignment:
     known_epochs: int
     paused_at: Sequence[int] = ()
     stage: str = Stage.SEARCH
+    varies: str | None = None
+    parent_seed: int | None = None
 
     @property
     def is_confirm(self) -> bool:
         """Whether it is of the confirm stage."""
         return self.stage == Stage.CONFIRM
+
+    @property
+    def is_carved(self) -> bool:
+        """Whether its images are carved by its seed."""
+        return self.is_confirm or self.varies in ("split", "all")
+
+    def seed_of(self, source: str) -> int:
+        """The seed of one of `sweeper.ledger.records.SOURCES`."""
+        if self.varies in (None, "all", source):
+            return self.seed
+        assert self.parent_seed is not None
+        return self.parent_seed
 
 
 LOOP = "whole epochs"
@@ -225,14 +241,15 @@ class Worker:
 
     def _prepare(self) -> None:
         assignment = self._assignment
-        images = self._final.images(seed_of(assignment.seed, "split")) if assignment.is_confirm else None
+        images = self._final.images(seed_of(assignment.seed, "split")) if assignment.is_carved else None
         self._go_on(*self._programs.prepare(assignment.architecture, assignment.configuration, **self._seeds, images=images))
 
     @property
     def _seeds(self) -> dict[str, int]:
         """Of the program."""
-        seed, arm = self._assignment.seed, self._assignment.arm
-        return {"init_seed": seed_of(seed, arm, "init"), "augmentation_seed": seed_of(seed, "augmentation")}
+        init, augmentation = map(self._assignment.seed_of, ("init", "augmentation"))
+        arm = self._assignment.arm
+        return {"init_seed": seed_of(init, arm, "init"), "augmentation_seed": seed_of(augmentation, "augmentation")}
 
     def _go_on(self, program: Program | Member, is_reused: bool) -> None:
         """Take a program with fresh values, and go on from the newest checkpoint if there is one."""
@@ -253,7 +270,7 @@ class Worker:
             weights = self._programs.weights_of(assignment.architecture, assignment.configuration)
             assert weights is not None
             entries["weights"] = weights.label
-        return json.dumps(entries | (self._final.entries if assignment.is_confirm else {}))
+        return json.dumps(entries | (self._final.entries if assignment.is_carved else {}))
 
     def _found(self) -> list[dict[str, Any]]:
         """Rows of a checkpoint that the driver does not know; they count as reported from now on."""
@@ -274,7 +291,7 @@ class Worker:
         program: Any = self._program
         started = time.perf_counter()
         order, learning_rate = self._inputs(epoch)
-        devices.seed_dropout(seed_of(self._assignment.seed, "dropout", epoch))
+        devices.seed_dropout(seed_of(self._assignment.seed_of("init"), "dropout", epoch))
         means = program.train(order, learning_rate)
         trained = time.perf_counter()
         validation = program.validate()
@@ -285,7 +302,7 @@ class Worker:
 
     def _inputs(self, epoch: int) -> tuple[NDArray[Any], float]:
         """The order of the images and the learning rate."""
-        order = generator(self._assignment.seed, "order", epoch).permutation(self._num_train)
+        order = generator(self._assignment.seed_of("order"), "order", epoch).permutation(self._num_train)
         return order, self._recipe.learning_rate_at(epoch, self._assignment.max_epochs)
 
     def _row(

@@ -24,8 +24,8 @@ POWER = 0.8
 MOST_SEEDS = 100
 """More seeds than that are out of reach."""
 
-STEPS = 400
-"""Of the probability of an estimated standard deviation; the power is exact to four digits with more than two seeds."""
+STEPS = 200
+"""Of the probability of an estimated standard deviation; the power is exact to three digits."""
 
 
 def power(difference: float, sd: float, n: int, risk: float) -> float:

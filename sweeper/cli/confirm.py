@@ -122,21 +122,20 @@ def _timed(study: OpenedStudy, *, quiet: bool) -> OpenedStudy:
 
 
 def _close(study: OpenedStudy, as_json: bool) -> None:
-    from sweeper.analysis.seeds import paired_differences, seeds_table
+    from sweeper.analysis.verdicts import confirmed, headline_column, verdicts, words
     from sweeper.cli._shared import table
 
     data = results_of(study)
-    column = "test_accuracy" if data.trials["test_accuracy"].notna().any() else data.objective
-    seeds = seeds_table(data, stage="confirm", column=column)
-    pairs = paired_differences(data, stage="confirm", column=column)
+    column, found, pairs = headline_column(data), confirmed(data), verdicts(data)
     if as_json:
-        facts = {"column": column, "seeds": seeds.to_dict("records"), "differences": pairs.to_dict("records")}
+        facts = {"column": column, "confirmed": found.to_dict("records"), "pairs": pairs.to_dict("records")}
         print_json({**status_of(study), **facts})
         return
-    table(f"{column} over fresh seeds, 95 % intervals of the mean", list(seeds.columns), seeds.astype(object).to_numpy().tolist())
-    if len(pairs):
-        columns = ["first", "second", "n", "difference", "low", "high", "p", "p_holm"]
-        table("paired differences", columns, pairs[columns].astype(object).to_numpy().tolist())
+    shown = [name for name in found.columns if name != "configuration"]
+    table(f"{column} over fresh seeds, 95 % intervals of the mean", shown, found[shown].astype(object).to_numpy().tolist())
+    names = {parent: arm for parent, arm in zip(found["parent"], found["arm"], strict=True) if (found["arm"] == arm).sum() == 1}
+    for pair in pairs.to_dict("records"):
+        click.echo(words(pair, column=column, names=names))
 
 
 @click.command(short_help="Time the networks of completed trials, alone on the machine.")

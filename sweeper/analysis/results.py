@@ -56,6 +56,7 @@ class Results:
         predictions: One row per image and trial of the confirm stage, see `sweeper.ledger.predictions`; a numpy array of
             probabilities each.
         class_names: One per class, in label order; empty without predictions.
+        baseline: The arm that others are compared with, where the study names one.
 
     Raises:
         InputError: A table lacks columns, or there is no objective.
@@ -71,6 +72,7 @@ class Results:
         default_factory=lambda: pd.DataFrame(columns=["trial", "split", "row", "label", "probabilities"])
     )
     class_names: tuple[str, ...] = ()
+    baseline: str | None = None
 
     def __post_init__(self) -> None:
         if not self.objectives:

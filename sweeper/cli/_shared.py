@@ -108,7 +108,7 @@ def results_of(study: OpenedStudy, *, with_predictions: bool = False) -> Results
 
     trials, epochs = tables(study.events)
     found, class_names = predictions.read(study.folder) if with_predictions else (None, ())
-    own = {} if found is None else {"predictions": found.to_pandas(), "class_names": class_names}
+    own: dict[str, Any] = {} if found is None else {"predictions": found.to_pandas(), "class_names": class_names}
     return Results(
         study=study.first.name,
         objectives=study.first.goals,
@@ -116,6 +116,7 @@ def results_of(study: OpenedStudy, *, with_predictions: bool = False) -> Results
         epochs=epochs.to_pandas(),
         runs=runs(study.events).to_pandas(),
         limits=study.first.limits,
+        baseline=study.first.baseline,
         **own,
     )
 

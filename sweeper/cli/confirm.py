@@ -136,6 +136,12 @@ def _close(study: OpenedStudy, as_json: bool) -> None:
     names = {parent: arm for parent, arm in zip(found["parent"], found["arm"], strict=True) if (found["arm"] == arm).sum() == 1}
     for pair in pairs.to_dict("records"):
         click.echo(words(pair, column=column, names=names))
+    if data.baseline is not None and data.baseline in set(found["arm"]):
+        from sweeper.analysis.effects import effects
+
+        rows = effects(data)
+        title = f"what each change does to {data.baseline}, in {column}"
+        table(title, list(rows.columns), rows.astype(object).to_numpy().tolist())
 
 
 @click.command(short_help="Time the networks of completed trials, alone on the machine.")

@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from sweeper import catalog
 from sweeper.errors import InputError, LedgerError, StudyFileError
-from sweeper.study import budget, constraints, faults, grid, points, strict_yaml
+from sweeper.study import ablation, budget, constraints, faults, grid, points, strict_yaml
 from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Space
 
 LARGEST_FILE = 100_000
@@ -175,7 +175,10 @@ class ResourcesSpec(_Model):
 
 
 class StudySpec(_Model):
-    """One study, resolved: every default filled in, but `constraints` and `confirm`, which are left out where there are none."""
+    """One study, resolved: every default filled in, but `constraints`, `confirm` and `baseline`, which may be left out.
+
+    `baseline` names the arm that the others are compared with, as an ablation has it (`sweeper.study.ablation`).
+    """
 
     name: Name
     dataset: DatasetSpec
@@ -186,6 +189,7 @@ class StudySpec(_Model):
     search: SearchSpec = SearchSpec()
     stopping: StoppingSpec = StoppingSpec()
     confirm: ConfirmSpec | None = Field(default=None, exclude_if=_is_none)
+    baseline: ArmName | None = Field(default=None, exclude_if=_is_none)
     training: TrainingSpec = TrainingSpec()
     resources: ResourcesSpec = ResourcesSpec()
 
@@ -279,8 +283,9 @@ def parse(text: str, path: object = "study") -> StudySpec:
     if not isinstance(raw, dict):
         holds = "the file is empty" if raw is None else f"the file holds {faults.kind(raw)} instead of keys and values"
         raise StudyFileError(path, [f"{holds}; a study needs at least name, dataset, arms and budget."])
+    unfolded = ablation.unfold(reading)
     _fill(raw)
-    semantic = [*faults.cross_check(raw), *points.cross_check(raw), *constraints.check(raw)]
+    semantic = [*unfolded, *ablation.check(raw), *faults.cross_check(raw), *points.cross_check(raw), *constraints.check(raw)]
     study = None
     try:
         study = StudySpec.model_validate(raw)

@@ -14,6 +14,10 @@ from sweeper.datasets import Split
 from sweeper.ledger import predictions
 from sweeper.ledger.records import SOURCES, Stage
 from sweeper.storage import place
+from sweeper.training import checkpoint
+from sweeper.training.predicting import probabilities as probabilities_of
+from sweeper.training.predicting import restored
+from sweeper.training.program import Task
 from sweeper.training.trial import Assignment
 from tests.test_training import assignment, make, metrics, splits, train  # noqa: F401  # fixtures among them
 
@@ -53,6 +57,11 @@ def test_a_confirmed_trial_is_tested_once_and_its_predictions_stay(
             assert np.mean(probabilities.argmax(axis=1) == own["label"]) == pytest.approx(rows[-1][f"{column}_accuracy"])
             loss = -np.log(probabilities[np.arange(len(own)), own["label"]]).mean()
             assert loss == pytest.approx(rows[-1][f"{column}_loss"], rel=1e-4)
+    stored = checkpoint.newest(tmp_path / "checkpoints" / "cnn-00000-s1001")
+    assert stored is not None
+    again = restored("cnn", confirmed(1001).configuration, Task.of(splits[0], 10), stored)
+    own = frame[(frame["trial"] == "cnn-00000-s1001") & (frame["split"] == "test")]
+    assert np.allclose(probabilities_of(again, test.images, 10), np.stack(own["probabilities"].to_list()), atol=1e-5)
     chosen = [frame[(frame["trial"] == trial) & (frame["split"] == "validation")]["row"] for trial in frame["trial"].unique()]
     assert len(chosen[0]) == len(splits[1])
     assert set(chosen[0]) != set(chosen[1])

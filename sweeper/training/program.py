@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper import catalog
+from sweeper.datasets import Split
 from sweeper.errors import InputError
 from sweeper.study.space import TRAINING, Value
 from sweeper.training.augmentation import augment
@@ -31,6 +32,7 @@ from sweeper.training.loop import new_loop
 from sweeper.training.loop.base import Images, Loop, Parts
 from sweeper.training.optimizer import JoinedOptimizer, build_optimizer
 from sweeper.training.recipe import Recipe
+from sweeper.training.statistics import channel_statistics
 from sweeper.training.values import Values
 from sweeper.training.weights.pretrained import Pretrained, wants_weights
 
@@ -57,6 +59,20 @@ class Task:
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     class_counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, train: Split, num_classes: int) -> Task:
+        """The task of training images."""
+        mean, deviation = channel_statistics(train.images)
+        height, width, channels = train.images.shape[1:]
+        return cls(
+            input_shape=(height, width, channels),
+            num_classes=num_classes,
+            image_dtype=str(train.images.dtype),
+            mean=mean,
+            deviation=deviation,
+            class_counts=tuple(np.bincount(train.labels, minlength=num_classes).tolist()),
+        )
 
     @property
     def largest(self) -> float:

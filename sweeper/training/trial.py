@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.datasets import Split
@@ -34,7 +33,6 @@ from sweeper.training.checkpoint import Checkpoint
 from sweeper.training.failures import failure
 from sweeper.training.final import CARVED, Final
 from sweeper.training.recipe import Recipe
-from sweeper.training.statistics import channel_statistics
 from sweeper.training.weights.pretrained import Pretrained, wants_weights
 
 if TYPE_CHECKING:
@@ -166,16 +164,8 @@ class Worker:
 
         self._num_train, self._checkpoints = len(train), checkpoints
         self._checkpoint_every_s, self._claim = checkpoint_every_s, claim
-        mean, deviation = channel_statistics(train.images)
         self._programs = Programs(
-            Task(
-                input_shape=train.images.shape[1:],
-                num_classes=num_classes,
-                image_dtype=str(train.images.dtype),
-                mean=mean,
-                deviation=deviation,
-                class_counts=tuple(np.bincount(train.labels, minlength=num_classes).tolist()),
-            ),
+            Task.of(train, num_classes),
             Images(train.images, train.labels),
             Images(validation.images, validation.labels),
             pretrained,

@@ -38,6 +38,7 @@ COMMANDS = [
     "measure",
     "pareto",
     "plot",
+    "predict",
     "replay",
     "resume",
     "retrain",

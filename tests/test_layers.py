@@ -45,7 +45,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/driver/session.py": ("", "driver.retention training search ledger errors"),
     "sweeper/driver/opened.py": ("", "search study ledger storage errors"),
     "sweeper/driver/retrain.py": ("", "training ledger.records errors"),
-    "sweeper/analysis": ("numpy pandas scipy", "analysis ledger.records errors"),
+    "sweeper/analysis": ("numpy pandas scipy sklearn", "analysis ledger.records errors"),
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis ledger.records storage errors"),
     "sweeper/audit": ("pyarrow", "audit driver.opened training.checkpoint search study ledger storage errors"),
     "sweeper/cli": (

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import bootstrap
 
 from sweeper.analysis.power import smallest_difference
 from sweeper.analysis.statistics import Spread, Values, iqm, prediction_interval, spread, t_interval
@@ -133,6 +134,22 @@ def covered(simulations: int) -> list[list[str]]:
     return rows
 
 
+def rejected(simulations: int) -> list[list[str]]:
+    """The same for what we do not use: SciPy's percentile and BCa bootstrap of the mean."""
+    rows = []
+    for (name, (values, mean)), n in itertools.product(DISTRIBUTIONS.items(), (10, 20)):
+        draw = np.random.default_rng([19, n, *name.encode()])
+        samples = np.stack([values(draw, n) for _ in range(simulations)])
+        shares = []
+        for method in ("percentile", "BCa"):
+            found = bootstrap(
+                (samples,), np.mean, axis=1, n_resamples=1000, batch=50, method=method, rng=draw
+            ).confidence_interval
+            shares.append(share(int(((found.low <= mean) & (mean <= found.high)).sum()), simulations))
+        rows.append([name, f"{n}", *shares])
+    return rows
+
+
 def holds(found: Spread, truth: float) -> bool:
     """Whether the interval holds the truth."""
     return bool(found.low <= truth <= found.high)
@@ -203,6 +220,7 @@ def main() -> None:
             lambda: looked_again(count),
         ),
         ("Intervals of a mean", ["values", "n", "Student", "bootstrap", "interquartile mean"], lambda: covered(count)),
+        ("Intervals that are not used", ["values", "n", "percentile", "BCa"], lambda: rejected(count)),
         ("Chance of being the best", ["stated", "networks", "mean", "best in truth"], lambda: chances(count)),
     ]
     if options.table is not None:

@@ -115,7 +115,7 @@ def _smallest(n: int, risk: float, is_sd_known: bool) -> float:
     highest = 4.0
     while missing(highest) < 0:
         highest *= 2.0
-    return float(brentq(missing, 0.0, highest))
+    return float(brentq(missing, 0.0, highest, xtol=1e-7))
 
 
 @functools.lru_cache(maxsize=256)

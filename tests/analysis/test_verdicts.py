@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -105,6 +105,7 @@ def test_intervals_are_as_wide_as_the_step_of_holm_that_decides_them() -> None:
 CASES = st.lists(st.builds(Case, st.floats(0, 0.1), st.floats(1e-4, 0.1), st.integers(2, 12)) | st.none(), max_size=6)
 
 
+@settings(max_examples=30)
 @given(CASES, st.floats(0, 0.05))
 def test_better_is_an_interval_above_0_and_a_rejection_after_holm(cases: list[Case | None], margin: float) -> None:
     for case, found in zip(cases, decided(cases, margin=margin), strict=True):
@@ -185,6 +186,7 @@ def test_the_chance_of_the_better_of_two_is_what_its_t_test_leaves() -> None:
         assert chances_of_best(np.array([A, other]).T) == pytest.approx([1 - one_sided, one_sided], abs=0.01)
 
 
+@settings(max_examples=10)
 @given(st.permutations(range(4)))
 def test_chances_are_shares_whatever_the_order(order: list[int]) -> None:
     values = np.array([A, B, C, [0.96, 0.94, 0.95, 0.95, 0.97]]).T

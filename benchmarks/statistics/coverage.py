@@ -216,7 +216,7 @@ def main() -> None:
         ),
         (
             "Looked again",
-            ["difference, sd", "undecided with 5, told how many", "of these settled", "better, of all"],
+            ["true difference / sd", "undecided, told how many", "settled by as many", "better in either look"],
             lambda: looked_again(count),
         ),
         ("Intervals of a mean", ["values", "n", "Student", "bootstrap", "interquartile mean"], lambda: covered(count)),

@@ -112,6 +112,8 @@ def _smallest(n: int, risk: float, is_sd_known: bool) -> float:
     def missing(shift: float) -> float:
         return float(_power(shift * scales, n, risk).mean()) - POWER
 
+    if missing(0.0) >= 0:
+        return 0.0
     highest = 4.0
     while missing(highest) < 0:
         highest *= 2.0

@@ -32,6 +32,7 @@ def test_the_power_is_that_of_the_noncentral_t(n: int, risk: float, shift: float
 def test_the_smallest_difference_is_found_in_80_percent(n: int, risk: float, sd: float) -> None:
     exact = smallest_difference(sd, n, risk, is_sd_known=True)
     assert power(exact, sd, n, risk) == pytest.approx(0.8, abs=1e-6)
+    assert smallest_difference(sd, n, 0.9) == 0, "a test that rejects in nine of ten cases"
     assert smallest_difference(sd, n, risk) > exact
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,14 @@ def test_the_headline_is_the_test_split_where_a_confirmed_trial_saw_it() -> None
     assert headline_column(study({"a": [0.9]}, stage="ablation")) == "val_accuracy"
     assert headline_column(synthetic.build(confirm_seeds=2)) == "val_accuracy"
     assert headline_column(synthetic.empty()) == "val_accuracy"
+
+
+def test_an_ablation_is_judged_by_the_objective_whatever_is_confirmed() -> None:
+    both, confirm = synthetic.build(confirm_seeds=3, ablation_seeds=3), study({"a": A})
+    trials = pd.concat([both.trials, confirm.trials])
+    results = dataclasses.replace(both, trials=trials)
+    assert headline_column(results) == "test_accuracy"
+    pd.testing.assert_frame_equal(verdicts(results, stage="ablation"), verdicts(both, stage="ablation"))
 
 
 def test_what_is_confirmed() -> None:

@@ -64,18 +64,22 @@ def share(hits: int, of: int) -> str:
 
 
 def false_verdicts(simulations: int) -> list[list[str]]:
-    """Networks that are the same, and one that is better than the others by just the margin."""
+    """Networks that are the same, also where trainings diverge, and one that is better than the others by just the margin."""
     rows = []
     for arms, n in itertools.product((2, 4), SEEDS):
-        draw, any_better, any_equivalent = np.random.default_rng([arms, n]), 0, 0
+        draw, again = np.random.default_rng([arms, n]), np.random.default_rng([23, arms, n])
+        any_better, any_diverged, any_equivalent = 0, 0, 0
         margin = 2.0 * PAIR_SD
         means = np.array([margin] + [0.0] * (arms - 1))
         for _ in range(simulations):
             same = verdicts_of(runs(draw, np.zeros(arms), n), margin)
             any_better += any(found.verdict == "better" for found in same.values())
+            diverged = runs(again, np.zeros(arms), n) - 10.0 * (again.random((n, arms)) < 0.05)
+            any_diverged += any(found.verdict == "better" for found in verdicts_of(diverged, margin).values())
             apart = verdicts_of(runs(draw, means, n), margin)
             any_equivalent += any(found.verdict == "equivalent" for pair, found in apart.items() if 0 in pair)
-        rows.append([f"{arms}", f"{n}", share(any_better, simulations), share(any_equivalent, simulations)])
+        shares = [share(hits, simulations) for hits in (any_better, any_diverged, any_equivalent)]
+        rows.append([f"{arms}", f"{n}", *shares])
     return rows
 
 
@@ -208,7 +212,11 @@ def main() -> None:
     count = options.simulations
     print(f"`{' '.join(['python', *sys.argv])}`, {datetime.date.today()}; shares in percent, with their standard error")
     tables: list[tuple[str, list[str], Callable[[], list[list[str]]]]] = [
-        ("False verdicts", ["networks", "seeds", "any false better", "any false equivalent"], lambda: false_verdicts(count)),
+        (
+            "False verdicts",
+            ["networks", "seeds", "any false better", "the same, one in 20 diverges", "any false equivalent"],
+            lambda: false_verdicts(count),
+        ),
         (
             "Found at the smallest difference",
             ["seeds", "true spread", "as a verdict states it", "spread of the seeds taken for the truth"],

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import bootstrap
 
 from sweeper.analysis.power import smallest_difference
 from sweeper.analysis.statistics import Spread, Values, iqm, prediction_interval, spread, t_interval
@@ -63,18 +64,22 @@ def share(hits: int, of: int) -> str:
 
 
 def false_verdicts(simulations: int) -> list[list[str]]:
-    """Networks that are the same, and one that is better than the others by just the margin."""
+    """Networks that are the same, also where trainings diverge, and one that is better than the others by just the margin."""
     rows = []
     for arms, n in itertools.product((2, 4), SEEDS):
-        draw, any_better, any_equivalent = np.random.default_rng([arms, n]), 0, 0
+        draw, again = np.random.default_rng([arms, n]), np.random.default_rng([23, arms, n])
+        any_better, any_diverged, any_equivalent = 0, 0, 0
         margin = 2.0 * PAIR_SD
         means = np.array([margin] + [0.0] * (arms - 1))
         for _ in range(simulations):
             same = verdicts_of(runs(draw, np.zeros(arms), n), margin)
             any_better += any(found.verdict == "better" for found in same.values())
+            diverged = runs(again, np.zeros(arms), n) - 10.0 * (again.random((n, arms)) < 0.05)
+            any_diverged += any(found.verdict == "better" for found in verdicts_of(diverged, margin).values())
             apart = verdicts_of(runs(draw, means, n), margin)
             any_equivalent += any(found.verdict == "equivalent" for pair, found in apart.items() if 0 in pair)
-        rows.append([f"{arms}", f"{n}", share(any_better, simulations), share(any_equivalent, simulations)])
+        shares = [share(hits, simulations) for hits in (any_better, any_diverged, any_equivalent)]
+        rows.append([f"{arms}", f"{n}", *shares])
     return rows
 
 
@@ -130,6 +135,22 @@ def covered(simulations: int) -> list[list[str]]:
                 hits += [holds(of(sample), truth) for of, truth in zip((t_interval, spread, iqm), truths, strict=True)]
             shares = [share(hit, simulations) for hit in hits.tolist()]
             rows.append([name, f"{n}", shares[0], shares[1] if n >= 10 else "", shares[2] if n >= 8 else ""])
+    return rows
+
+
+def rejected(simulations: int) -> list[list[str]]:
+    """The same for what we do not use: SciPy's percentile and BCa bootstrap of the mean."""
+    rows = []
+    for (name, (values, mean)), n in itertools.product(DISTRIBUTIONS.items(), (10, 20)):
+        draw = np.random.default_rng([19, n, *name.encode()])
+        samples = np.stack([values(draw, n) for _ in range(simulations)])
+        shares = []
+        for method in ("percentile", "BCa"):
+            found = bootstrap(
+                (samples,), np.mean, axis=1, n_resamples=1000, batch=50, method=method, rng=draw
+            ).confidence_interval
+            shares.append(share(int(((found.low <= mean) & (mean <= found.high)).sum()), simulations))
+        rows.append([name, f"{n}", *shares])
     return rows
 
 
@@ -191,7 +212,11 @@ def main() -> None:
     count = options.simulations
     print(f"`{' '.join(['python', *sys.argv])}`, {datetime.date.today()}; shares in percent, with their standard error")
     tables: list[tuple[str, list[str], Callable[[], list[list[str]]]]] = [
-        ("False verdicts", ["networks", "seeds", "any false better", "any false equivalent"], lambda: false_verdicts(count)),
+        (
+            "False verdicts",
+            ["networks", "seeds", "any false better", "the same, one in 20 diverges", "any false equivalent"],
+            lambda: false_verdicts(count),
+        ),
         (
             "Found at the smallest difference",
             ["seeds", "true spread", "as a verdict states it", "spread of the seeds taken for the truth"],
@@ -199,10 +224,11 @@ def main() -> None:
         ),
         (
             "Looked again",
-            ["difference, sd", "undecided with 5, told how many", "of these settled", "better, of all"],
+            ["true difference / sd", "undecided, told how many", "settled by as many", "better in either look"],
             lambda: looked_again(count),
         ),
         ("Intervals of a mean", ["values", "n", "Student", "bootstrap", "interquartile mean"], lambda: covered(count)),
+        ("Intervals that are not used", ["values", "n", "percentile", "BCa"], lambda: rejected(count)),
         ("Chance of being the best", ["stated", "networks", "mean", "best in truth"], lambda: chances(count)),
     ]
     if options.table is not None:

@@ -112,10 +112,12 @@ def _smallest(n: int, risk: float, is_sd_known: bool) -> float:
     def missing(shift: float) -> float:
         return float(_power(shift * scales, n, risk).mean()) - POWER
 
+    if missing(0.0) >= 0:
+        return 0.0
     highest = 4.0
     while missing(highest) < 0:
         highest *= 2.0
-    return float(brentq(missing, 0.0, highest))
+    return float(brentq(missing, 0.0, highest, xtol=1e-7))
 
 
 @functools.lru_cache(maxsize=256)

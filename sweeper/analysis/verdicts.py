@@ -91,7 +91,8 @@ def confirmed(results: Results, *, stage: str = "confirm", column: str | None = 
     Args:
         results: The results of a study.
         stage: ``confirm``, or ``ablation`` for its repetitions.
-        column: What to judge by, one of `sweeper.analysis.results.DIRECTIONS`; None means `headline_column`.
+        column: What to judge by, one of `sweeper.analysis.results.DIRECTIONS`; None means `headline_column`, and the first
+            objective for ``ablation``, whose trials are not tested.
 
     Returns:
         Columns `CONFIRMED`. ``parent`` is the trial whose configuration was repeated, ``n`` the number of completed seeds;
@@ -102,7 +103,7 @@ def confirmed(results: Results, *, stage: str = "confirm", column: str | None = 
     Raises:
         UnknownNameError: No such stage or column.
     """
-    column = column or headline_column(results)
+    column = column or _column(results, stage)
     table = seeds_table(results, stage=stage, column=column)
     sign = 1.0 if goal(results, column) == "max" else -1.0
     # With repetitions of different lengths, the longer training would pass for the better configuration.
@@ -139,7 +140,7 @@ def verdicts(
         UnknownNameError: No such stage or column.
         InputError: The confidence is not between 0 and 1, or the margin is negative.
     """
-    column = column or headline_column(results)
+    column = column or _column(results, stage)
     pairs = paired_differences(results, stage=stage, column=column, confidence=confidence)
     advantage = pairs["difference"] * (1.0 if goal(results, column) == "max" else -1.0)
     is_behind = advantage < 0
@@ -274,6 +275,10 @@ def words(
     if unit and pair["smallest"] > 1:
         smallest = "no difference at all"
     return f"{apart}: {over} can find {smallest}; {settle}"
+
+
+def _column(results: Results, stage: str) -> str:
+    return headline_column(results) if stage == Stage.CONFIRM else results.objective
 
 
 def _facts(results: Results, stage: str, column: str) -> pd.DataFrame:

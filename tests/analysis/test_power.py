@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -27,10 +27,12 @@ def test_the_power_is_that_of_the_noncentral_t(n: int, risk: float, shift: float
     assert power(-2.0 * shift / n**0.5, 2.0, n, risk) == pytest.approx(exact, abs=1e-3)
 
 
+@settings(max_examples=20)
 @given(st.integers(2, 30), st.floats(0.001, 0.2), st.floats(0.01, 100))
 def test_the_smallest_difference_is_found_in_80_percent(n: int, risk: float, sd: float) -> None:
     exact = smallest_difference(sd, n, risk, is_sd_known=True)
     assert power(exact, sd, n, risk) == pytest.approx(0.8, abs=1e-6)
+    assert smallest_difference(sd, n, 0.9) == 0, "a test that rejects in nine of ten cases"
     assert smallest_difference(sd, n, risk) > exact
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -63,6 +64,14 @@ def test_the_headline_is_the_test_split_where_a_confirmed_trial_saw_it() -> None
     assert headline_column(synthetic.empty()) == "val_accuracy"
 
 
+def test_an_ablation_is_judged_by_the_objective_whatever_is_confirmed() -> None:
+    both, confirm = synthetic.build(confirm_seeds=3, ablation_seeds=3), study({"a": A})
+    trials = pd.concat([both.trials, confirm.trials])
+    results = dataclasses.replace(both, trials=trials)
+    assert headline_column(results) == "test_accuracy"
+    pd.testing.assert_frame_equal(verdicts(results, stage="ablation"), verdicts(both, stage="ablation"))
+
+
 def test_what_is_confirmed() -> None:
     found = confirmed(study({"b": B, "a": A, "c": ["failed", "failed"]}))
     assert tuple(found) == CONFIRMED
@@ -105,6 +114,7 @@ def test_intervals_are_as_wide_as_the_step_of_holm_that_decides_them() -> None:
 CASES = st.lists(st.builds(Case, st.floats(0, 0.1), st.floats(1e-4, 0.1), st.integers(2, 12)) | st.none(), max_size=6)
 
 
+@settings(max_examples=30)
 @given(CASES, st.floats(0, 0.05))
 def test_better_is_an_interval_above_0_and_a_rejection_after_holm(cases: list[Case | None], margin: float) -> None:
     for case, found in zip(cases, decided(cases, margin=margin), strict=True):
@@ -185,6 +195,7 @@ def test_the_chance_of_the_better_of_two_is_what_its_t_test_leaves() -> None:
         assert chances_of_best(np.array([A, other]).T) == pytest.approx([1 - one_sided, one_sided], abs=0.01)
 
 
+@settings(max_examples=10)
 @given(st.permutations(range(4)))
 def test_chances_are_shares_whatever_the_order(order: list[int]) -> None:
     values = np.array([A, B, C, [0.96, 0.94, 0.95, 0.95, 0.97]]).T

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sweeper.cli._repeating import announcement, slots_of
+from sweeper.cli._running import folder_of_studies, run, with_cluster_options
 from sweeper.cli._shared import (
     json_option,
     open_named,
@@ -17,7 +18,6 @@ from sweeper.cli._shared import (
     study_argument,
 )
 from sweeper.cli.figures import FIGURES, save_figure
-from sweeper.cli.launch import folder_of_studies, run, with_cluster_options
 from sweeper.cli.status import status_of
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sweeper.cli._repeating import announcement, slots_of
+from sweeper.cli._running import folder_of_studies, run, with_cluster_options
 from sweeper.cli._shared import counted, json_option, open_named, print_json, results_of, results_option, study_argument
-from sweeper.cli.launch import folder_of_studies, run, with_cluster_options
 from sweeper.cli.status import status_of
 
 if TYPE_CHECKING:

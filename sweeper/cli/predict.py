@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import tempfile
 from pathlib import Path
@@ -54,11 +56,9 @@ def predict(study: str, images: tuple[Path, ...], models: tuple[str, ...], top: 
     tested = data.trials.set_index("trial")["test_accuracy"]
     accuracies = {names[trial.trial]: float(tested[trial.trial]) for trial in chosen}
     if len(chosen) > 1:
-        import numpy as np
-
         from sweeper.analysis.ensemble import ensemble_accuracy
 
-        said[ENSEMBLE] = np.mean(list(said.values()), axis=0)
+        said[ENSEMBLE] = functools.reduce(operator.add, said.values()) / len(said)
         accuracies[ENSEMBLE] = ensemble_accuracy(data, list(found))
     if as_json:
         print_json(_facts(data.study, images, class_names, said, accuracies))
@@ -131,8 +131,6 @@ def _images(dataset: Dataset, spec: StudySpec, files: Sequence[Path]) -> NDArray
     Raises:
         DatasetError: One cannot be read, or the study's are not square.
     """
-    import numpy as np
-
     from sweeper.datasets import _images as reading
     from sweeper.errors import DatasetError
 
@@ -145,7 +143,7 @@ def _images(dataset: Dataset, spec: StudySpec, files: Sequence[Path]) -> NDArray
         told = "\n".join(f"  - {fault.file}: {fault.why}" for fault in read.faults[:20])
         raise DatasetError(f"{counted(len(read.faults), 'image')} cannot be read:\n{told}")
     images = read.split.images
-    return images if dataset.train.images.dtype == np.uint8 else images.astype(np.float32) / 255
+    return images if dataset.train.images.dtype == images.dtype else images.astype(dataset.train.images.dtype) / 255
 
 
 def _facts(

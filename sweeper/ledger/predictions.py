@@ -31,13 +31,12 @@ def write(folder: Place, trial: str, parts: Sequence[Part], class_names: Sequenc
     Raises:
         OSError: The disk did not take them.
     """
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     tables = []
     for split, rows, labels, probabilities in parts:
-        values = pa.array(np.ascontiguousarray(probabilities, np.float32).reshape(-1))
+        values = pa.array(probabilities.astype("float32").reshape(-1))
         columns = {
             "trial": pa.array([trial] * len(rows)),
             "split": pa.array([split] * len(rows)),

@@ -1,4 +1,4 @@
-"""Forest: the difference of every two repeated configurations over their shared seeds, with its interval and what it shows."""
+"""Forest: the difference of every two repeated configurations over shared seeds, with its interval and meaning."""
 
 from __future__ import annotations
 

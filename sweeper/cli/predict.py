@@ -142,8 +142,9 @@ def _images(dataset: Dataset, spec: StudySpec, files: Sequence[Path]) -> NDArray
     if read.faults:
         told = "\n".join(f"  - {fault.file}: {fault.why}" for fault in read.faults[:20])
         raise DatasetError(f"{counted(len(read.faults), 'image')} cannot be read:\n{told}")
-    images = read.split.images
-    return images if dataset.train.images.dtype == images.dtype else images.astype(dataset.train.images.dtype) / 255
+    images: NDArray[Any] = read.split.images
+    wanted = dataset.train.images.dtype
+    return images if images.dtype == wanted else images.astype(wanted) / 255.0
 
 
 def _facts(

@@ -142,9 +142,9 @@ def _images(dataset: Dataset, spec: StudySpec, files: Sequence[Path]) -> NDArray
     if read.faults:
         told = "\n".join(f"  - {fault.file}: {fault.why}" for fault in read.faults[:20])
         raise DatasetError(f"{counted(len(read.faults), 'image')} cannot be read:\n{told}")
-    images: NDArray[Any] = read.split.images
+    images: Any = read.split.images
     wanted = dataset.train.images.dtype
-    return images if images.dtype == wanted else images.astype(wanted) / 255.0
+    return images if images.dtype == wanted else images.astype(wanted) / 255
 
 
 def _facts(

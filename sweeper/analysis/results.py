@@ -53,6 +53,9 @@ class Results:
         epochs: One row per (trial, epoch), with the columns `sweeper.ledger.records.EPOCH_COLUMNS`.
         runs: One row per start of a driver, see `sweeper.ledger.tables.runs`; empty where that is not known.
         limits: The largest value of each column that is constrained.
+        predictions: One row per image and trial of the confirm stage, see `sweeper.ledger.predictions`; a numpy array of
+            probabilities each.
+        class_names: One per class, in label order; empty without predictions.
 
     Raises:
         InputError: A table lacks columns, or there is no objective.
@@ -64,6 +67,10 @@ class Results:
     epochs: pd.DataFrame
     runs: pd.DataFrame = dataclasses.field(default_factory=lambda: pd.DataFrame(columns=list(RUN_COLUMNS), dtype=float))
     limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    predictions: pd.DataFrame = dataclasses.field(
+        default_factory=lambda: pd.DataFrame(columns=["trial", "split", "row", "label", "probabilities"])
+    )
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.objectives:

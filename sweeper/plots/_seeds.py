@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from sweeper.analysis.chances import stage_of_seeds
 from sweeper.analysis.results import Results, arm_labels, status_counts
-from sweeper.analysis.seeds import seeds_table, stage_of_seeds
+from sweeper.analysis.seeds import seeds_table
 from sweeper.errors import NoDataError
 from sweeper.plots import _quantities
 

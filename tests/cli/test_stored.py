@@ -247,7 +247,7 @@ def test_repetitions_are_not_counted_as_trials_of_the_search(run: Run, tmp_path:
     spent = [found["status made"].pop("time")["arms"][-1]["epochs"] for found in (before, after)]
     assert spent[0] < spent[1], "their time was spent all the same"
     assert after == before
-    code, out, err = run("plot", "made", "--json")
+    code, out, _ = run("plot", "made", "--json")
     assert code == 0
     drawn = {Path(file).stem for file in json.loads(out)}
     assert "seed_strip" in drawn and drawn | NEED_MORE == set(catalog.names("plot"))

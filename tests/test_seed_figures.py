@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeper.analysis.seeds import chances, paired_differences, stage_of_seeds
+from sweeper.analysis.chances import chances, stage_of_seeds
+from sweeper.analysis.seeds import paired_differences
 from sweeper.errors import NoDataError, UnknownNameError
 from sweeper.plots import chance_matrix as matrix_module
 from sweeper.plots import forest as forest_module

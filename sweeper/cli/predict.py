@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._shared import counted, json_option, open_named, print_json, results_of, results_option, study_argument
+from sweeper.cli._shared import json_option, open_named, print_json, results_of, results_option, study_argument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sweeper.analysis.results import Results
-    from sweeper.datasets import Dataset
     from sweeper.driver.opened import OpenedStudy
     from sweeper.search.trial import Trial
-    from sweeper.study.spec import StudySpec
 
 ENSEMBLE = "ensemble"
 """What the mean of all models is called."""
@@ -96,6 +94,7 @@ def _predicted(
 ) -> tuple[tuple[str, ...], dict[str, NDArray[Any]]]:
     """The names of the classes, and the probabilities that each trial's model gives, (images, classes)."""
     from sweeper.cli._networks import check_backend, quiet
+    from sweeper.datasets import _alike
     from sweeper.driver import weights
     from sweeper.driver.launch import load_dataset
     from sweeper.errors import CheckpointError
@@ -105,7 +104,7 @@ def _predicted(
     spec = opened.spec
     check_backend(spec.training.backend)
     dataset = load_dataset(opened.first)
-    images = _images(dataset, spec, files)
+    images = _alike.read(dataset, files, fit=str(spec.dataset.options.get("fit", "crop")))
     with tempfile.TemporaryDirectory(prefix="sweeper-predict-") as folder:
         os.environ.update(environment(spec.training, spec.resources, os.path.join(folder, "keras")))
         found = {}
@@ -123,28 +122,6 @@ def _predicted(
                 model = restored(architecture, trial.configuration, task, stored, next(iter(given.values()), None))
                 found[trial.trial] = probabilities(model, images, dataset.num_classes)
     return dataset.class_names, found
-
-
-def _images(dataset: Dataset, spec: StudySpec, files: Sequence[Path]) -> NDArray[Any]:
-    """The images as the study's own are.
-
-    Raises:
-        DatasetError: One cannot be read, or the study's are not square.
-    """
-    from sweeper.datasets import _images as reading
-    from sweeper.errors import DatasetError
-
-    height, width, channels = dataset.input_shape
-    if height != width:
-        raise DatasetError(f"images of this study are {height}x{width}; predict reads square ones only.")
-    fit = spec.dataset.options.get("fit", "crop")
-    read = reading.read([(file, 0) for file in files], reading.Manner(size=height, is_color=channels == 3, fit=str(fit)))
-    if read.faults:
-        told = "\n".join(f"  - {fault.file}: {fault.why}" for fault in read.faults[:20])
-        raise DatasetError(f"{counted(len(read.faults), 'image')} cannot be read:\n{told}")
-    images: Any = read.split.images
-    wanted = dataset.train.images.dtype
-    return images if images.dtype == wanted else images.astype(wanted) / 255
 
 
 def _facts(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from sweeper.analysis.chances import stage_of_seeds
 from sweeper.analysis.results import Results, arm_labels, status_counts
-from sweeper.analysis.seeds import seeds_table, stage_of_seeds
+from sweeper.analysis.seeds import seeds_table
 from sweeper.errors import NoDataError
-from sweeper.plots import _quantities
+from sweeper.plots import _quantities, _style
 
 
 def stage_or_default(results: Results, stage: str | None) -> str:
@@ -41,6 +42,14 @@ def names(results: Results, rows: pd.DataFrame) -> dict[str, str]:
         str(parent): labels[arm] if alone else str(parent)
         for parent, arm, alone in zip(rows["parent"], rows["arm"], is_alone, strict=True)
     }
+
+
+def looks(results: Results, rows: pd.DataFrame) -> dict[str, _style.Look]:
+    """Colour and marker of each repeated configuration, by parent: those of its arm, unless an arm has several."""
+    if not rows["arm"].duplicated().any():
+        by_arm = _style.looks(arm_labels(results))
+        return {str(parent): by_arm[arm] for parent, arm in zip(rows["parent"], rows["arm"], strict=True)}
+    return _style.looks({parent: parent for parent in sorted(map(str, rows["parent"]))})
 
 
 def caption(results: Results, stage: str) -> str:

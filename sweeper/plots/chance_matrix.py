@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sweeper.analysis.chances import chances
 from sweeper.analysis.results import Results
-from sweeper.analysis.seeds import chances
 from sweeper.plots import _heat, _quantities, _seeds, _style
 
 MOST_SHOWN = 16
@@ -15,7 +15,7 @@ MOST_SHOWN = 16
 
 
 def frame(results: Results, *, stage: str | None = None, column: str | None = None) -> pd.DataFrame:
-    """What the picture shows: see `sweeper.analysis.seeds.chances`.
+    """What the picture shows: see `sweeper.analysis.chances.chances`.
 
     Args:
         results: The results of a study.

@@ -1,4 +1,4 @@
-"""Forest: the difference of every two repeated configurations over shared seeds, with its interval and meaning."""
+"""Forest: the paired difference of every two repeated configurations, with its interval and what it shows."""
 
 from __future__ import annotations
 

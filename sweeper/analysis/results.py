@@ -53,6 +53,9 @@ class Results:
         epochs: One row per (trial, epoch), with the columns `sweeper.ledger.records.EPOCH_COLUMNS`.
         runs: One row per start of a driver, see `sweeper.ledger.tables.runs`; empty where that is not known.
         limits: The largest value of each column that is constrained.
+        predictions: One row per image that a confirmed trial was asked about: ``trial``; ``split``, ``validation`` or ``test``;
+            ``row``, the image's number in it; ``label``; ``probabilities``, an array of one number per class.
+        class_names: Names of the classes, in the order of ``probabilities``; empty where that is not known.
 
     Raises:
         InputError: A table lacks columns, or there is no objective.
@@ -64,6 +67,10 @@ class Results:
     epochs: pd.DataFrame
     runs: pd.DataFrame = dataclasses.field(default_factory=lambda: pd.DataFrame(columns=list(RUN_COLUMNS), dtype=float))
     limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    predictions: pd.DataFrame = dataclasses.field(
+        default_factory=lambda: pd.DataFrame(columns=["trial", "split", "row", "label", "probabilities"])
+    )
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.objectives:

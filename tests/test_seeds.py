@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sweeper.analysis.results import Results
-from sweeper.analysis.seeds import holm, paired_differences, repetitions, seeds_table, spread
+from sweeper.analysis.seeds import paired_differences, repetitions, seeds_table
+from sweeper.analysis.statistics import holm, t_interval
 from sweeper.errors import InputError, UnknownNameError
 from sweeper.ledger.records import BEST_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, trial_name
 from sweeper.plots.seed_strip import seed_strip
@@ -77,7 +78,7 @@ def test_one_seed_has_a_mean_and_nothing_else() -> None:
 
 @given(st.lists(st.integers(0, 360).map(lambda right: right / 360), min_size=2, max_size=12), st.floats(0.5, 0.99))
 def test_the_interval_is_that_of_scipy(values: list[float], confidence: float) -> None:
-    found = spread(values, confidence)
+    found = t_interval(values, confidence)
     assert found.mean == pytest.approx(np.mean(values))
     if len(set(values)) == 1:
         assert found.sd == 0.0 and np.isnan(found.low) and np.isnan(found.high)

@@ -36,7 +36,7 @@ ALL_STAGES = "all"
 """Name that stands for every stage at once."""
 
 
-DIRECTIONS = OBJECTIVES | {"latency_ms": "min", "latency_ms_batch32": "min"}
+DIRECTIONS = OBJECTIVES | {"test_accuracy": "max", "test_loss": "min", "latency_ms": "min", "latency_ms_batch32": "min"}
 """What trials can be compared by and which way is better: what a study may optimise, and what is measured later."""
 
 

@@ -12,7 +12,7 @@ import sys
 import click
 
 from sweeper import __version__
-from sweeper.cli import ablate, audit, benchmark, check, data, describe, figures, launch, replay, retrain, status
+from sweeper.cli import ablate, audit, benchmark, check, data, describe, figures, launch, replay, report, retrain, status
 from sweeper.errors import SweeperError, did_you_mean
 
 
@@ -54,6 +54,8 @@ for command in (
     replay.replay,
     figures.pareto,
     figures.plot,
+    report.report,
+    report.recommend,
 ):
     cli.add_command(command)
 

@@ -50,6 +50,9 @@ from sweeper.report.parts import (
 STEPS = 2
 """Smaller choices that the answer names."""
 
+MOST_PAIRS = 36
+"""Pairs up to which all are listed; of more, those of the choice."""
+
 MOST_UNDECIDED = 2
 """Contenders that cannot be told apart from the choice and get a sentence each; all others share one."""
 
@@ -118,7 +121,7 @@ def judged(found: Choices, best: Row) -> list[Sentence]:
     if better := against["better"]:
         told.append(said("It is better than {}.", listing([_apart(found, pair, "by {}{}") for pair in better])))
     if equal := against["equivalent"]:
-        some = listing([_apart(found, pair, "with {} less{}") for pair in equal])
+        some = listing([_apart(found, pair, "{} behind{}") for pair in equal])
         told.append(said("Equally good, within {}: {}.", difference_text(found.column, MARGIN), some))
     for pair in against["worse"]:
         text = "Over the seeds that both completed, {} is better, {}."
@@ -204,6 +207,8 @@ def pairs_section(found: Choices) -> Section | None:
         return None
     counts = found.pairs["verdict"].value_counts()
     words = {"better": "decided", "equivalent": "equivalent", "undecided": "undecided"}
+    every, best = frame_rows(found.pairs), str(found.contenders["trial"].iloc[0])
+    shown = every if len(every) <= MOST_PAIRS else [pair for pair in every if best in (pair["first"], pair["second"])]
     some = listing([f"{int(counts[verdict]):,} {word}" for verdict, word in words.items() if verdict in counts])
     rows = [
         [
@@ -214,7 +219,7 @@ def pairs_section(found: Choices) -> Section | None:
             pair["verdict"],
             _settles(found, pair),
         ]
-        for pair in frame_rows(found.pairs)
+        for pair in shown
     ]
     note = (
         "Paired over the seeds that both completed; intervals and verdicts are adjusted after Holm for the number of pairs. "
@@ -222,8 +227,11 @@ def pairs_section(found: Choices) -> Section | None:
     )
     columns = ("first", "second", "difference", "interval", "verdict", "what would settle it")
     sentence = said("Of {}, {}.", _quantities.count(len(found.pairs), "pair"), some)
+    sentences = [sentence]
+    if len(shown) < len(every):
+        sentences.append(said("Listed are those of the choice, {}; report.json has all.", best))
     table = Table(columns=columns, rows=cells(rows))
-    return Section(key="pairs", title="Which differ?", sentences=(sentence,), note=note, table=table)
+    return Section(key="pairs", title="Which differ?", sentences=tuple(sentences), note=note, table=table)
 
 
 def _settles(found: Choices, pair: Mapping[str, Any]) -> Cell:

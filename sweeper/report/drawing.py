@@ -16,10 +16,10 @@ from sweeper.plots._style import COLOURS, MARKERS
 from sweeper.report.parts import Intervals, Lines, Scatter, name
 
 WIDTH, HEIGHT = 720, 400
-LEFT, RIGHT, TOP, BOTTOM = 72, 18, 14, 56
+LEFT, RIGHT, TOP, BOTTOM = 92, 18, 14, 58
 """Margins of a chart, in its own units; the page scales it to its width."""
 
-ROW = 46
+ROW = 54
 """Height of a row of an interval chart."""
 
 SHAPES = {
@@ -153,9 +153,9 @@ def stairs(chart: Scatter, spots: Sequence[tuple[float, float]]) -> str:
         return ""
     own = [spot for point, spot in zip(chart.points, spots, strict=True) if point.kind != "stopped"]
     front = sorted(spot for spot, is_on in zip(own, non_dominated(rows, chart.goals), strict=True) if is_on)
-    steps = [f"M{front[0][0]} {front[0][1]}"]
+    steps = [f"M{front[0][0]:g} {front[0][1]:g}"]
     for x, y in front[1:]:
-        steps.append(f"H{x}V{y}" if chart.goals[0] == "min" else f"V{y}H{x}")
+        steps.append(f"H{x:g}V{y:g}" if chart.goals[0] == "min" else f"V{y:g}H{x:g}")
     return "".join(steps)
 
 

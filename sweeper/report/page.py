@@ -126,7 +126,9 @@ def _text(text: str) -> str:
 
 def _number(number: Number, sources: _Sources) -> str:
     where = f"{number.table}: {number.rows}; {number.column}" + (f"; {number.how}" if number.how else "")
-    return f'<a class="n" href="#n{sources.place(number)}" title="{html.escape(where)}">{html.escape(number.text)}</a>'
+    text = html.escape(number.text)
+    kept = text.replace(" ", "&nbsp;") if len(number.text) < SHORT else text
+    return f'<a class="n" href="#n{sources.place(number)}" title="{html.escape(where)}">{kept}</a>'
 
 
 def _caveats(report: Report, sources: _Sources) -> str:

@@ -75,9 +75,7 @@ def worth(found: Choices, *, column: str, key: str, title: str, what: str) -> Se
     """
     rows = found.contenders.dropna(subset=[column, "score"])
     whose = "the confirmed configurations" if found.is_confirmed else "the best trial of each arm"
-    chance = (
-        "differences may be chance: see which differ" if found.is_confirmed else "one training each: differences may be chance"
-    )
+    chance = "see which differ" if found.is_confirmed else "with one training each, that may be chance"
     note = f"Compared: {whose}. What needs more and scores no better than another is not worth it; {chance}."
     if len(rows) < 2:
         text = f"{NOTHING} To compare takes two contenders with a value of {name(column)}; there {_are(len(rows))}."
@@ -119,7 +117,7 @@ def _front_pays(found: Choices, kept: list[Row], column: str, what: str) -> Sent
         doubling = said(", {} for each doubling", each)
     word = "more" if found.is_better_high(found.column) else "less"
     return said(
-        "{}, the best, takes {} the {} of {} ({} against {}) for {} {}{}.",
+        "{}, the best, takes {} the {} of {} ({} against {}) for {} {}{}{}.",
         short(found, last),
         ratio(column, times, rows=rows),
         what,
@@ -129,7 +127,17 @@ def _front_pays(found: Choices, kept: list[Row], column: str, what: str) -> Sent
         apart(found.column, gained, rows=rows),
         word,
         doubling,
+        "" if is_better(found, last, first) else ", which may be chance",
     )
+
+
+def is_better(found: Choices, one: Row, other: Row) -> bool:
+    """Whether one contender is shown to be better than another; without confirmation none is."""
+    rows = found.pairs
+    if rows.empty:
+        return False
+    pair = rows[(rows["first"] == one["trial"]) & (rows["second"] == other["trial"])]
+    return bool((pair["verdict"] == "better").any())
 
 
 def _not_worth(found: Choices, kept: list[Row], beaten: list[Row], column: str, what: str) -> list[Sentence]:

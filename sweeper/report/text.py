@@ -59,7 +59,12 @@ def _source(number: Number) -> list[str]:
 
 def _text(cell: Cell) -> str:
     parts = cell if isinstance(cell, tuple) else (cell,)
-    return "".join(f"`{part}`" if isinstance(part, Command) else _escaped(plain(part)) for part in parts)
+    return "".join(_code(part) if isinstance(part, Command) else _escaped(plain(part)) for part in parts)
+
+
+def _code(command: Command) -> str:
+    """A command as code, unless it holds what would end the code or the cell of a table."""
+    return _escaped(command) if SPECIAL.search(command.replace("_", "")) else f"`{command}`"
 
 
 def _escaped(text: str) -> str:

@@ -39,7 +39,7 @@ def overfitting(found: Choices) -> Section:
         f"{100 * OVERFITS:.0f} points. Training accuracy is of augmented images with dropout at work, so gaps are told too small."
     )
     table = _final(found)
-    known = table.dropna(subset=["gap"]).sort_values("gap", ascending=False)
+    known = table.dropna(subset=["gap"]).sort_values("gap", ascending=False, kind="stable")
     if known.empty:
         return Section(key="overfitting", title=title, sentences=((f"{NOTHING} No contender has both accuracies.",),), note=note)
     rows = frame_rows(known)
@@ -119,7 +119,7 @@ def convergence(found: Choices) -> Section:
     """Who converges first? The first epoch with 95 % of the final validation accuracy, and the seconds until then."""
     title = "Who converges first?"
     note = (
-        f"There: the first epoch after which validation accuracy is at least {REACHED:.0%} of what it is after the last one. "
+        f"There: the first epoch after which validation accuracy is at least {100 * REACHED:.0f} % of that after the last one. "
         "Seconds are of training alone."
     )
     table = reached(found.results, runs_of(found))
@@ -182,12 +182,12 @@ def reached(results: Results, owner: pd.Series[str]) -> pd.DataFrame:
 
 def _epochs(found: Choices, row: Row) -> Number:
     text = f"{row['epochs']:.3g} epoch{'' if row['epochs'] == 1 else 's'}"
-    how = f"first epoch with {REACHED:.0%} of the last one's val_accuracy" + _too(found, row)
+    how = f"first epoch with {100 * REACHED:.0f} % of the last one's val_accuracy" + _too(found, row)
     return measure("epoch", row["epochs"], rows=selection(found, row), how=how, table="epochs", text=text)
 
 
 def _seconds(found: Choices, row: Row) -> Number:
-    how = f"sum until {REACHED:.0%} of the last epoch's val_accuracy" + _too(found, row)
+    how = f"sum until {100 * REACHED:.0f} % of the last epoch's val_accuracy" + _too(found, row)
     return measure("train_s", row["seconds"], rows=selection(found, row), how=how, table="epochs")
 
 

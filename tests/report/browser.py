@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import select
 import shutil
-import subprocess
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,20 +130,18 @@ def browser(program: str, folder: Path) -> Iterator[Browser]:
     (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars"]
     options += ["--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe"]
-    # The protocol's pipes are file descriptors 3 and 4 of the browser.
-    shell = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
-    process = subprocess.Popen(
-        ["sh", "-c", shell, "sh", program, *options, f"--user-data-dir={folder}"],
-        pass_fds=(theirs_in, theirs_out),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(theirs_in)
-    os.close(theirs_out)
+    # The protocol's pipes are file descriptors 3 and 4 of the browser; above 9 none of ours is in their way.
+    far_in, far_out = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (theirs_in, theirs_out))
+    actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
+    actions += [(os.POSIX_SPAWN_DUP2, far_in, 3), (os.POSIX_SPAWN_DUP2, far_out, 4)]
+    arguments = [program, *options, f"--user-data-dir={folder}"]
+    process = os.posix_spawn(program, arguments, os.environ, file_actions=actions)
+    for end in (theirs_in, theirs_out, far_in, far_out):
+        os.close(end)
     try:
         yield Browser(ours_out, ours_in)
     finally:
-        process.terminate()
-        process.wait(timeout=PATIENCE_S)
+        os.kill(process, signal.SIGTERM)
+        os.waitpid(process, 0)
         os.close(ours_out)
         os.close(ours_in)

@@ -14,8 +14,8 @@ pairs:
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,39 @@ FACTS = ("parameters", "macs", "latency_ms", "latency_ms_batch32", "train_s", "c
 CONFIRMED = ("arm", "parent", "n", "mean", "sd", "low", "high", *FACTS, "chance_of_best")
 """Columns of `confirmed`."""
 
-VERDICTS = ("first", "second", "n", "difference", "low", "high", "p", "p_holm", "verdict", "smallest", "seeds_needed")
+
+class Case(NamedTuple):
+    """What the seeds of a pair say: the mean of their differences, its standard deviation, above 0, and how many they are."""
+
+    difference: float
+    sd: float
+    n: int
+
+
+class Verdict(NamedTuple):
+    """What follows for a pair; NaN where nothing can be computed.
+
+    Args:
+        low: Lower end of the interval of the difference at the error rate at which Holm's procedure decides the pair.
+        high: Its upper end.
+        p: Of the two-sided paired t test.
+        p_holm: The same, adjusted.
+        verdict: ``better``, ``equivalent`` or ``undecided``, see the module.
+        smallest: The smallest true difference that such seeds find in 80 % of cases, at that error rate.
+        seeds_needed: How many seeds in all would settle an undecided pair in 80 % of cases, if it is as observed; None where it
+            is settled, where that is not known (one seed), or where it is more than `sweeper.analysis.power.MOST_SEEDS`.
+    """
+
+    low: float = float("nan")
+    high: float = float("nan")
+    p: float = float("nan")
+    p_holm: float = float("nan")
+    verdict: str = "undecided"
+    smallest: float = float("nan")
+    seeds_needed: int | None = None
+
+
+VERDICTS = ("first", "second", "n", "difference", *Verdict._fields)
 """Columns of `verdicts`."""
 
 
@@ -59,7 +91,8 @@ def confirmed(results: Results, *, stage: str = "confirm", column: str | None = 
     Args:
         results: The results of a study.
         stage: ``confirm``, or ``ablation`` for its repetitions.
-        column: What to judge by, one of `sweeper.analysis.results.DIRECTIONS`; None means `headline_column`.
+        column: What to judge by, one of `sweeper.analysis.results.DIRECTIONS`; None means `headline_column`, and the first
+            objective for ``ablation``, whose trials are not tested.
 
     Returns:
         Columns `CONFIRMED`. ``parent`` is the trial whose configuration was repeated, ``n`` the number of completed seeds;
@@ -70,7 +103,7 @@ def confirmed(results: Results, *, stage: str = "confirm", column: str | None = 
     Raises:
         UnknownNameError: No such stage or column.
     """
-    column = column or headline_column(results)
+    column = column or _column(results, stage)
     table = seeds_table(results, stage=stage, column=column)
     sign = 1.0 if goal(results, column) == "max" else -1.0
     # With repetitions of different lengths, the longer training would pass for the better configuration.
@@ -101,13 +134,13 @@ def verdicts(
     Returns:
         Columns `VERDICTS`. ``first`` and ``second`` are parents, ``first`` the one with the better mean over the ``n`` seeds
         that both completed in the same number of epochs. ``difference`` is by how much it is better: first - second, or
-        second - first of a column where less is better. The rest: see `judged`.
+        second - first of a column where less is better. The rest: see `Verdict`.
 
     Raises:
         UnknownNameError: No such stage or column.
         InputError: The confidence is not between 0 and 1, or the margin is negative.
     """
-    column = column or headline_column(results)
+    column = column or _column(results, stage)
     pairs = paired_differences(results, stage=stage, column=column, confidence=confidence)
     advantage = pairs["difference"] * (1.0 if goal(results, column) == "max" else -1.0)
     is_behind = advantage < 0
@@ -116,25 +149,19 @@ def verdicts(
         second=pairs["second"].where(~is_behind, pairs["first"]),
         difference=advantage.abs(),
     )
-    return judged(ordered, margin=margin, confidence=confidence)
+    cases = [Case(*row) if row[1] > 0 else None for row in ordered[["difference", "sd", "n"]].itertuples(index=False, name=None)]
+    found = pd.DataFrame(decided(cases, margin=margin, confidence=confidence), columns=Verdict._fields, dtype=object)
+    numbers = dict.fromkeys(["low", "high", "p", "p_holm", "smallest"], float)
+    return ordered[["first", "second", "n", "difference"]].join(found.astype(numbers))
 
 
-def judged(pairs: pd.DataFrame, *, margin: float = MARGIN, confidence: float = 0.95) -> pd.DataFrame:
-    """Verdicts on all pairs of a table.
+def decided(cases: Sequence[Case | None], *, margin: float = MARGIN, confidence: float = 0.95) -> list[Verdict]:
+    """Verdicts on all pairs of a table, in their order.
 
     Args:
-        pairs: Columns ``first second n difference sd``: the mean of the paired differences, from 0, and their standard
-            deviation; NaN or 0 where it is not known.
-        margin: As in `verdicts`.
-        confidence: As in `verdicts`.
-
-    Returns:
-        Columns `VERDICTS`. ``low`` and ``high``, the interval of the difference at the error rate at which Holm's procedure
-        decides the pair; ``p`` of the two-sided paired t test, ``p_holm`` the same adjusted; ``verdict``, see the module;
-        ``smallest``, the smallest true difference that such seeds find in 80 % of cases, at that error rate;
-        ``seeds_needed``, the number of seeds in all that would settle an undecided pair in 80 % of cases if it is as
-        observed, None where it is settled, where that is not known (one seed), or where it is more than
-        `sweeper.analysis.power.MOST_SEEDS`.
+        cases: What the seeds of each pair say; None where that is nothing about its spread.
+        margin: The difference that does not matter, in the unit of the differences, from 0.
+        confidence: Of all verdicts together, between 0 and 1.
 
     Raises:
         InputError: The confidence is not between 0 and 1, or the margin is negative.
@@ -143,33 +170,38 @@ def judged(pairs: pd.DataFrame, *, margin: float = MARGIN, confidence: float = 0
     if not margin >= 0.0:
         raise InputError(f"a margin of {margin} is not possible; it is 0 or more, for example {MARGIN} for half a point.")
     risk = 1.0 - confidence
-    cases = [
-        (float(difference), float(sd), int(n)) if n > 1 and sd > 0 else None
-        for difference, sd, n in zip(pairs["difference"], pairs["sd"], pairs["n"], strict=True)
-    ]
-    p = [2.0 * paired_p(abs(case[0]), *case[1:]) if case else np.nan for case in cases]
+    p = [2.0 * paired_p(abs(case.difference), case.sd, case.n) if case else np.nan for case in cases]
     p_equivalent = [equivalence_p(*case, margin) if case else np.nan for case in cases]
-    adjusted = holm(p), holm(p_equivalent)
-    risks = zip(holm_risks(p, risk), holm_risks(p_equivalent, risk), strict=True)
-    rows = [
-        _verdict(case, *both, is_better=better <= risk, is_equivalent=equivalent <= risk, margin=margin)
-        for case, both, better, equivalent in zip(cases, risks, *adjusted, strict=True)
-    ]
-    found = pd.DataFrame(rows, index=pairs.index, columns=["low", "high", "verdict", "smallest", "seeds_needed"])
-    found["seeds_needed"] = pd.Series([row["seeds_needed"] for row in rows], index=pairs.index, dtype=object)  # no whole floats
-    return pairs[["first", "second", "n", "difference"]].join(found).assign(p=p, p_holm=adjusted[0])[list(VERDICTS)]
+    better, equivalent = (
+        zip(holm(p), holm_risks(p, risk), strict=True),
+        zip(holm(p_equivalent), holm_risks(p_equivalent, risk), strict=True),
+    )
+    found = []
+    for case, own, (p_holm, at), (p_margin, at_margin) in zip(cases, p, better, equivalent, strict=True):
+        if case is None:
+            found.append(Verdict())
+            continue
+        half = float(stdtrit(case.n - 1, 1.0 - at / 2.0)) * case.sd / case.n**0.5
+        verdict = "better" if p_holm <= risk else "equivalent" if p_margin <= risk else "undecided"
+        needed = None
+        if verdict == "undecided":
+            needed = seeds_needed(*case, risk=at, margin=margin, equivalence_risk=at_margin)
+        low, high = case.difference - half, case.difference + half
+        found.append(Verdict(low, high, own, p_holm, verdict, smallest_difference(case.sd, case.n, at), needed))
+    return found
 
 
 def chances_of_best(values: npt.ArrayLike) -> Values:
     """The chance that each configuration has the best true mean of all: how often it has in draws from what the seeds leave open.
 
-    The true differences to one configuration, the one with most seeds, are drawn from a multivariate t distribution about the
-    observed ones: the posterior with a flat prior, of normal differences. Each pair by itself is then as surely ordered as its
-    paired t test says. A difference that is the same for every seed, and not 0, tells nothing of its spread.
+    True differences to a reference, the mean of those that completed the most seeds, are drawn from a multivariate t distribution
+    about the observed ones: the posterior with a flat prior, of normal differences. Two that completed the same seeds are then as
+    surely ordered as their paired t test says. A difference that is the same for every seed, and not 0, tells nothing of its
+    spread.
 
     Args:
         values: Shape (seeds, configurations), larger is better; NaN where a seed has none. A configuration is compared over
-            the seeds that it shares with the one that has most.
+            the seeds that it shares with the reference, at least two.
 
     Returns:
         A chance for each; those that can be compared have 1 together, all others NaN. NaN for all where fewer than two can be.
@@ -182,19 +214,21 @@ def chances_of_best(values: npt.ArrayLike) -> Values:
     counts = is_there.sum(axis=0)
     if not counts.size or counts.max() < 2:
         return chances
-    totals = np.where(is_there, table, 0.0).sum(axis=0)
-    reference = max(range(len(counts)), key=lambda place: (counts[place], totals[place]))
+    same_seeds: dict[bytes, list[int]] = {}
+    for place in range(len(counts)):
+        same_seeds.setdefault(is_there[:, place].tobytes(), []).append(place)
+    members = max(same_seeds.values(), key=lambda group: (counts[group[0]], len(group), np.nansum(table[:, group], axis=0).max()))
+    reference = table[:, members].mean(axis=1)
     noise = np.random.default_rng(0).standard_normal((DRAWS, len(table)))
     ahead: dict[int, Values] = {}
     for place in range(len(counts)):
-        shared = is_there[:, place] & is_there[:, reference]
+        differences = table[:, place] - reference
+        shared = np.isfinite(differences)
         n = int(shared.sum())
-        if n < 2:
+        differences = differences[shared]
+        if n < 2 or (is_constant(differences) and not is_constant(np.append(differences, 0.0))):
             continue
-        differences = table[shared, place] - table[shared, reference]
         mean = differences.mean()
-        if is_constant(differences) and not is_constant(np.append(differences, 0.0)):
-            continue
         # The same draws for the same seeds, so that what two configurations share drops out of their difference.
         scale = np.sqrt(np.random.default_rng(n).chisquare(n - 1, DRAWS) / (n - 1))
         ahead[place] = mean + noise[:, shared] @ (differences - mean) / np.sqrt(n * (n - 1.0)) / scale
@@ -237,33 +271,14 @@ def words(
         return f"{apart}: they differ by {by}{unit} with each of {over}, which does not tell how much that varies"
     needed = pair["seeds_needed"]
     settle = f"about {needed} seeds would settle it" if needed else f"more than {MOST_SEEDS} seeds would be needed"
-    return f"{apart}: {over} can find {_amount(column, pair['smallest'])}{unit}; {settle}"
+    smallest = f"{_amount(column, pair['smallest'])}{unit}"
+    if unit and pair["smallest"] > 1:
+        smallest = "no difference at all"
+    return f"{apart}: {over} can find {smallest}; {settle}"
 
 
-def _verdict(
-    case: tuple[float, float, int] | None,
-    risk: float,
-    equivalence_risk: float,
-    *,
-    is_better: bool,
-    is_equivalent: bool,
-    margin: float,
-) -> dict[str, Any]:
-    if case is None:
-        return {"low": np.nan, "high": np.nan, "verdict": "undecided", "smallest": np.nan, "seeds_needed": None}
-    difference, sd, n = case
-    half = float(stdtrit(n - 1, 1.0 - risk / 2.0)) * sd / n**0.5
-    verdict = "better" if is_better else "equivalent" if is_equivalent else "undecided"
-    needed = None
-    if verdict == "undecided":
-        needed = seeds_needed(difference, sd, n, risk=risk, margin=margin, equivalence_risk=equivalence_risk)
-    return {
-        "low": difference - half,
-        "high": difference + half,
-        "verdict": verdict,
-        "smallest": smallest_difference(sd, n, risk),
-        "seeds_needed": needed,
-    }
+def _column(results: Results, stage: str) -> str:
+    return headline_column(results) if stage == Stage.CONFIRM else results.objective
 
 
 def _facts(results: Results, stage: str, column: str) -> pd.DataFrame:
@@ -281,5 +296,5 @@ def _amount(column: str, value: float) -> str:
     """Points have one decimal, or two below 1."""
     if not column.endswith("accuracy"):
         return f"{value:.3g}"
-    points = 100 * value
-    return f"{points:.1f}" if abs(points) >= 1 else f"{round(points, 2) + 0.0:g}"
+    points = round(100 * value, 2) + 0.0  # no minus before a zero
+    return f"{points:.1f}" if abs(points) >= 1 else f"{points:g}"

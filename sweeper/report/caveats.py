@@ -61,6 +61,14 @@ def _seeds(found: Choices) -> list[Sentence]:
     if alone:
         text = "One seed tells no spread, so there is no interval and no verdict for {}. More seeds: {}"
         told.append(said(text, listing(alone), Command(f"sweeper confirm {found.results.study} --seeds 5")))
+    fewest, most = int(found.contenders["n"].min()), int(found.contenders["n"].max())
+    if fewest < most:
+        number = measure(
+            "seed", fewest, rows=f"stage = {found.stage}, status = completed", how="count", text=f"{fewest} to {most}"
+        )
+        told.append(
+            said("The configurations completed {} seeds, so their means are not over the same ones; differences are.", number)
+        )
     if not found.column.startswith("test_"):
         told.append(
             ("No test split was evaluated: scores are of the validation split, on which the configurations were chosen.",)

@@ -48,6 +48,13 @@ def test_an_equivalent_one_and_a_latency() -> None:
     assert "with 30k (6.0 times fewer) and 1 ms (4.0 times faster)." in answer
 
 
+def test_one_that_is_ahead_on_the_seeds_that_both_completed_is_told() -> None:
+    # a - b: -1.0 and -1.1 points; b alone completed a third seed, and badly.
+    answer = answer_of(kit.small({"a": [0.90, 0.91, None], "b": [0.91, 0.921, 0.5]}))
+    assert answer.startswith("Choose a (a-00000, 50k trainable parameters): its test accuracy of 90.5 % (mean of 2 seeds")
+    assert "Over the seeds that both completed, b is better, by 1.1 points (0.4 to 1.7)." in answer
+
+
 def test_json_has_the_choice_and_every_pair() -> None:
     data = facts(report(kit.small(SURE)))
     assert data["choice"]["trial"] == "resnet-00000"

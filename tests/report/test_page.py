@@ -148,7 +148,10 @@ BAD: dict[str, tuple[Callable[[], Results], list[str]]] = {
         lambda: dataclasses.replace(synthetic.build(confirm_seeds=3)),
         ["its validation accuracy of", "No test split was evaluated"],
     ),
-    "a seed that failed": (lambda: kit.small({"cnn": [0.9, None, 0.91], "vit": [0.8, 0.81, 0.83]}), ["1 trial failed"]),
+    "a seed that failed": (
+        lambda: kit.small({"cnn": [0.9, None, 0.91], "vit": [0.8, 0.81, 0.83]}),
+        ["1 trial failed: 1 (nan).", "The configurations completed 2 to 3 seeds"],
+    ),
     "half the rows": (
         lambda: _short(kit.small(searched={"cnn": 0.9, "vit": 0.8})),
         ["Part of the results is missing: rows of 1 trial."],

@@ -47,10 +47,11 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/driver/retrain.py": ("", "training ledger.records errors"),
     "sweeper/analysis": ("numpy pandas scipy sklearn", "analysis ledger.records errors"),
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis ledger.records storage errors"),
+    "sweeper/report": ("numpy pandas", "report analysis plots ledger.records errors"),
     "sweeper/audit": ("pyarrow", "audit driver.opened training.checkpoint search study ledger storage errors"),
     "sweeper/cli": (
         "click rich",
-        "cli audit plots analysis replay driver training datasets search study ledger storage catalog errors",
+        "cli audit report plots analysis replay driver training datasets search study ledger storage catalog errors",
     ),
     "sweeper/__main__.py": ("", "cli"),
 }
@@ -69,6 +70,7 @@ AT_THE_TOP = {
     "sweeper/replay": "numpy",
     "sweeper/analysis": "numpy pandas scipy",
     "sweeper/plots": "matplotlib seaborn pandas numpy",
+    "sweeper/report": "numpy pandas",
     "sweeper/driver/tune.py": "ray",
     "sweeper/ledger/parts.py": "pyarrow",
     "sweeper/ledger/ledger.py": "pyarrow",

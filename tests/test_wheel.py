@@ -73,11 +73,12 @@ def _run(command: list[object], folder: Path) -> str:
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_every_module_and_says_it_is_typed(wheel: Path) -> None:
+def test_the_wheel_holds_every_module_the_style_and_script_of_reports_and_says_it_is_typed(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     there = {file.relative_to(ROOT).as_posix() for name in PACKAGES for file in (ROOT / name).rglob("*.py")}
-    assert held == there | {f"{name}/py.typed" for name in PACKAGES}
+    beside = {"sweeper/report/page.css", "sweeper/report/page.js"}
+    assert held == there | beside | {f"{name}/py.typed" for name in PACKAGES}
 
 
 @pytest.mark.ray

@@ -24,6 +24,7 @@ from sweeper.cli import (
     launch,
     predict,
     replay,
+    report,
     retrain,
     status,
 )
@@ -71,6 +72,8 @@ for command in (
     replay.replay,
     figures.pareto,
     figures.plot,
+    report.report,
+    report.recommend,
 ):
     cli.add_command(command)
 

@@ -1,0 +1,132 @@
+"""Commands that answer in words: ``report`` and ``recommend``."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sweeper.cli._shared import json_option, open_named, out_option, print_json, results_of, results_option, study_argument
+
+if TYPE_CHECKING:
+    from sweeper.driver.opened import OpenedStudy
+    from sweeper.storage import Place
+
+
+@click.command(short_help="Which architecture to choose, why, how surely: a page.")
+@study_argument
+@results_option
+@out_option("Where to write; default: report/ in the study's folder.")
+@json_option
+def report(study: str, results_folder: Place, out: Place | None, as_json: bool) -> None:
+    """Write the report of STUDY: a page that needs no network (report.html), Markdown (report.md) and facts (report.json).
+
+    It says which architecture to choose and why, what to choose below a size, what cannot be told apart and how many more seeds
+    would settle it. It also works while the study runs, and without confirmation: then it says so.
+    """
+    from sweeper.report.build import facts, report
+    from sweeper.report.page import page
+    from sweeper.report.parts import plain
+    from sweeper.report.text import markdown
+
+    opened = open_named(results_folder, study)
+    told = report(results_of(opened), notes=_notes(opened))
+    data = facts(told)
+    texts = {"report.html": page(told), "report.md": markdown(told), "report.json": json.dumps(data, indent=2) + "\n"}
+    files = _write(texts, out or opened.folder / "report")
+    if as_json:
+        print_json({**data, "files": [str(file) for file in files]})
+        return
+    click.echo(" ".join(plain(sentence) for sentence in told.answer))
+    for caveat in told.caveats:
+        click.echo(f"note: {plain(caveat)}")
+    for file in files:
+        click.echo(file)
+
+
+@click.command(short_help="Which architecture to choose, in three lines.")
+@study_argument
+@click.option(
+    "--max",
+    "limits",
+    metavar="COLUMN=NUMBER",
+    multiple=True,
+    help="Only what needs at most so much, for example parameters=1e6 or latency_ms=5; may be repeated.",
+)
+@results_option
+@json_option
+def recommend(study: str, limits: tuple[str, ...], results_folder: Place, as_json: bool) -> None:
+    """Say what to choose from STUDY, how surely, and what to do next.
+
+    The best confirmed configuration within the limits is named; where none is, the best completed trial of the search.
+    """
+    from sweeper.report.parts import plain
+    from sweeper.report.recommend import recommend
+
+    asked = _read_limits(limits)
+    opened = open_named(results_folder, study)
+    told = recommend(results_of(opened), asked)
+    if as_json:
+        print_json(told.facts)
+        return
+    for line in told.lines:
+        click.echo(plain(line))
+
+
+def _read_limits(limits: tuple[str, ...]) -> dict[str, float]:
+    """The values of ``--max COLUMN=NUMBER``.
+
+    Raises:
+        InputError: No ``=``, no number, or a column that is limited twice.
+        UnknownNameError: A column that cannot be limited.
+    """
+    from sweeper.errors import InputError, UnknownNameError
+    from sweeper.report.choices import LIMITABLE
+
+    found: dict[str, float] = {}
+    for limit in limits:
+        column, separator, text = limit.partition("=")
+        if not separator:
+            raise InputError(f"--max {limit}: write COLUMN=NUMBER, for example --max parameters=1e6")
+        if column not in LIMITABLE:
+            raise UnknownNameError("column to limit", column, LIMITABLE)
+        if column in found:
+            raise InputError(f"--max {limit}: '{column}' is limited twice; keep one.")
+        try:
+            found[column] = float(text)
+        except ValueError:
+            found[column] = math.nan
+        if not 0 <= found[column] < math.inf:
+            raise InputError(f"--max {limit}: '{text}' is not a number from 0 on; for example --max {column}=1e6")
+    return found
+
+
+def _notes(opened: OpenedStudy) -> list[str]:
+    """Caveats that the tables of results do not tell."""
+    notes = []
+    if not opened.events:
+        return ["The ledger of the study holds nothing: nothing has begun, or the folder ledger/ was lost."]
+    if opened.files.owner is not None:
+        notes.append("A driver is at work on the study now.")
+    search = opened.search
+    if to_come := sum(search.to_come(arm) for arm in opened.spec.arms) + len(search.planned):
+        notes.append(f"{to_come:,} planned trial{' has' if to_come == 1 else 's have'} not begun.")
+    return notes
+
+
+def _write(texts: dict[str, str], folder: Place) -> list[Any]:
+    """Write files whole, in place of older ones; a folder that cannot be written is the user's to change."""
+    from sweeper.errors import ResultsFolderError, StorageError
+
+    files = [folder / name for name in texts]
+    try:
+        folder.make_folder()
+        for file, text in zip(files, texts.values(), strict=True):
+            file.write_whole(text.encode(), may_replace=True)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise ResultsFolderError(f"{folder} cannot be written ({error.strerror}). Give another folder with --out.") from None
+    return files

@@ -38,7 +38,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/replay": ("numpy pyarrow", "replay search study ledger.records streams errors"),
     "sweeper/training": (
         "keras tensorflow jax torch numpy",
-        "training datasets study ledger.records ledger.lock storage streams catalog errors",
+        "training datasets study ledger.records ledger.lock ledger.predictions storage streams catalog errors",
     ),
     "sweeper/driver": ("ray pydantic", "driver training datasets search study ledger storage catalog errors"),
     "sweeper/driver/networks.py": ("keras", "driver.weights training datasets study catalog errors"),

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from sweeper.analysis.results import Results
-from sweeper.analysis.seeds import holm, paired_differences, repetitions, seeds_table, spread
+from sweeper.analysis.seeds import paired_differences, repetitions, seeds_table
+from sweeper.analysis.statistics import holm
 from sweeper.errors import InputError, UnknownNameError
 from sweeper.ledger.records import BEST_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, trial_name
 from sweeper.plots.seed_strip import seed_strip
@@ -73,17 +72,6 @@ def test_one_seed_has_a_mean_and_nothing_else() -> None:
     assert table["n"].tolist() == [1, 0]
     assert table["mean"].iloc[0] == 0.9 and np.isnan(table["mean"].iloc[1])
     assert table[["sd", "low", "high"]].isna().all().all()
-
-
-@given(st.lists(st.integers(0, 360).map(lambda right: right / 360), min_size=2, max_size=12), st.floats(0.5, 0.99))
-def test_the_interval_is_that_of_scipy(values: list[float], confidence: float) -> None:
-    found = spread(values, confidence)
-    assert found.mean == pytest.approx(np.mean(values))
-    if len(set(values)) == 1:
-        assert found.sd == 0.0 and np.isnan(found.low) and np.isnan(found.high)
-        return
-    interval = stats.ttest_1samp(values, 0.0).confidence_interval(confidence)
-    assert [found.sd, found.low, found.high] == pytest.approx([np.std(values, ddof=1), interval.low, interval.high])
 
 
 def test_pairs_are_those_of_scipy() -> None:
@@ -160,25 +148,6 @@ def test_equal_differences_do_not_prove_a_difference() -> None:
     assert pair["variance_reduction"] == pytest.approx(1.0)
     same = paired_differences(repeated({"a": [0.3, 0.3, 0.3], "b": [0.2, 0.2, 0.2]})).iloc[0]
     assert np.isnan(same["correlation"]) and np.isnan(same["variance_reduction"])
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(holm([0.04, np.nan, 0.03]), [0.06, np.nan, 0.06])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_rejects_what_the_stepwise_rule_rejects(p_values: list[float]) -> None:
-    adjusted = holm(p_values)
-    assert all(p <= more <= min(1.0, p * len(p_values)) + 1e-12 for p, more in zip(p_values, adjusted, strict=True))
-    rejected = 0
-    for place, p in enumerate(sorted(p_values)):
-        if p * (len(p_values) - place) > 0.05:
-            break
-        rejected += 1
-    assert sum(more <= 0.05 for more in adjusted) == rejected
 
 
 def test_stages_do_not_mix() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from sweeper.analysis.results import Results, goal
-from sweeper.analysis.seeds import SAME, repetitions, seeds_table
+from sweeper.analysis.seeds import repetitions, seeds_table
+from sweeper.analysis.statistics import SAME
 from sweeper.ledger.records import Stage, Status
 
 

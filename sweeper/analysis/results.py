@@ -36,7 +36,7 @@ ALL_STAGES = "all"
 """Name that stands for every stage at once."""
 
 
-DIRECTIONS = OBJECTIVES | {"latency_ms": "min", "latency_ms_batch32": "min"}
+DIRECTIONS = OBJECTIVES | {"test_accuracy": "max", "test_loss": "min", "latency_ms": "min", "latency_ms_batch32": "min"}
 """What trials can be compared by and which way is better: what a study may optimise, and what is measured later."""
 
 
@@ -56,6 +56,7 @@ class Results:
         predictions: One row per image and trial of the confirm stage, see `sweeper.ledger.predictions`; a numpy array of
             probabilities each.
         class_names: One per class, in label order; empty without predictions.
+        baseline: The arm that others are compared with, where the study names one.
 
     Raises:
         InputError: A table lacks columns, or there is no objective.
@@ -71,6 +72,7 @@ class Results:
         default_factory=lambda: pd.DataFrame(columns=["trial", "split", "row", "label", "probabilities"])
     )
     class_names: tuple[str, ...] = ()
+    baseline: str | None = None
 
     def __post_init__(self) -> None:
         if not self.objectives:

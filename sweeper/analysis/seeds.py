@@ -10,88 +10,32 @@ lengths; those are not compared, because the longer training would pass for the 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from sweeper.analysis.results import Results, at_stage, comparable, goal
-from sweeper.errors import InputError, UnknownNameError
+from sweeper.analysis.statistics import Values, holm, is_constant, paired_p, spread, t_interval
+from sweeper.errors import UnknownNameError
 from sweeper.ledger.records import Stage, Status
 
 STAGES = (Stage.CONFIRM, Stage.ABLATION)
 """Stages that repeat trials. Each has seeds of its own, so they are never analysed together."""
 
-SAME = 1e-12
-"""Values that differ by less differ by rounding only."""
-
 FEWEST_FOR_CORRELATION = 3
 """Two points always lie on a line."""
 
-Values = npt.NDArray[np.float64]
 
-
-class Spread(NamedTuple):
-    """Mean, standard deviation and interval of the mean; NaN where too few values, or equal ones, cannot tell."""
-
-    mean: float
-    sd: float
-    low: float
-    high: float
-
-
-def spread(values: npt.ArrayLike, confidence: float = 0.95) -> Spread:
-    """Mean, standard deviation (n - 1) and Student's two-sided t interval of the mean.
-
-    Args:
-        values: Finite numbers, of one dimension. None gives NaN for all, one has a mean only. Values that are all equal
-            have a standard deviation of 0 and no interval, because they do not tell how far they could have varied.
-        confidence: How often such intervals hold the true mean, between 0 and 1.
-
-    Raises:
-        InputError: The confidence is not between 0 and 1.
-    """
-    if not 0.0 < confidence < 1.0:
-        raise InputError(f"a confidence of {confidence} is not between 0 and 1; for example 0.95.")
-    sample = np.asarray(values, dtype=float)
-    if not len(sample):
-        return Spread(np.nan, np.nan, np.nan, np.nan)
-    mean = float(sample.mean())
-    if len(sample) < 2:
-        return Spread(mean, np.nan, np.nan, np.nan)
-    if _is_constant(sample):
-        return Spread(mean, 0.0, np.nan, np.nan)
-    sd = float(sample.std(ddof=1))
-    half = float(stats.t.ppf((1.0 + confidence) / 2.0, len(sample) - 1)) * sd / len(sample) ** 0.5
-    return Spread(mean, sd, mean - half, mean + half)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """The p values adjusted for their number, in their order: reject where one is at most the error rate of all tests together.
-
-    Args:
-        p_values: Of tests in any order and however dependent; NaN is no test, does not count and stays NaN.
-
-    Source: Holm, A simple sequentially rejective multiple test procedure (1979).
-    """
-    given = np.asarray(p_values, dtype=float)
-    order = np.argsort(given, kind="stable")[: int(np.isfinite(given).sum())]  # NaN is sorted last
-    adjusted = np.full(len(given), np.nan)
-    factors = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(factors * given[order]), 1.0)
-    return [float(value) for value in adjusted]
-
-
-def repetitions(results: Results, *, stage: str = "ablation", column: str | None = None) -> pd.DataFrame:
+def repetitions(
+    results: Results, *, stage: str = "ablation", column: str | None = None, varies: str | None = None
+) -> pd.DataFrame:
     """One row per repetition: which configuration, which seed, what came out.
 
     Args:
         results: The results of a study.
         stage: ``ablation`` or ``confirm``.
         column: What to look at, one of `sweeper.analysis.results.DIRECTIONS`; None means the first objective.
+        varies: What the seeds set, as in the column of that name; None for repetitions that do not name it.
 
     Returns:
         Columns ``arm parent seed trial status reason max_epochs value``, sorted by arm, parent and seed; ``value`` is NaN
@@ -105,7 +49,8 @@ def repetitions(results: Results, *, stage: str = "ablation", column: str | None
     column = column or results.objective
     goal(results, column)
     selected = at_stage(results, stage)
-    rows = selected.trials[selected.trials["parent"].notna()]
+    named = selected.trials["varies"]
+    rows = selected.trials[selected.trials["parent"].notna() & (named.isna() if varies is None else named == varies)]
     value = comparable(selected, column)[column].astype(float).reindex(rows.index)
     table = rows[["arm", "parent", "seed", "trial", "status", "reason", "max_epochs"]].assign(value=value)
     return table.astype({"seed": int}).sort_values(["arm", "parent", "seed"]).reset_index(drop=True)
@@ -125,8 +70,8 @@ def seeds_table(
     Returns:
         Columns ``arm parent max_epochs n mean sd low high min max failures unfinished``. ``max_epochs`` is how long each
         repetition is trained. ``n`` counts the completed ones, the only ones that have a value; ``mean sd low high`` are as
-        in `spread`. ``failures`` counts those that ended without a value, ``unfinished`` those that have not ended. No
-        repetitions give an empty table.
+        in `sweeper.analysis.statistics.spread`. ``failures`` counts those that ended without a value, ``unfinished`` those
+        that have not ended. No repetitions give an empty table.
 
     Raises:
         UnknownNameError: No such stage or column.
@@ -171,11 +116,11 @@ def paired_differences(
         Columns ``first second n excluded difference sd low high p p_holm correlation variance_reduction``, in the order
         of `seeds_table`. ``first`` and ``second`` are parents, ``first`` the one with the better mean over its own
         seeds. ``n`` counts the seeds both completed in the same number of epochs, ``excluded`` all others.
-        ``difference`` is the mean of first - second over these seeds; ``sd low high`` are as in `spread`. ``p`` is of
-        the two-sided paired t test, ``p_holm`` the same adjusted for all pairs of the table: NaN for fewer than two
-        seeds and where all differences are equal. ``correlation`` of the two over seeds and ``variance_reduction``, the
-        share of the variance of an unpaired difference that pairing removes (below 0 where pairing hurts), are NaN for
-        fewer than three seeds or without any variance.
+        ``difference`` is the mean of first - second over these seeds; ``sd low high`` are as in
+        `sweeper.analysis.statistics.t_interval`. ``p`` is of the two-sided paired t test, ``p_holm`` the same adjusted for
+        all pairs of the table: NaN for fewer than two seeds and where all differences are equal. ``correlation`` of the two
+        over seeds and ``variance_reduction``, the share of the variance of an unpaired difference that pairing removes
+        (below 0 where pairing hurts), are NaN for fewer than three seeds or without any variance.
 
     Raises:
         UnknownNameError: No such stage or column.
@@ -203,18 +148,15 @@ def paired_differences(
 
 def _compared(first: Values, second: Values, confidence: float) -> dict[str, float]:
     differences = first - second
-    mean, sd, low, high = spread(differences, confidence)
+    mean, sd, low, high = t_interval(differences, confidence)
     # The test is undefined exactly where the interval is.
-    p = np.nan
-    if not np.isnan(low):
-        t = mean / (sd / len(differences) ** 0.5)
-        p = 2.0 * float(stats.t.sf(abs(t), len(differences) - 1))
+    p = np.nan if np.isnan(low) else 2.0 * paired_p(abs(mean), sd, len(differences))
     correlation = reduction = np.nan
     if len(differences) >= FEWEST_FOR_CORRELATION:
         unpaired = float(first.var(ddof=1) + second.var(ddof=1))
-        if not (_is_constant(first) and _is_constant(second)):
+        if not (is_constant(first) and is_constant(second)):
             reduction = 1.0 - sd**2 / unpaired
-        if not (_is_constant(first) or _is_constant(second)):
+        if not (is_constant(first) or is_constant(second)):
             correlation = float(np.corrcoef(first, second)[0, 1])
     return {
         "difference": mean,
@@ -225,7 +167,3 @@ def _compared(first: Values, second: Values, confidence: float) -> dict[str, flo
         "correlation": correlation,
         "variance_reduction": reduction,
     }
-
-
-def _is_constant(values: Values) -> bool:
-    return bool(np.ptp(values) <= SAME)

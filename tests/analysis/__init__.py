@@ -1,0 +1,1 @@
+"""Statistics, verdicts and the chance of being the best."""

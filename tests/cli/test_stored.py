@@ -28,7 +28,6 @@ from tests.conftest import Run
 from tests.virtual_clock import VirtualClock
 
 NEED_MORE = {
-    "effects",
     *("knob_importance", "slices"),  # more trials of an arm
     *("chance_matrix", "forest", "pareto_seeds"),  # two repeated configurations
     "effects",  # an ablation of components

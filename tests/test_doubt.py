@@ -124,6 +124,19 @@ def test_the_knee_is_ringed_and_told() -> None:
     assert f"Knee: {ringed}, the point of the front" in words(figure)
 
 
+def test_a_third_column_is_the_size_of_the_markers() -> None:
+    results = synthetic.build(num_arms=4, trials_per_arm=12)
+    figure = pareto_module.pareto(results, x="train_s", z="parameters", is_zoomed=False)
+    check_text(figure)
+    assert "Size: trainable parameters; it does not count for the front." in words(figure)
+    sizes = {float(size) for drawn in figure.axes[0].collections for size in drawn.get_sizes()}  # type: ignore[attr-defined]
+    assert {pareto_module.SMALLEST, pareto_module.LARGEST} <= sizes and len(sizes) > 20
+    with pytest.raises(UnknownNameError, match="unknown column 'size'"):
+        pareto_module.pareto(results, z="size")
+    with pytest.raises(NoDataError, match=r"no values of latency_ms "):
+        pareto_module.pareto(results, z="latency_ms")
+
+
 def test_limits_are_shaded_and_the_best_trial_within_is_told() -> None:
     results = synthetic.build()
     trials = results.trials[(results.trials["status"] == "completed") & (results.trials["parameters"] <= 50_000)]

@@ -64,7 +64,7 @@ def error_overlap(results: Results, *, split: str | None = None) -> Figure:
         axes.set_xlabel("kappa of their errors, and the share of images both err on", fontsize=8.5)
         caption = _predictions.caption(results, given, split, "compared seed by seed and averaged")
         caption += " Kappa: 0 for errors that have nothing to do with each other, 1 for the same ones. Diagonal: two seeds of one"
-        caption += " configuration. Pairs that err on different images gain most from voting together."
+        caption += " configuration, on the test split. Pairs that err on different images gain most from voting together."
         _style.finish(picture, title=_title(results, shown, names), caption=caption)
     return picture
 

@@ -84,6 +84,9 @@ def pareto_seeds(results: Results, *, x: str = "parameters", y: str | None = Non
         caption = _seeds.caption(results, stage)
         caption += " Boxes: 95 % t intervals of the means over seeds. Percentages: how often a configuration is on the front when"
         caption += " the seeds are drawn again; the fuller and larger its marker. Few seeds make them too sure."
+        lengths = _seeds.several(results, stage=stage, column=y)["max_epochs"]
+        if lengths.nunique() > 1:
+            caption += f" They were trained for {lengths.min():.0f} to {lengths.max():.0f} epochs, which is no fair comparison."
         _style.finish(picture, title=_title(results, shown, names, x, y), caption=caption, handles=handles)
         texts = [f"{names[row['parent']]}\n{100 * row['chance']:.0f} %" for row in shown.to_dict("records")]
         line = _labels.stairs(on_front["x"].to_numpy(float), on_front["y"].to_numpy(float), is_first_level=is_level)

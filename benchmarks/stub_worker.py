@@ -22,7 +22,8 @@ import numpy as np
 from sweeper.ledger.lock import Claim
 from sweeper.training import checkpoint
 from sweeper.training.checkpoint import Checkpoint
-from sweeper.training.trial import Assignment, Worker, failure
+from sweeper.training.failures import failure
+from sweeper.training.trial import Assignment, Worker
 
 FAILING = 0.04
 """Share of configurations that raise in their second epoch."""

@@ -3,7 +3,8 @@
 Run it once, with the code that has just got a new `SCHEMA_VERSION`: ``python -m tests.make_ledger_fixture``. What is there stays.
 Three drivers: the first is interrupted by a signal, the second is killed, merges parts and sees a failure, a divergence and early
 stops, the third ends the search and repeats a trial with another seed, the fourth extends the study (since schema 2).
-Since schema 3 trials wait at rungs and are promoted. Since schema 4 an arm learns from an earlier study.
+Since schema 3 trials wait at rungs and are promoted. Since schema 4 an arm learns from an earlier study. Since schema 5 the best
+of each arm are confirmed and timed, and a seed may vary one source of chance alone.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from pathlib import Path
 
 from sweeper.driver.extending import extended
 from sweeper.ledger.ledger import StudyFolder
-from sweeper.ledger.records import SCHEMA_VERSION, Reason
+from sweeper.ledger.records import SCHEMA_VERSION, Event, Kind, Reason, Stage
 from sweeper.ledger.tables import write_tables
-from sweeper.search import details, extension, repetition
+from sweeper.search import confirmation, details, extension, repetition
 from sweeper.search.history import Finished
 from sweeper.search.lessons import Source, learned_event
 from sweeper.study.spec import StudySpec, parse
@@ -74,6 +75,12 @@ def make(folder: Path) -> None:
         for event in extension.events(clock.search, grown):
             clock.record(event)
         clock.run()
+        confirmed = confirmation.plan(clock.search, per_arm=1, num_seeds=2)
+        clock.record(details.planned_event([*confirmed, *repetition.plan(clock.search, ["cnn-00000"], 1, "order")]))
+        clock.run()
+        for one in confirmed:
+            latencies = {"latency_ms": 1.5, "latency_ms_iqr": 0.25, "latency_ms_batch32": 12.0, "latency_ms_batch32_iqr": 0.5}
+            clock.record(Event(kind=Kind.MEASURED, trial=one.trial, arm=one.arm, stage=Stage.CONFIRM, **latencies))
         clock.ledger.compact()  # type: ignore[union-attr]
     write_tables(folder, study.read())
     (folder / "owner.guard").unlink()

@@ -44,12 +44,15 @@ NOT_RUN = {
     r"--latency": "starts two processes that compile; covered by tests/test_benchmark.py",
     r"--seeds-together": "needs a study on JAX; covered by tests/continuation/test_together.py",
     r"--repeat-decayed": "one more sweep; covered by tests/test_extension.py",
+    r"ablate .*--vary": "one more sweep; covered by tests/test_final.py and tests/test_sources.py",
+    r"^sweeper predict": "covered by tests/cli/test_predict.py and tests/test_final.py",
+    r"^sweeper measure": "covered by tests/test_launch.py, and confirm measures too",
     r"ablate .*--trial defaults": "one more sweep; covered by tests/cli/test_ablation.py",
     r"^sweeper benchmark cnn resnet:18 vit$": "starts six processes that compile; covered by tests/test_benchmark.py",
 }
 """Documented lines that are not run here, by a part of them, and why."""
 
-FIRST = ("launch", "ablate", "resume")
+FIRST = ("launch", "confirm", "ablate", "resume")
 """What makes the study that the other commands are about; the repetitions before its trainings become longer."""
 
 EXTENDING = ROOT / "docs" / "extending.md"

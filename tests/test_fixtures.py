@@ -67,12 +67,14 @@ def test_what_a_fixture_holds(version: int) -> None:
     assert (kinds[Kind.COMPACTED], kinds[Kind.EXTENDED]) == ((3, 1) if is_extended else (0, 0))
 
 
-@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize("version", [3, 4, 5])
 def test_what_a_fixture_with_promotion_holds(version: int) -> None:
     events = StudyFolder(fixture(version)).read()
     trials, epochs = tables(events)
     rows = {row["trial"]: row for row in trials.to_pylist()}
-    counts: Counter[Any] = Counter((row["status"], row["reason"]) for row in rows.values())
+    counts: Counter[Any] = Counter(
+        (row["status"], row["reason"]) for row in rows.values() if not row["varies"] and row["stage"] != "confirm"
+    )
     assert counts == {
         ("completed", "max_epochs"): 4,
         ("stopped", "rung"): 4,
@@ -93,6 +95,18 @@ def test_what_a_fixture_that_learned_holds() -> None:
     assert (second.configuration["width"], second.scores[0], second.is_complete) == (48, 0.125, False)
     assert math.isnan(second.scores[1])
     assert search.arms["resnet"].lessons == []
+
+
+def test_what_a_fixture_that_was_confirmed_holds() -> None:
+    study = StudyFolder(fixture(5))
+    rows = {row["trial"]: row for row in tables(study.read())[0].to_pylist()}
+    confirmed = {name: row for name, row in rows.items() if row["stage"] == "confirm"}
+    assert {(row["seed"], row["status"], row["latency_ms"], row["latency_ms_batch32_iqr"]) for row in confirmed.values()} == {
+        (1001, "completed", 1.5, 0.5),
+        (1002, "completed", 1.5, 0.5),
+    }
+    assert {row["arm"] for row in confirmed.values()} == {"cnn", "resnet"}
+    assert (rows["cnn-00000-order1"]["varies"], rows["cnn-00000-s1"]["varies"]) == ("order", None)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

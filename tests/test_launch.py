@@ -23,9 +23,10 @@ import yaml
 from sweeper.datasets import _mapped
 from sweeper.driver import launch, networks, nodes, provenance, requests
 from sweeper.errors import DatasetError, InputError, ResultsFolderError, StudyLockedError, SweeperError
+from sweeper.ledger import predictions
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
-from sweeper.search import details, repetition
+from sweeper.search import confirmation, details, repetition
 from sweeper.search.study import Search
 from tests.datasets.kit import classes, splits
 from tests.tiny_study import check_whole, rows_of, study
@@ -167,6 +168,29 @@ class TestOnOneRay:
         }
         assert len({trial["val_loss"] for trial in repeated.values()}) == 4, "another seed or arm begins with other weights"
         assert launch.launch(spec, tmp_path, repeat=repeat).was_finished
+        with pytest.raises(InputError, match="--vary split: the validation images of arrays are not carved"):
+            launch.launch(spec, tmp_path, repeat=lambda search: repetition.plan(search, ["defaults"], 1, "split"))
+
+    def test_the_best_are_confirmed_on_images_carved_anew_and_tested(self, data: Path, tmp_path: Path) -> None:
+        spec = study(data, trials=2, epochs=2, dataset={"name": "digits", "fraction": 0.1})
+        launch.launch(spec, tmp_path)
+
+        def plan(search: Search) -> list[details.Repetition]:
+            return confirmation.plan(search, per_arm=1, num_seeds=2)
+
+        outcome = launch.launch(spec, tmp_path, repeat=plan, keep_best=1)
+        trials, _ = rows_of(outcome.folder)
+        rows = {trial["trial"]: trial for trial in trials if trial["stage"] == Stage.CONFIRM}
+        assert len(rows) == 2
+        assert all(0 < trial["test_accuracy"] < 1 for trial in rows.values())
+        assert {trial["test_accuracy"] for trial in trials if trial["stage"] == Stage.SEARCH} == {None}
+        assert len({json.loads(trial["versions"])["carved anew"] for trial in rows.values()}) == 2
+        assert set((outcome.folder / "checkpoints").names()) >= rows.keys(), "all models of this stage stay"
+        table, class_names = predictions.read(outcome.folder)
+        assert table is not None
+        assert table.group_by("trial").aggregate([("row", "count")])["row_count"].to_pylist() == [359 + 359] * 2
+        assert class_names == tuple("0123456789")
+        assert launch.launch(spec, tmp_path, repeat=plan).was_finished
 
     @pytest.mark.parametrize(
         ("fixed", "reason", "detail"),

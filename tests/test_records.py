@@ -23,7 +23,7 @@ from sweeper.ledger.records import (
 )
 
 COLUMNS = {column["name"]: column for column in records.describe()}
-UNITS = {"_s": "seconds", "_mb": "MB", "_ms": "ms", "_ms_batch32": "ms", "_accuracy": "fraction", "_loss": "nats"}
+UNITS = {"_s": "seconds", "_mb": "MB", "_ms": "ms", "_ms_batch32": "ms", "_iqr": "ms", "_accuracy": "fraction", "_loss": "nats"}
 
 
 @pytest.mark.parametrize("name", COLUMNS)

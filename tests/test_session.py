@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from sweeper.cli import _extending, cli, status
-from sweeper.cli import launch as launching
+from sweeper.cli import _running as launching
 from sweeper.driver import extending, launch, requests, tune
 from sweeper.driver import session as sessions
 from sweeper.driver.extending import extended

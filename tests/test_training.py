@@ -24,9 +24,10 @@ from sweeper.storage import place
 from sweeper.study.space import TRAINING
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import checkpoint, devices
+from sweeper.training.failures import failure
 from sweeper.training.optimizer import build_optimizer
 from sweeper.training.recipe import Recipe
-from sweeper.training.trial import Assignment, Worker, failure
+from sweeper.training.trial import Assignment, Worker
 from tests.workers import goes_on
 
 pytestmark = pytest.mark.usefixtures("framework")

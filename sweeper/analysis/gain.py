@@ -173,6 +173,7 @@ def _compared(results: Results, gain: Gain, default: Row, best: Row, repeated: p
 def _repeated(results: Results) -> pd.DataFrame:
     """One row per repeated configuration: ``arm parent var count`` over its completed seeds."""
     completed = comparable(at_stage(results, Stage.ABLATION))
+    completed = completed[completed["varies"].isna()]
     return completed.groupby(["arm", "parent"])[results.objective].agg(["var", "count"]).reset_index()
 
 

@@ -1,18 +1,21 @@
-"""How a study progressed: learning curves, the best value so far, the last value of every trial."""
+"""How a study progressed: learning curves, the best value so far, the last value of every trial, how far trials came."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pandas as pd
 
 from sweeper.analysis.results import (
     Results,
+    arms,
     best_trials,
     goal,
     metric_or_objective,
     require_data,
 )
-from sweeper.ledger.records import METRICS, Status
+from sweeper.ledger.records import METRICS, Reason, Status
 
 
 def learning_curves(results: Results, metric: str | None = None) -> pd.DataFrame:
@@ -111,6 +114,45 @@ def last_values(results: Results, metric: str = "val_accuracy") -> pd.DataFrame:
         value=value.where(np.isfinite(value)),
         is_best=trials["trial"].isin(best_trials(results, metric)["trial"]),
     )
+
+
+def rungs(results: Results) -> pd.DataFrame:
+    """One row per arm and rung: how many trials came so far, and what became of those that came no further.
+
+    A rung is a number of epochs at which a trial was stopped or waits. The last row of an arm is the length of a whole
+    training. Draws that the arm's network refused are no trials; neither are trainings of a trial anew for more epochs.
+
+    Args:
+        results: The results of a study, at one stage.
+
+    Returns:
+        Columns ``arm epoch reached stopped paused failed unfinished completed``, sorted by arm and epoch. ``reached`` counts
+        the trials that trained so many epochs. ``stopped`` and ``paused`` ended or wait at this rung; ``failed`` and
+        ``unfinished`` ended or are on their way between the rung before and this one. ``completed`` is 0 but in the last
+        row. Every trial is in exactly one of the five. Empty when no trial trained an epoch.
+    """
+    trials = results.trials[(results.trials["reason"] != Reason.INFEASIBLE) & ~results.trials["trial"].str.contains(r"-e\d+$")]
+    epoch = trials["epoch"].fillna(0).astype(int)
+    if not epoch.any():
+        trials = trials.iloc[:0]
+    is_at_rung = trials["status"].isin([Status.STOPPED, Status.PAUSED])
+    ends = {str(status): trials["status"] == status for status in (Status.STOPPED, Status.PAUSED, Status.FAILED)}
+    ends["unfinished"] = ~trials["status"].isin([Status.COMPLETED, *ends])
+    found = []
+    for arm in arms(dataclasses.replace(results, trials=trials)):
+        is_own = trials["arm"] == arm
+        own, trained = trials[is_own], epoch[is_own]
+        last = int(own["max_epochs"].fillna(0).max()) or int(trained.max())
+        levels = [level for level in sorted(set(epoch[is_at_rung])) if level < last] + [last]
+        # Who ended at a rung stands on it; who failed or is on the way belongs to the next one.
+        places = np.where(is_at_rung[is_own], np.searchsorted(levels, trained), np.searchsorted(levels, trained, side="right"))
+        places = places.clip(max=len(levels) - 1)
+        for place, level in enumerate(levels):
+            row = {name: int((mask[is_own] & (places == place)).sum()) for name, mask in ends.items()}
+            num_completed = int((own["status"] == Status.COMPLETED).sum()) if level == last else 0
+            found.append({"arm": arm, "epoch": level, "reached": int((trained >= level).sum()), "completed": num_completed} | row)
+    columns = ["arm", "epoch", "reached", "stopped", "paused", "failed", "unfinished", "completed"]
+    return pd.DataFrame(found, columns=columns)
 
 
 def trials_without_rows(results: Results, frame: pd.DataFrame) -> dict[str, int]:

@@ -53,9 +53,10 @@ class Results:
         epochs: One row per (trial, epoch), with the columns `sweeper.ledger.records.EPOCH_COLUMNS`.
         runs: One row per start of a driver, see `sweeper.ledger.tables.runs`; empty where that is not known.
         limits: The largest value of each column that is constrained.
-        predictions: One row per image that a confirmed trial was asked about: ``trial``; ``split``, ``validation`` or ``test``;
-            ``row``, the image's number in it; ``label``; ``probabilities``, an array of one number per class.
-        class_names: Names of the classes, in the order of ``probabilities``; empty where that is not known.
+        predictions: One row per image and trial of the confirm stage, see `sweeper.ledger.predictions`; a numpy array of
+            probabilities each.
+        class_names: One per class, in label order; empty without predictions.
+        baseline: The arm that others are compared with, where the study names one.
 
     Raises:
         InputError: A table lacks columns, or there is no objective.
@@ -71,6 +72,7 @@ class Results:
         default_factory=lambda: pd.DataFrame(columns=["trial", "split", "row", "label", "probabilities"])
     )
     class_names: tuple[str, ...] = ()
+    baseline: str | None = None
 
     def __post_init__(self) -> None:
         if not self.objectives:

@@ -26,13 +26,16 @@ FEWEST_FOR_CORRELATION = 3
 """Two points always lie on a line."""
 
 
-def repetitions(results: Results, *, stage: str = "ablation", column: str | None = None) -> pd.DataFrame:
+def repetitions(
+    results: Results, *, stage: str = "ablation", column: str | None = None, varies: str | None = None
+) -> pd.DataFrame:
     """One row per repetition: which configuration, which seed, what came out.
 
     Args:
         results: The results of a study.
         stage: ``ablation`` or ``confirm``.
         column: What to look at, one of `sweeper.analysis.results.DIRECTIONS`; None means the first objective.
+        varies: What the seeds set, as in the column of that name; None for repetitions that do not name it.
 
     Returns:
         Columns ``arm parent seed trial status reason max_epochs value``, sorted by arm, parent and seed; ``value`` is NaN
@@ -46,7 +49,8 @@ def repetitions(results: Results, *, stage: str = "ablation", column: str | None
     column = column or results.objective
     goal(results, column)
     selected = at_stage(results, stage)
-    rows = selected.trials[selected.trials["parent"].notna()]
+    named = selected.trials["varies"]
+    rows = selected.trials[selected.trials["parent"].notna() & (named.isna() if varies is None else named == varies)]
     value = comparable(selected, column)[column].astype(float).reindex(rows.index)
     table = rows[["arm", "parent", "seed", "trial", "status", "reason", "max_epochs"]].assign(value=value)
     return table.astype({"seed": int}).sort_values(["arm", "parent", "seed"]).reset_index(drop=True)

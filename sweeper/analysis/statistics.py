@@ -212,19 +212,6 @@ def holm_risks(p_values: Sequence[float], risk: float) -> list[float]:
     return [float(value) for value in risks]
 
 
-def probability_of_improvement(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """How often a run of the first is above a run of the second, over all pairs of runs, ties counted half. It decides nothing.
-
-    Args:
-        first: Finite numbers, of one dimension.
-        second: The same; they need not be as many. NaN comes back where one of them is empty.
-
-    Source: Agarwal et al. (2021), after Mann and Whitney (1947).
-    """
-    above = np.subtract.outer(np.asarray(first, dtype=float), np.asarray(second, dtype=float))
-    return float(((above > 0) + 0.5 * (above == 0)).mean()) if above.size else float("nan")
-
-
 def is_constant(values: Values) -> bool:
     """Whether all of them, at least one, are the same but for rounding."""
     return bool(np.ptp(values) <= SAME)

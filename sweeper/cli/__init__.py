@@ -12,7 +12,22 @@ import sys
 import click
 
 from sweeper import __version__
-from sweeper.cli import ablate, audit, benchmark, check, data, describe, figures, launch, replay, report, retrain, status
+from sweeper.cli import (
+    ablate,
+    audit,
+    benchmark,
+    check,
+    confirm,
+    data,
+    describe,
+    figures,
+    launch,
+    predict,
+    replay,
+    report,
+    retrain,
+    status,
+)
 from sweeper.errors import SweeperError, did_you_mean
 
 
@@ -50,7 +65,10 @@ for command in (
     status.export,
     audit.audit,
     ablate.ablate,
+    confirm.confirm,
+    confirm.measure,
     retrain.retrain,
+    predict.predict,
     replay.replay,
     figures.pareto,
     figures.plot,

@@ -100,12 +100,15 @@ def open_named(results_folder: Place, study: str) -> OpenedStudy:
     return open_study(find_study(results_folder, study))
 
 
-def results_of(study: OpenedStudy) -> Results:
-    """The result tables of an opened study, computed from its events, so also while it runs."""
+def results_of(study: OpenedStudy, *, with_predictions: bool = False) -> Results:
+    """The result tables of an opened study, computed from its events, so also while it runs; its predictions where asked for."""
     from sweeper.analysis.results import Results
+    from sweeper.ledger import predictions
     from sweeper.ledger.tables import runs, tables
 
     trials, epochs = tables(study.events)
+    found, class_names = predictions.read(study.folder) if with_predictions else (None, ())
+    own: dict[str, Any] = {} if found is None else {"predictions": found.to_pandas(), "class_names": class_names}
     return Results(
         study=study.first.name,
         objectives=study.first.goals,
@@ -113,6 +116,8 @@ def results_of(study: OpenedStudy) -> Results:
         epochs=epochs.to_pandas(),
         runs=runs(study.events).to_pandas(),
         limits=study.first.limits,
+        baseline=study.first.baseline,
+        **own,
     )
 
 

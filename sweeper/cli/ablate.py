@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweeper.cli._repeating import announcement, slots_of
+from sweeper.cli._running import folder_of_studies, run, with_cluster_options
 from sweeper.cli._shared import (
     json_option,
     open_named,
@@ -17,17 +18,12 @@ from sweeper.cli._shared import (
     study_argument,
 )
 from sweeper.cli.figures import FIGURES, save_figure
-from sweeper.cli.launch import folder_of_studies, run, with_cluster_options
 from sweeper.cli.status import status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sweeper.analysis.results import Results
     from sweeper.driver.opened import OpenedStudy
-    from sweeper.search.details import Repetition
     from sweeper.storage import Place
-    from sweeper.study.spec import ResourcesSpec
 
 
 @click.command(short_help="Repeat trials with other seeds: means and intervals.")
@@ -42,12 +38,26 @@ if TYPE_CHECKING:
     help="A trial of the study, 'best' of each arm, or the 'defaults' of each arm; may be repeated.",
 )
 @click.option("--seeds", "num_seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Seeds for each.")
+@click.option(
+    "--vary",
+    type=click.Choice(["training", "init", "order", "augmentation", "split", "all"]),
+    default="training",
+    show_default=True,
+    help="What the seeds set: one source of chance alone; 'training' is all but the carve of validation images.",
+)
 @results_option
 @with_cluster_options
 @out_option(FIGURES)
 @json_option
 def ablate(
-    study: str, trials: tuple[str, ...], num_seeds: int, results_folder: Place, out: Place | None, as_json: bool, **options: Any
+    study: str,
+    trials: tuple[str, ...],
+    num_seeds: int,
+    vary: str,
+    results_folder: Place,
+    out: Place | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Train trials of STUDY again with the seeds 1 to N, the same for every arm, and say what a result owes to its seed.
 
@@ -61,11 +71,15 @@ def ablate(
     repetition.check_searched(search)
     data = results_of(opened)
     asked = [trial for name in trials for trial in (_best(data) if name == "best" else [name])]
-    planned = repetition.plan(search, asked, num_seeds)
-    opening = _announcement(data, planned, num_known=len(search.planned), slots=_slots(spec.resources, **options))
+    varies = None if vary == "training" else vary
+    planned = repetition.plan(search, asked, num_seeds, varies)
+    opening = announcement(data, planned, num_known=len(search.planned), slots=slots_of(spec.resources, **options))
 
     def closing(now: OpenedStudy, facts: dict[str, Any]) -> None:
-        _print_closing(now, facts, out or now.folder / "figures", as_json)
+        if varies is None:
+            _print_closing(now, facts, out or now.folder / "figures", as_json)
+        else:
+            _print_sources(now, facts, as_json)
 
     if not planned and search.is_finished:
         click.echo(opening, err=True)
@@ -76,7 +90,7 @@ def ablate(
         folder_of_studies(opened),
         as_json,
         opened=opened,
-        repeat=lambda search: repetition.plan(search, asked, num_seeds),
+        repeat=lambda search: repetition.plan(search, asked, num_seeds, varies),
         opening=opening,
         closing=closing,
         **options,
@@ -94,36 +108,18 @@ def _best(data: Results) -> list[str]:
     return best
 
 
-def _slots(
-    resources: ResourcesSpec, *, cluster: str, max_concurrent: int | None, num_cpus: int | None, **other: Any
-) -> int | None:
-    """Trials that run at once; None where that is not known before Ray is asked: on a cluster, and with GPUs."""
-    if cluster != "local" or resources.gpus_per_trial:
-        return max_concurrent
-    fit = max((num_cpus or os.cpu_count() or 1) // resources.cpus_per_trial, 1)
-    return min(fit, max_concurrent or fit)
+def _print_sources(study: OpenedStudy, facts: dict[str, Any], as_json: bool) -> None:
+    """The standard deviation over seeds by what they vary."""
+    from sweeper.analysis.sources import sources_of_variance
+    from sweeper.cli._shared import table
 
-
-def _announcement(data: Results, planned: Sequence[Repetition], *, num_known: int, slots: int | None) -> str:
-    """What is about to be trained, and how long that will take, going by how long the trials to be repeated took."""
-    from sweeper.analysis.summary import expected_seconds
-    from sweeper.cli._shared import counted
-
-    if not planned:
-        return f"going on with {counted(num_known, 'repetition')} asked for before" if num_known else "nothing new to repeat"
-    parents = list(dict.fromkeys(repetition.parent for repetition in planned))
-    seconds = expected_seconds(data, [(repetition.parent, repetition.max_epochs) for repetition in planned])
-    if seconds is None:
-        time = "how long it takes is not known, because some of these trials never ended an epoch"
-    else:
-        time = f"about {_duration(seconds)} of a worker's time"
-        time += f", {_duration(seconds / min(slots, len(planned)))} with {counted(slots, 'worker')}" if slots else ""
-    epochs = sum(repetition.max_epochs for repetition in planned)
-    return f"repeating {', '.join(parents)}: {counted(len(planned), 'trial')}, {counted(epochs, 'epoch')}; {time}"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    data = results_of(study)
+    found = sources_of_variance(data)
+    if as_json:
+        print_json({**facts, "sources": found.to_dict("records")})
+        return
+    title = f"standard deviation of {data.objective} by what varies, with 95 % intervals"
+    table(title, list(found.columns), found.astype(object).to_numpy().tolist())
 
 
 def _print_closing(study: OpenedStudy, facts: dict[str, Any], figures: Place, as_json: bool) -> None:

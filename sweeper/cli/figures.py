@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +25,35 @@ FIGURES = "Where to write; default: figures/ in the study's folder."
 @results_option
 @click.option("-x", "x", default="parameters", show_default=True, help="What a choice costs: a column of the trials.")
 @click.option("-y", "y", default="val_accuracy", show_default=True, help="What a choice is worth: a column of the trials.")
+@click.option(
+    "--max",
+    "largest",
+    multiple=True,
+    metavar="COLUMN=NUMBER",
+    help="Largest value allowed, for example parameters=1e6: what exceeds it is shaded, and the best trial within is told.",
+)
 @out_option(FIGURES)
 @json_option
-def pareto(study: str, results_folder: Place, x: str, y: str, out: Place | None, as_json: bool) -> None:
-    """The trials of STUDY that no other trial beats in both X and Y: a figure (PNG and SVG) and a table."""
-    from sweeper.cli._shared import table
-    from sweeper.plots import pareto as plot
+def pareto(study: str, results_folder: Place, x: str, y: str, largest: tuple[str, ...], out: Place | None, as_json: bool) -> None:
+    """The trials of STUDY that no other trial beats in both X and Y: a figure (PNG and SVG) and a table.
 
+    Where trials were repeated with several seeds, a second figure shows how surely each configuration is on the front.
+    """
+    from sweeper.analysis.doubt import best_within
+    from sweeper.analysis.results import at_stage
+    from sweeper.cli._shared import table
+    from sweeper.errors import NoDataError
+    from sweeper.plots import pareto as plot
+    from sweeper.plots.pareto_seeds import pareto_seeds
+
+    limits = _limits(largest)
     opened = open_named(results_folder, study)
     data = results_of(opened)
     frame = plot.frame(data, x=x, y=y)
-    files = save_figure(plot.pareto(data, x=x, y=y), out or opened.folder / "figures", f"pareto_{x}_{y}")
+    folder = out or opened.folder / "figures"
+    files = save_figure(plot.pareto(data, x=x, y=y, limits=limits), folder, f"pareto_{x}_{y}")
+    with contextlib.suppress(NoDataError):
+        files += save_figure(pareto_seeds(data, x=x, y=y), folder, f"pareto_seeds_{x}_{y}")
     columns = list(dict.fromkeys(["trial", "arm", y, x, "epoch", "configuration"]))
     front = frame[frame["is_on_front"]].merge(data.trials[["trial", *(set(columns) - set(frame.columns))]], on="trial")
     front = front.sort_values(x)[columns]
@@ -44,12 +64,16 @@ def pareto(study: str, results_folder: Place, x: str, y: str, out: Place | None,
                 "x": x,
                 "y": y,
                 "front": _with_objects(front.to_dict("records")),
+                "within": limits,
+                "best_within": best_within(at_stage(data, "search"), limits, y=y) if limits else None,
                 "files": [str(file) for file in files],
             }
         )
         return
     front["configuration"] = front["configuration"].map(_in_short)
     table(f"Pareto front of {data.study}: {y} against {x}", columns, front.astype(object).to_numpy().tolist())
+    if limits:
+        click.echo(plot.within(data, limits, y=y))
     for file in files:
         click.echo(file)
 
@@ -68,7 +92,7 @@ def plot(study: str, names: tuple[str, ...], results_folder: Place, out: Place |
     for name in names:
         catalog.check("plot", name)
     opened = open_named(results_folder, study)
-    data = results_of(opened)
+    data = results_of(opened, with_predictions=True)
     written, skipped = [], {}
     for name in names or catalog.names("plot"):
         try:
@@ -88,6 +112,29 @@ def plot(study: str, names: tuple[str, ...], results_folder: Place, out: Place |
         return
     for file in written:
         click.echo(file)
+
+
+def _limits(largest: tuple[str, ...]) -> dict[str, float]:
+    """The largest value of each column that ``--max`` names.
+
+    Raises:
+        InputError: Not COLUMN=NUMBER, or no such column.
+    """
+    from sweeper.analysis.results import DIRECTIONS
+    from sweeper.errors import InputError, UnknownNameError
+
+    limits = {}
+    for given in largest:
+        column, _, number = given.partition("=")
+        if column not in DIRECTIONS:
+            raise UnknownNameError("column", column, DIRECTIONS)
+        try:
+            limits[column] = float(number)
+        except ValueError:
+            limits[column] = math.nan
+        if math.isnan(limits[column]):
+            raise InputError(f"--max {given} has no number; write COLUMN=NUMBER, for example --max parameters=1e6.")
+    return limits
 
 
 def _with_objects(rows: list[dict[Hashable, Any]]) -> list[dict[Hashable, Any]]:

@@ -2,116 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import sys
-import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._extending import hand_over, opening_of
-from sweeper.cli._shared import (
-    cache_option,
-    json_option,
-    open_named,
-    print_json,
-    results_of,
-    results_option,
-    study_argument,
-)
-from sweeper.cli.status import print_further, status_of
+from sweeper.cli._running import folder_of_studies, open_if_stored, run, with_cluster_options
+from sweeper.cli._shared import json_option, open_named, print_json, results_option, study_argument
+from sweeper.cli.status import status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from sweeper.driver.opened import OpenedStudy
-    from sweeper.search.details import Repetition
-    from sweeper.search.study import Search
     from sweeper.storage import Place
-    from sweeper.study.spec import StudySpec
-
-
-class _Amount(click.FloatRange):
-    """A finite number in a range; click lets NaN into every range."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
-
-
-cluster_options = (
-    click.option("--cluster", default="local", show_default=True, help="Where to run; see `sweeper list cluster`."),
-    click.option("--max-concurrent", type=click.IntRange(min=1), help="Most trials at once; default: as many as fit."),
-    click.option("--num-cpus", type=click.IntRange(min=1), help="local: CPUs to use on this machine; default: all."),
-    click.option("--num-gpus", type=_Amount(min=0), help="local: GPUs to use on this machine; default: all."),
-    click.option(
-        "--address", help="attach: HOST:PORT of the running cluster's head; default: RAY_ADDRESS, or the one on this machine."
-    ),
-    click.option(
-        "--keep-checkpoints",
-        "keep_best",
-        type=click.IntRange(min=0),
-        default=3,
-        show_default=True,
-        help="Completed trials of each arm that keep their last checkpoint.",
-    ),
-    click.option(
-        "--checkpoint-minutes",
-        type=_Amount(min=0),
-        default=0.0,
-        help="Least time between two checkpoints of a trial; default: one after every epoch.",
-    ),
-    click.option(
-        "--seeds-together",
-        type=click.IntRange(1, 64),
-        default=1,
-        show_default=True,
-        help="With JAX: most repetitions of one trial that a worker trains as one program.",
-    ),
-    cache_option,
-    click.option("--quiet", is_flag=True, help="No progress, only the closing table."),
-)
-
-
-def with_cluster_options(command: Any) -> Any:
-    """The options that say where and how a study runs."""
-    for option in reversed(cluster_options):
-        command = option(command)
-    return command
-
-
-def check_kind_options(cluster: str, given: Iterable[str]) -> None:
-    """Check that a kind of cluster takes the options given: those its function has as arguments.
-
-    Args:
-        cluster: Name of the kind.
-        given: Names of the arguments, for example ``num_cpus``.
-
-    Raises:
-        UnknownNameError: No such kind.
-        InputError: It does not take one of them; all of those are named.
-    """
-    from sweeper import catalog
-    from sweeper.errors import InputError
-
-    taken = catalog.parameters("cluster", cluster)
-    wrong = [name for name in given if name not in taken]
-    if not wrong:
-        return
-    named = ", ".join(_flag(name) for name in wrong)
-    others = [kind for kind in catalog.names("cluster") if set(wrong) & set(catalog.parameters("cluster", kind))]
-    raise InputError(
-        f"{named} cannot be used with --cluster {cluster} ({catalog.summary('cluster', cluster)}), which takes: "
-        f"{', '.join(map(_flag, taken)) or 'none'}. Leave it out, or choose --cluster {' or '.join(others)}."
-    )
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    from sweeper.study.spec import ConfirmSpec, StudySpec
 
 
 repeat_decayed_option = click.option(
@@ -135,7 +38,8 @@ def launch(study_file: Path, results_folder: Place, as_json: bool, **options: An
     from sweeper.study import spec
 
     wanted = spec.load(study_file)
-    run(wanted, results_folder, as_json, opened=open_if_stored(results_folder, wanted.name), **options)
+    opened = open_if_stored(results_folder, wanted.name)
+    _run_and_confirm(wanted, results_folder, as_json, opened=opened, asked=wanted.confirm, **options)
 
 
 @click.command(short_help="Go on with a study, also with more trials or epochs.")
@@ -158,125 +62,29 @@ def resume(study: str, results_folder: Place, as_json: bool, trials: int | None,
     wanted = opened.first  # which asks for what the study has become
     if trials is not None or max_epochs is not None:
         wanted = extended(opened.spec, trials=trials, max_epochs=max_epochs)
-    run(wanted, folder_of_studies(opened), as_json, opened=opened, **options)
+    _run_and_confirm(wanted, folder_of_studies(opened), as_json, opened=opened, asked=opened.first.confirm, **options)
 
 
-def open_if_stored(results_folder: Place, name: str) -> OpenedStudy | None:
-    """The stored study of a name, opened; None where there is none."""
-    from sweeper.driver.opened import open_study
-    from sweeper.ledger.ledger import StudyFolder, study_folder
-
-    files = StudyFolder(study_folder(results_folder, name))
-    return open_study(files) if files.exists else None
-
-
-def folder_of_studies(opened: OpenedStudy) -> Place:
-    """The folder a stored study is launched in again.
-
-    Raises:
-        ResultsFolderError: Launching by name would find no such folder there, and begin the study anew beside it.
-    """
-    from sweeper.errors import ResultsFolderError
-
-    name, folder = opened.first.name, opened.folder.resolve()
-    if folder.name != name:
-        raise ResultsFolderError(f"{opened.folder} holds the study '{name}' under another name. Rename it to {name}.")
-    return folder.parent
-
-
-def run(
-    study: StudySpec,
+def _run_and_confirm(
+    wanted: StudySpec,
     results_folder: Place,
     as_json: bool,
     *,
-    cluster: str,
-    max_concurrent: int | None,
-    keep_best: int,
-    checkpoint_minutes: float,
-    seeds_together: int,
-    quiet: bool,
     opened: OpenedStudy | None,
-    repeat_decayed: bool = False,
-    repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
-    opening: str = "",
-    closing: Callable[[OpenedStudy, dict[str, Any]], None] | None = None,
-    **kind_options: Any,
+    asked: ConfirmSpec | None,
+    repeat_decayed: bool,
+    **options: Any,
 ) -> None:
-    """Run a study, print what came out and end the process with 130 if a signal ended it.
-
-    Args:
-        study: The study.
-        results_folder: Folder of all studies.
-        as_json: Print the facts instead of sentences.
-        cluster: Kind of cluster.
-        max_concurrent: Most trials at once; None for as many as fit.
-        keep_best: As for `sweeper.driver.launch`.
-        checkpoint_minutes: Least time between two checkpoints of a trial.
-        seeds_together: As for `sweeper.driver.launch`.
-        quiet: No progress.
-        opened: The study as it is stored; None where it is not.
-        repeat_decayed: As `repeats_decayed` of `sweeper.driver.launch`.
-        repeat: As for `sweeper.driver.launch`.
-        opening: What to say before anything begins, once the options are found to be right.
-        closing: Prints what came out, given the study as it is stored now and the facts; None for a table of arms.
-        **kind_options: Options of the kind of cluster, None where not given.
-    """
-    from sweeper.cli.progress import progress
-    from sweeper.driver.launch import launch as drive
-    from sweeper.driver.opened import open_study
-
-    given = {name: value for name, value in kind_options.items() if value is not None}
-    check_kind_options(cluster, given)
-    opening = opening or ("" if opened is None else opening_of(opened, study, repeat_decayed))
-    if opening:
-        click.echo(opening, err=True)
-    if opened is not None and opening and not closing and hand_over(opened, study, repeat_decayed):
-        if as_json:
-            print_json(status_of(open_study(opened.files)))
+    """Run a study, then confirm it where that is asked for; the facts are printed once."""
+    is_last = asked is None
+    silent = None if is_last or not as_json else lambda study, facts: None
+    run(wanted, results_folder, as_json, opened=opened, repeat_decayed=repeat_decayed, closing=silent, **options)
+    stored = None if is_last else open_if_stored(results_folder, wanted.name)
+    if asked is None or stored is None:
         return
-    started = time.monotonic()
-    with progress(study.name, quiet) as watch:
-        outcome = drive(
-            study,
-            results_folder,
-            cluster=cluster,
-            max_concurrent=max_concurrent,
-            watch=watch,
-            tell=lambda note: None if quiet else click.echo(f"note: {note}", err=True),
-            repeat=repeat,
-            repeats_decayed=repeat_decayed,
-            keep_best=keep_best,
-            checkpoint_every_s=60 * checkpoint_minutes,
-            seeds_together=seeds_together,
-            opened=opened,
-            **given,
-        )
-    facts = status_of(outcome.study)
-    facts["seconds"] = round(time.monotonic() - started, 1)
-    if closing is not None and not outcome.is_interrupted:
-        closing(outcome.study, facts)
+    from sweeper.cli.confirm import confirm_study
+
+    if stored.search.is_searched:
+        confirm_study(stored, asked, as_json, **options)
     elif as_json:
-        print_json(facts)
-    else:
-        where = "" if cluster == "local" else f" --cluster {cluster}"
-        _print_closing(outcome.study, facts, outcome.was_finished, outcome.is_interrupted, where)
-    if outcome.is_interrupted:
-        sys.exit(130)
-
-
-def _print_closing(study: OpenedStudy, facts: dict[str, Any], was_finished: bool, is_interrupted: bool, where: str) -> None:
-    from sweeper.analysis.summary import arms_table
-    from sweeper.cli._shared import counted, table
-
-    counts = ", ".join(f"{count} {status}" for status, count in facts["trials"].items() if count)
-    spent = f"{counted(facts['epochs'], 'epoch')} in {study.folder}"
-    if was_finished:
-        click.echo(f"study '{facts['study']}' is finished already: {counts}; {spent}")
-    elif is_interrupted:
-        click.echo(f"interrupted, everything is saved: {counts}. Go on with: sweeper resume {study.folder}{where}")
-    else:
-        click.echo(f"study '{facts['study']}' finished in {facts['seconds']:.0f} s: {counts}; {spent}")
-    print_further(facts)
-    if facts["epochs"]:
-        frame = arms_table(results_of(study))
-        table("", list(frame.columns), frame.astype(object).to_numpy().tolist())
+        print_json(status_of(stored))

@@ -32,7 +32,7 @@ def report(study: str, results_folder: Place, out: Place | None, as_json: bool) 
     from sweeper.report.text import markdown
 
     opened = open_named(results_folder, study)
-    told = report(results_of(opened), notes=_notes(opened))
+    told = report(results_of(opened, with_predictions=True), notes=_notes(opened))
     data = facts(told)
     texts = {"report.html": page(told), "report.md": markdown(told), "report.json": json.dumps(data, indent=2) + "\n"}
     files = _write(texts, out or opened.folder / "report")

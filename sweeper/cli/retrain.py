@@ -115,6 +115,7 @@ def _made(spec: StudySpec, dataset: Dataset, checkpoints: Place, pretrained: dic
         checkpoint_every_s=math.inf,  # no trial goes on from them
         pretrained=pretrained,
         limits=spec.limits,
+        is_carved=dataset.can_be_carved,
     )
 
 

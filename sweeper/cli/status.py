@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sweeper.analysis.results import Results
     from sweeper.driver.opened import OpenedStudy
     from sweeper.ledger.lock import Owner
+    from sweeper.ledger.records import Stage
     from sweeper.search.study import Search
     from sweeper.storage import Place
 
@@ -96,7 +97,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
     goal, column = study.first.goals[0]
     arms = {arm: _counts(search, arm) for arm in study.spec.arms}
     counts = {status: sum(arm[status] for arm in arms.values()) for status in next(iter(arms.values()))}
-    repetitions = _repetitions(search)
+    repetitions, confirmations = _repetitions(search, Stage.ABLATION), _repetitions(search, Stage.CONFIRM)
     results = results_of(study)
     best, best_of_arm = _best(results)
     images = validation_images(best.pop("dataset")) if best else None
@@ -110,6 +111,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         **_driver(owner, max((event.time or 0.0 for event in study.events if event.kind is Kind.DRIVER_STARTED), default=None)),
         "trials": counts,
         "repetitions": repetitions,
+        "confirmations": confirmations,
         "arms": {
             arm: {**arms[arm], "best": best_of_arm.get(arm), "gain": dataclasses.asdict(gained[arm]) if arm in gained else None}
             for arm in arms
@@ -141,13 +143,13 @@ def _counts(search: Search, arm: str) -> dict[str, int]:
     return counts
 
 
-def _repetitions(search: Search) -> dict[str, int]:
-    """How many repetitions stand where. They are no part of the budget."""
-    from sweeper.ledger.records import Stage, Status
+def _repetitions(search: Search, stage: Stage) -> dict[str, int]:
+    """How many repetitions of a stage stand where. They are no part of the budget."""
+    from sweeper.ledger.records import Status
 
-    begun = [trial for trial in search.trials.values() if trial.stage is not Stage.SEARCH]
+    begun = search.of_stage(stage)
     counts = {status.value: sum(trial.status is status for trial in begun) for status in Status}
-    counts["pending"] += sum(trial.stage is not Stage.SEARCH for trial in search.planned)
+    counts["pending"] += sum(trial.stage is stage for trial in search.planned)
     return counts
 
 
@@ -234,7 +236,7 @@ def print_further(facts: dict[str, Any]) -> None:
         click.echo(why)
     for arm, why in facts["refusals"].items():
         click.echo(f"{counted(facts['arms'][arm]['infeasible'], 'draw')} of arm '{arm}' refused, the last one: {why}")
-    num_images, has_repetitions = facts["validation_images"], any(facts["repetitions"].values())
+    num_images = facts["validation_images"]
     if num_images and "val_accuracy" in facts["best"]:
         points = 100 * sampling_error(facts["best"]["val_accuracy"], num_images)
         click.echo(
@@ -243,15 +245,16 @@ def print_further(facts: dict[str, Any]) -> None:
         )
     for gain in facts["gains"]:
         click.echo(gain)
-    if facts["best"] and facts["is_finished"] and not has_repetitions:
-        click.echo(f"other seeds tell what chance does besides: sweeper ablate {facts['study']} --trial defaults --seeds 3")
+    if facts["best"] and facts["is_finished"] and not any([*facts["repetitions"].values(), *facts["confirmations"].values()]):
+        click.echo(f"other seeds tell what chance does besides: sweeper confirm {facts['study']}")
     _print_time(facts["time"])
     kept = facts["checkpoints"]
     if kept["files"]:
         click.echo(f"checkpoints of {counted(kept['trials'], 'trial')}: {kept['bytes'] / 1e6:,.1f} MB on disk")
-    if has_repetitions:
-        counts = ", ".join(f"{count} {status}" for status, count in facts["repetitions"].items() if count)
-        click.echo(f"repetitions with other seeds: {counts}; sweeper ablate shows them")
+    for kind, title, command in (("repetitions", "repetitions", "ablate"), ("confirmations", "confirmation", "confirm")):
+        counts = ", ".join(f"{count} {status}" for status, count in facts[kind].items() if count)
+        if counts:
+            click.echo(f"{title} with other seeds: {counts}; sweeper {command} shows them")
 
 
 def _print_time(time: dict[str, Any]) -> None:

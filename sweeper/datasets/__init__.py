@@ -64,6 +64,7 @@ class Dataset:
         class_names: One name per class, in label order.
         has_test: Whether there is a test split.
         notes: What was done to the data on the way in, one sentence each: nothing is converted or left out silently.
+        is_carved: Whether validation was carved from train by a seed, and nothing else depends on which images it got.
     """
 
     name: str
@@ -73,11 +74,17 @@ class Dataset:
     class_names: tuple[str, ...]
     has_test: bool = True
     notes: tuple[str, ...] = ()
+    is_carved: bool = False
 
     @property
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    @property
+    def can_be_carved(self) -> bool:
+        """Whether another seed may carve training and validation anew; not from files of the cache: that would copy them."""
+        return self.is_carved and not self.files
 
     @property
     def files(self) -> tuple[str, ...]:

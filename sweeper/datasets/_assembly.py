@@ -22,6 +22,7 @@ def assembled(
     split_seed: int,
     notes: Sequence[str] = (),
     test_digests: Collection[bytes] | None = None,
+    is_carved: bool = False,
 ) -> Dataset:
     """The dataset, after checking its splits; the test split is checked when it is read.
 
@@ -37,6 +38,8 @@ def assembled(
         split_seed: See `reduced`.
         notes: What was done to the data before.
         test_digests: Digests of the test images if already known, so that the test split need not be read.
+        is_carved: Whether validation was carved from train. With shared images left out it is not carved anew: that would have to
+            be done again, too.
 
     Raises:
         DatasetError: Something does not fit together.
@@ -73,6 +76,7 @@ def assembled(
         read_test=checked_test,
         class_names=class_names,
         notes=(*notes, *done, *_mapped.note([train.images, validation.images])),
+        is_carved=is_carved and not leave_out_shared,
     )
 
 
@@ -116,4 +120,5 @@ def with_carved_validation(
         fraction=fraction,
         split_seed=split_seed,
         notes=[f"Carved from train by seed {split_seed}, class by class: {validation_fraction:g} of it for validation."],
+        is_carved=True,
     )

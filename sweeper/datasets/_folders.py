@@ -37,6 +37,7 @@ class Tree:
         class_names: One per class, in label order.
         notes: What was carved from what.
         strays: Files in the folders of classes whose names are not those of images, by the split whose folder it is.
+        is_carved: Whether validation was carved from train.
     """
 
     train: Files
@@ -45,6 +46,7 @@ class Tree:
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
     strays: dict[str, list[Fault]]
+    is_carved: bool
 
 
 def find(
@@ -89,6 +91,7 @@ def find(
         class_names=names,
         notes=notes,
         strays=strays,
+        is_carved="validation" in carve,
     )
 
 

@@ -116,6 +116,40 @@ def validation_carved(
     return _kept(split, train), held_out
 
 
+def carved_anew(train: Split, validation: Split, split_seed: int) -> tuple[Split, Split, Rows]:
+    """Both splits divided anew: in the same numbers class by class, so that whatever was made for their shapes still fits.
+
+    Args:
+        train: Training images.
+        validation: Validation images, carved from the same source.
+        split_seed: Which images go where, from 0.
+
+    Returns:
+        Training and validation split, in arrays of their own, and the numbers of the validation images: their places in the
+        training images given, then in the validation images given.
+    """
+    import numpy as np
+
+    labels = np.concatenate([train.labels, validation.labels])
+    order = np.argsort(np.random.PCG64(split_seed).random_raw(len(labels)), kind="stable")
+    parts = [
+        np.split(order[labels[order] == label], [np.count_nonzero(validation.labels == label)]) for label in np.unique(labels)
+    ]
+    held_out, rest = (np.sort(np.concatenate(rows)) for rows in zip(*parts, strict=True))
+    return _picked(train, validation, rest), _picked(train, validation, held_out), held_out
+
+
+def _picked(first: Split, second: Split, rows: Rows) -> Split:
+    """Rows of two splits, counted on from the first to the second, given in order."""
+    import numpy as np
+
+    from_first, from_second = rows[rows < len(first)], rows[rows >= len(first)] - len(first)
+    images = np.empty((len(rows), *first.images.shape[1:]), first.images.dtype)
+    np.take(first.images, from_first, axis=0, out=images[: len(from_first)])
+    np.take(second.images, from_second, axis=0, out=images[len(from_first) :])
+    return Split(images, np.concatenate([first.labels[from_first], second.labels[from_second]]))
+
+
 def _kept(split: Split, rows: Rows) -> Split:
     """Some rows of a split, given in order. The images move up within their own array, so that there is never a second copy."""
     images = split.images

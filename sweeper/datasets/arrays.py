@@ -102,6 +102,7 @@ def arrays(
         class_names=names,
         has_test=has_test,
         notes=(*notes, *done, *_mapped.note([train.images, validation.images])),
+        is_carved=not has_validation and not leave_out_shared,
     )
 
 

@@ -74,6 +74,7 @@ def digits(
         leave_out_shared=False,
         fraction=fraction,
         split_seed=split_seed,
+        is_carved=True,
     )
 
 

@@ -188,6 +188,7 @@ def _from_training_csv(
             f"{file.name} has no column Usage. Carved from it by seed {seed}, class by class: {told}.",
             *_seen(validation_includes_test),
         ),
+        is_carved=not validation_includes_test,
         **rest,
     )
 
@@ -244,6 +245,7 @@ def _from_folders(
         read_test=lambda: _trees.test(root, tree, manner),
         class_names=CLASS_NAMES,
         notes=(*tree.notes, *_trees.left_out(readings), *_seen(validation_includes_test)),
+        is_carved=tree.is_carved and not validation_includes_test,
         **rest,
     )
 

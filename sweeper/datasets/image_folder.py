@@ -100,6 +100,7 @@ def image_folder(
             *_color_notes(num_color, num_images, manner.is_color),
             *_size_notes(readings, num_images, size, fit),
         ],
+        is_carved=tree.is_carved,
     )
 
 

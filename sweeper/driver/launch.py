@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.util
 import os
 import socket
@@ -17,21 +18,23 @@ from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 from sweeper import catalog
-from sweeper.datasets import Dataset
+from sweeper.datasets import Dataset, Split
 from sweeper.driver import extending, learning, networks, nodes, provenance, requests, weights
 from sweeper.driver.background import meanwhile
 from sweeper.driver.connection import connected
 from sweeper.driver.opened import OpenedStudy, open_study
+from sweeper.driver.order import Order
 from sweeper.driver.retention import KEEP_BEST, CheckpointRetention
 from sweeper.driver.session import Session
 from sweeper.errors import InputError, StudyLockedError
 from sweeper.ledger import lock, tables
 from sweeper.ledger.ledger import Ledger, StudyFolder, study_folder
 from sweeper.ledger.lock import Lock
-from sweeper.ledger.records import Event, Kind
+from sweeper.ledger.records import Event, Kind, Stage
 from sweeper.search import details, lessons
 from sweeper.search.details import Repetition
 from sweeper.search.study import Search
+from sweeper.search.trial import Trial
 from sweeper.storage import Place, Where
 from sweeper.study.spec import StudySpec
 
@@ -72,36 +75,19 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Order:
-    """What `launch` was called with."""
-
-    spec: StudySpec
-    results_folder: Where
-    cluster: str
-    cluster_options: dict[str, Any]
-    max_concurrent: int | None
-    watch: Callable[[Search, Event | None], None]
-    tell: Callable[[str], None]
-    repeat: Callable[[Search], Sequence[Repetition]]
-    repeats_decayed: bool
-    keep_best: int
-    checkpoint_every_s: float
-    seeds_together: int
-    worker: Callable[..., TrialWorker] | None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class _Inputs:
     """What trials are trained on and begin with.
 
     Args:
-        dataset: The data; the test split is not read.
+        dataset: The data; its test split is not read.
+        test: The test split, where trials of the confirm stage are to be run and there is one.
         pretrained: Weights by file.
         have_weights: Arms that may begin with them.
         sources: Earlier studies that the study is about to learn from.
     """
 
     dataset: Dataset
+    test: Split | None
     pretrained: dict[str, Pretrained]
     have_weights: set[str]
     sources: list[lessons.Source]
@@ -154,7 +140,7 @@ def launch(
             earlier study that teaches nothing, too few resources.
         StudyLockedError: Another driver is at work on it.
     """
-    order = _Order(
+    order = Order(
         spec=spec,
         results_folder=results_folder,
         cluster=cluster,
@@ -178,7 +164,7 @@ def launch(
     return _run(order, files, opened)
 
 
-def _run(order: _Order, files: StudyFolder, opened: OpenedStudy | None) -> Outcome:
+def _run(order: Order, files: StudyFolder, opened: OpenedStudy | None) -> Outcome:
     """The run itself: take the lock, load while Ray starts, extend, drive, finish."""
     first = order.spec if opened is None else opened.first
     order.watch(Search(first, {}) if opened is None else opened.search, None)
@@ -190,7 +176,7 @@ def _run(order: _Order, files: StudyFolder, opened: OpenedStudy | None) -> Outco
 
 
 def _run_held(
-    order: _Order, files: StudyFolder, opened: OpenedStudy | None, loading: futures.Future[_Inputs], held: Lock
+    order: Order, files: StudyFolder, opened: OpenedStudy | None, loading: futures.Future[_Inputs], held: Lock
 ) -> Outcome:
     first = order.spec if opened is None else opened.first
     import ray  # noqa: F401  # this takes a moment, in which many a fault of the data shows
@@ -214,7 +200,8 @@ def _run_held(
             _extend(order, session, study, inputs.sources)
             trainable = _trainable(order, study, ledger, inputs)
             del inputs  # the only copy of the arrays on this machine is now the one in the object store
-            _drive(session, study, lambda: _run_tune(study.first.name, session, trainable, slots))
+            run = functools.partial(_run_tune, study.first.name, session, trainable, slots)
+            _drive(session, study, run, lambda: _repeat(order, session))
             study = _finish(study, ledger)
     return Outcome(study=study, was_finished=False, is_interrupted=not study.search.is_finished)
 
@@ -222,7 +209,7 @@ def _run_held(
 # ----------------------------------------------------------------------------------------------- before and while Ray starts
 
 
-def _check(order: _Order) -> None:
+def _check(order: Order) -> None:
     """Raise `InputError` unless the cluster's kind is known, the backend installed, and able to do what is asked of it."""
     catalog.check("cluster", order.cluster)
     backend = order.spec.training.backend
@@ -235,7 +222,7 @@ def _check(order: _Order) -> None:
         )
 
 
-def _is_anything_left(order: _Order, opened: OpenedStudy) -> bool:
+def _is_anything_left(order: Order, opened: OpenedStudy) -> bool:
     """Whether a stored study has trials left, gets more, is asked for more by others, or has trials to repeat."""
     grown = extending.extension_to(opened, order.spec, repeats_decayed=order.repeats_decayed)
     if grown is not None or not opened.search.is_finished or any(True for _ in requests.waiting(opened.folder)):
@@ -243,7 +230,7 @@ def _is_anything_left(order: _Order, opened: OpenedStudy) -> bool:
     return bool(order.repeat(opened.search))
 
 
-def _tidied(order: _Order, opened: OpenedStudy) -> Outcome:
+def _tidied(order: Order, opened: OpenedStudy) -> Outcome:
     """What a driver does last, done once more: one that was killed after its last commit did none of it."""
     with contextlib.suppress(StudyLockedError), opened.files.hold():
         if opened.files.part_names() != opened.parts:  # another driver came and went
@@ -264,17 +251,31 @@ def load_dataset(spec: StudySpec) -> Dataset:
     return dataset
 
 
-def _load(order: _Order, first: StudySpec, opened: OpenedStudy | None) -> _Inputs:
+def _load(order: Order, first: StudySpec, opened: OpenedStudy | None) -> _Inputs:
     """What trials are trained on and begin with, once the networks of new arms are known to fit the images; what is learned."""
     sources = learning.still_to_learn(first, () if opened is None else opened.events)
     new = [arm for arm in order.spec.arms if opened is None or arm not in opened.spec.arms]
     dataset = networks.checked(order.spec, new if order.worker is None else [], lambda: load_dataset(first))
     known, waiting = ([], []) if opened is None else ([opened.spec], [asked for _, asked, _ in requests.waiting(opened.folder)])
     pretrained, have_weights = weights.weights_asked_for(order.spec, known, waiting, dataset)
-    return _Inputs(dataset=dataset, pretrained=pretrained, have_weights=have_weights, sources=sources)
+    to_repeat = [] if opened is None else _to_repeat(order, opened.search)
+    if not dataset.can_be_carved and any(one.varies == "split" for one in to_repeat):
+        raise InputError(
+            f"--vary split: the validation images of {dataset.name} are not carved from train by a seed here, so a seed cannot "
+            "vary them. Choose another source: init, order or augmentation."
+        )
+    confirms = any(one.stage is Stage.CONFIRM for one in to_repeat) and order.worker is None
+    test = dataset.read_test() if confirms and dataset.has_test else None
+    return _Inputs(dataset=dataset, test=test, pretrained=pretrained, have_weights=have_weights, sources=sources)
 
 
-def _slots(order: _Order, first: StudySpec, inputs: _Inputs, *, is_private: bool) -> int:
+def _to_repeat(order: Order, search: Search) -> list[Trial | Repetition]:
+    """Repetitions that are left to run, or asked for."""
+    begun = [trial for trial in search.trials.values() if not trial.status.is_final]
+    return [*begun, *search.planned, *order.repeat(search)]
+
+
+def _slots(order: Order, first: StudySpec, inputs: _Inputs, *, is_private: bool) -> int:
     """Trials that fit the running Ray at once; every node of a cluster must be able to work for the study."""
     slots = nodes.slots(first.resources)
     if not is_private:
@@ -300,11 +301,11 @@ def _under_lock(files: StudyFolder, opened: OpenedStudy | None, ledger: Ledger) 
     return opened
 
 
-def _retention(order: _Order, study: OpenedStudy) -> CheckpointRetention:
+def _retention(order: Order, study: OpenedStudy) -> CheckpointRetention:
     return CheckpointRetention(study.folder / "checkpoints", study.search, order.keep_best)
 
 
-def _session(order: _Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs, slots: int) -> Session:
+def _session(order: Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs, slots: int) -> Session:
     """The session; its beat takes requests and looks after the Ray we started."""
 
     def beat(event: Event | None) -> None:
@@ -329,19 +330,24 @@ def _session(order: _Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs,
     return session
 
 
-def _extend(order: _Order, session: Session, study: OpenedStudy, sources: list[lessons.Source]) -> None:
+def _extend(order: Order, session: Session, study: OpenedStudy, sources: list[lessons.Source]) -> None:
     """Record what the study begins with, or what it gets more of: its file, lessons, an extension, repetitions."""
     if not any(event.kind is Kind.CREATED for event in study.events):
         session.record(Event(kind=Kind.CREATED, detail=study.first.canonical()))
     if sources and not any(event.kind is Kind.LEARNED for event in study.events):
         session.record(lessons.learned_event(sources))
     extending.extend(session, study, order.spec, repeats_decayed=order.repeats_decayed)
-    if repetitions := order.repeat(study.search):
+    _repeat(order, session)
+
+
+def _repeat(order: Order, session: Session) -> None:
+    """Record the trials that are to be repeated, as far as they are known by now; none before the search has ended."""
+    if session.search.is_searched and (repetitions := order.repeat(session.search)):
         session.record(details.planned_event(repetitions))
     session.commit()
 
 
-def _trainable(order: _Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs) -> Any:
+def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs) -> Any:
     """What Tune runs on a worker."""
     from sweeper.driver import tune
     from sweeper.training.trial import Worker
@@ -358,6 +364,10 @@ def _trainable(order: _Order, study: OpenedStudy, ledger: Ledger, inputs: _Input
             claim=ledger.claim,
             pretrained=inputs.pretrained,
             limits=study.first.limits,
+            test=inputs.test,
+            is_carved=inputs.dataset.can_be_carved,
+            class_names=inputs.dataset.class_names,
+            predictions=(study.folder / "predictions").resolve(),
             worker=order.worker or Worker,
         )
     )
@@ -369,11 +379,12 @@ def _run_tune(name: str, session: Session, trainable: Any, slots: int) -> None:
     tune.run(name, session, trainable, slots)
 
 
-def _drive(session: Session, study: OpenedStudy, run: Callable[[], None]) -> None:
+def _drive(session: Session, study: OpenedStudy, run: Callable[[], None], ask: Callable[[], None] = lambda: None) -> None:
     """Run until nothing is left to do, also of what is asked for while the last trial ends, or a signal comes."""
     run()
     while session.is_exhausted:
         extending.take_requests(session, study)
+        ask()
         if session.search.propose() is None:
             return
         session.is_exhausted = False

@@ -1,7 +1,8 @@
 """Which checkpoints of a study are still needed, and the removal of the others.
 
 A trial that has not ended needs its newest ones, to go on. A stopped or failed trial needs none. Of the completed trials the best
-of each arm keep their last one: to predict with, and to train on if the study gets more epochs.
+of each arm keep their last one: to predict with, and to train on if the study gets more epochs. Those of the confirm
+stage all keep it: their models are the study's result.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class CheckpointRetention:
 
     def _losers(self, arm: str, stage: Stage) -> list[str]:
         """Completed trials with a checkpoint that others of their arm and stage have beaten; of equals the first stays."""
+        if stage is Stage.CONFIRM:
+            return []
         completed = [
             trial
             for trial in self._search.of_stage(stage)

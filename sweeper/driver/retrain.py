@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import NoDataError, SweeperError, UnknownNameError
-from sweeper.ledger.records import METRICS, Event, Kind, Reason, Status
+from sweeper.ledger.records import METRICS, Event, Kind, Reason, Stage, Status
 
 if TYPE_CHECKING:
     from sweeper.training.trial import Assignment, Worker
@@ -176,12 +176,15 @@ def recorded(events: Iterable[Event], trial: str) -> Recorded:
 
     known: set[str] = set()
     suggested: Event | None = None
+    seeds: dict[str, int] = {}
     epochs: dict[int, Event] = {}
     failure: Failure | None = None
     rows: list[Event] = []
     for event in events:
         if event.trial is not None:
             known.add(event.trial)
+            if event.kind is Kind.SUGGESTED:
+                seeds[event.trial] = event.seed or 0
         if event.trial != trial:
             continue
         if event.kind is Kind.SUGGESTED:
@@ -210,6 +213,9 @@ def recorded(events: Iterable[Event], trial: str) -> Recorded:
         seed=suggested.seed or 0,
         max_epochs=suggested.max_epochs,
         known_epochs=0,
+        stage=suggested.stage or Stage.SEARCH,
+        varies=suggested.varies,
+        parent_seed=seeds.get(suggested.parent or ""),
     )
     return Recorded(
         assignment=assignment,

@@ -278,6 +278,7 @@ class Session:
         """The attempt that was proposed, recorded."""
         self.record(event)
         trial = self.search.trials[event.trial or ""]
+        parent = self.search.trials.get(trial.parent or "")
         self.retention.begins(trial.trial)
         return Assignment(
             trial=trial.trial,
@@ -289,6 +290,9 @@ class Session:
             max_epochs=trial.max_epochs,
             known_epochs=trial.epoch,
             paused_at=self.search.paused_at(trial.trial),
+            stage=trial.stage,
+            varies=trial.varies,
+            parent_seed=parent.seed if trial.varies and parent is not None else None,
         )
 
     def _room(self) -> int:
@@ -317,4 +321,5 @@ class Session:
             stage=trial.stage,
             parent=trial.parent,
             seed=trial.seed,
+            varies=trial.varies,
         )

@@ -34,7 +34,8 @@ from sweeper.ledger.lock import Claim
 from sweeper.ledger.records import Reason
 from sweeper.storage import Place
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
-from sweeper.training.trial import Assignment, TrialWorker, Worker, failure
+from sweeper.training.failures import failure
+from sweeper.training.trial import Assignment, TrialWorker, Worker
 from sweeper.training.weights.pretrained import Pretrained
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ class Context:
     claim: Claim
     pretrained: Mapping[str, Pretrained]
     limits: Mapping[str, int]
+    test: Split | None
+    is_carved: bool
+    class_names: tuple[str, ...]
+    predictions: Place
     worker: Callable[..., TrialWorker]
 
 
@@ -74,7 +79,8 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self._next = self._fault = ""
         needed = {field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name != "worker"}
         try:
-            needed |= {"train": context.train.opened(), "validation": context.validation.opened()}
+            test = None if context.test is None else context.test.opened()
+            needed |= {"train": context.train.opened(), "validation": context.validation.opened(), "test": test}
             self._worker = context.worker(**needed)
         except SweeperError as error:
             self._fault = f"on {socket.gethostname()}: {error}"

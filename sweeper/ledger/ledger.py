@@ -6,6 +6,7 @@
       study.yaml                                        the resolved study, as first run
       owner.json owner.guard                            who drives it: `sweeper.ledger.lock`
       ledger/<generation:06d>-<sequence:09d>.parquet    one commit each: a part, written whole and never changed
+      predictions/                                      of confirmed trials: `sweeper.ledger.predictions`
       tables/                                           derived: `sweeper.ledger.tables`
 
 **Order.** Each start of a driver is a generation, each of its commits has a sequence number, each row of a commit a
@@ -219,7 +220,7 @@ class StudyFolder:
             raise ResultsFolderError(explain(error, self.folder)) from error
 
     def _remove_leftovers(self) -> None:
-        for folder in (self.folder, self.ledger_folder, self.folder / "tables"):
+        for folder in (self.folder, self.ledger_folder, self.folder / "tables", self.folder / "predictions"):
             parts.remove_leftovers(folder)
 
     def _nothing_here(self) -> str:

@@ -11,12 +11,13 @@ import dataclasses
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Written into every ledger part and table, and said by every `driver_started` event. A reader knows its own and all older ones.
 
 2: a compaction leaves an event of its own, so that the sequences of a generation have no holes.
 3: a trial may be paused at a rung, and be stopped there or promoted later.
 4: a study may begin with what earlier studies teach.
+5: trials of the confirm stage are tested, and inference is timed after a trial.
 """
 
 
@@ -42,6 +43,8 @@ class Kind(StrEnum):
     """One epoch was trained and validated; `status` and `reason` are the trial's after this row."""
     ATTEMPT_ENDED = "attempt_ended"
     """An attempt ended without an epoch row: failed or interrupted; `status` and `reason` are the trial's after it."""
+    MEASURED = "measured"
+    """Inference of a trial's network was timed; `detail`: see `sweeper.driver.timing`."""
     COMPACTED = "compacted"
     """Parts of the ledger were merged; nothing happened in the study. `detail`: how many, see `sweeper.ledger.ledger`."""
 
@@ -98,7 +101,7 @@ class Event:
     time: float | None = column("when the driver recorded it", "seconds since 1970, UTC")
     study_id: str | None = column("hash of the first resolved study file, fixed for life")
     trial: str | None = column(
-        "<arm>-<number:05d>, then -e<epochs> if trained anew for more epochs, -s<seed> outside the search stage"
+        "<arm>-<number:05d>, then -e<epochs> if trained anew for more epochs, -s<seed> or -<varies><seed> outside the search"
     )
     arm: str | None = column("the contender this trial belongs to")
     architecture: str | None = column("the arm's architecture")
@@ -106,6 +109,10 @@ class Event:
     stage: Stage | None = column("search, confirm or ablation")
     parent: str | None = column("the trial whose configuration this one repeats, if it repeats one")
     seed: int | None = column("everything random in the trial follows from it")
+    varies: str | None = column(
+        "what the seed of a repetition sets where that is one source of chance alone, or all of them: init, order, augmentation, "
+        "split or all; the others are as in the trial it repeats"
+    )
     attempt: int | None = column("tries at this trial, from 1")
     status: Status | None = column("the trial's status after this event")
     reason: Reason | None = column("why it has this status")
@@ -120,6 +127,10 @@ class Event:
     )
     val_loss: float | None = column("mean cross-entropy on the validation split after this epoch", "nats")
     val_accuracy: float | None = column("share of right answers on the validation split after this epoch", "fraction")
+    test_loss: float | None = column("mean cross-entropy on the test split after the last epoch; confirm stage only", "nats")
+    test_accuracy: float | None = column(
+        "share of right answers on the test split after the last epoch; confirm stage only", "fraction"
+    )
     learning_rate: float | None = column("learning rate of this epoch")
     import_s: float | None = column("loading the framework; on a worker's first row only", "seconds")
     build_s: float | None = column("building, compiling, restoring; on an attempt's first row only", "seconds")
@@ -134,8 +145,10 @@ class Event:
         "trainable parameters of the network without auxiliary heads, however many of them the trial trains"
     )
     macs: int | None = column("multiply-accumulates of one forward pass of that network on one image; FLOPs are twice that")
-    latency_ms: float | None = column("forward pass, batch 1, median; measured in the confirm stage only", "ms")
-    latency_ms_batch32: float | None = column("forward pass, batch 32, median; confirm stage only", "ms")
+    latency_ms: float | None = column("forward pass of one image alone on the machine, median", "ms")
+    latency_ms_iqr: float | None = column("the same, interquartile range", "ms")
+    latency_ms_batch32: float | None = column("forward pass of 32 images alone on the machine, median", "ms")
+    latency_ms_batch32_iqr: float | None = column("the same, interquartile range", "ms")
     dataset: str | None = column(
         "what it was trained and validated on: the dataset's name and options, the number of images and of files that could not "
         "be used, as a JSON object"
@@ -170,10 +183,11 @@ class Event:
 
 
 TRIAL_COLUMNS = (
-    "study_id", "trial", "arm", "architecture", "number", "stage", "parent", "seed", "attempt", "status", "reason",
-    "configuration", "max_epochs", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate",
-    "import_s", "build_s", "train_s", "evaluate_s", "checkpoint_s", "wait_s", "peak_memory_mb", "parameters", "macs",
-    "latency_ms", "latency_ms_batch32", "dataset", "device", "versions", "commit", "detail",
+    "study_id", "trial", "arm", "architecture", "number", "stage", "parent", "seed", "varies", "attempt", "status", "reason",
+    "configuration", "max_epochs", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss",
+    "test_accuracy", "learning_rate", "import_s", "build_s", "train_s", "evaluate_s", "checkpoint_s", "wait_s",
+    "peak_memory_mb", "parameters", "macs", "latency_ms", "latency_ms_iqr", "latency_ms_batch32", "latency_ms_batch32_iqr",
+    "dataset", "device", "versions", "commit", "detail",
 )  # fmt: skip
 """The table of trials: one row per trial. Metrics are those of the LAST epoch, times are sums over all epochs, memory is the
 maximum. `BEST_COLUMNS` are added behind them."""
@@ -188,6 +202,12 @@ EPOCH_COLUMNS = (
     "time",
 )  # fmt: skip
 """The table of epochs: one row per (trial, epoch), the one the search acted on."""
+
+SOURCES = ("init", "order", "augmentation", "split")
+"""Sources of chance in a training: initial weights with what the network draws, the order of images, augmentation, the carve."""
+
+TRAINING_SOURCES = SOURCES[:3]
+"""Those that a seed sets where nothing else is said."""
 
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 """What an epoch row measures."""

@@ -33,15 +33,17 @@ _FACTS = (
     "stage",
     "parent",
     "seed",
+    "varies",
     "configuration",
     "max_epochs",
 )
 """Known when a trial is suggested."""
 
-_LATEST = ("parameters", "macs", "latency_ms", "latency_ms_batch32", "dataset", "device", "versions", "commit")
+_LATENCIES = ("latency_ms", "latency_ms_iqr", "latency_ms_batch32", "latency_ms_batch32_iqr")
+_LATEST = ("parameters", "macs", *_LATENCIES, "dataset", "device", "versions", "commit")
 """Measured once in a while; the newest value counts."""
 
-_LAST_EPOCH = ("epoch", *METRICS, "learning_rate")
+_LAST_EPOCH = ("epoch", *METRICS, "test_loss", "test_accuracy", "learning_rate")
 _SUMS = ("import_s", "build_s", "train_s", "evaluate_s", "checkpoint_s", "wait_s")
 
 

@@ -105,6 +105,20 @@ def place(
     return Placed(annotations=tuple(placed), skipped=tuple(skipped))
 
 
+def stairs(across: Pixels, up: Pixels, *, is_first_level: bool) -> Pixels:
+    """The corners of a front drawn as stairs, in the order in which they are drawn, as a `line` to stay off.
+
+    Args:
+        across: Of the points, (points,), in the order of the line.
+        up: Of the points, (points,).
+        is_first_level: Whether each step is first level, then upright (``steps-post``), or the other way round.
+    """
+    inner = np.stack([across[1:], up[:-1]] if is_first_level else [across[:-1], up[1:]], axis=1)
+    corners = np.empty((max(2 * len(across) - 1, 0), 2))
+    corners[::2], corners[1::2] = np.stack([across, up], axis=1), inner
+    return corners
+
+
 def _pixels(axes: Axes, positions: npt.ArrayLike) -> Pixels:
     table = np.asarray(positions, dtype=float).reshape(-1, 2)
     return np.asarray(axes.transData.transform(table)) if len(table) else table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from sweeper.analysis.doubt import best_within, knee, scaled
 from sweeper.analysis.pareto import trials_front
 from sweeper.analysis.results import Results, arm_labels, at_stage, goal, status_counts
 from sweeper.ledger.records import Status
@@ -20,6 +22,9 @@ from sweeper.plots import _labels, _quantities, _style
 
 FAR = 3.0
 """A constraint at more than so many times the largest value is not drawn: the trials would be squeezed."""
+
+RING: Any = {"linestyle": "none", "marker": "o", "markersize": 13, "markerfacecolor": "none", "markeredgecolor": _style.INK}
+"""How the knee of the front is marked."""
 
 
 def frame(results: Results, *, x: str = "parameters", y: str = "val_accuracy", stage: str = "search") -> pd.DataFrame:
@@ -45,12 +50,14 @@ def pareto(
     y: str = "val_accuracy",
     stage: str = "search",
     is_zoomed: bool = True,
+    limits: Mapping[str, float] | None = None,
 ) -> Figure:
     """A figure of the completed trials, the front among them labelled, stopped trials hollow.
 
     Only completed trials can be on the front. A stopped trial was not trained to the end: it is shown hollow and never
     joins the front. Failed trials are counted in the caption. With stopped trials but no completed one, the figure says that
-    there is no front yet. What a constraint of the study forbids is shaded, if it is not far from the trials.
+    there is no front yet. What a constraint or a limit forbids is shaded, if it is not far from the trials. A ring marks the knee
+    of the front, see `sweeper.analysis.doubt.knee`.
 
     Args:
         results: The results of a study.
@@ -59,6 +66,8 @@ def pareto(
         stage: ``search``, ``confirm``, ``ablation`` or ``all``.
         is_zoomed: Whether trials with a y far from all others are drawn as arrows at the edge, and counted in the
             caption, instead of squeezing the rest.
+        limits: The largest value allowed of columns, beside the constraints of the study; the caption names the best trial
+            within them.
 
     Raises:
         UnknownNameError: No such column or stage.
@@ -72,13 +81,13 @@ def pareto(
     with _style.applied():
         picture = _style.figure(width=9.5, height=5.8)
         axes = picture.add_subplot()
-        largest = results.limits.get(x, math.inf)
+        largest, highest = (_allowed(results, limits, column) for column in (x, y))
         near = [largest] if largest <= FAR * shown[x].max() else []
         _quantities.scale(axes, "x", x, [*shown[x], *near])
         _quantities.scale(axes, "y", y, shown[y].to_list())
         main = completed[y] if is_zoomed else shown[y].iloc[:0]
-        limits = _quantities.window(shown[y], main, front[y], goals[y])
-        is_inside = shown[y].between(*limits)
+        window = _quantities.window(shown[y], main, front[y], goals[y])
+        is_inside = shown[y].between(*window)
         stairs: dict[str, Any] = {
             "drawstyle": "steps-post" if goals[x] == "min" else "steps-pre",
             "color": _style.INK,
@@ -86,21 +95,52 @@ def pareto(
         }
         axes.plot(front[x], front[y], zorder=1.5, alpha=0.7, **stairs)
         _draw(axes, shown[is_inside], x, y, looks)
-        edges = _draw_at_edges(axes, shown[~is_inside], x, y, limits, goals[y], looks)
-        _shade(axes, largest, results.limits.get(y, math.inf))
-        caption = _caption(results, stage, shown, x, y, len(edges))
-        _style.finish(picture, title=_title(results, shown, x, y), caption=caption, handles=_handles(shown, looks, stairs))
-        placed = _labels.place(
-            axes,
-            front[[x, y]].to_numpy(dtype=float),
-            front["trial"].to_list(),
-            obstacles=np.concatenate([shown.loc[is_inside, [x, y]].to_numpy(dtype=float), edges]),
-            line=_corners(front, x, y, goals[x]),
-        )
-        if placed.skipped:
-            note = f"no room for {_quantities.count(len(placed.skipped), 'label')}"
-            axes.text(1.0, 1.005, note, transform=axes.transAxes, ha="right", va="bottom", fontsize=7, color="#555555")
+        edges = _draw_at_edges(axes, shown[~is_inside], x, y, window, goals[y], looks)
+        _shade(axes, largest, highest)
+        bend = _bend(axes, front, x, y, (goals[x], goals[y]))
+        caption = _caption(results, stage, shown, x, y, len(edges)) + bend
+        if limits:
+            caption += f" {within(results, limits, y=y, stage=stage)}"
+        handles = _handles(shown, looks, stairs, has_knee=bool(bend))
+        _style.finish(picture, title=_title(results, shown, x, y), caption=caption, handles=handles)
+        obstacles = np.concatenate([shown.loc[is_inside, [x, y]].to_numpy(dtype=float), edges])
+        _name(axes, front, x, y, obstacles, is_first_level=goals[x] == "min")
     return picture
+
+
+def _name(axes: Axes, front: pd.DataFrame, x: str, y: str, obstacles: npt.NDArray[np.float64], *, is_first_level: bool) -> None:
+    """Write the names of the trials on the front beside them, as far as there is room."""
+    points = front[[x, y]].to_numpy(dtype=float)
+    line = _labels.stairs(*points.T, is_first_level=is_first_level)
+    placed = _labels.place(axes, points, front["trial"].to_list(), obstacles=obstacles, line=line)
+    if placed.skipped:
+        note = f"no room for {_quantities.count(len(placed.skipped), 'label')}"
+        axes.text(1.0, 1.005, note, transform=axes.transAxes, ha="right", va="bottom", fontsize=7, color="#555555")
+
+
+def within(results: Results, limits: Mapping[str, float], *, y: str = "val_accuracy", stage: str = "search") -> str:
+    """One sentence: the completed trial with the best y that exceeds none of the limits."""
+    told = " and ".join(f"{column} <= {largest:,.10g}" for column, largest in limits.items())
+    selected = at_stage(results, stage)
+    best = best_within(selected, limits, y=y)
+    if best is None:
+        return f"No completed trial has {told}."
+    value = float(selected.trials.set_index("trial")[y].astype(float)[best])
+    return f"Best with {told}: {best}, {_quantities.NAMES.get(y, y)} {_quantities.number(y, value)}."
+
+
+def _allowed(results: Results, limits: Mapping[str, float] | None, column: str) -> float:
+    """The largest value of a column that both the study and the limits allow."""
+    return min(float(given.get(column, math.inf)) for given in (results.limits, limits or {}))
+
+
+def _bend(axes: Axes, front: pd.DataFrame, x: str, y: str, goals: tuple[str, str]) -> str:
+    """Draw a ring around the knee of the front, and give what to say about it; nothing where there is none."""
+    place = knee(scaled(front[x], x), scaled(front[y], y), goals)
+    if place is None:
+        return ""
+    axes.plot(front[x].iloc[place], front[y].iloc[place], **RING)
+    return f" Knee: {front['trial'].iloc[place]}, the point of the front furthest from the line between its ends."
 
 
 def _shade(axes: Axes, largest_x: float, largest_y: float) -> None:
@@ -163,16 +203,7 @@ def _draw_at_edges(
     return np.stack([outside[x].to_numpy(dtype=float), heights], axis=1)
 
 
-def _corners(front: pd.DataFrame, x: str, y: str, x_goal: str) -> npt.NDArray[np.float64]:
-    """The corners of the stairs, in the order in which they are drawn."""
-    across, up = front[x].to_numpy(dtype=float), front[y].to_numpy(dtype=float)
-    inner = np.stack([across[1:], up[:-1]] if x_goal == "min" else [across[:-1], up[1:]], axis=1)
-    corners = np.empty((max(2 * len(front) - 1, 0), 2))
-    corners[::2], corners[1::2] = np.stack([across, up], axis=1), inner
-    return corners
-
-
-def _handles(shown: pd.DataFrame, looks: dict[str, _style.Look], stairs: dict[str, Any]) -> list[Line2D]:
+def _handles(shown: pd.DataFrame, looks: dict[str, _style.Look], stairs: dict[str, Any], *, has_knee: bool) -> list[Line2D]:
     present = set(shown["arm"])
     arms = [
         _style.handle(look.label, marker=look.marker, color=look.colour, markeredgecolor="white", markeredgewidth=0.4)
@@ -184,6 +215,8 @@ def _handles(shown: pd.DataFrame, looks: dict[str, _style.Look], stairs: dict[st
         codes.append(
             _style.handle("on the front", marker="o", markerfacecolor="#bbbbbb", markersize=7, **(stairs | {"linestyle": "-"}))
         )
+    if has_knee:
+        codes.append(_style.handle("knee of the front", **RING))
     if (shown["status"] == Status.COMPLETED).any() and not shown["is_on_front"].all():
         codes.append(_style.handle("completed", marker="o", color="#bbbbbb", markersize=5))
     if (shown["status"] == Status.STOPPED).any():

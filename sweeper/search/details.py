@@ -30,6 +30,7 @@ class Repetition:
         configuration: The parent's knobs.
         max_epochs: Epochs it is trained for, outside the search stage without early stopping.
         stage: What it is for.
+        varies: See `sweeper.search.trial.Trial`.
     """
 
     trial: str
@@ -40,6 +41,7 @@ class Repetition:
     configuration: Configuration
     max_epochs: int
     stage: Stage = Stage.ABLATION
+    varies: str | None = None
 
     @classmethod
     def of(cls, parent: Trial, suffix: str, **changes: Any) -> Repetition:

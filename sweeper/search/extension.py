@@ -56,7 +56,7 @@ def refusals(study: StudySpec, wanted: StudySpec) -> list[str]:
         wanted: The study asked for, likewise.
     """
     kept = {name: arm for name, arm in wanted.arms.items() if name in study.arms}
-    changes: dict[str, object] = {"budget": study.budget, "arms": kept}
+    changes: dict[str, object] = {"budget": study.budget, "arms": kept, "confirm": study.confirm}
     if wanted.search.repeats:
         changes["search"] = wanted.search.model_copy(update={"repeats": study.search.repeats})
     refused = differences(study, wanted.model_copy(update=changes))

@@ -7,6 +7,8 @@ what it does to one configuration it does to all; so does augmentation, between 
 augmentation, because it is drawn batch by batch. Initial weights follow from the seed and the arm. A repetition is never stopped
 early and takes no part in the search: samplers and rungs ignore it.
 
+Which source of chance matters, repetitions tell that vary one of them alone.
+
 The plan is an event like all others (`Kind.PLANNED`) and holds the configurations, so a fold needs no catalog to follow it.
 """
 
@@ -24,13 +26,15 @@ DEFAULTS = "defaults"
 """What may be named instead of a trial: each arm's default configuration."""
 
 
-def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetition]:
+def plan(search: Search, asked: Sequence[str], num_seeds: int, varies: str | None = None) -> list[Repetition]:
     """The repetitions that are asked for and not known yet: seed by seed, so that every configuration has the first seeds soon.
 
     Args:
         search: The search, every trial of its budget ended.
         asked: Trials by id, or `DEFAULTS`. `sweeper.analysis` says which are best: it knows all objectives.
         num_seeds: Seeds 1 to this number, for each.
+        varies: What the seeds set: one of `sweeper.ledger.records.SOURCES` alone, with all others as in the trial that is
+            repeated, or ``all`` of them; None for all but the carve of the images.
 
     Raises:
         InputError: The search is not finished.
@@ -42,7 +46,9 @@ def plan(search: Search, asked: Sequence[str], num_seeds: int) -> list[Repetitio
     # All seeds of one mean have the same length; the parent may have been lengthened since.
     lengths = {trial.parent: trial.max_epochs for trial in known}
     planned = [
-        Repetition.of(parent, f"s{seed}", seed=seed, max_epochs=lengths.get(parent.trial, parent.max_epochs))
+        Repetition.of(
+            parent, f"{varies or 's'}{seed}", seed=seed, varies=varies, max_epochs=lengths.get(parent.trial, parent.max_epochs)
+        )
         for seed in range(1, num_seeds + 1)
         for parent in parents.values()
     ]

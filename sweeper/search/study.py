@@ -290,6 +290,7 @@ class Search:
                 seed=event.seed or 0,
                 stage=event.stage or Stage.SEARCH,
                 parent=event.parent,
+                varies=event.varies,
                 configuration=json.loads(event.configuration),
                 max_epochs=event.max_epochs or self.spec.budget.max_epochs,
             )
@@ -347,6 +348,7 @@ class Search:
             stage=trial.stage,
             parent=trial.parent,
             seed=trial.seed,
+            varies=trial.varies,
             attempt=trial.attempt,
         )
 

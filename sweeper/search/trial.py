@@ -20,6 +20,7 @@ class Trial:
         parent: The trial whose configuration it repeats; None for a trial of the budget.
         number: Its number in the arm.
         seed: Everything random in it follows from this.
+        varies: Of a repetition, what alone its seed sets; None for all but the carve of the images, or outside the ablation.
         configuration: Its knobs.
         max_epochs: Epochs after which it is complete.
         attempt: The newest try, from 1.
@@ -36,6 +37,7 @@ class Trial:
     seed: int
     stage: Stage = Stage.SEARCH
     parent: str | None = None
+    varies: str | None = None
     configuration: Configuration
     max_epochs: int
     attempt: int = 0
@@ -61,5 +63,6 @@ class Trial:
         return self.status.is_final or self.status is Status.PAUSED
 
     def differs_in_seed(self, other: Trial) -> bool:
-        """Whether both repeat one trial for one purpose, so that only their seeds differ."""
-        return self.stage is not Stage.SEARCH and (self.parent, self.stage) == (other.parent, other.stage)
+        """Whether both repeat one trial on the same images, so that only their seeds differ."""
+        own, others = ((trial.parent, trial.stage, trial.varies) for trial in (self, other))
+        return self.stage is Stage.ABLATION and self.varies not in ("split", "all") and own == others

@@ -43,9 +43,31 @@ def study_schema() -> dict[str, Any]:
         },
     ]
     parts["DatasetSpec"] = {"oneOf": [_dataset(name) for name in catalog.names("dataset")]}
+    _take_ablations(schema)
     schema["properties"]["constraints"]["anyOf"][0]["items"]["pattern"] = constraints.PATTERN
     schema["properties"]["objectives"]["items"] = {"enum": [f"{goal} {column}" for column, goal in OBJECTIVES.items()]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "A study of sweeper"}
+
+
+def _take_ablations(schema: dict[str, Any]) -> None:
+    """Let the section `ablation` stand in the place of arms and trials; see `sweeper.study.ablation`."""
+    knobs = {"type": "object", "minProperties": 1}
+    schema["properties"]["ablation"] = {
+        "type": "object",
+        "properties": {
+            "baseline": {"$ref": "#/$defs/ArmSpec", "required": ["architecture"]},
+            "changes": {"type": "object", "minProperties": 1, "additionalProperties": knobs},
+            "together": {"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"type": "string"}}], "default": True},
+        },
+        "required": ["baseline", "changes"],
+        "additionalProperties": False,
+    }
+    schema["required"] = [name for name in schema["required"] if name != "arms"]
+    schema["oneOf"] = [
+        {"required": ["arms"], "properties": {"budget": {"required": ["trials"]}}},
+        {"required": ["ablation"]},
+    ]
+    schema["$defs"]["BudgetSpec"]["required"] = ["max_epochs"]
 
 
 def _dataset(name: str) -> dict[str, Any]:

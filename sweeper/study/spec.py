@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from sweeper import catalog
 from sweeper.errors import InputError, LedgerError, StudyFileError
-from sweeper.study import budget, constraints, faults, grid, points, strict_yaml
+from sweeper.study import ablation, budget, constraints, faults, grid, points, strict_yaml
 from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Space
 
 LARGEST_FILE = 100_000
@@ -146,6 +146,14 @@ class StoppingSpec(_Model):
     reduction_factor: Annotated[int, Field(ge=2, le=100)] = 3
 
 
+class ConfirmSpec(_Model):
+    """What is confirmed once the search has ended: see `sweeper.search.confirmation`."""
+
+    per_arm: Annotated[int, Field(ge=1, le=100)] = 1
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 5
+    allocation: Literal["equal", "racing"] = "equal"
+
+
 class TrainingSpec(_Model):
     """What is the same for every trial's training.
 
@@ -167,7 +175,10 @@ class ResourcesSpec(_Model):
 
 
 class StudySpec(_Model):
-    """One study, resolved: every default filled in, but `constraints`, which are left out where there are none."""
+    """One study, resolved: every default filled in, but `constraints`, `confirm` and `baseline`, which may be left out.
+
+    `baseline` names the arm that the others are compared with, as an ablation has it (`sweeper.study.ablation`).
+    """
 
     name: Name
     dataset: DatasetSpec
@@ -177,6 +188,8 @@ class StudySpec(_Model):
     budget: BudgetSpec
     search: SearchSpec = SearchSpec()
     stopping: StoppingSpec = StoppingSpec()
+    confirm: ConfirmSpec | None = Field(default=None, exclude_if=_is_none)
+    baseline: ArmName | None = Field(default=None, exclude_if=_is_none)
     training: TrainingSpec = TrainingSpec()
     resources: ResourcesSpec = ResourcesSpec()
 
@@ -270,8 +283,9 @@ def parse(text: str, path: object = "study") -> StudySpec:
     if not isinstance(raw, dict):
         holds = "the file is empty" if raw is None else f"the file holds {faults.kind(raw)} instead of keys and values"
         raise StudyFileError(path, [f"{holds}; a study needs at least name, dataset, arms and budget."])
+    unfolded = ablation.unfold(reading)
     _fill(raw)
-    semantic = [*faults.cross_check(raw), *points.cross_check(raw), *constraints.check(raw)]
+    semantic = [*unfolded, *ablation.check(raw), *faults.cross_check(raw), *points.cross_check(raw), *constraints.check(raw)]
     study = None
     try:
         study = StudySpec.model_validate(raw)
@@ -320,7 +334,7 @@ def parse_stored(text: str, path: object) -> StudySpec:
 
 def _fill(raw: dict[str, Any]) -> None:
     """Fill in what may be left out: an arm's architecture and space, the options of the dataset, a section's content."""
-    for section in ("search", "stopping", "training", "resources"):
+    for section in ("search", "stopping", "confirm", "training", "resources"):
         if section in raw and raw[section] is None:
             raw[section] = {}
     search = raw.setdefault("search", {})
@@ -373,4 +387,5 @@ def _typed(value: Any, knob: Knob | catalog.Parameter) -> Any:
 
 def _keys_at(place: strict_yaml.Place) -> list[str]:
     section: Any = ArmSpec if place[:1] == ("arms",) else StudySpec.model_fields[str(place[0])].annotation if place else StudySpec
+    section = ConfirmSpec if place[:1] == ("confirm",) else section
     return list(section.model_fields)

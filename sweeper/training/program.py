@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper import catalog
+from sweeper.datasets import Split
 from sweeper.errors import InputError
 from sweeper.study.space import TRAINING, Value
 from sweeper.training.augmentation import augment
@@ -31,6 +32,7 @@ from sweeper.training.loop import new_loop
 from sweeper.training.loop.base import Images, Loop, Parts
 from sweeper.training.optimizer import JoinedOptimizer, build_optimizer
 from sweeper.training.recipe import Recipe
+from sweeper.training.statistics import channel_statistics
 from sweeper.training.values import Values
 from sweeper.training.weights.pretrained import Pretrained, wants_weights
 
@@ -57,6 +59,20 @@ class Task:
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     class_counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, train: Split, num_classes: int) -> Task:
+        """The task of training images."""
+        mean, deviation = channel_statistics(train.images)
+        height, width, channels = train.images.shape[1:]
+        return cls(
+            input_shape=(height, width, channels),
+            num_classes=num_classes,
+            image_dtype=str(train.images.dtype),
+            mean=mean,
+            deviation=deviation,
+            class_counts=tuple(np.bincount(train.labels, minlength=num_classes).tolist()),
+        )
 
     @property
     def largest(self) -> float:
@@ -97,13 +113,23 @@ class Program:
 
     def validate(self) -> dict[str, float]:
         """As `Loop.validate`, with the moving average of the weights in their place where the recipe asks for one."""
-        if not self.loop.parts.recipe.ema_momentum:
+        with self._averaged():
             return self.loop.validate()
+
+    def predict(self, images: Images | None = None) -> tuple[dict[str, float], NDArray[np.float32]]:
+        """As `Loop.predict`, with the weights of `validate`."""
+        with self._averaged():
+            return self.loop.predict(images)
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        if not self.loop.parts.recipe.ema_momentum:
+            yield
+            return
         kept = snapshot(self.optimizer.trained)
         self.optimizer.put_average()
-        found = self.loop.validate()
+        yield
         assign(self.optimizer.trained, kept)
-        return found
 
     def state(self) -> tuple[Arrays, Arrays]:
         """The values of the model's variables and of the optimizer's, in the order of Keras."""
@@ -236,7 +262,13 @@ class Programs:
         self._programs: collections.OrderedDict[str, tuple[Program, Arrays]] = collections.OrderedDict()
 
     def prepare(
-        self, architecture: str, configuration: Mapping[str, Value], *, init_seed: int, augmentation_seed: int
+        self,
+        architecture: str,
+        configuration: Mapping[str, Value],
+        *,
+        init_seed: int,
+        augmentation_seed: int,
+        images: tuple[Images, Images] | None = None,
     ) -> tuple[Program, bool]:
         """A program with fresh values for one trial, and whether it had been compiled before.
 
@@ -245,13 +277,20 @@ class Programs:
             configuration: All knobs of the trial.
             init_seed: Of the initial weights and the network's random layers.
             augmentation_seed: Of the augmentation.
+            images: Training and validation images of a trial that is to give probabilities; None for those of all others.
 
         Raises:
             LimitError: The network exceeds a constraint.
         """
         key = structure_key(architecture, configuration)
+        if images is not None:
+            key = f"with probabilities {key}"
         seeds = {"init_seed": init_seed, "augmentation_seed": augmentation_seed}
-        program, [start], optimizer_start, is_reused = self._prepared(key, architecture, configuration, [seeds], new_loop)
+        program, [start], optimizer_start, is_reused = self._prepared(
+            key, architecture, configuration, [seeds], new_loop, gives_probabilities=images is not None
+        )
+        if images is not None:
+            program.loop.use(*images)
         program.set_state(start, optimizer_start)
         return program, is_reused
 
@@ -284,6 +323,8 @@ class Programs:
         configuration: Mapping[str, Value],
         seeds: Sequence[Mapping[str, int]],
         new: Callable[[Parts, Images, Images], Loop],
+        *,
+        gives_probabilities: bool = False,
     ) -> tuple[Program, list[Arrays], Arrays, bool]:
         """A program, fresh values of its model for all seeds and of its optimizer, and whether it was there before."""
         for program, _ in self._programs.values():
@@ -298,7 +339,7 @@ class Programs:
             sizes = sizes_of(network, self._limits)
             self._make_room()
             with _without_collection():
-                self._programs[key] = self._compile(model, network, sizes, recipe, pretrained, new)
+                self._programs[key] = self._compile(model, network, sizes, recipe, pretrained, new, gives_probabilities)
         program, optimizer_start = self._programs[key]
         self._programs.move_to_end(key)
         program.vector = Values(model, build_optimizer(recipe), recipe, self._task.num_classes).vector
@@ -327,12 +368,20 @@ class Programs:
         recipe: Recipe,
         pretrained: Pretrained | None,
         new: Callable[[Parts, Images, Images], Loop],
+        gives_probabilities: bool,
     ) -> tuple[Program, Arrays]:
         if pretrained:
             pretrained.freeze(network, recipe.trained)
         optimizer = JoinedOptimizer(recipe, model.trainable_variables)
         values = Values(model, optimizer.inner, recipe, self._task.num_classes)
-        parts = Parts(model=model, optimizer=optimizer, values=values, recipe=recipe, class_counts=self._task.class_counts)
+        parts = Parts(
+            model=model,
+            optimizer=optimizer,
+            values=values,
+            recipe=recipe,
+            class_counts=self._task.class_counts,
+            gives_probabilities=gives_probabilities,
+        )
         loop = new(parts, self._train, self._validation)
         loop.compile()
         program = Program(loop=loop, vector=values.vector, parameters=sizes["parameters"], macs=sizes["macs"])

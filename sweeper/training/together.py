@@ -13,8 +13,9 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from sweeper.errors import StorageError
+from sweeper.training.failures import failure
 from sweeper.training.program import Member, Program
-from sweeper.training.trial import TOGETHER, Assignment, Worker, failure
+from sweeper.training.trial import TOGETHER, Assignment, Worker
 
 
 class Together:

@@ -15,33 +15,28 @@ import os
 import resource
 import socket
 import time
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.datasets import Split
-from sweeper.errors import KnobError, StorageError
+from sweeper.errors import StorageError
 from sweeper.ledger.lock import Claim
-from sweeper.ledger.records import Reason
+from sweeper.ledger.records import Stage
 from sweeper.storage import Place, explain
 from sweeper.streams import generator, seed_of
 from sweeper.study.space import Value
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import checkpoint, devices
 from sweeper.training.checkpoint import Checkpoint
-from sweeper.training.limits import LimitError
+from sweeper.training.failures import failure
+from sweeper.training.final import CARVED, Final
 from sweeper.training.recipe import Recipe
-from sweeper.training.statistics import channel_statistics
 from sweeper.training.weights.pretrained import Pretrained, wants_weights
 
 if TYPE_CHECKING:
-    from sweeper.training.program import Member, Program, Programs
-
-LARGEST_DETAIL = 4000
-"""Characters of a traceback kept in a row: its end, which names the error."""
+    from sweeper.training.program import Member, Program
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,6 +53,9 @@ class Assignment:
         max_epochs: Epochs of a complete trial.
         known_epochs: Epochs whose rows the driver has already.
         paused_at: Epochs after which the driver may let the trial wait: then it has a checkpoint.
+        stage: What it is for: those of the confirm stage have images carved by their seed, and predict in the end.
+        varies: As of `sweeper.search.trial.Trial`.
+        parent_seed: The seed of what its own does not set.
     """
 
     trial: str
@@ -69,6 +67,26 @@ class Assignment:
     max_epochs: int
     known_epochs: int
     paused_at: Sequence[int] = ()
+    stage: str = Stage.SEARCH
+    varies: str | None = None
+    parent_seed: int | None = None
+
+    @property
+    def is_confirm(self) -> bool:
+        """Whether it is of the confirm stage."""
+        return self.stage == Stage.CONFIRM
+
+    @property
+    def is_carved(self) -> bool:
+        """Whether its images are carved by its seed."""
+        return self.is_confirm or self.varies in ("split", "all")
+
+    def seed_of(self, source: str) -> int:
+        """The seed of one of `sweeper.ledger.records.SOURCES`."""
+        if self.varies in (None, "all", source):
+            return self.seed
+        assert self.parent_seed is not None
+        return self.parent_seed
 
 
 LOOP = "whole epochs"
@@ -115,6 +133,10 @@ class Worker:
         claim: Says whether the driver still holds the study; None where there is no driver.
         pretrained: The weights that trials may begin with, by file; see `sweeper.driver.weights`.
         limits: The largest parameters and macs of a network, where the study has constraints.
+        test: Test split for the confirm stage; None without.
+        is_carved: As for `sweeper.training.final.Final`, as the rest.
+        class_names: See there.
+        predictions: See there.
     """
 
     def __init__(
@@ -130,6 +152,10 @@ class Worker:
         claim: Claim | None = None,
         pretrained: Mapping[str, Pretrained] | None = None,
         limits: Mapping[str, int] | None = None,
+        test: Split | None = None,
+        is_carved: bool = False,
+        class_names: Sequence[str] = (),
+        predictions: Place | None = None,
     ):
         started = time.perf_counter()
         self.device = devices.configure(training, resources)
@@ -138,21 +164,14 @@ class Worker:
 
         self._num_train, self._checkpoints = len(train), checkpoints
         self._checkpoint_every_s, self._claim = checkpoint_every_s, claim
-        mean, deviation = channel_statistics(train.images)
         self._programs = Programs(
-            Task(
-                input_shape=train.images.shape[1:],
-                num_classes=num_classes,
-                image_dtype=str(train.images.dtype),
-                mean=mean,
-                deviation=deviation,
-                class_counts=tuple(np.bincount(train.labels, minlength=num_classes).tolist()),
-            ),
+            Task.of(train, num_classes),
             Images(train.images, train.labels),
             Images(validation.images, validation.labels),
             pretrained,
             limits,
         )
+        self._final = Final(train, validation, test, is_carved=is_carved, class_names=class_names, predictions=predictions)
         self.versions = json.dumps(_versions(training.backend))
         self._import_s: float | None = time.perf_counter() - started
         self._build_s: float | None = None
@@ -212,23 +231,36 @@ class Worker:
 
     def _prepare(self) -> None:
         assignment = self._assignment
-        self._go_on(*self._programs.prepare(assignment.architecture, assignment.configuration, **self._seeds))
+        images = self._final.images(seed_of(assignment.seed, "split")) if assignment.is_carved else None
+        self._go_on(*self._programs.prepare(assignment.architecture, assignment.configuration, **self._seeds, images=images))
 
     @property
     def _seeds(self) -> dict[str, int]:
         """Of the program."""
-        seed, arm = self._assignment.seed, self._assignment.arm
-        return {"init_seed": seed_of(seed, arm, "init"), "augmentation_seed": seed_of(seed, "augmentation")}
+        init, augmentation = map(self._assignment.seed_of, ("init", "augmentation"))
+        arm = self._assignment.arm
+        return {"init_seed": seed_of(init, arm, "init"), "augmentation_seed": seed_of(augmentation, "augmentation")}
 
     def _go_on(self, program: Program | Member, is_reused: bool) -> None:
         """Take a program with fresh values, and go on from the newest checkpoint if there is one."""
         assignment = self._assignment
         self._program, self._is_reused = program, is_reused
-        self.versions = _with_weights(self.versions, self._programs, assignment)
+        self.versions = self._with_own(self.versions)
         stored = checkpoint.newest(self._folder, before_attempt=assignment.attempt)
         if stored is not None:
             self._program.set_state(stored.model, stored.optimizer)
             self._rows = list(stored.rows)
+
+    def _with_own(self, versions: str) -> str:
+        """The column of versions with what it says of this trial alone: its weights' file, the carve of its images."""
+        assignment, entries = self._assignment, json.loads(versions)
+        entries.pop("weights", None)  # of the trial before, as the next
+        entries.pop(CARVED, None)
+        if wants_weights(assignment.configuration):
+            weights = self._programs.weights_of(assignment.architecture, assignment.configuration)
+            assert weights is not None
+            entries["weights"] = weights.label
+        return json.dumps(entries | (self._final.entries if assignment.is_carved else {}))
 
     def _found(self) -> list[dict[str, Any]]:
         """Rows of a checkpoint that the driver does not know; they count as reported from now on."""
@@ -249,16 +281,18 @@ class Worker:
         program: Any = self._program
         started = time.perf_counter()
         order, learning_rate = self._inputs(epoch)
-        devices.seed_dropout(seed_of(self._assignment.seed, "dropout", epoch))
+        devices.seed_dropout(seed_of(self._assignment.seed_of("init"), "dropout", epoch))
         means = program.train(order, learning_rate)
         trained = time.perf_counter()
         validation = program.validate()
+        is_last = self._assignment.is_confirm and epoch == self._assignment.max_epochs
+        final = self._final.finish(program, self._assignment.trial) if is_last else {}
         evaluated = time.perf_counter()
-        return self._row(epoch, learning_rate, means, validation, trained - started, evaluated - trained)
+        return self._row(epoch, learning_rate, means, validation, trained - started, evaluated - trained, final)
 
     def _inputs(self, epoch: int) -> tuple[NDArray[Any], float]:
         """The order of the images and the learning rate."""
-        order = generator(self._assignment.seed, "order", epoch).permutation(self._num_train)
+        order = generator(self._assignment.seed_of("order"), "order", epoch).permutation(self._num_train)
         return order, self._recipe.learning_rate_at(epoch, self._assignment.max_epochs)
 
     def _row(
@@ -269,6 +303,7 @@ class Worker:
         validation: Mapping[str, float],
         train_s: float,
         evaluate_s: float,
+        final: Mapping[str, float] | None = None,
     ) -> dict[str, Any]:
         """What an epoch came to; kept, and reported once the step is over."""
         row = {
@@ -293,6 +328,7 @@ class Worker:
             "worker": f"{socket.gethostname()}:{os.getpid()}",
             "is_program_reused": self._is_reused,
             "versions": self.versions,
+            **(final or {}),
         }
         self._import_s = self._build_s = None
         self._wait_s = 0.0
@@ -342,34 +378,6 @@ class Worker:
     def _state(self, epoch: int) -> Checkpoint:
         model, optimizer = self._program.state()
         return Checkpoint(epoch=epoch, attempt=self._assignment.attempt, rows=tuple(self._rows), model=model, optimizer=optimizer)
-
-
-def failure(error: BaseException) -> dict[str, Any]:
-    """Why a trial failed, as plain data: ``reason``, ``detail``, and of a network that exceeds a constraint its sizes."""
-    text = f"{type(error).__name__}: {error}"
-    name = type(error).__name__
-    if isinstance(error, KnobError):
-        sizes = error.sizes if isinstance(error, LimitError) else {}
-        return {"reason": Reason.INFEASIBLE.value, "detail": str(error), **sizes}
-    is_out_of_memory = (
-        isinstance(error, MemoryError)
-        or name in ("ResourceExhaustedError", "OutOfMemoryError")
-        or "RESOURCE_EXHAUSTED" in text
-        or "out of memory" in text.lower()
-    )
-    trace = "".join(traceback.format_exception(error))[-LARGEST_DETAIL:]
-    return {"reason": (Reason.OUT_OF_MEMORY if is_out_of_memory else Reason.EXCEPTION).value, "detail": trace}
-
-
-def _with_weights(versions: str, programs: Programs, assignment: Assignment) -> str:
-    """The column of versions, with the file of the weights that a trial began with, if it did."""
-    entries = json.loads(versions)
-    entries.pop("weights", None)  # of the trial before
-    if wants_weights(assignment.configuration):
-        weights = programs.weights_of(assignment.architecture, assignment.configuration)
-        assert weights is not None
-        entries["weights"] = weights.label
-    return json.dumps(entries)
 
 
 def _versions(backend: str) -> dict[str, str]:

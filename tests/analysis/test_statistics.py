@@ -15,7 +15,6 @@ from sweeper.analysis.statistics import (
     iqm,
     paired_p,
     prediction_interval,
-    probability_of_improvement,
     spread,
     t_interval,
 )
@@ -132,13 +131,6 @@ def test_equivalent_is_what_both_one_sided_tests_and_the_90_percent_interval_say
     sides = [stats.ttest_1samp(differences, sign * margin, alternative=way) for sign, way in ((-1, "greater"), (1, "less"))]
     assert p == pytest.approx(max(side.pvalue for side in sides), abs=1e-9)
     assert (p <= 0.05) == (-margin < low and high < margin) or p == pytest.approx(0.05)
-
-
-@given(SAMPLES, SAMPLES)
-def test_the_probability_of_improvement_is_mann_and_whitneys_share(first: list[float], second: list[float]) -> None:
-    expected = stats.mannwhitneyu(first, second).statistic / (len(first) * len(second))
-    assert probability_of_improvement(first, second) == pytest.approx(expected)
-    assert np.isnan(probability_of_improvement(first, []))
 
 
 def test_a_confidence_is_a_share() -> None:

@@ -55,6 +55,13 @@ def test_one_that_is_ahead_on_the_seeds_that_both_completed_is_told() -> None:
     assert "Over the seeds that both completed, b is better, by 1.1 points (0.4 to 1.7)." in answer
 
 
+def test_pairs_that_share_no_seed_and_intervals_beyond_what_an_accuracy_can_be() -> None:
+    answer = answer_of(kit.small({"a": [0.99, 0.90, None, None], "b": [None, None, 0.80, 0.81]}))
+    assert "(mean of 2 seeds, 95 % interval 37.3 to 100.0 %)" in answer
+    assert "b shares no completed seed of the same length with it, so the two are not compared." in answer
+    assert "nan" not in answer
+
+
 def test_json_has_the_choice_and_every_pair() -> None:
     data = facts(report(kit.small(SURE)))
     assert data["choice"]["trial"] == "resnet-00000"

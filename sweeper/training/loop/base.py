@@ -98,6 +98,7 @@ class Parts:
         values: Its numbers that are an input of the program.
         recipe: What it is trained with.
         class_counts: Training images of each class.
+        gives_probabilities: Whether validation also gives the probability of each class for each image.
     """
 
     model: Any
@@ -105,6 +106,12 @@ class Parts:
     values: Values
     recipe: Recipe
     class_counts: tuple[int, ...]
+    gives_probabilities: bool = False
+
+    @property
+    def num_measures(self) -> int:
+        """Numbers of a validation image: cross-entropy, accuracy, and the probabilities where they are asked for."""
+        return 2 + self.gives_probabilities * len(self.class_counts)
 
     def forward(self, images: Any, labels: Any, given: Given) -> tuple[Any, Any]:
         """The loss of a batch, and its `MEASURED` numbers."""
@@ -116,8 +123,13 @@ class Parts:
         return loss, ops.stack([loss, *(ops.mean(measured) for measured in self._measured(packed))])
 
     def measure(self, images: Any, labels: Any) -> Any:
-        """Cross-entropy and accuracy of each image, (2, batch)."""
-        return ops.stack(self._measured(self.model([images, self._one_hot(labels)], training=False)))
+        """The numbers of each image, (`num_measures`, batch)."""
+        packed = self.model([images, self._one_hot(labels)], training=False)
+        measured = ops.stack(self._measured(packed))
+        if not self.gives_probabilities:
+            return measured
+        probabilities = ops.softmax(packed[:, : len(self.class_counts)])
+        return ops.concatenate([measured, ops.transpose(probabilities)])
 
     def _one_hot(self, labels: Any) -> Any:
         return ops.one_hot(labels, len(self.class_counts), dtype="float32")
@@ -148,7 +160,7 @@ class Loop(abc.ABC):
         vector = self.parts.values.vector
         for trains, split, batches in (
             (True, self._train, self._whole(self._any_order())),
-            (False, self._validation, self._filled()),
+            (False, self._validation, self._filled(self._validation)),
         ):
             self._call(trains, next(split.portions(batches, self._place)), 0, 0, vector)
 
@@ -166,10 +178,27 @@ class Loop(abc.ABC):
 
     def validate(self) -> dict[str, float]:
         """``cross_entropy`` and ``accuracy`` of the validation images with the weights that the model has."""
+        return validation_means(self._numbers_of(self._validation), len(self._validation))
+
+    def predict(self, images: Images | None = None) -> tuple[dict[str, float], NDArray[np.float32]]:
+        """As `validate`, and the probabilities, (count, classes); `Parts.gives_probabilities` must be set.
+
+        Args:
+            images: Any, of the shape and type of the training images; None for the validation images.
+        """
+        split = images or self._validation
+        found = self._numbers_of(split)
+        probabilities = found[:, 2:].transpose(0, 2, 1).reshape(-1, found.shape[1] - 2)[: len(split)]
+        return validation_means(found, len(split)), probabilities
+
+    def use(self, train: Images, validation: Images) -> None:
+        """Take other images from now on, as many as before of each."""
+        assert (len(train), len(validation)) == (len(self._train), len(self._validation))
+        self._train, self._validation = train, validation
+
+    def _numbers_of(self, split: Images) -> NDArray[np.float32]:
         # The program of validation is given numbers too, which nothing in it computes with.
-        return validation_means(
-            self._run(False, self._validation, self._filled(), self.parts.values.vector), len(self._validation)
-        )
+        return self._run(False, split, self._filled(split), self.parts.values.vector)
 
     def release(self) -> None:  # noqa: B027  # most leave nothing
         """Let go of what a trial leaves behind beside the variables; the next one brings all it needs."""
@@ -181,8 +210,8 @@ class Loop(abc.ABC):
         count = len(order) // self._size
         return order[: count * self._size].reshape(count, self._size).astype(np.int32)
 
-    def _filled(self) -> NDArray[np.int32]:
-        count = len(self._validation)
+    def _filled(self, split: Images) -> NDArray[np.int32]:
+        count = len(split)
         return np.resize(np.arange(count, dtype=np.int32), (math.ceil(count / self._validation_size), self._validation_size))
 
     def _run(self, trains: bool, split: Images, batches: NDArray[np.int32], vector: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -205,7 +234,11 @@ class Loop(abc.ABC):
 
     @abc.abstractmethod
     def _call(self, trains: bool, portion: Portion, begin: int, end: int, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the batches from `begin` to `end`: (batches, `MEASURED`) of training, (batches, 2, batch size) of validation."""
+        """Run the batches from `begin` to `end`.
+
+        Returns:
+            (batches, `MEASURED`) of training, (batches, `Parts.num_measures`, batch size) of validation.
+        """
 
 
 def training_means(found: NDArray[np.float32]) -> dict[str, float]:
@@ -214,6 +247,6 @@ def training_means(found: NDArray[np.float32]) -> dict[str, float]:
 
 
 def validation_means(found: NDArray[np.float32], count: int) -> dict[str, float]:
-    """``cross_entropy`` and ``accuracy`` of the first `count` images of batches, (batches, 2, batch size)."""
-    each = found.transpose(1, 0, 2).reshape(2, -1)[:, :count]
+    """``cross_entropy`` and ``accuracy`` of the first `count` images of batches, (batches, numbers, batch size)."""
+    each = found[:, :2].transpose(1, 0, 2).reshape(2, -1)[:, :count]
     return dict(zip(("cross_entropy", "accuracy"), each.mean(axis=1, dtype=np.float64).tolist(), strict=True))

@@ -32,7 +32,7 @@ class JaxLoop(Loop):
         others = [variable for variable in parts.model.variables if id(variable) not in trained]
         self._variables = (parts.optimizer.trained, others, parts.optimizer.outer.variables)
         self._is_loop = _loops()
-        self._compiled: dict[bool, Any] = {}
+        self._compiled: dict[tuple[bool, int], Any] = {}
 
     def _trained(self, state: Any, images: Any, labels: Any, chosen: Any, vector: Any) -> tuple[Any, Any]:
         """State after a batch, and its numbers."""
@@ -93,15 +93,16 @@ class JaxLoop(Loop):
 
     def _step(self, trains: bool) -> tuple[Callable[..., tuple[Any, Any]], tuple[int, ...]]:
         """What is done with a batch, and the shape of the numbers that come of it."""
-        return (self._trained, (MEASURED,)) if trains else (self._validated, (2, self._validation_size))
+        return (self._trained, (MEASURED,)) if trains else (self._validated, (self.parts.num_measures, self._validation_size))
 
     def _program(self, trains: bool, *arguments: Any) -> Any:
-        """The program, compiled for such arguments the first time; it gives state, if it trains, and numbers."""
-        if trains not in self._compiled:
+        """The program, compiled the first time for so many images; it gives state, if it trains, and numbers."""
+        key = trains, len(arguments[1])
+        if key not in self._compiled:
             step, shape = self._step(trains)
             function = functools.partial(_over, step, shape) if self._is_loop else step
-            self._compiled[trains] = jax.jit(function, donate_argnums=0 if trains else ()).lower(*arguments).compile()
-        return self._compiled[trains]
+            self._compiled[key] = jax.jit(function, donate_argnums=0 if trains else ()).lower(*arguments).compile()
+        return self._compiled[key]
 
 
 def _loops() -> bool:

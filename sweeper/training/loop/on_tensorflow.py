@@ -59,7 +59,9 @@ class TensorFlowLoop(Loop):
             return self._over(step, (MEASURED,), images, labels, batches, begin, end)
 
     def _validated(self, images: Any, labels: Any, batches: Any, begin: Any, end: Any, vector: Any) -> Any:
-        return self._over(self.parts.measure, (2, self._validation_size), images, labels, batches, begin, end)
+        return self._over(
+            self.parts.measure, (self.parts.num_measures, self._validation_size), images, labels, batches, begin, end
+        )
 
     def _place(self, array: NDArray[Any]) -> Any:
         return tf.constant(array, tf.int32 if array.dtype == np.int32 else self._stored_dtype)

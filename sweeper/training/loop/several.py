@@ -71,7 +71,7 @@ class SeveralLoop(JaxLoop):
         kept = self._get()
         if self.parts.recipe.ema_momentum:
             self._device = (self._average(kept), *kept[1:])
-        found = self._run(False, self._validation, self._filled(), self.parts.values.vector)
+        found = self._numbers_of(self._validation)
         self._device = kept
         return [validation_means(found[:, number], len(self._validation)) for number in range(self._count)]
 

@@ -26,6 +26,7 @@ class Inference:
         median_ms: Median of a forward pass of one batch, result on the host, in ms.
         low_ms: Its 10th percentile.
         high_ms: Its 90th percentile.
+        iqr_ms: Its interquartile range.
         images_per_s: Images a second at the median.
         parameters: Trainable parameters.
         macs: Multiply-accumulates of one image.
@@ -40,6 +41,7 @@ class Inference:
     median_ms: float
     low_ms: float
     high_ms: float
+    iqr_ms: float
     images_per_s: float
     parameters: int
     macs: int
@@ -88,7 +90,7 @@ def measure_inference(
         started = time.perf_counter()
         model.predict_on_batch(images)
         seconds.append(time.perf_counter() - started)
-    low, median, high = (float(value) * 1000 for value in np.percentile(seconds, [10, 50, 90]))
+    low, quarter, median, most, high = (float(value) * 1000 for value in np.percentile(seconds, [10, 25, 50, 75, 90]))
     return Inference(
         architecture=architecture,
         batch=batch,
@@ -96,6 +98,7 @@ def measure_inference(
         median_ms=median,
         low_ms=low,
         high_ms=high,
+        iqr_ms=most - quarter,
         images_per_s=batch / median * 1000,
         parameters=measure.trainable_parameters(model),
         macs=measure.count_macs(model),
@@ -109,4 +112,8 @@ def _device() -> str:
     import os
     import platform
 
+    import keras
+
+    if gpus := keras.distribution.list_devices("gpu"):
+        return ", ".join(gpus)
     return f"{platform.machine()} CPU, {len(os.sched_getaffinity(0))} cores"

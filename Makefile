@@ -8,7 +8,7 @@ RESULTS ?= results
 .PHONY: help install demo test test-long test-all test-fast lint format docs lock clean
 
 help:
-	@echo "make demo       install, then run studies/digits.yaml and draw its figures (results/digits)"
+	@echo "make demo       install, then run studies/digits.yaml, draw its figures and write its report (results/digits)"
 	@echo "make test       install, then test the main paths: ten minutes on two cores"
 	@echo "make test-all   every test: also the long ones of conformance, equality, continuation and kills"
 	@echo "make test-fast  the tests that need neither Ray nor more than ten seconds: two minutes"
@@ -31,6 +31,7 @@ demo: install
 	$(BIN)/sweeper launch studies/digits.yaml --results $(RESULTS)
 	$(BIN)/sweeper pareto digits --results $(RESULTS)
 	$(BIN)/sweeper plot digits --results $(RESULTS)
+	$(BIN)/sweeper report digits --results $(RESULTS)
 
 # Fast tests first, over two processes; then the slow ones; then those that share one Ray, which wants the cores for itself.
 # By file, because what the tests of a file share, such as trained networks, is made once in each process. Slow files come in their

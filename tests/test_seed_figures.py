@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sweeper.analysis.chances import chances, stage_of_seeds
-from sweeper.analysis.seeds import paired_differences
+from sweeper.analysis.verdicts import verdicts
 from sweeper.errors import NoDataError, UnknownNameError
 from sweeper.plots import chance_matrix as matrix_module
 from sweeper.plots import forest as forest_module
@@ -50,14 +52,32 @@ def test_every_two_chances_are_one_and_repetitions_of_other_lengths_do_not_count
     assert set(chances(results).query("first == 'cnn-00000'")["n"]) == {0}
 
 
-def test_verdicts_follow_the_adjusted_test() -> None:
+def test_verdicts_are_those_of_the_analysis() -> None:
     results = synthetic.build(num_arms=6, ablation_seeds=5)
-    pairs, expected = forest_module.frame(results), paired_differences(results)
-    assert (pairs["verdict"] == "better").tolist() == (expected["p_holm"] <= 0.05).tolist()
-    assert {"better", "undecided"} == set(pairs["verdict"])
-    values: dict[str, Any] = {"a": [0.90, 0.901, 0.902, 0.1], "b": [0.80, 0.802, 0.801, 0.05], "c": ["failed"] * 3 + [0.95]}
-    by_pair = forest_module.frame(repeated(values)).set_index(["first", "second"])
-    assert by_pair.loc[("c-00000", "a-00000"), "verdict"] == "undecided", "one shared seed is no test"
+    pairs = forest_module.frame(results)
+    pd.testing.assert_frame_equal(pairs, verdicts(results, stage="ablation"))
+    assert {"better", "undecided"} <= set(pairs["verdict"])
+    values: dict[str, Any] = {"a": [0.90, 0.901, 0.902, 0.1], "b": [0.80, 0.802, 0.801, 0.05], "c": ["failed"] * 4}
+    assert forest_module.frame(repeated(values))["first"].tolist() == ["a-00000"], "what has no value is left out"
+
+
+def test_two_that_are_nearly_the_same_are_equivalent() -> None:
+    shared = np.linspace(0.8, 0.9, 10)
+    values: dict[str, Any] = {"a": [*shared], "b": [*(shared + 0.0005 * np.cos(np.arange(10)))]}
+    figure = forest(repeated(values))
+    check_text(figure)
+    assert "b and a are equivalent in validation accuracy" in words(figure) or "a and b are equivalent" in words(figure)
+    assert "Shaded: differences up to 0.5 points" in words(figure)
+
+
+def test_what_is_tested_is_judged_by_its_test() -> None:
+    results = synthetic.build(confirm_seeds=3)
+    is_confirmed = results.trials["stage"] == "confirm"
+    tested = results.trials.assign(test_accuracy=(1.0 - results.trials["val_accuracy"]).where(is_confirmed))
+    results = dataclasses.replace(results, trials=tested)
+    best = tested[is_confirmed].groupby("parent")["test_accuracy"].mean().idxmax()
+    assert forest_module.frame(results)["first"].iloc[0] == best == matrix_module.frame(results)["first"].iloc[0]
+    assert "test accuracy" in words(forest(results)) and "test accuracy" in words(chance_matrix(results))
 
 
 def test_confirmed_trials_come_before_those_of_an_ablation() -> None:

@@ -73,7 +73,7 @@ def seeds_front(results: Results, *, x: str = "parameters", y: str = "val_accura
 
     Returns:
         Columns ``arm parent n x x_low x_high y y_low y_high is_on_front chance``, sorted by x. ``n`` counts the completed
-        repetitions with both values; intervals are those of `sweeper.analysis.seeds.spread`, NaN where it has none.
+        repetitions with both values; intervals are those of `sweeper.analysis.statistics.spread`, NaN where it has none.
 
     Raises:
         UnknownNameError: No such column or stage.

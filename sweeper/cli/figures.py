@@ -9,6 +9,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from sweeper.cli._shared import json_option, open_named, out_option, print_json, results_of, results_option, shown, study_argument
 
@@ -41,6 +42,7 @@ def pareto(study: str, results_folder: Place, x: str, y: str, largest: tuple[str
     """
     from sweeper.analysis.doubt import best_within
     from sweeper.analysis.results import at_stage
+    from sweeper.analysis.verdicts import headline_column
     from sweeper.cli._shared import table
     from sweeper.errors import NoDataError
     from sweeper.plots import pareto as plot
@@ -52,8 +54,10 @@ def pareto(study: str, results_folder: Place, x: str, y: str, largest: tuple[str
     frame = plot.frame(data, x=x, y=y)
     folder = out or opened.folder / "figures"
     files = save_figure(plot.pareto(data, x=x, y=y, limits=limits), folder, f"pareto_{x}_{y}")
+    is_given = click.get_current_context().get_parameter_source("y") is not ParameterSource.DEFAULT
+    measured = y if is_given else headline_column(data)
     with contextlib.suppress(NoDataError):
-        files += save_figure(pareto_seeds(data, x=x, y=y), folder, f"pareto_seeds_{x}_{y}")
+        files += save_figure(pareto_seeds(data, x=x, y=measured), folder, f"pareto_seeds_{x}_{measured}")
     columns = list(dict.fromkeys(["trial", "arm", y, x, "epoch", "configuration"]))
     front = frame[frame["is_on_front"]].merge(data.trials[["trial", *(set(columns) - set(frame.columns))]], on="trial")
     front = front.sort_values(x)[columns]

@@ -21,6 +21,8 @@ MARGIN = 0.07
 NAMES = {
     "val_accuracy": "validation accuracy",
     "val_loss": "validation loss",
+    "test_accuracy": "test accuracy",
+    "test_loss": "test loss",
     "train_accuracy": "training accuracy",
     "train_loss": "training loss",
     "parameters": "trainable parameters",

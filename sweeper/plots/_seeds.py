@@ -7,13 +7,21 @@ import pandas as pd
 from sweeper.analysis.chances import stage_of_seeds
 from sweeper.analysis.results import Results, arm_labels, status_counts
 from sweeper.analysis.seeds import seeds_table
+from sweeper.analysis.verdicts import headline_column
 from sweeper.errors import NoDataError
+from sweeper.ledger.records import Stage
 from sweeper.plots import _quantities, _style
 
 
 def stage_or_default(results: Results, stage: str | None) -> str:
     """The stage asked for, or the one whose seeds say most."""
     return stage_of_seeds(results) if stage is None else stage
+
+
+def asked(results: Results, stage: str | None, column: str | None) -> tuple[str, str]:
+    """Stage and column asked for, or the stage whose seeds say most, and what confirmed trials are judged by."""
+    stage = stage_or_default(results, stage)
+    return stage, column or (headline_column(results) if stage == Stage.CONFIRM else results.objective)
 
 
 def several(results: Results, *, stage: str, column: str | None) -> pd.DataFrame:

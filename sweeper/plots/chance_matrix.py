@@ -20,13 +20,13 @@ def frame(results: Results, *, stage: str | None = None, column: str | None = No
     Args:
         results: The results of a study.
         stage: ``confirm`` or ``ablation``; None means the first of them that has a completed trial.
-        column: One of `sweeper.analysis.results.DIRECTIONS`; None means the first objective.
+        column: One of `sweeper.analysis.results.DIRECTIONS`; None means what `sweeper.analysis.verdicts` judges by.
 
     Raises:
         UnknownNameError: No such stage or column.
         NoDataError: Fewer than two configurations have a value.
     """
-    stage = _seeds.stage_or_default(results, stage)
+    stage, column = _seeds.asked(results, stage, column)
     rows = _seeds.several(results, stage=stage, column=column)
     table = chances(results, stage=stage, column=column)
     return table[table["first"].isin(rows["parent"]) & table["second"].isin(rows["parent"])].reset_index(drop=True)
@@ -38,13 +38,13 @@ def chance_matrix(results: Results, *, stage: str | None = None, column: str | N
     Args:
         results: The results of a study.
         stage: ``confirm`` or ``ablation``; None means the first of them that has a completed trial.
-        column: One of `sweeper.analysis.results.DIRECTIONS`; None means the first objective.
+        column: One of `sweeper.analysis.results.DIRECTIONS`; None means what `sweeper.analysis.verdicts` judges by.
 
     Raises:
         UnknownNameError: No such stage or column.
         NoDataError: Fewer than two configurations have a value.
     """
-    stage, column = _seeds.stage_or_default(results, stage), column or results.objective
+    stage, column = _seeds.asked(results, stage, column)
     shown = frame(results, stage=stage, column=column)
     rows = _seeds.several(results, stage=stage, column=column).head(MOST_SHOWN)
     names = _seeds.names(results, rows)

@@ -11,67 +11,49 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from sweeper.analysis.results import Results, goal
-from sweeper.analysis.seeds import paired_differences
+from sweeper.analysis.results import Results
+from sweeper.analysis.verdicts import MARGIN, verdicts
 from sweeper.plots import _quantities, _seeds, _style
+from sweeper.plots.effects import LOOKS
 
 MOST_PAIRS = 28
 """Rows of a figure: all pairs of eight configurations; of more, the first ones, which hold the best configurations."""
 
-MOST_BY_CHANCE = 0.05
-"""Largest Holm-adjusted p value at which one configuration counts as better."""
-
 REACH = 3.0
 """How far the axis extends to show intervals, in multiples of the largest difference: an interval over two seeds is huge."""
 
-VERDICTS = {
-    "better": ("#0072b2", "D", "the first is better"),
-    "worse": ("#d55e00", "<", "the second is better"),
-    "undecided": ("#6f6f6f", "o", "undecided"),
-}
-"""Colour, marker and name of what the seeds say about a pair; undecided ones are hollow."""
-
 
 def frame(results: Results, *, stage: str | None = None, column: str | None = None) -> pd.DataFrame:
-    """What the picture shows: one row per pair, see `sweeper.analysis.seeds.paired_differences`.
+    """What the picture shows: one row per pair, see `sweeper.analysis.verdicts.verdicts`.
 
     Args:
         results: The results of a study.
         stage: ``confirm`` or ``ablation``; None means the first of them that has a completed trial.
-        column: One of `sweeper.analysis.results.DIRECTIONS`; None means the first objective.
-
-    Returns:
-        Its columns, with two changes: ``difference low high`` are above 0 where the first one is better, also of a
-        loss; ``verdict`` is ``better``, ``worse`` or ``undecided``: Holm-adjusted over all pairs, at most 5 % by chance.
+        column: One of `sweeper.analysis.results.DIRECTIONS`; None means what `sweeper.analysis.verdicts` judges by.
 
     Raises:
         UnknownNameError: No such stage or column.
         NoDataError: Fewer than two configurations have a value.
     """
-    stage, column = _seeds.stage_or_default(results, stage), column or results.objective
+    stage, column = _seeds.asked(results, stage, column)
     rows = _seeds.several(results, stage=stage, column=column)
-    pairs = paired_differences(results, stage=stage, column=column)
-    pairs = pairs[pairs["first"].isin(rows["parent"]) & pairs["second"].isin(rows["parent"])].reset_index(drop=True)
-    if goal(results, column) == "min":
-        pairs = pairs.assign(difference=-pairs["difference"], low=-pairs["high"], high=-pairs["low"])
-    is_sure = pairs["p_holm"] <= MOST_BY_CHANCE
-    ahead = np.where(pairs["difference"] > 0, "better", "worse")
-    return pairs.assign(verdict=np.where(is_sure, ahead, "undecided"))
+    pairs = verdicts(results, stage=stage, column=column, margin=_margin(column))
+    return pairs[pairs["first"].isin(rows["parent"]) & pairs["second"].isin(rows["parent"])].reset_index(drop=True)
 
 
 def forest(results: Results, *, stage: str | None = None, column: str | None = None) -> Figure:
-    """A figure with a row per pair: the mean difference over the seeds both completed, its 95 % interval, and a line at 0.
+    """A figure with a row per pair: the mean difference over the seeds both completed, its interval, and a line at 0.
 
     Args:
         results: The results of a study.
         stage: ``confirm`` or ``ablation``; None means the first of them that has a completed trial.
-        column: One of `sweeper.analysis.results.DIRECTIONS`; None means the first objective.
+        column: One of `sweeper.analysis.results.DIRECTIONS`; None means what `sweeper.analysis.verdicts` judges by.
 
     Raises:
         UnknownNameError: No such stage or column.
         NoDataError: Fewer than two configurations have a value.
     """
-    stage, column = _seeds.stage_or_default(results, stage), column or results.objective
+    stage, column = _seeds.asked(results, stage, column)
     pairs = frame(results, stage=stage, column=column)
     shown = pairs.head(MOST_PAIRS)
     names = _seeds.names(results, _seeds.several(results, stage=stage, column=column))
@@ -84,16 +66,18 @@ def forest(results: Results, *, stage: str | None = None, column: str | None = N
             axes.text(1.012, place, _words(pair, column), transform=axes.get_yaxis_transform(), va="center", fontsize=8)
         axes.axvline(0.0, color=_style.INK, linewidth=1.0, zorder=1.5)
         _style.name_rows(axes, [f"{names[pair['first']]}\nover {names[pair['second']]}" for pair in shown.to_dict("records")])
+        if margin := _margin(column):
+            axes.axvspan(-margin, margin, facecolor=_style.FAINT, alpha=0.12, zorder=0.5)
         handles = [
             _style.handle(name, marker=marker, linestyle="-", color=colour, markerfacecolor=_face(verdict))
-            for verdict, (colour, marker, name) in VERDICTS.items()
+            for verdict, (colour, marker, name) in LOOKS.items()
             if (shown["verdict"] == verdict).any()
         ]
         caption = _seeds.caption(results, stage)
-        caption += (
-            " Lines: 95 % t intervals of the paired differences, each for itself; verdicts: paired t tests, Holm-adjusted over"
-        )
-        caption += f" all {_quantities.count(len(pairs), 'pair')}."
+        caption += " Lines: intervals of the paired differences at the error rate at which Holm's procedure decides each,"
+        caption += f" 95 % for all {_quantities.count(len(pairs), 'pair')} together."
+        if margin:
+            caption += f" Shaded: differences up to {100 * margin:.2g} points, which do not matter."
         left, right = axes.get_xlim()
         if ((shown["low"] < left) | (shown["high"] > right)).any():
             caption += " Intervals that leave the axis end in arrows."
@@ -120,7 +104,7 @@ def _limit(axes: Axes, shown: pd.DataFrame, column: str) -> None:
 def _draw(axes: Axes, place: int, difference: float, interval: tuple[float, float], verdict: str) -> None:
     if np.isnan(difference):
         return
-    colour, marker, _ = VERDICTS[verdict]
+    colour, marker, _ = LOOKS[verdict]
     axes.plot(difference, place, marker=marker, markersize=6.5, color=colour, markerfacecolor=_face(verdict), zorder=4)
     if np.isnan(interval[0]):
         return
@@ -133,7 +117,7 @@ def _draw(axes: Axes, place: int, difference: float, interval: tuple[float, floa
 
 
 def _face(verdict: str) -> str:
-    return "white" if verdict == "undecided" else VERDICTS[verdict][0]
+    return "white" if verdict == "undecided" else LOOKS[verdict][0]
 
 
 def _words(pair: Mapping[Hashable, Any], column: str) -> str:
@@ -144,17 +128,26 @@ def _words(pair: Mapping[Hashable, Any], column: str) -> str:
     if np.isnan(pair["low"]):
         return f"{difference}  n = {pair['n']:.0f}, no interval"
     chance = "< 0.001" if pair["p_holm"] < 0.001 else f"= {pair['p_holm']:.2g}"
-    return f"{difference}  [{low}, {high}]  n = {pair['n']:.0f}\np {chance}"
+    needed = f", {pair['seeds_needed']:.0f} seeds would settle it" if pd.notna(pair["seeds_needed"]) else ""
+    return f"{difference}  [{low}, {high}]  n = {pair['n']:.0f}\np {chance}{needed}"
 
 
 def _title(results: Results, pairs: pd.DataFrame, names: dict[str, str], column: str) -> str:
-    is_decided = pairs["verdict"] != "undecided"
     quantity = _quantities.NAMES.get(column, column)
     if len(pairs) > 1:
-        count = f"{is_decided.sum()} of {len(pairs)} pairs of configurations"
-        return f"{results.study}: {count} differ in {quantity} beyond chance"
-    pair = pairs.iloc[0]
-    better, other = (names[pair[name]] for name in (("second", "first") if pair["verdict"] == "worse" else ("first", "second")))
-    if is_decided.all():
-        return f"{results.study}: {better} is better than {other} in {quantity}, beyond chance"
-    return f"{results.study}: {better} and {other} cannot be told apart in {quantity}"
+        better, same = (int((pairs["verdict"] == verdict).sum()) for verdict in ("better", "equivalent"))
+        told = f", {same} {'is' if same == 1 else 'are'} equivalent" if same else ""
+        return f"{results.study}: {better} of {len(pairs)} pairs of configurations differ in {quantity} beyond chance{told}"
+    pair = pairs.to_dict("records")[0]
+    first, second = names[pair["first"]], names[pair["second"]]
+    words = {
+        "better": f"{first} is better than {second} in {quantity}, beyond chance",
+        "equivalent": f"{first} and {second} are equivalent in {quantity}",
+        "undecided": f"{first} and {second} cannot be told apart in {quantity}",
+    }
+    return f"{results.study}: {words[pair['verdict']]}"
+
+
+def _margin(column: str) -> float:
+    """The difference that does not matter: it is known of accuracies only."""
+    return MARGIN if column.endswith("_accuracy") else 0.0

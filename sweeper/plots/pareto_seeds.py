@@ -22,26 +22,26 @@ OFTEN = 0.95
 """Share of draws from which on a configuration stays on the front."""
 
 
-def frame(results: Results, *, x: str = "parameters", y: str = "val_accuracy", stage: str | None = None) -> pd.DataFrame:
+def frame(results: Results, *, x: str = "parameters", y: str | None = None, stage: str | None = None) -> pd.DataFrame:
     """What the picture shows: see `sweeper.analysis.doubt.seeds_front`.
 
     Args:
         results: The results of a study.
         x: One of `sweeper.analysis.results.DIRECTIONS`.
-        y: Another one.
+        y: Another one; None means what `sweeper.analysis.verdicts` judges by.
         stage: ``confirm`` or ``ablation``; None means the first of them that has a completed trial.
 
     Raises:
         UnknownNameError: No such column or stage.
         NoDataError: Fewer than two configurations have both values.
     """
-    stage = _seeds.stage_or_default(results, stage)
+    stage, y = _seeds.asked(results, stage, y)
     for column in (y, x):
         _seeds.several(results, stage=stage, column=column)
     return seeds_front(results, x=x, y=y, stage=stage)
 
 
-def pareto_seeds(results: Results, *, x: str = "parameters", y: str = "val_accuracy", stage: str | None = None) -> Figure:
+def pareto_seeds(results: Results, *, x: str = "parameters", y: str | None = None, stage: str | None = None) -> Figure:
     """A figure of the repeated configurations: the mean over seeds in a box of 95 % intervals, and the chance to be on the front.
 
     The larger and the fuller a marker, the surer its configuration is on the front; the chance stands beside its name.
@@ -49,14 +49,14 @@ def pareto_seeds(results: Results, *, x: str = "parameters", y: str = "val_accur
     Args:
         results: The results of a study.
         x: One of `sweeper.analysis.results.DIRECTIONS`.
-        y: Another one.
+        y: Another one; None means what `sweeper.analysis.verdicts` judges by.
         stage: ``confirm`` or ``ablation``; None means the first of them that has a completed trial.
 
     Raises:
         UnknownNameError: No such column or stage.
         NoDataError: Fewer than two configurations have both values.
     """
-    stage = _seeds.stage_or_default(results, stage)
+    stage, y = _seeds.asked(results, stage, y)
     shown = frame(results, x=x, y=y, stage=stage)
     names = _seeds.names(results, shown)
     looks = _seeds.looks(results, shown)

@@ -28,9 +28,9 @@ from tests.conftest import Run
 from tests.virtual_clock import VirtualClock
 
 NEED_MORE = {
-    "effects",
     *("knob_importance", "slices"),  # more trials of an arm
     *("chance_matrix", "forest", "pareto_seeds"),  # two repeated configurations
+    "effects",  # an ablation of components
     *("calibration", "class_accuracy", "confusion", "error_overlap"),  # predictions
 }
 """Figures for which the small study has no data."""

@@ -180,6 +180,10 @@ def more_seeds(pair: Mapping[Any, Any]) -> int | None:
 
 
 def _undecided(found: Choices, pair: Row) -> Sentence:
+    if not pair["n"]:
+        return said(
+            "{} shares no completed seed of the same length with it, so the two are not compared.", short(found, pair["other"])
+        )
     parts = (short(found, pair["other"]), difference(found, pair), _ends(found, pair), settled_by(found, pair))
     return said("{} cannot be told apart from it: the difference is {}{}; {}.", *parts)
 
@@ -192,6 +196,8 @@ def settled_by(found: Choices, pair: Mapping[str, Any]) -> Sentence:
         text = f"about {_quantities.count(more, 'more seed')}"
         number = Number(text=text, value=more, rows=_both(found, pair), column=found.column, how=how)
         return said("{} would settle it", number)
+    if not pair["n"]:
+        return ("seeds that both complete, of the same length",)
     if not math.isfinite(float(pair["smallest"])):
         return ("the seeds do not tell how much that varies",)
     return (f"more than {MOST_SEEDS:,} seeds would be needed",)

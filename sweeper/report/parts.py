@@ -277,7 +277,7 @@ def value_text(column: str, value: float) -> str:
 
 def difference_text(column: str, value: float) -> str:
     """How far two values lie apart: ``0.9 points`` of an accuracy, ``0.0312 nats`` of a loss; the sign of `value` stays."""
-    if not column.endswith("_accuracy"):
+    if not column.endswith("_accuracy") or not math.isfinite(value):
         return value_text(column, value)
     tenth = round(100 * value, 1)
     if tenth == 0:
@@ -290,6 +290,8 @@ def interval_text(column: str, low: float, high: float, *, is_difference: bool =
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
     if column.endswith("_accuracy"):
+        if not is_difference:  # an interval by Student's t may reach beyond what an accuracy can be
+            low, high = max(low, 0.0), min(high, 1.0)
         ends = [f"{100 * end:.1f}".replace("-0.0", "0.0").replace("-", "−") for end in (low, high)]
         return " to ".join(ends) + ("" if is_difference else " %")
     return " to ".join(f"{end:.3g}".replace("-", "−") for end in (low, high))

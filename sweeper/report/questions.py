@@ -114,7 +114,7 @@ def _front_pays(found: Choices, kept: list[Row], column: str, what: str) -> Sent
     doubling: Sentence = ()
     if times >= WORTH_DOUBLING:
         each = apart(found.column, gained / math.log2(times), rows=rows, how="difference / log2(ratio)")
-        doubling = said(", {} for each doubling", each)
+        doubling = said(" ({} for each doubling)", each)
     word = "more" if found.is_better_high(found.column) else "less"
     return said(
         "{}, the best, takes {} the {} of {} ({} against {}) for {} {}{}{}.",

@@ -82,9 +82,8 @@ def _all_or_any(wrong: dict[str, Right], split: str, images: int) -> Sentence:
     table = np.stack(list(wrong.values()))
     every = _number(float(table.all(axis=0).mean()), tuple(wrong), "share of images that all get wrong")
     some = _number(float(table.any(axis=0).mean()), tuple(wrong), "share of images that at least one gets wrong")
-    return said(
-        "Of {} {} images {} are wrong for all {} models, {} for at least one.", f"{images:,}", split, every, f"{len(wrong)}", some
-    )
+    whose = "both" if len(wrong) == 2 else f"all {len(wrong)}"
+    return said("Of {} {} images {} are wrong for {} models, {} for at least one.", f"{images:,}", split, every, whose, some)
 
 
 def _pair(one: str, other: str) -> str:

@@ -14,9 +14,11 @@ from sweeper.report.parts import (
     Lines,
     Number,
     Section,
+    Sentence,
     Table,
     apart,
     cells,
+    difference_text,
     listing,
     measure,
     said,
@@ -45,11 +47,11 @@ def overfitting(found: Choices) -> Section:
     rows = frame_rows(known)
     worst = [row for row in rows if row["gap"] > OVERFITS]
     told = [said("{} by {}", short(found, row), _gap(found, row)) for row in worst]
-    first = (
-        said("{}.", listing(told))
-        if told
-        else said("Nobody: the largest gap is {}, of {}.", _gap(found, rows[0]), short(found, rows[0]))
-    )
+    first: Sentence = ("Nobody: no training accuracy is above its validation accuracy.",)
+    if told:
+        first = said("By more than {} points: {}.", f"{100 * OVERFITS:.0f}", listing(told))
+    elif rows[0]["gap"] > 0:
+        first = said("Nobody: the largest gap is {}, of {}.", _gap(found, rows[0]), short(found, rows[0]))
     sentences = [first]
     if past := [row for row in rows if row["past"] > OVERFITS / 5]:
         past.sort(key=lambda row: -row["past"])
@@ -101,7 +103,9 @@ def _over(found: Choices, row: Row) -> str:
 
 
 def _gap(found: Choices, row: Row) -> Number:
-    return apart("val_accuracy", row["gap"], rows=selection(found, row), how="train_accuracy − val_accuracy" + _too(found, row))
+    how = "train_accuracy − val_accuracy" + _too(found, row)
+    text = difference_text("val_accuracy", row["gap"])
+    return measure("train_accuracy, val_accuracy", row["gap"], rows=selection(found, row), how=how, text=text)
 
 
 def _past(found: Choices, row: Row) -> Number:

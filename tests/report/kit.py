@@ -42,7 +42,7 @@ def small(tests: Scores | None = None, *, searched: Mapping[str, float] | None =
     rows = [_row(arm, value) for arm, value in searched.items()]
     for arm, values in tests.items():
         rows += [_row(arm, searched[arm], seed=1001 + place, test=value) for place, value in enumerate(values)]
-    trials = pd.DataFrame(rows, columns=[*TRIAL_COLUMNS, *BEST_COLUMNS, "test_accuracy"])
+    trials = pd.DataFrame(rows, columns=[*TRIAL_COLUMNS, *BEST_COLUMNS])
     for column, value in changes.items():
         trials[column] = trials["arm"].map(value) if isinstance(value, Mapping) else value
     epochs = pd.DataFrame([row for trial in trials.to_dict("records") for row in _epochs(trial)], columns=list(EPOCH_COLUMNS))

@@ -55,6 +55,13 @@ def test_one_that_is_ahead_on_the_seeds_that_both_completed_is_told() -> None:
     assert "Over the seeds that both completed, b is better, by 1.1 points (0.4 to 1.7)." in answer
 
 
+def test_pairs_that_share_no_seed_and_intervals_beyond_what_an_accuracy_can_be() -> None:
+    answer = answer_of(kit.small({"a": [0.99, 0.90, None, None], "b": [None, None, 0.80, 0.81]}))
+    assert "(mean of 2 seeds, 95 % interval 37.3 to 100.0 %)" in answer
+    assert "b shares no completed seed of the same length with it, so the two are not compared." in answer
+    assert "nan" not in answer
+
+
 def test_json_has_the_choice_and_every_pair() -> None:
     data = facts(report(kit.small(SURE)))
     assert data["choice"]["trial"] == "resnet-00000"
@@ -111,8 +118,8 @@ def test_every_number_of_a_single_row_is_that_of_the_row_and_every_mean_that_of_
 def test_questions_are_answered_from_the_rows() -> None:
     results = kit.small(SURE)
     assert section_of(results, "macs") == (
-        "resnet, the best, takes 6.0 times the multiply-accumulates of cnn (1.8M against 300k) for 5.0 points more, "
-        "1.9 points for each doubling."
+        "resnet, the best, takes 6.0 times the multiply-accumulates of cnn (1.8M against 300k) for 5.0 points more "
+        "(1.9 points for each doubling)."
     )
     assert section_of(results, "time").startswith(
         "resnet, the best, takes 6.0 times the training time of cnn (18 s against 3.0 s)"
@@ -131,6 +138,18 @@ def test_questions_are_answered_from_the_rows() -> None:
     assert section_of(results, "failures") == "No trial failed."
 
 
+def test_who_overfits() -> None:
+    known = kit.small(SURE, train_accuracy={"resnet": 0.99, "cnn": 0.93, "vit": 0.8})
+    assert section_of(known, "overfitting").startswith(
+        "By more than 5 points: resnet by 9.0 points. Validation accuracy ended below"
+    )
+    told = next(section for section in report(known).sections if section.key == "overfitting")
+    assert told.table is not None
+    assert [plain(row[3]) for row in told.table.rows] == ["9.0 points", "3.0 points", "−10.0 points"]
+    none = section_of(kit.small(SURE, train_accuracy=0.7), "overfitting")
+    assert none.startswith("Nobody: no training accuracy is above its validation accuracy.")
+
+
 def test_what_costs_more_and_is_worse_is_not_worth_it() -> None:
     text = section_of(kit.small({"cnn": [0.92, 0.93, 0.91], "vit": [0.80, 0.82, 0.81]}), "macs")
     assert text == (
@@ -141,7 +160,7 @@ def test_what_costs_more_and_is_worse_is_not_worth_it() -> None:
 
 def test_a_difference_that_may_be_chance_is_said_to_be_one() -> None:
     text = section_of(kit.small({"resnet": [0.90, 0.91, 0.92], "cnn": [0.91, 0.90, 0.91]}), "macs")
-    assert "for 0.3 points more, 0.1 points for each doubling, which may be chance." in text
+    assert "for 0.3 points more (0.1 points for each doubling), which may be chance." in text
 
 
 def test_same_images() -> None:
@@ -150,7 +169,7 @@ def test_same_images() -> None:
     results = kit.small({"resnet": [0.9, 0.91], "cnn": [0.8, 0.82]})
     results = kit.with_predictions(results, {"resnet-00000-s1001": {0, 1, 2}, "cnn-00000-s1001": {0, 1, 4, 6}}, 100)
     assert section_of(results, "same_images") == (
-        "Of 100 test images 2.0 % are wrong for all 2 models, 5.0 % for at least one. Of the images that resnet or cnn "
+        "Of 100 test images 2.0 % are wrong for both models, 5.0 % for at least one. Of the images that resnet or cnn "
         "gets wrong, 40 % are wrong for both; independent errors would share 2 %. Averaging their probabilities gives 98.0 % "
         "test accuracy; the best of these models alone, resnet, 97.0 %."
     )

@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from sweeper.analysis.power import MOST_SEEDS
 from sweeper.analysis.results import status_counts
 from sweeper.analysis.summary import validation_images
@@ -251,17 +249,22 @@ def _by_images(found: Choices, best: Row) -> list[Sentence]:
     column = found.column
     if others.empty or images is None or not column.endswith("_accuracy"):
         return []
-    scores = others["score"].astype(float).to_numpy()
+    scores = others["score"].astype(float).to_list()
     own = float(best["score"])
-    reach = 1.96 * np.sqrt((own * (1 - own) + scores * (1 - scores)) / images)
+    reach = [reach_of_images(own, score, images) for score in scores]
     close = [row_of(row) for (_, row), far in zip(others.iterrows(), reach, strict=True) if own - float(row["score"]) <= far]
     if not close:
         return []
     how = "95 % sampling error of the difference of two accuracies"
-    bound = apart(column, float(reach.max()), rows=str(best["trial"]), how=how)
+    bound = apart(column, max(reach), rows=str(best["trial"]), how=how)
     some = listing([said("{} with {}", short(found, row), score(found, row)) for row in close])
     text = "On {} images chance alone makes up to {} between two of them, so these may be as good: {}."
     return [said(text, measure("dataset", images, rows=str(best["trial"]), text=f"{images:,}"), bound, some)]
+
+
+def reach_of_images(one: float, other: float, images: int) -> float:
+    """How far two accuracies on so many images may lie apart by chance alone: 95 % sampling error of their difference."""
+    return float(1.96 * math.sqrt((one * (1 - one) + other * (1 - other)) / images))
 
 
 def images_of(found: Choices, row: Mapping[str, Any]) -> int | None:

@@ -124,7 +124,8 @@ def scatter(chart: Scatter, arms: Mapping[str, str], title: str) -> tuple[str, l
     drawn.append('<g class="points">')
     for number in order:
         point = chart.points[number]
-        place, size = places[point.arm], 6.5 if point.kind == "front" or point.is_confirmed else 4.5
+        place, is_large = places[point.arm], point.kind == "front" or point.is_confirmed
+        size = 6.5 if is_large else 4.5 if chart.is_interactive else 6.0
         ring = f'<circle class="ring" r="{size + 4.5}"/>' if point.is_confirmed else ""
         drawn.append(_point(place, spots[number], size, point.kind, inside=ring, number=number))
     drawn.append("</g>")

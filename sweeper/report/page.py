@@ -20,7 +20,7 @@ DARK = ("#4da3e0", "#f0b429", "#2bbd91", "#ff8a4c", "#e39cc4", "#7cc4f5", "#c58f
 
 INVITATION = "Point at a trial, or focus the figure and use the arrow keys: its configuration, the command to train it again."
 
-SHORT = 26
+SHORT = 36
 """Characters below which the text of a cell is not broken."""
 
 PAGE = Template(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from sweeper.analysis.pareto import front
+from sweeper.report.answer import images_of, reach_of_images
 from sweeper.report.choices import Choices, Row, called, cost, frame_rows, score, selection, short
 from sweeper.report.parts import Number, Point, Scatter, Section, Sentence, apart, listing, measure, name, ratio, said, tally
 
@@ -39,7 +40,7 @@ def more_parameters(found: Choices) -> Section:
     number = Number(text=text, value=strength, rows=SEARCHED, column=f"parameters, {column}", how="Spearman's rank correlation")
     count = tally(len(rows), rows=SEARCHED, column="trial")
     verdict = (
-        "Larger ones are better" if strength > bound else "Larger ones are worse" if strength < -bound else "Size does not decide"
+        "Larger ones are better" if strength > bound else "Larger ones are worse" if strength < -bound else "No clear relation"
     )
     good = "" if sign > 0 else " (lower is better: the sign is turned)"
     template = "{}: over {} completed trials, size and {} have a rank correlation of {}{}."
@@ -76,7 +77,7 @@ def worth(found: Choices, *, column: str, key: str, title: str, what: str) -> Se
     rows = found.contenders.dropna(subset=[column, "score"])
     whose = "the confirmed configurations" if found.is_confirmed else "the best trial of each arm"
     chance = "see which differ" if found.is_confirmed else "with one training each, that may be chance"
-    note = f"Compared: {whose}. What needs more and scores no better than another is not worth it; {chance}."
+    note = f"What needs more and scores no better than another is not worth it; {chance}."
     if len(rows) < 2:
         text = f"{NOTHING} To compare takes two contenders with a value of {name(column)}; there {_are(len(rows))}."
         return Section(key=key, title=title, sentences=((text,),), note=note)
@@ -127,17 +128,20 @@ def _front_pays(found: Choices, kept: list[Row], column: str, what: str) -> Sent
         apart(found.column, gained, rows=rows),
         word,
         doubling,
-        "" if is_better(found, last, first) else ", which may be chance",
+        ", which may be chance" if may_be_chance(found, last, first) else "",
     )
 
 
-def is_better(found: Choices, one: Row, other: Row) -> bool:
-    """Whether one contender is shown to be better than another; without confirmation none is."""
-    rows = found.pairs
-    if rows.empty:
-        return False
-    pair = rows[(rows["first"] == one["trial"]) & (rows["second"] == other["trial"])]
-    return bool((pair["verdict"] == "better").any())
+def may_be_chance(found: Choices, one: Row, other: Row) -> bool:
+    """Whether one contender is not shown to be better than another: by its seeds, or else by the number of images alone."""
+    if found.is_confirmed:
+        rows = found.pairs
+        pair = rows[(rows["first"] == one["trial"]) & (rows["second"] == other["trial"])]
+        return not bool((pair["verdict"] == "better").any())
+    images = images_of(found, one)
+    if images is None or not found.column.endswith("_accuracy"):
+        return True
+    return abs(float(one["score"]) - float(other["score"])) <= reach_of_images(float(one["score"]), float(other["score"]), images)
 
 
 def _not_worth(found: Choices, kept: list[Row], beaten: list[Row], column: str, what: str) -> list[Sentence]:

@@ -141,7 +141,9 @@ def convergence(found: Choices) -> Section:
     share = f"{100 * REACHED:.0f} %"
     sentences = [said("{} {} first at {} of the final accuracy, after {}.", some, verb, share, _epochs(found, first))]
     if last["epochs"] > first["epochs"]:
-        sentences.append(said("{} takes longest: {}.", short(found, last), _epochs(found, last)))
+        longest = [short(found, row) for row in rows if row["epochs"] == last["epochs"]]
+        verb = "takes" if len(longest) == 1 else "take"
+        sentences.append(said("{} {} longest: {}.", listing(longest), verb, _epochs(found, last)))
     quickest = min(rows, key=lambda row: row["seconds"])
     if len(rows) > 1 and np.isfinite(quickest["seconds"]):
         sentences.append(said("In seconds {} is first: {}.", short(found, quickest), _seconds(found, quickest)))

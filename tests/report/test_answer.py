@@ -160,6 +160,10 @@ def test_what_costs_more_and_is_worse_is_not_worth_it() -> None:
 
 def test_a_difference_that_may_be_chance_is_said_to_be_one() -> None:
     text = section_of(kit.small({"resnet": [0.90, 0.91, 0.92], "cnn": [0.91, 0.90, 0.91]}), "macs")
+    # With one training each, 400 images tell 10 points apart, and 2 points not.
+    unsure, sure = ({"resnet": 0.92, "cnn": cnn} for cnn in (0.90, 0.82))
+    assert section_of(kit.small(searched=unsure), "macs").endswith("which may be chance.")
+    assert "chance" not in section_of(kit.small(searched=sure), "macs")
     assert "for 0.3 points more (0.1 points for each doubling), which may be chance." in text
 
 

@@ -103,6 +103,14 @@ def test_the_frame_of_seeds_holds_means_and_their_front() -> None:
     assert table.loc[table["x"].idxmin(), "chance"] == 1.0, "the smallest one is always unbeaten"
 
 
+def test_of_two_seeds_no_chance_is_told() -> None:
+    results = synthetic.build(confirm_seeds=2)
+    assert seeds_front(results)["chance"].isna().all()
+    figure = seeds_module.pareto_seeds(results)
+    check_text(figure)
+    assert "on the front, but too few seeds (2) to say how surely" in words(figure) and "drawn again" not in words(figure)
+
+
 @pytest.mark.parametrize("arms", [2, 16])
 def test_the_drawings(arms: int) -> None:
     results = synthetic.build(num_arms=arms, trials_per_arm=6, confirm_seeds=3)

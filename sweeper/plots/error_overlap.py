@@ -75,4 +75,6 @@ def _title(results: Results, shown: pd.DataFrame, names: dict[str, str]) -> str:
         return f"{results.study}: whether configurations err on the same images"
     pair = pairs.iloc[0]
     first, second = names[pair["first"]], names[pair["second"]]
+    if len(pairs) == 1:
+        return f"{results.study}: kappa of the errors of {first} and {second} is {pair['kappa']:.2f}"
     return f"{results.study}: {first} and {second} share fewest errors, kappa {pair['kappa']:.2f}"

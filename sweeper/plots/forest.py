@@ -75,7 +75,7 @@ def forest(results: Results, *, stage: str | None = None, column: str | None = N
         ]
         caption = _seeds.caption(results, stage)
         caption += " Lines: intervals of the paired differences at the error rate at which Holm's procedure decides each,"
-        caption += f" 95 % for all {_quantities.count(len(pairs), 'pair')} together."
+        caption += f" 95 % for all {len(pairs)} pairs together." if len(pairs) > 1 else " here 95 %."
         if margin:
             caption += f" Shaded: differences up to {100 * margin:.2g} points, which do not matter."
         left, right = axes.get_xlim()

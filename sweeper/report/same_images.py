@@ -2,143 +2,120 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
-from sweeper.report.choices import Choices
-from sweeper.report.parts import Number, Section, Sentence, Table, cells, name, said
+from sweeper.analysis.ensemble import ensemble_accuracy
+from sweeper.analysis.predictions import Answers, answers, error_overlap, split_of
+from sweeper.plots import _quantities
+from sweeper.report.choices import Choices, Row, frame_rows, short
+from sweeper.report.parts import Cell, Number, Section, Sentence, Table, cells, name, said
 
-Right = npt.NDArray[np.bool_]
+COLUMNS = "label, probabilities"
+"""What errors are computed from."""
 
 
 def same_images(found: Choices) -> Section | None:
-    """The answer, from the predictions of one training of each contender, the one with the lowest seed; None without any."""
-    predictions = found.results.predictions
-    if predictions.empty or not found.is_confirmed:
+    """The answer, from the predictions of the contenders; None unless two of them have any."""
+    results = found.results
+    if results.predictions.empty or not found.is_confirmed:
         return None
-    split = "test" if (predictions["split"] == "test").any() else "validation"
-    trials = _lowest_seeds(found, predictions[predictions["split"] == split])
-    if len(trials) < 2:
+    split = split_of(results)
+    told = answers(results, split)
+    called = {str(row["trial"]): short(found, row) for row in frame_rows(found.contenders)}
+    parents = [parent for parent in called if any(one.parent == parent for one in told)]
+    if len(parents) < 2:
         return None
-    rows = predictions[(predictions["split"] == split) & predictions["trial"].isin(list(trials))]
-    labels, probabilities = _aligned(rows, list(trials))
-    if not len(labels):
-        return None
-    wrong = {trial: probabilities[trial].argmax(axis=1) != labels for trial in trials}
+    overlaps = {(row["first"], row["second"]): row for row in frame_rows(error_overlap(results, split)) if row["pairs"]}
     sentences = [
-        _all_or_any(wrong, split, len(labels)),
-        *_pairs_apart(wrong, trials),
-        _ensemble(probabilities, labels, wrong, trials, split),
+        *_all_or_any(told, parents, split),
+        *_pairs(overlaps, parents, called),
+        *_ensemble(found, told, parents, called, split),
     ]
-    columns = ("pair", "both wrong, of either wrong", "if independent")
-    table = Table(
-        columns=columns,
-        rows=cells([_pair(*pair), _overlap(wrong, *pair), _expected(wrong, *pair)] for pair in itertools.combinations(trials, 2)),
-    )
+    pairs = [(first, second) for place, first in enumerate(parents) for second in parents[place:]]
+    rows = [_row(called, overlaps[pair]) for pair in pairs if pair in overlaps]
     note = (
-        f"One training of each configuration, that with the lowest seed, on the {split} images that all have predictions of. "
-        "“If independent”: what two models with these error rates would share by chance."
+        f"Computed for every two trainings of the same seed, on {split} images, and averaged over seeds; of one network, for "
+        "every two of its seeds. Kappa is 0 for models that err independently, 1 for the same errors."
     )
-    return Section(key="same_images", title="Do they err on the same images?", sentences=tuple(sentences), note=note, table=table)
+    table = Table(columns=("models", "both wrong, of either wrong", "Cohen's kappa", "pairs of trainings"), rows=cells(rows))
+    title = "Do they err on the same images?"
+    return Section(key="same_images", title=title, sentences=tuple(sentences), note=note, table=table)
 
 
-def _lowest_seeds(found: Choices, predictions: pd.DataFrame) -> dict[str, str]:
-    """By trial: the arm. Of each contender the training with the lowest seed that has predictions, in the order of contenders."""
-    trials = found.results.trials
-    own = trials[(trials["stage"] == found.stage) & trials["trial"].isin(predictions["trial"].unique())]
-    first = own.sort_values("seed").drop_duplicates("parent").set_index("parent")
-    return {
-        str(first.loc[parent, "trial"]): str(first.loc[parent, "arm"])
-        for parent in found.contenders["trial"]
-        if parent in first.index
-    }
+def _row(called: dict[str, str], overlap: Row) -> list[Cell]:
+    first, second = overlap["first"], overlap["second"]
+    models = f"{called[first]}, {'another seed of it' if first == second else called[second]}"
+    kappa = overlap["kappa"]
+    return [models, _shared(overlap), f"{kappa:.2f}" if kappa == kappa else "–", f"{overlap['pairs']}"]
 
 
-def _aligned(rows: pd.DataFrame, trials: list[str]) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.float64]]]:
-    """Labels and probabilities (shape (images, classes)) of the images that every trial has predictions of, in one order."""
-    by_trial = {trial: own.drop_duplicates("row").set_index("row") for trial, own in rows.groupby("trial")}
-    shared = sorted(set.intersection(*(set(own.index) for own in by_trial.values())))
-    if not shared:
-        return np.empty(0, dtype=np.int64), {}
-    labels = by_trial[trials[0]].loc[shared, "label"].to_numpy(dtype=np.int64)
-    return labels, {trial: np.stack(by_trial[trial].loc[shared, "probabilities"].to_list()).astype(float) for trial in trials}
+def _number(value: float, parents: Sequence[str], how: str) -> Number:
+    rows = f"parent = {' and '.join(dict.fromkeys(parents))}"
+    return Number(text=f"{100 * value:.1f} %", value=value, rows=rows, column=COLUMNS, how=how, table="predictions")
 
 
-def _number(value: float, trials: tuple[str, ...], how: str) -> Number:
-    return Number(
-        text=f"{100 * value:.1f} %",
-        value=value,
-        rows="; ".join(trials),
-        column="label, probabilities",
-        how=how,
-        table="predictions",
-    )
+def _shared(row: Row) -> Number | str:
+    if row["jaccard"] != row["jaccard"]:
+        return "–"
+    return _number(row["jaccard"], [row["first"], row["second"]], "images both get wrong / images either gets wrong, mean")
 
 
-def _all_or_any(wrong: dict[str, Right], split: str, images: int) -> Sentence:
-    table = np.stack(list(wrong.values()))
-    every = _number(float(table.all(axis=0).mean()), tuple(wrong), "share of images that all get wrong")
-    some = _number(float(table.any(axis=0).mean()), tuple(wrong), "share of images that at least one gets wrong")
-    whose = "both" if len(wrong) == 2 else f"all {len(wrong)}"
-    return said("Of {} {} images {} are wrong for {} models, {} for at least one.", f"{images:,}", split, every, whose, some)
+def _of_all(told: list[Answers], parents: list[str]) -> list[list[Answers]]:
+    """For each seed with which all contenders have predictions of the same images: the answers, in the order of contenders."""
+    by_seed = {(one.seed, one.parent): one for one in told}
+    found = []
+    for seed in sorted({one.seed for one in told}):
+        own = [by_seed[seed, parent] for parent in parents if (seed, parent) in by_seed]
+        if len(own) == len(parents) and all(np.array_equal(own[0].rows, one.rows) for one in own):
+            found.append(own)
+    return found
 
 
-def _pair(one: str, other: str) -> str:
-    return f"{one}, {other}"
+def _all_or_any(told: list[Answers], parents: list[str], split: str) -> list[Sentence]:
+    together = [np.stack([one.is_wrong for one in own]) for own in _of_all(told, parents)]
+    if not together:
+        return []
+    over = f", mean over {_quantities.count(len(together), 'seed')}"
+    every = _number(float(np.mean([wrong.all(axis=0).mean() for wrong in together])), parents, f"share that all get wrong{over}")
+    some = _number(float(np.mean([wrong.any(axis=0).mean() for wrong in together])), parents, f"share that one gets wrong{over}")
+    whose = "both" if len(parents) == 2 else f"all {len(parents)}"
+    images = f"{together[0].shape[1]:,}"
+    return [said("Of {} {} images {} are wrong for {} models, {} for at least one.", images, split, every, whose, some)]
 
 
-def _shared(wrong: dict[str, Right], one: str, other: str) -> float:
-    either = (wrong[one] | wrong[other]).sum()
-    return float((wrong[one] & wrong[other]).sum() / either) if either else float("nan")
-
-
-def _overlap(wrong: dict[str, Right], one: str, other: str) -> Number:
-    value = _shared(wrong, one, other)
-    text = f"{100 * value:.0f} %" if value == value else "–"
-    how = "images both get wrong / images either gets wrong"
-    return Number(text=text, value=value, rows=f"{one}; {other}", column="label, probabilities", how=how, table="predictions")
-
-
-def _expected(wrong: dict[str, Right], one: str, other: str) -> Number:
-    first, second = float(wrong[one].mean()), float(wrong[other].mean())
-    either = first + second - first * second
-    value = first * second / either if either else float("nan")
-    text = f"{100 * value:.0f} %" if value == value else "–"
-    how = "product of the error rates / rate of either error"
-    return Number(text=text, value=value, rows=f"{one}; {other}", column="label, probabilities", how=how, table="predictions")
-
-
-def _pairs_apart(wrong: dict[str, Right], trials: dict[str, str]) -> list[Sentence]:
-    pairs = [pair for pair in itertools.combinations(trials, 2) if _shared(wrong, *pair) == _shared(wrong, *pair)]
+def _pairs(overlaps: dict[tuple[str, str], Row], parents: list[str], called: dict[str, str]) -> list[Sentence]:
+    known = [overlaps[pair] for pair in overlaps if overlaps[pair]["jaccard"] == overlaps[pair]["jaccard"]]
+    known = [row for row in known if {row["first"], row["second"]} <= called.keys()]
+    pairs = [row for row in known if parents.index(row["first"]) < parents.index(row["second"])]
     if not pairs:
         return []
-    most = max(pairs, key=lambda pair: _shared(wrong, *pair))
-    text = "Of the images that {} or {} gets wrong, {} are wrong for both; independent errors would share {}."
-    told = [said(text, trials[most[0]], trials[most[1]], _overlap(wrong, *most), _expected(wrong, *most))]
-    least = min(pairs, key=lambda pair: _shared(wrong, *pair))
-    if least != most:
-        told.append(said("{} and {} share least: {}.", trials[least[0]], trials[least[1]], _overlap(wrong, *least)))
+    most, least = max(pairs, key=lambda row: row["jaccard"]), min(pairs, key=lambda row: row["jaccard"])
+    text = "Of the images that {} or {} gets wrong, {} are wrong for both."
+    told = [said(text, called[most["first"]], called[most["second"]], _shared(most))]
+    if least is not most:
+        told.append(said("{} and {} share least: {}.", called[least["first"]], called[least["second"]], _shared(least)))
+    if own := [row for row in known if row["first"] == row["second"]]:
+        same = max(own, key=lambda row: row["jaccard"])
+        told.append(said("Two trainings of {} alone share {}.", called[same["first"]], _shared(same)))
     return told
 
 
-def _ensemble(
-    probabilities: dict[str, npt.NDArray[np.float64]],
-    labels: npt.NDArray[np.int64],
-    wrong: dict[str, Right],
-    trials: dict[str, str],
-    split: str,
-) -> Sentence:
-    voted = np.mean(list(probabilities.values()), axis=0).argmax(axis=1)
-    together = _number(float((voted == labels).mean()), tuple(trials), "accuracy of the mean of the probabilities")
-    best = min(wrong, key=lambda trial: float(wrong[trial].mean()))
-    alone = _number(1.0 - float(wrong[best].mean()), (best,), "accuracy")
-    return said(
-        "Averaging their probabilities gives {} {}; the best of these models alone, {}, {}.",
-        together,
-        name(f"{split}_accuracy"),
-        trials[best],
-        alone,
-    )
+def _ensemble(found: Choices, told: list[Answers], parents: list[str], called: dict[str, str], split: str) -> list[Sentence]:
+    together = _of_all(told, parents)
+    if not together:
+        return []
+    seeds = [own[0].seed for own in together]
+    trials = found.results.trials[found.results.trials["stage"] == found.stage]
+    of_seed = [list(trials.loc[(trials["seed"] == seed) & trials["parent"].isin(parents), "trial"]) for seed in seeds]
+    over = f", mean over {_quantities.count(len(seeds), 'seed')}"
+    value = float(np.mean([ensemble_accuracy(found.results, own, split=split) for own in of_seed]))
+    voted = _number(value, parents, f"accuracy of the mean of the probabilities{over}")
+    single = {
+        parent: float(np.mean([1 - own[place].is_wrong.mean() for own in together])) for place, parent in enumerate(parents)
+    }
+    best = max(parents, key=lambda parent: single[parent])
+    alone = _number(single[best], [best], f"accuracy{over}")
+    text = "Averaging their probabilities gives {} {}; the best of these models alone, {}, {}."
+    return [said(text, voted, name(f"{split}_accuracy"), called[best], alone)]

@@ -168,15 +168,20 @@ def test_a_difference_that_may_be_chance_is_said_to_be_one() -> None:
 
 
 def test_same_images() -> None:
-    # Both wrong on 2 of the 5 that either gets wrong; error rates 3 % and 4 %: 0.0012 / 0.0688 = 2 %. Sure voters tie: the first
-    # class wins, which is right for the even images of those on which one is wrong.
+    # Wrong for both: 2 of the 5 that either gets wrong. Sure voters tie where one is wrong: the first class wins, which is right
+    # for even images.
     results = kit.small({"resnet": [0.9, 0.91], "cnn": [0.8, 0.82]})
-    results = kit.with_predictions(results, {"resnet-00000-s1001": {0, 1, 2}, "cnn-00000-s1001": {0, 1, 4, 6}}, 100)
-    assert section_of(results, "same_images") == (
+    wrong = {"resnet-00000-s1001": {0, 1, 2}, "cnn-00000-s1001": {0, 1, 4, 6}}
+    assert section_of(kit.with_predictions(results, wrong, 100), "same_images") == (
         "Of 100 test images 2.0 % are wrong for both models, 5.0 % for at least one. Of the images that resnet or cnn "
-        "gets wrong, 40 % are wrong for both; independent errors would share 2 %. Averaging their probabilities gives 98.0 % "
-        "test accuracy; the best of these models alone, resnet, 97.0 %."
+        "gets wrong, 40.0 % are wrong for both. Averaging their probabilities gives 98.0 % test accuracy; the best of these "
+        "models alone, resnet, 97.0 %."
     )
+    # 1 of 4; and resnet with itself: 2 of 4. Means over both seeds: 32.5 %, 2.0 and 4.5 %.
+    more = wrong | {"resnet-00000-s1002": {1, 2, 3}, "cnn-00000-s1002": {3, 4}}
+    told = section_of(kit.with_predictions(results, more, 100), "same_images")
+    assert told.startswith("Of 100 test images 1.5 % are wrong for both models, 4.5 % for at least one.")
+    assert "gets wrong, 32.5 % are wrong for both. Two trainings of resnet alone share 50.0 %." in told
 
 
 def test_scenarios_take_their_limits_from_the_rows() -> None:

@@ -83,7 +83,7 @@ def pareto_seeds(results: Results, *, x: str = "parameters", y: str | None = Non
             for parent, n in zip(shown["parent"], shown["n"], strict=True)
         ]
         caption = _seeds.caption(results, stage)
-        caption += " Boxes: 95 % t intervals of the means over seeds."
+        caption += " Boxes: 95 % intervals of the means over seeds."
         if shown["chance"].notna().any():
             caption += (
                 " Percentages: how often a configuration is on the front when the seeds are drawn again; the fuller and larger"

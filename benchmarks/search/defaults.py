@@ -98,8 +98,8 @@ def main() -> None:
                 if arguments.policies and f"{sampler}/{rule}/{prior}/{objectives}" not in arguments.policies:
                     continue
                 policy = Policy(
-                    sampler=sampler, rule=rule, grace_epochs=arguments.grace_epochs, reduction_factor=3, workers=arguments.workers, trials=trials,
-                    prior=prior, objectives=OBJECTIVES[:objectives],
+                    sampler=sampler, rule=rule, grace_epochs=arguments.grace_epochs, reduction_factor=3,
+                    workers=arguments.workers, trials=trials, prior=prior, objectives=OBJECTIVES[:objectives],
                 )  # fmt: skip
                 started, gains, epochs = time.perf_counter(), [], []
                 for number in range(arguments.replays):

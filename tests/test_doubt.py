@@ -103,6 +103,14 @@ def test_the_frame_of_seeds_holds_means_and_their_front() -> None:
     assert table.loc[table["x"].idxmin(), "chance"] == 1.0, "the smallest one is always unbeaten"
 
 
+def test_of_two_seeds_no_chance_is_told() -> None:
+    results = synthetic.build(confirm_seeds=2)
+    assert seeds_front(results)["chance"].isna().all()
+    figure = seeds_module.pareto_seeds(results)
+    check_text(figure)
+    assert "on the front, but too few seeds (2) to say how surely" in words(figure) and "drawn again" not in words(figure)
+
+
 @pytest.mark.parametrize("arms", [2, 16])
 def test_the_drawings(arms: int) -> None:
     results = synthetic.build(num_arms=arms, trials_per_arm=6, confirm_seeds=3)
@@ -122,6 +130,19 @@ def test_the_knee_is_ringed_and_told() -> None:
     ((across, up),) = [tuple(float(value[0]) for value in line.get_data()) for line in rings]
     (ringed,) = front[(front["parameters"] == across) & (front["val_accuracy"] == up)]["trial"]
     assert f"Knee: {ringed}, the point of the front" in words(figure)
+
+
+def test_a_third_column_is_the_size_of_the_markers() -> None:
+    results = synthetic.build(num_arms=4, trials_per_arm=12)
+    figure = pareto_module.pareto(results, x="train_s", z="parameters", is_zoomed=False)
+    check_text(figure)
+    assert "Size: trainable parameters; it does not count for the front." in words(figure)
+    sizes = {float(size) for drawn in figure.axes[0].collections for size in drawn.get_sizes()}  # type: ignore[attr-defined]
+    assert {pareto_module.SMALLEST, pareto_module.LARGEST} <= sizes and len(sizes) > 20
+    with pytest.raises(UnknownNameError, match="unknown column 'size'"):
+        pareto_module.pareto(results, z="size")
+    with pytest.raises(NoDataError, match=r"no values of latency_ms "):
+        pareto_module.pareto(results, z="latency_ms")
 
 
 def test_limits_are_shaded_and_the_best_trial_within_is_told() -> None:

@@ -98,6 +98,21 @@ def test_images_that_only_one_of_them_saw_are_not_compared() -> None:
     assert (pair["both"], pair["kappa"]) == pytest.approx((1 / 5, 1.0))
 
 
+def test_two_seeds_have_validation_images_of_their_own() -> None:
+    results = answered(GUESSES)
+    carved = dataclasses.replace(results, predictions=results.predictions.assign(split="validation"))
+    table = predictions.error_overlap(carved)
+    assert table["pairs"].tolist() == [0, 2, 2, 0] and table["kappa"].isna().tolist() == [True, False, False, True]
+
+
+def test_trials_that_the_ledger_does_not_know_are_left_out() -> None:
+    results = answered(GUESSES)
+    lost = dataclasses.replace(results, trials=results.trials[results.trials["arm"] != "resnet"])
+    assert set(predictions.confusion(lost)["arm"]) == {"cnn"}
+    with pytest.raises(NoDataError, match=r"does not know\. See: sweeper audit digits$"):
+        predictions.confusion(dataclasses.replace(results, trials=results.trials.iloc[:0]))
+
+
 def made_up(arms: int, classes: int, images: int) -> Results:
     """Predictions that are right more often than not, on images that are hard for all."""
     results = synthetic.build(num_arms=arms, trials_per_arm=3, max_epochs=1, confirm_seeds=2)

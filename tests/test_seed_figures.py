@@ -16,6 +16,7 @@ from sweeper.plots import chance_matrix as matrix_module
 from sweeper.plots import forest as forest_module
 from sweeper.plots.chance_matrix import chance_matrix
 from sweeper.plots.forest import forest
+from sweeper.plots.pareto_seeds import pareto_seeds
 from tests import synthetic
 from tests.test_plots import check_text, words
 from tests.test_seeds import repeated
@@ -95,6 +96,14 @@ def test_the_drawings(arms: int, seeds: int) -> None:
     for draw in (forest, chance_matrix):
         check_text(draw(results))
     assert ("The first 28 pairs are shown" in words(forest(results))) == (arms == 16)
+
+
+def test_what_was_trained_for_different_lengths_is_not_compared() -> None:
+    results = synthetic.build(num_arms=2, ablation_seeds=3)
+    results.trials.loc[(results.trials["arm"] == "cnn") & (results.trials["stage"] == "ablation"), "max_epochs"] = 99
+    assert "no shared seed of equal length" in words(forest(results))
+    assert "were trained for 9 to 99 epochs" in words(pareto_seeds(results))
+    check_text(chance_matrix(results))
 
 
 def test_several_configurations_of_an_arm_are_named_by_their_trials() -> None:

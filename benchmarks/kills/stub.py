@@ -290,7 +290,15 @@ class StubPrograms:
 
     fate = ""
 
-    def prepare(self, architecture: str, configuration: Mapping[str, Any], *, init_seed: int, augmentation_seed: int) -> Any:
+    def prepare(
+        self,
+        architecture: str,
+        configuration: Mapping[str, Any],
+        *,
+        init_seed: int,
+        augmentation_seed: int,
+        images: Any = None,
+    ) -> Any:
         """A program, and that it is no used one."""
         if self.fate == "infeasible":
             raise KnobError("this configuration cannot be built")
@@ -339,7 +347,10 @@ class StubProgram:
 
 DATASET: Any = types.SimpleNamespace(
     num_classes=2,
+    class_names=("a", "b"),
     notes=(),
+    can_be_carved=False,
+    has_test=False,
     train=Split(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), np.zeros(8, np.int64)),
     validation=Split(np.zeros((8, 1, 1, 1), np.uint8), np.zeros(8, np.int64)),
 )

@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--replays", type=int, default=200, help="of each row, spread over the arms")
     parser.add_argument("--trials", type=int, nargs="+", default=[8, 24])
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--grace-epochs", type=int, default=1, help="epoch of the first rung")
     parser.add_argument("--policies", nargs="+", help="only these, such as trees/promote/default/1")
     arguments = parser.parse_args()
     tasks = read(arguments.curves)
@@ -97,7 +98,7 @@ def main() -> None:
                 if arguments.policies and f"{sampler}/{rule}/{prior}/{objectives}" not in arguments.policies:
                     continue
                 policy = Policy(
-                    sampler=sampler, rule=rule, grace_epochs=1, reduction_factor=3, workers=arguments.workers, trials=trials,
+                    sampler=sampler, rule=rule, grace_epochs=arguments.grace_epochs, reduction_factor=3, workers=arguments.workers, trials=trials,
                     prior=prior, objectives=OBJECTIVES[:objectives],
                 )  # fmt: skip
                 started, gains, epochs = time.perf_counter(), [], []

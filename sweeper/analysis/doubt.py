@@ -24,6 +24,9 @@ from sweeper.ledger.records import Status
 DRAWS = 2000
 """How often seeds are drawn again: chances are exact within two points."""
 
+FEWEST_SEEDS = 3
+"""Seeds from which on a chance is told: draws of two nearly always say what the two say."""
+
 LOGARITHMIC = ("parameters", "macs")
 """Counts that span powers of ten; distances are those of their logarithms."""
 
@@ -74,6 +77,7 @@ def seeds_front(results: Results, *, x: str = "parameters", y: str = "val_accura
     Returns:
         Columns ``arm parent n x x_low x_high y y_low y_high is_on_front chance``, sorted by x. ``n`` counts the completed
         repetitions with both values; intervals are those of `sweeper.analysis.statistics.spread`, NaN where it has none.
+        ``chance`` is NaN with fewer than `FEWEST_SEEDS` seeds.
 
     Raises:
         UnknownNameError: No such column or stage.
@@ -89,7 +93,7 @@ def seeds_front(results: Results, *, x: str = "parameters", y: str = "val_accura
     goals = (goal(results, x), goal(results, y))
     table = front(table, x="x", y="y", x_goal=goals[0], y_goal=goals[1])
     values = np.stack([grids[column].reindex(table.index).to_numpy(float) for column in (x, y)], axis=2)
-    table["chance"] = membership(values, goals)
+    table["chance"] = membership(values, goals) if values.shape[1] >= FEWEST_SEEDS else np.nan
     return (
         table.rename_axis("parent")
         .reset_index()

@@ -1,7 +1,8 @@
 """What confirmed networks answered, image by image: right or wrong, how sure, and whether they err on the same images.
 
 Every configuration has several seeds. Counts are **pooled**: an image counts once per seed. What compares two configurations is
-computed for each pair of the same seed and **averaged** over the seeds they share.
+computed for each pair of the same seed and **averaged** over the seeds they share. Images of the test split are the same for all
+seeds; a validation split may be carved by the seed, so there only trainings with the same seed are compared.
 """
 
 from __future__ import annotations
@@ -88,9 +89,10 @@ def answers(results: Results, split: str | None = None) -> list[Answers]:
         NoDataError: There are no predictions of it.
     """
     split = split_of(results, split)
-    is_told = results.trials["trial"].isin(results.predictions["trial"])
-    trials = results.trials[is_told].set_index("trial").to_dict("index")
-    chosen = results.predictions[results.predictions["split"] == split]
+    is_told = results.predictions["trial"].isin(results.trials["trial"])
+    trials = results.trials[results.trials["trial"].isin(results.predictions["trial"])].set_index("trial").to_dict("index")
+    # A results folder may have lost rows of its ledger: what is not known to be a trial is no answer.
+    chosen = results.predictions[(results.predictions["split"] == split) & is_told]
     found = []
     for trial, rows in chosen.sort_values("row").groupby("trial"):
         about = trials[trial]
@@ -103,6 +105,10 @@ def answers(results: Results, split: str | None = None) -> list[Answers]:
                 labels=rows["label"].to_numpy(np.int64),
                 probabilities=np.stack(rows["probabilities"].to_list()).astype(float),
             )
+        )
+    if not found:
+        raise NoDataError(
+            f"study '{results.study}' has predictions of trials that its ledger does not know. See: sweeper audit {results.study}"
         )
     return sorted(found, key=lambda one: (one.arm, one.parent, one.seed))
 
@@ -219,7 +225,8 @@ def _calibration_error(one: Answers) -> float:
 def error_overlap(results: Results, split: str | None = None) -> pd.DataFrame:
     """One row per ordered pair of configurations: whether they err on the same images, averaged over the seeds they share.
 
-    A configuration is also compared with itself, over every two of its seeds: so much do two trainings of one network agree.
+    On the test split a configuration is also compared with itself, over every two of its seeds: so much do two trainings of one
+    network agree.
 
     Returns:
         Columns ``first second pairs both either jaccard kappa``. ``both`` and ``either`` are the shares of images on which both
@@ -233,11 +240,12 @@ def error_overlap(results: Results, split: str | None = None) -> pd.DataFrame:
 
     Source: Cohen, A coefficient of agreement for nominal scales (1960); Geirhos et al., Beyond accuracy (2020).
     """
+    is_same_for_seeds = split_of(results, split) == "test"
     groups = [(parent, own) for (_, parent), own in _by_configuration(answers(results, split))]
     found = []
     for (first, ones), (second, others) in itertools.product(groups, repeat=2):
         if first == second:
-            pairs = list(itertools.combinations(ones, 2))
+            pairs = list(itertools.combinations(ones, 2)) if is_same_for_seeds else []
         else:
             pairs = [(one, other) for one in ones for other in others if one.seed == other.seed]
         measured = [_overlap(one, other) for one, other in pairs]

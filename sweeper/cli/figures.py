@@ -26,6 +26,7 @@ FIGURES = "Where to write; default: figures/ in the study's folder."
 @results_option
 @click.option("-x", "x", default="parameters", show_default=True, help="What a choice costs: a column of the trials.")
 @click.option("-y", "y", default="val_accuracy", show_default=True, help="What a choice is worth: a column of the trials.")
+@click.option("-z", "z", help="A third column, shown as the size of the markers.")
 @click.option(
     "--max",
     "largest",
@@ -35,7 +36,9 @@ FIGURES = "Where to write; default: figures/ in the study's folder."
 )
 @out_option(FIGURES)
 @json_option
-def pareto(study: str, results_folder: Place, x: str, y: str, largest: tuple[str, ...], out: Place | None, as_json: bool) -> None:
+def pareto(
+    study: str, results_folder: Place, x: str, y: str, z: str | None, largest: tuple[str, ...], out: Place | None, as_json: bool
+) -> None:
     """The trials of STUDY that no other trial beats in both X and Y: a figure (PNG and SVG) and a table.
 
     Where trials were repeated with several seeds, a second figure shows how surely each configuration is on the front.
@@ -53,7 +56,8 @@ def pareto(study: str, results_folder: Place, x: str, y: str, largest: tuple[str
     data = results_of(opened)
     frame = plot.frame(data, x=x, y=y)
     folder = out or opened.folder / "figures"
-    files = save_figure(plot.pareto(data, x=x, y=y, limits=limits), folder, f"pareto_{x}_{y}")
+    name = "_".join(["pareto", x, y, *([z] if z else [])])
+    files = save_figure(plot.pareto(data, x=x, y=y, z=z, limits=limits), folder, name)
     is_given = click.get_current_context().get_parameter_source("y") is not ParameterSource.DEFAULT
     measured = y if is_given else headline_column(data)
     with contextlib.suppress(NoDataError):

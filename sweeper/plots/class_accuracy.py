@@ -73,9 +73,7 @@ def class_accuracy(results: Results, *, split: str | None = None) -> Figure:
             for parent in names
         ]
         caption = _predictions.caption(results, given, split, "their mean")
-        caption += (
-            " Lines: Wilson's 95 % intervals for the number of images; seeds share the images, so they make them no narrower."
-        )
+        caption += " Lines: Wilson's 95 % intervals of one training on so many images; more seeds make them no shorter."
         if len(rows) < len(order):
             caption += f" The {len(rows)} hardest of {len(order)} classes."
         hardest = table[table["label"] == order[0]]["accuracy"].mean()

@@ -64,7 +64,7 @@ def error_overlap(results: Results, *, split: str | None = None) -> Figure:
         axes.set_xlabel("kappa of their errors, and the share of images both err on", fontsize=8.5)
         caption = _predictions.caption(results, given, split, "compared seed by seed and averaged")
         caption += " Kappa: 0 for errors that have nothing to do with each other, 1 for the same ones. Diagonal: two seeds of one"
-        caption += " configuration. Pairs that err on different images gain most from voting together."
+        caption += " configuration, on the test split. Pairs that err on different images gain most from voting together."
         _style.finish(picture, title=_title(results, shown, names), caption=caption)
     return picture
 
@@ -75,4 +75,6 @@ def _title(results: Results, shown: pd.DataFrame, names: dict[str, str]) -> str:
         return f"{results.study}: whether configurations err on the same images"
     pair = pairs.iloc[0]
     first, second = names[pair["first"]], names[pair["second"]]
+    if len(pairs) == 1:
+        return f"{results.study}: kappa of the errors of {first} and {second} is {pair['kappa']:.2f}"
     return f"{results.study}: {first} and {second} share fewest errors, kappa {pair['kappa']:.2f}"

@@ -75,7 +75,7 @@ def forest(results: Results, *, stage: str | None = None, column: str | None = N
         ]
         caption = _seeds.caption(results, stage)
         caption += " Lines: intervals of the paired differences at the error rate at which Holm's procedure decides each,"
-        caption += f" 95 % for all {_quantities.count(len(pairs), 'pair')} together."
+        caption += f" 95 % for all {len(pairs)} pairs together." if len(pairs) > 1 else " here 95 %."
         if margin:
             caption += f" Shaded: differences up to {100 * margin:.2g} points, which do not matter."
         left, right = axes.get_xlim()
@@ -89,7 +89,7 @@ def forest(results: Results, *, stage: str | None = None, column: str | None = N
 
 def _limit(axes: Axes, shown: pd.DataFrame, column: str) -> None:
     """Set the axis: 0, all differences, and the intervals as far as they reach no further than is worth showing."""
-    reach = REACH * float(shown["difference"].abs().max()) or 1e-3
+    reach = REACH * float(shown["difference"].abs().fillna(0.0).max()) or 1e-3
     ends = shown[["difference", "low", "high"]].to_numpy(float)
     ends = ends[np.isfinite(ends)].clip(-reach, reach)
     low, high = ends.min(initial=0.0), ends.max(initial=0.0)

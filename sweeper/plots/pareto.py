@@ -16,12 +16,15 @@ from matplotlib.lines import Line2D
 
 from sweeper.analysis.doubt import best_within, knee, scaled
 from sweeper.analysis.pareto import trials_front
-from sweeper.analysis.results import Results, arm_labels, at_stage, goal, status_counts
+from sweeper.analysis.results import Results, arm_labels, at_stage, goal, require_data, status_counts
 from sweeper.ledger.records import Status
 from sweeper.plots import _labels, _quantities, _style
 
 FAR = 3.0
 """A constraint at more than so many times the largest value is not drawn: the trials would be squeezed."""
+
+SMALLEST, LARGEST = 14.0, 150.0
+"""Areas of markers that show a third column, in square typographic points."""
 
 RING: Any = {"linestyle": "none", "marker": "o", "markersize": 13, "markerfacecolor": "none", "markeredgecolor": _style.INK}
 """How the knee of the front is marked."""
@@ -48,6 +51,7 @@ def pareto(
     *,
     x: str = "parameters",
     y: str = "val_accuracy",
+    z: str | None = None,
     stage: str = "search",
     is_zoomed: bool = True,
     limits: Mapping[str, float] | None = None,
@@ -63,6 +67,7 @@ def pareto(
         results: The results of a study.
         x: Column across, one of `sweeper.analysis.results.DIRECTIONS`.
         y: Column upwards, another one.
+        z: Column shown as the size of the markers; it does not count for the front. None makes those of the front larger.
         stage: ``search``, ``confirm``, ``ablation`` or ``all``.
         is_zoomed: Whether trials with a y far from all others are drawn as arrows at the edge, and counted in the
             caption, instead of squeezing the rest.
@@ -73,7 +78,7 @@ def pareto(
         UnknownNameError: No such column or stage.
         NoDataError: No completed or stopped trial has both values; the message names the columns that have data.
     """
-    shown = frame(results, x=x, y=y, stage=stage)
+    shown = _with_sizes(results, frame(results, x=x, y=y, stage=stage), z)
     goals = {column: goal(results, column) for column in (x, y)}
     looks = _style.looks(arm_labels(results))
     completed = shown[shown["status"] == Status.COMPLETED]
@@ -99,9 +104,11 @@ def pareto(
         _shade(axes, largest, highest)
         bend = _bend(axes, front, x, y, (goals[x], goals[y]))
         caption = _caption(results, stage, shown, x, y, len(edges)) + bend
+        if z is not None:
+            caption += f" Size: {_quantities.NAMES.get(z, z)}; it does not count for the front."
         if limits:
             caption += f" {within(results, limits, y=y, stage=stage)}"
-        handles = _handles(shown, looks, stairs, has_knee=bool(bend))
+        handles = [*_handles(shown, looks, stairs, has_knee=bool(bend)), *_size_handles(shown, z)]
         _style.finish(picture, title=_title(results, shown, x, y), caption=caption, handles=handles)
         obstacles = np.concatenate([shown.loc[is_inside, [x, y]].to_numpy(dtype=float), edges])
         _name(axes, front, x, y, obstacles, is_first_level=goals[x] == "min")
@@ -127,6 +134,36 @@ def within(results: Results, limits: Mapping[str, float], *, y: str = "val_accur
         return f"No completed trial has {told}."
     value = float(selected.trials.set_index("trial")[y].astype(float)[best])
     return f"Best with {told}: {best}, {_quantities.NAMES.get(y, y)} {_quantities.number(y, value)}."
+
+
+def _with_sizes(results: Results, shown: pd.DataFrame, z: str | None) -> pd.DataFrame:
+    """The frame with the columns ``z``, where one is asked for, and ``size``: the area of each marker, in square points.
+
+    Raises:
+        UnknownNameError: z is nothing that trials can be compared by.
+        NoDataError: No trial has it.
+    """
+    if z is None:
+        is_completed = shown["status"] == Status.COMPLETED
+        return shown.assign(size=np.where(shown["is_on_front"], 52.0, np.where(is_completed, 26.0, 22.0)))
+    goal(results, z)
+    values = shown["trial"].map(results.trials.set_index("trial")[z].astype(float))
+    require_data(results, results.trials[results.trials["trial"].isin(shown["trial"])], [z])
+    height = pd.Series(scaled(values, z), shown.index)
+    share = (height - height.min()) / ((height.max() - height.min()) or 1.0)
+    return shown.assign(z=values, size=SMALLEST + (LARGEST - SMALLEST) * share.fillna(0.0))
+
+
+def _size_handles(shown: pd.DataFrame, z: str | None) -> list[Line2D]:
+    """The smallest and the largest marker, and what they stand for."""
+    if z is None:
+        return []
+    name = _quantities.NAMES.get(z, z)
+    handles = [
+        _style.handle(_quantities.number(z, value), marker="o", color="#bbbbbb", markersize=area**0.5)
+        for value, area in ((shown["z"].min(), SMALLEST), (shown["z"].max(), LARGEST))
+    ]
+    return [_style.handle(" "), _style.handle(f"{name}:"), *handles]
 
 
 def _allowed(results: Results, limits: Mapping[str, float] | None, column: str) -> float:
@@ -158,7 +195,14 @@ def _draw(axes: Axes, shown: pd.DataFrame, x: str, y: str, looks: dict[str, _sty
     for arm, rows in stopped.groupby("arm"):
         look = looks[str(arm)]
         axes.scatter(
-            rows[x], rows[y], s=22, marker=look.marker, facecolors="none", edgecolors=look.colour, linewidths=0.8, alpha=0.6
+            rows[x],
+            rows[y],
+            s=rows["size"],
+            marker=look.marker,
+            facecolors="none",
+            edgecolors=look.colour,
+            linewidths=0.8,
+            alpha=0.6,
         )
     for is_on_front, rows in shown[shown["status"] == Status.COMPLETED].groupby("is_on_front"):
         sns.scatterplot(
@@ -169,7 +213,7 @@ def _draw(axes: Axes, shown: pd.DataFrame, x: str, y: str, looks: dict[str, _sty
             style="arm",
             palette={arm: look.colour for arm, look in looks.items()},
             markers={arm: look.marker for arm, look in looks.items()},
-            s=52 if is_on_front else 26,
+            s=rows["size"].to_numpy(float),
             alpha=1.0 if is_on_front else 0.55,
             edgecolor=_style.INK if is_on_front else "white",
             linewidth=0.9 if is_on_front else 0.4,

@@ -72,7 +72,8 @@ def pareto_seeds(results: Results, *, x: str = "parameters", y: str | None = Non
         for row in shown.to_dict("records"):
             look = looks[row["parent"]]
             _box(axes, row, look.colour)
-            size, alpha = 45 + 110 * row["chance"], 0.25 + 0.75 * row["chance"]
+            sure = row["chance"] if pd.notna(row["chance"]) else 0.5
+            size, alpha = 45 + 110 * sure, 0.25 + 0.75 * sure
             axes.scatter(row["x"], row["y"], s=size, marker=look.marker, color=look.colour, alpha=alpha, linewidths=0, zorder=3)
             axes.scatter(row["x"], row["y"], s=size, marker=look.marker, facecolors="none", edgecolors=look.colour, zorder=3)
         handles = [
@@ -82,10 +83,20 @@ def pareto_seeds(results: Results, *, x: str = "parameters", y: str | None = Non
             for parent, n in zip(shown["parent"], shown["n"], strict=True)
         ]
         caption = _seeds.caption(results, stage)
-        caption += " Boxes: 95 % t intervals of the means over seeds. Percentages: how often a configuration is on the front when"
-        caption += " the seeds are drawn again; the fuller and larger its marker. Few seeds make them too sure."
+        caption += " Boxes: 95 % intervals of the means over seeds."
+        if shown["chance"].notna().any():
+            caption += (
+                " Percentages: how often a configuration is on the front when the seeds are drawn again; the fuller and larger"
+            )
+            caption += " its marker. Few seeds make them too sure."
+        lengths = _seeds.several(results, stage=stage, column=y)["max_epochs"]
+        if lengths.nunique() > 1:
+            caption += f" They were trained for {lengths.min():.0f} to {lengths.max():.0f} epochs, which is no fair comparison."
         _style.finish(picture, title=_title(results, shown, names, x, y), caption=caption, handles=handles)
-        texts = [f"{names[row['parent']]}\n{100 * row['chance']:.0f} %" for row in shown.to_dict("records")]
+        texts = [
+            names[row["parent"]] + (f"\n{100 * row['chance']:.0f} %" if pd.notna(row["chance"]) else "")
+            for row in shown.to_dict("records")
+        ]
         line = _labels.stairs(on_front["x"].to_numpy(float), on_front["y"].to_numpy(float), is_first_level=is_level)
         _labels.place(axes, shown[["x", "y"]].to_numpy(float), texts, line=line)
     return picture
@@ -121,6 +132,9 @@ def _box(axes: Axes, row: Mapping[Hashable, Any], colour: str) -> None:
 
 
 def _title(results: Results, shown: pd.DataFrame, names: dict[str, str], x: str, y: str) -> str:
+    if shown["chance"].isna().all():
+        on_front = _quantities.count(int(shown["is_on_front"].sum()), "configuration")
+        return f"{results.study}: {on_front} on the front, but too few seeds ({shown['n'].max()}) to say how surely"
     stay = int((shown["chance"] >= OFTEN).sum())
     quantities = f"{_quantities.NAMES.get(y, y)} and {_quantities.NAMES.get(x, x)}"
     verb = "stays" if stay == 1 else "stay"

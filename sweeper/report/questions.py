@@ -6,7 +6,7 @@ import math
 
 from sweeper.analysis.pareto import front
 from sweeper.report.answer import images_of, reach_of_images
-from sweeper.report.choices import Choices, Row, called, cost, frame_rows, score, selection, short
+from sweeper.report.choices import Choices, Row, called, cost, frame_rows, row_of, score, selection, short
 from sweeper.report.parts import Number, Point, Scatter, Section, Sentence, apart, listing, measure, name, ratio, said, tally
 
 FEWEST = 5
@@ -48,7 +48,7 @@ def more_parameters(found: Choices) -> Section:
     median = float(size.median())
     small, large = rows[size <= median], rows[size > median]
     if len(large):
-        sentences.append(_halves(found, frame_rows(small)[0], frame_rows(large)[0], median, column))
+        sentences.append(_halves(found, row_of(small.iloc[0]), row_of(large.iloc[0]), median, column))
     return Section(key="parameters", title=title, sentences=tuple(sentences), note=note)
 
 

@@ -17,7 +17,7 @@ from sweeper.storage import place
 from sweeper.training import checkpoint
 from sweeper.training.predicting import probabilities as probabilities_of
 from sweeper.training.predicting import restored
-from sweeper.training.program import Task
+from sweeper.training.task import Task
 from sweeper.training.trial import Assignment
 from tests.test_training import assignment, make, metrics, splits, train  # noqa: F401  # fixtures among them
 

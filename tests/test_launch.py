@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import io
 import json
@@ -174,10 +175,7 @@ class TestOnOneRay:
     def test_the_best_are_confirmed_on_images_carved_anew_and_tested(self, data: Path, tmp_path: Path) -> None:
         spec = study(data, trials=2, epochs=2, dataset={"name": "digits", "fraction": 0.1})
         launch.launch(spec, tmp_path)
-
-        def plan(search: Search) -> list[details.Repetition]:
-            return confirmation.plan(search, per_arm=1, num_seeds=2)
-
+        plan = functools.partial(confirmation.plan, per_arm=1, num_seeds=2)
         outcome = launch.launch(spec, tmp_path, repeat=plan, keep_best=1)
         trials, _ = rows_of(outcome.folder)
         rows = {trial["trial"]: trial for trial in trials if trial["stage"] == Stage.CONFIRM}

@@ -17,8 +17,9 @@ from sweeper.training import devices, optimizer
 from sweeper.training.checkpoint import snapshot
 from sweeper.training.loop import base, on_tensorflow
 from sweeper.training.optimizer import JoinedOptimizer, build_optimizer
-from sweeper.training.program import Task, build, seed_network
+from sweeper.training.program import build, seed_network
 from sweeper.training.recipe import Recipe
+from sweeper.training.task import Task
 from sweeper.training.trial import Assignment, Worker, channel_statistics
 from sweeper.training.values import Values
 

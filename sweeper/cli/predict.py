@@ -116,7 +116,7 @@ def _predicted(
             given = weights.weights_of(architecture, trial.configuration, trial.arm, dataset, spec.training)
             with quiet():
                 from sweeper.training.predicting import probabilities, restored
-                from sweeper.training.program import Task
+                from sweeper.training.task import Task
 
                 task = Task.of(dataset.train, dataset.num_classes)
                 model = restored(architecture, trial.configuration, task, stored, next(iter(given.values()), None))

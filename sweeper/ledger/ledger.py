@@ -6,8 +6,7 @@
       study.yaml                                        the resolved study, as first run
       owner.json owner.guard                            who drives it: `sweeper.ledger.lock`
       ledger/<generation:06d>-<sequence:09d>.parquet    one commit each: a part, written whole and never changed
-      predictions/                                      of confirmed trials: `sweeper.ledger.predictions`
-      tables/                                           derived: `sweeper.ledger.tables`
+      predictions/ tables/                              `sweeper.ledger.predictions`, `sweeper.ledger.tables`
 
 **Order.** Each start of a driver is a generation, each of its commits has a sequence number, each row of a commit a
 position. Together they are the key of a row. Reading sorts by key and removes repeats.

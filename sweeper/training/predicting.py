@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from sweeper.study.space import Value
 from sweeper.training.checkpoint import Checkpoint, assign
 from sweeper.training.optimizer import JoinedOptimizer
-from sweeper.training.program import Task, build
+from sweeper.training.program import build
 from sweeper.training.recipe import Recipe
+from sweeper.training.task import Task
 from sweeper.training.weights.pretrained import Pretrained
 
 

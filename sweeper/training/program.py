@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper import catalog
-from sweeper.datasets import Split
 from sweeper.errors import InputError
 from sweeper.study.space import TRAINING, Value
 from sweeper.training.augmentation import augment
@@ -32,52 +31,12 @@ from sweeper.training.loop import new_loop
 from sweeper.training.loop.base import Images, Loop, Parts
 from sweeper.training.optimizer import JoinedOptimizer, build_optimizer
 from sweeper.training.recipe import Recipe
-from sweeper.training.statistics import channel_statistics
+from sweeper.training.task import Task
 from sweeper.training.values import Values
 from sweeper.training.weights.pretrained import Pretrained, wants_weights
 
 KEPT = 4
 """Compiled programs a worker keeps; the least recently used one is dropped first."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Task:
-    """What every program of a study has in common: the shape and scale of the data.
-
-    Args:
-        input_shape: (height, width, channels).
-        num_classes: Number of classes.
-        image_dtype: ``uint8`` or ``float32``.
-        mean: Per channel, of the training images as float from 0 to 1.
-        deviation: Per channel, standard deviation of the same; 1 for a channel that never changes.
-        class_counts: Training images of each class; every class has some.
-    """
-
-    input_shape: tuple[int, int, int]
-    num_classes: int
-    image_dtype: str
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
-    class_counts: tuple[int, ...]
-
-    @classmethod
-    def of(cls, train: Split, num_classes: int) -> Task:
-        """The task of training images."""
-        mean, deviation = channel_statistics(train.images)
-        height, width, channels = train.images.shape[1:]
-        return cls(
-            input_shape=(height, width, channels),
-            num_classes=num_classes,
-            image_dtype=str(train.images.dtype),
-            mean=mean,
-            deviation=deviation,
-            class_counts=tuple(np.bincount(train.labels, minlength=num_classes).tolist()),
-        )
-
-    @property
-    def largest(self) -> float:
-        """Largest value an image can have."""
-        return 255.0 if self.image_dtype == "uint8" else 1.0
 
 
 @dataclasses.dataclass

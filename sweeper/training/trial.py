@@ -160,7 +160,8 @@ class Worker:
         started = time.perf_counter()
         self.device = devices.configure(training, resources)
         from sweeper.training.loop.base import Images
-        from sweeper.training.program import Programs, Task
+        from sweeper.training.program import Programs
+        from sweeper.training.task import Task
 
         self._num_train, self._checkpoints = len(train), checkpoints
         self._checkpoint_every_s, self._claim = checkpoint_every_s, claim

@@ -14,7 +14,7 @@ import pytest
 
 from architectures._blocks import batch_normalization, convolution
 from sweeper.driver import weights as transfer
-from sweeper.training.program import Task
+from sweeper.training.task import Task
 from sweeper.training.weights import applications, files
 from sweeper.training.weights.applications import Application, in_order_made
 from sweeper.training.weights.pretrained import Asking, Pretrained

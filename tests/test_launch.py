@@ -185,8 +185,7 @@ class TestOnOneRay:
         assert len({json.loads(trial["versions"])["carved anew"] for trial in rows.values()}) == 2
         assert set((outcome.folder / "checkpoints").names()) >= rows.keys(), "all models of this stage stay"
         table, class_names = predictions.read(outcome.folder)
-        assert table is not None
-        assert table.group_by("trial").aggregate([("row", "count")])["row_count"].to_pylist() == [359 + 359] * 2
+        assert table and table.group_by("trial").aggregate([("row", "count")])["row_count"].to_pylist() == [359 + 359] * 2
         assert class_names == tuple("0123456789")
         assert launch.launch(spec, tmp_path, repeat=plan).was_finished
 

@@ -42,7 +42,6 @@ from sweeper.report.parts import (
     ratio,
     said,
     tally,
-    value_text,
 )
 
 STEPS = 2
@@ -100,9 +99,12 @@ def chosen(found: Choices) -> Sentence:
     spread = said("mean of {}, 95 % interval {}", seeds, sure) if sure else said("{}, so without an interval", seeds)
     others = len(found.contenders)
     most = "highest" if found.is_better_high(found.column) else "lowest"
-    why = f"is the {most} of {others} confirmed configurations" if others > 1 else "is that of the only confirmed configuration"
-    why += limited
-    return said("Choose {}: its {} of {} ({}) {}.", with_size(found, best), name(found.column), score(found, best), spread, why)
+    compared = tally(others, rows=f"stage = {found.stage}, status = completed", column="parent")
+    why: Sentence = ("is that of the only confirmed configuration",)
+    if others > 1:
+        why = said("is the {} of {} confirmed configurations", most, compared)
+    parts = (with_size(found, best), name(found.column), score(found, best), spread, why, limited)
+    return said("Choose {}: its {} of {} ({}) {}{}.", *parts)
 
 
 def suits(found: Choices) -> str:
@@ -213,7 +215,9 @@ def pairs_section(found: Choices) -> Section | None:
     words = {"better": "decided", "equivalent": "equivalent", "undecided": "undecided"}
     every, best = frame_rows(found.pairs), str(found.contenders["trial"].iloc[0])
     shown = every if len(every) <= MOST_PAIRS else [pair for pair in every if best in (pair["first"], pair["second"])]
-    some = listing([f"{int(counts[verdict]):,} {word}" for verdict, word in words.items() if verdict in counts])
+    pairs_of = f"stage = {found.stage}, every two parents"
+    told = {word: tally(int(counts[one]), rows=pairs_of, column=found.column) for one, word in words.items() if one in counts}
+    some = listing([said("{} {}", number, word) for word, number in told.items()])
     rows = [
         [
             str(pair["first"]),
@@ -230,7 +234,7 @@ def pairs_section(found: Choices) -> Section | None:
         f"Better: the interval is above 0. Equivalent: the difference is below {difference_text(found.column, MARGIN)} (TOST)."
     )
     columns = ("first", "second", "difference", "interval", "verdict", "what would settle it")
-    sentence = said("Of {}, {}.", _quantities.count(len(found.pairs), "pair"), some)
+    sentence = said("Of {}, {}.", tally(len(found.pairs), "pair", rows=pairs_of, column=found.column), some)
     sentences = [sentence]
     if len(shown) < len(every):
         sentences.append(said("Listed are those of the choice, {}; report.json has all.", best))
@@ -300,7 +304,11 @@ def _below(found: Choices, best: Row, below: Row, limits: list[tuple[str, float]
     for column, _ in limits:
         times = ratio(column, float(best[column]) / max(float(below[column]), 1e-12), rows=rows)
         prices.append(said("{} ({} {})", cost(found, below, column), times, "fewer" if column == "parameters" else "faster"))
-    most = " or ".join(f"{value_text(column, limit)} {LIMITS[column]}" for column, limit in limits)
+    halves: list[str | Number] = []
+    for place, (column, limit) in enumerate(limits):
+        how = f"{HALF:g} × the choice above"
+        halves += [" or " if place else "", measure(column, limit, rows=selection(found, best), how=how), f" {LIMITS[column]}"]
+    most = tuple(part for part in halves if part)
     return said("Below {} choose {}: {}, {} {}, with {}.", most, called(below), score(found, below), less, word, listing(prices))
 
 

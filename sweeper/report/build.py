@@ -16,7 +16,7 @@ from sweeper.ledger.records import Stage, Status
 from sweeper.plots import _quantities
 from sweeper.report import answer, record
 from sweeper.report.caveats import caveats
-from sweeper.report.choices import COSTS, Choices, called, choices, cost, frame_rows, interval, knobs, row_of, score
+from sweeper.report.choices import COSTS, Choices, called, choices, cost, frame_rows, interval, knobs, num_seeds, row_of, score
 from sweeper.report.parts import (
     Cell,
     Chart,
@@ -87,7 +87,7 @@ def contenders(found: Choices) -> Section | None:
     known = [column for column in COSTS if found.contenders[column].notna().any()]
     told: list[list[Cell]] = []
     for row in rows:
-        seeds = [interval(found, row) or "–", f"{row['n']:.0f}"] if found.is_confirmed else []
+        seeds = [interval(found, row) or "–", num_seeds(found, row)] if found.is_confirmed else []
         told.append([called(row), score(found, row), *seeds, *(cost(found, row, column) for column in known)])
     spread = ("95 % interval", "seeds") if found.is_confirmed else ()
     columns = ("configuration", name(found.column), *spread, *map(name, known))
@@ -150,7 +150,7 @@ def pareto(found: Choices) -> Section:
     )
     num_front = int(is_front.sum())
     count = tally(num_front, rows="stage = search, status = completed", column=f"{x}, {results.objective}")
-    of = _quantities.count(int(is_completed.sum()), "completed trial")
+    of = tally(int(is_completed.sum()), "completed trial", rows="stage = search, status = completed", column="trial")
     verb = "is" if num_front == 1 else "are"
     sentence = said("{} of {} {} not beaten in both {} and {}.", count, of, verb, name(results.objective), name(x))
     caption = "The line joins the front. Stopped trials are hollow and never on it; confirmed ones have a ring."

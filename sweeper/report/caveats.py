@@ -87,7 +87,8 @@ def _not_confirmed(found: Choices) -> list[Sentence]:
         half = sampling_error(float(best["score"]), images)
         how = "half of Wilson's 95 % interval of the best score"
         number = measure(found.column, half, rows=str(best["trial"]), how=how, text=f"±{100 * half:.1f} points")
-        told = [said("{} {} images alone leave {}; choosing and seeds come on top.", text, f"{images:,}", number)]
+        seen = measure("dataset", images, rows=str(best["trial"]), how="validation_images", text=f"{images:,}")
+        told = [said("{} {} images alone leave {}; choosing and seeds come on top.", text, seen, number)]
     command = Command(f"sweeper confirm {found.results.study}")
     return [*told, said("Confirm the best configurations on fresh seeds: {}", command)]
 

@@ -13,7 +13,7 @@ import pandas as pd
 from sweeper.analysis.results import DIRECTIONS, Results, at_stage, goal, ranked
 from sweeper.analysis.verdicts import MARGIN, confirmed, headline_column, verdicts
 from sweeper.ledger.records import Stage
-from sweeper.report.parts import Number, Sentence, interval_text, measure, said
+from sweeper.report.parts import Number, Sentence, interval_text, measure, said, tally
 
 HALF = 0.5
 """A smaller choice is told of only if it has at most this share of what the larger one needs."""
@@ -168,6 +168,11 @@ def interval(found: Choices, row: Mapping[str, Any]) -> Number | None:
     text = interval_text(found.column, float(row["low"]), float(row["high"]))
     how = "95 % interval of the mean over seeds"
     return Number(text=text, rows=selection(found, row), column=found.column, how=how) if text else None
+
+
+def num_seeds(found: Choices, row: Mapping[str, Any]) -> Number:
+    """Over how many seeds the score of a confirmed choice is a mean."""
+    return tally(int(row["n"]), rows=f"{selection(found, row, is_confirmed=True)}, status = completed", column="seed")
 
 
 def cost(found: Choices, row: Mapping[str, Any], column: str, *, is_confirmed: bool | None = None) -> Number:

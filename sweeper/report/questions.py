@@ -30,14 +30,16 @@ def more_parameters(found: Choices) -> Section:
         "1.96 / √(n − 1). A search does not sample evenly: it looks longest where scores are good."
     )
     if len(rows) < FEWEST or rows["parameters"].nunique() < 2:
-        text = f"{NOTHING} It takes {FEWEST} completed trials of known, different sizes; of known size are {len(rows)}."
-        return Section(key="parameters", title=title, sentences=((text,),), note=note)
+        known = tally(len(rows), rows=SEARCHED, column="parameters")
+        template = "{} It takes {} completed trials of known, different sizes; of known size are {}."
+        text = said(template, NOTHING, f"{FEWEST}", known)
+        return Section(key="parameters", title=title, sentences=(text,), note=note)
     size, value = rows["parameters"].astype(float), rows["score"].astype(float)
     sign = 1.0 if found.is_better_high(column) else -1.0
     strength = float(size.rank().corr(sign * value.rank()))
     bound = 1.96 / math.sqrt(len(rows) - 1)
-    text = f"{strength:.2f}".replace("-", "−")
-    number = Number(text=text, value=strength, rows=SEARCHED, column=f"parameters, {column}", how="Spearman's rank correlation")
+    shown = f"{strength:.2f}".replace("-", "−")
+    number = Number(text=shown, value=strength, rows=SEARCHED, column=f"parameters, {column}", how="Spearman's rank correlation")
     count = tally(len(rows), rows=SEARCHED, column="trial")
     verdict = (
         "Larger ones are better" if strength > bound else "Larger ones are worse" if strength < -bound else "No clear relation"

@@ -90,8 +90,10 @@ def _count(row: dict[Any, Any], end: str) -> Cell:
 def _message(row: dict[Any, Any]) -> Sentence:
     detail = row["detail"]
     text = first_line(ValueError(detail), LONGEST_MESSAGE) if isinstance(detail, str) and detail.strip() else "no message"
-    ended = "in its first epoch" if row["epoch"] != row["epoch"] else f"after {_quantities.count(int(row['epoch']), 'epoch')}"
-    return said("{}, {}: {}.", Number(text=str(row["trial"]), rows=str(row["trial"]), column="detail"), ended, text)
+    trial = str(row["trial"])
+    epochs = 0 if row["epoch"] != row["epoch"] else int(row["epoch"])
+    ended = said("after {}", tally(epochs, "epoch", rows=trial, column="epoch")) if epochs else ("in its first epoch",)
+    return said("{}, {}: {}.", Number(text=trial, rows=trial, column="detail"), ended, text)
 
 
 def costs(found: Choices) -> Section:

@@ -10,7 +10,7 @@ from sweeper.analysis.ensemble import ensemble_accuracy
 from sweeper.analysis.predictions import Answers, answers, error_overlap, split_of
 from sweeper.plots import _quantities
 from sweeper.report.choices import Choices, Row, frame_rows, short
-from sweeper.report.parts import Cell, Number, Section, Sentence, Table, cells, name, said
+from sweeper.report.parts import Cell, Number, Section, Sentence, Table, cells, name, said, tally
 
 COLUMNS = "label, probabilities"
 """What errors are computed from."""
@@ -47,8 +47,10 @@ def same_images(found: Choices) -> Section | None:
 def _row(called: dict[str, str], overlap: Row) -> list[Cell]:
     first, second = overlap["first"], overlap["second"]
     models = f"{called[first]}, {'another seed of it' if first == second else called[second]}"
-    kappa = overlap["kappa"]
-    return [models, _shared(overlap), f"{kappa:.2f}" if kappa == kappa else "–", f"{overlap['pairs']}"]
+    rows = f"parent = {' and '.join(dict.fromkeys([first, second]))}"
+    text = f"{overlap['kappa']:.2f}".replace("nan", "–")
+    kappa = Number(text=text, value=overlap["kappa"], rows=rows, column=COLUMNS, how="Cohen's kappa, mean", table="predictions")
+    return [models, _shared(overlap), kappa, tally(int(overlap["pairs"]), rows=rows, column="seed", table="predictions")]
 
 
 def _number(value: float, parents: Sequence[str], how: str) -> Number:
@@ -81,7 +83,8 @@ def _all_or_any(told: list[Answers], parents: list[str], split: str) -> list[Sen
     every = _number(float(np.mean([wrong.all(axis=0).mean() for wrong in together])), parents, f"share that all get wrong{over}")
     some = _number(float(np.mean([wrong.any(axis=0).mean() for wrong in together])), parents, f"share that one gets wrong{over}")
     whose = "both" if len(parents) == 2 else f"all {len(parents)}"
-    images = f"{together[0].shape[1]:,}"
+    rows = f"parent = {' and '.join(parents)}, split = {split}"
+    images = tally(together[0].shape[1], rows=rows, column="row", table="predictions")
     return [said("Of {} {} images {} are wrong for {} models, {} for at least one.", images, split, every, whose, some)]
 
 

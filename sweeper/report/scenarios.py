@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from sweeper.plots import _quantities
-from sweeper.report.choices import Choices, Row, called, cost, pick, row_of, score
-from sweeper.report.parts import Cell, Number, Section, Sentence, Table, cells, listing, name, said, value_text
+from sweeper.report.choices import Choices, Row, called, cost, num_seeds, pick, row_of, score
+from sweeper.report.parts import Cell, Number, Section, Sentence, Table, cells, listing, measure, name, said, value_text
 
 FEW_IMAGES = 5000
 """A study that trains on at most so many images tells what to choose for small data."""
@@ -73,7 +73,7 @@ def scenarios(found: Choices) -> Section | None:
 
 def _cells(found: Choices, one: Scenario) -> list[Cell]:
     assert one.row is not None
-    seeds = f"{one.row['n']:.0f}" if one.is_confirmed else "1 (search)"
+    seeds = num_seeds(found, one.row) if one.is_confirmed else "one (search)"
     size = cost(found, one.row, "parameters", is_confirmed=one.is_confirmed)
     return [
         one.name,
@@ -99,7 +99,7 @@ def _limited(found: Choices, title: str, column: str, share: float, words: str) 
     """The best choice with at most a quantile of what completed trials need."""
     values = found.searched[column].dropna().astype(float)
     most = float(np.quantile(values, share, method="lower"))
-    how = f"{words} of {len(values):,} completed trials"
+    how = f"{words} of completed trials"
     limit = Number(text=value_text(column, most), value=most, rows="stage = search, status = completed", column=column, how=how)
     rule = said("{} at most {}, the {}", name(column), limit, how)
     picked = pick(found, {column: most})
@@ -158,12 +158,12 @@ def _small_data(found: Choices) -> Scenario:
     images = training_images(found.results.trials)
     if images is None:
         return Scenario(name="small data", rule=("the rows do not tell how many images trained them",))
-    count = _quantities.count(images, "image")
+    number = measure("dataset", images, rows="all", how="train_images", text=_quantities.count(images, "image"))
     if images > FEW_IMAGES:
-        return Scenario(name="small data", rule=(f"every trial trained on {count}; small is at most {FEW_IMAGES:,}",))
+        rule = said("every trial trained on {}; small is at most {}", number, f"{FEW_IMAGES:,}")
+        return Scenario(name="small data", rule=rule)
     picked = pick(found, {})
     assert picked is not None, "there is a best one"
-    number = Number(text=count, value=images, rows="all", column="dataset", how="train_images")
     rule = said("this study trains on {}; small is at most {}", number, f"{FEW_IMAGES:,}")
     return Scenario(name="small data", rule=rule, row=picked[0], is_confirmed=picked[1])
 

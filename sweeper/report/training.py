@@ -148,7 +148,7 @@ def convergence(found: Choices) -> Section:
     if len(rows) > 1 and np.isfinite(quickest["seconds"]):
         sentences.append(said("In seconds {} is first: {}.", short(found, quickest), _seconds(found, quickest)))
     columns = ("configuration", "epochs", "of", "training until then")
-    numbers: list[list[Cell]] = [[called(row), _epochs(found, row), f"{row['of']:g}", _seconds(found, row)] for row in rows]
+    numbers: list[list[Cell]] = [[called(row), _epochs(found, row), _of(found, row), _seconds(found, row)] for row in rows]
     chart = _curves(found)
     return Section(
         key="convergence",
@@ -190,6 +190,11 @@ def _epochs(found: Choices, row: Row) -> Number:
     text = f"{row['epochs']:.3g} epoch{'' if row['epochs'] == 1 else 's'}"
     how = f"first epoch with {100 * REACHED:.0f} % of the last one's val_accuracy" + _too(found, row)
     return measure("epoch", row["epochs"], rows=selection(found, row), how=how, table="epochs", text=text)
+
+
+def _of(found: Choices, row: Row) -> Number:
+    how = "last epoch" + _too(found, row)
+    return measure("epoch", row["of"], rows=selection(found, row), how=how, table="epochs", text=f"{row['of']:g}")
 
 
 def _seconds(found: Choices, row: Row) -> Number:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from sweeper.analysis.results import Results
 from sweeper.errors import NoDataError, UnknownNameError
 from sweeper.report.build import facts, report
-from sweeper.report.parts import difference_text, interval_text, listing, plain, said, value_text
+from sweeper.report.parts import Command, difference_text, interval_text, listing, plain, said, value_text
 from sweeper.report.recommend import recommend
 from tests import synthetic
 from tests.report import kit
@@ -113,6 +114,20 @@ def test_every_number_of_a_single_row_is_that_of_the_row_and_every_mean_that_of_
     assert checked["value"] > 10
     assert checked["mean"] > 3
     assert checked["count"] == 6
+
+
+@pytest.mark.parametrize("is_confirmed", [True, False])
+def test_every_number_that_is_said_has_its_rows(is_confirmed: bool) -> None:
+    told = report(kit.rich() if is_confirmed else synthetic.build())
+    cells = [cell for section in told.sections if section.table for row in section.table.rows for cell in row]
+    sentences = [*told.answer, *told.caveats, *(sentence for section in told.sections for sentence in section.sentences), *cells]
+    parts = [part for sentence in sentences for part in (sentence if isinstance(sentence, tuple) else (sentence,))]
+    texts = [part for part in parts if isinstance(part, str) and not isinstance(part, Command)]
+    without_names = [re.sub(r"\b\w+-\d{5}(-s\d+)?|\w+=\S+", "", text) for text in texts]
+    # What is left are the numbers of rules, and what a user's error message says.
+    rules = {"5", "95 %", "5,000", "4", "0", "3"}
+    said = {number.strip() for text in without_names for number in re.findall(r"\d[\d,.]*(?: %)?", text)}
+    assert said <= rules
 
 
 def test_questions_are_answered_from_the_rows() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
+from sweeper.cli._limits import read_limits
 from sweeper.cli._shared import json_option, open_named, out_option, print_json, results_of, results_option, shown, study_argument
 
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ def pareto(
     Where trials were repeated with several seeds, a second figure shows how surely each configuration is on the front.
     """
     from sweeper.analysis.doubt import best_within
-    from sweeper.analysis.results import at_stage
+    from sweeper.analysis.results import DIRECTIONS, at_stage
     from sweeper.analysis.verdicts import headline_column
     from sweeper.cli._shared import table
     from sweeper.errors import NoDataError
     from sweeper.plots import pareto as plot
     from sweeper.plots.pareto_seeds import pareto_seeds
 
-    limits = _limits(largest)
+    limits = read_limits(largest, DIRECTIONS)
     opened = open_named(results_folder, study)
     data = results_of(opened)
     frame = plot.frame(data, x=x, y=y)
@@ -120,29 +120,6 @@ def plot(study: str, names: tuple[str, ...], results_folder: Place, out: Place |
         return
     for file in written:
         click.echo(file)
-
-
-def _limits(largest: tuple[str, ...]) -> dict[str, float]:
-    """The largest value of each column that ``--max`` names.
-
-    Raises:
-        InputError: Not COLUMN=NUMBER, or no such column.
-    """
-    from sweeper.analysis.results import DIRECTIONS
-    from sweeper.errors import InputError, UnknownNameError
-
-    limits = {}
-    for given in largest:
-        column, _, number = given.partition("=")
-        if column not in DIRECTIONS:
-            raise UnknownNameError("column", column, DIRECTIONS)
-        try:
-            limits[column] = float(number)
-        except ValueError:
-            limits[column] = math.nan
-        if math.isnan(limits[column]):
-            raise InputError(f"--max {given} has no number; write COLUMN=NUMBER, for example --max parameters=1e6.")
-    return limits
 
 
 def _with_objects(rows: list[dict[Hashable, Any]]) -> list[dict[Hashable, Any]]:

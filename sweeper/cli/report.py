@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweeper.cli._limits import read_limits
 from sweeper.cli._shared import json_option, open_named, out_option, print_json, results_of, results_option, study_argument
 
 if TYPE_CHECKING:
@@ -62,10 +62,11 @@ def recommend(study: str, limits: tuple[str, ...], results_folder: Place, as_jso
 
     The best confirmed configuration within the limits is named; where none is, the best completed trial of the search.
     """
+    from sweeper.report.choices import LIMITABLE
     from sweeper.report.parts import plain
     from sweeper.report.recommend import recommend
 
-    asked = _read_limits(limits)
+    asked = read_limits(limits, LIMITABLE)
     opened = open_named(results_folder, study)
     told = recommend(results_of(opened), asked)
     if as_json:
@@ -73,34 +74,6 @@ def recommend(study: str, limits: tuple[str, ...], results_folder: Place, as_jso
         return
     for line in told.lines:
         click.echo(plain(line))
-
-
-def _read_limits(limits: tuple[str, ...]) -> dict[str, float]:
-    """The values of ``--max COLUMN=NUMBER``.
-
-    Raises:
-        InputError: No ``=``, no number, or a column that is limited twice.
-        UnknownNameError: A column that cannot be limited.
-    """
-    from sweeper.errors import InputError, UnknownNameError
-    from sweeper.report.choices import LIMITABLE
-
-    found: dict[str, float] = {}
-    for limit in limits:
-        column, separator, text = limit.partition("=")
-        if not separator:
-            raise InputError(f"--max {limit}: write COLUMN=NUMBER, for example --max parameters=1e6")
-        if column not in LIMITABLE:
-            raise UnknownNameError("column to limit", column, LIMITABLE)
-        if column in found:
-            raise InputError(f"--max {limit}: '{column}' is limited twice; keep one.")
-        try:
-            found[column] = float(text)
-        except ValueError:
-            found[column] = math.nan
-        if not 0 <= found[column] < math.inf:
-            raise InputError(f"--max {limit}: '{text}' is not a number from 0 on; for example --max {column}=1e6")
-    return found
 
 
 def _notes(opened: OpenedStudy) -> list[str]:

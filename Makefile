@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RESULTS ?= results
 
-.PHONY: help install demo test test-long test-all test-fast lint format docs lock clean
+.PHONY: help install demo notebooks test test-long test-all test-fast lint format docs lock clean
 
 help:
 	@echo "make demo       install, then run studies/digits.yaml, draw its figures and write its report (results/digits)"
 	@echo "make test       install, then test the main paths: ten minutes on two cores"
 	@echo "make test-all   every test: also the long ones of conformance, equality, continuation and kills"
 	@echo "make test-fast  the tests that need neither Ray nor more than ten seconds: two minutes"
+	@echo "make notebooks  install JupyterLab, then open notebooks/"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     let ruff format the code"
 	@echo "make docs       build the pages of docs/ as a site (site/index.html)"
@@ -64,6 +65,11 @@ format: install
 	$(BIN)/ruff format .
 
 # Not with --quiet: with it MkDocs 1.6 counts no warnings, and --strict lets them pass.
+# JupyterLab comes on top: nothing else needs it, and it is a hundred packages.
+notebooks: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-notebooks.lock
+	$(BIN)/jupyter lab notebooks
+
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
@@ -73,6 +79,9 @@ lock:
 	$(VENV)-lock/bin/python -m pip install --quiet pip-tools
 	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra dev --extra docs --output-file requirements.lock pyproject.toml
+	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra notebooks --constraint requirements.lock \
+		--output-file requirements-notebooks.lock pyproject.toml
 	rm -rf $(VENV)-lock
 
 clean:

@@ -249,7 +249,9 @@ class Programs:
             key, architecture, configuration, [seeds], new_loop, gives_probabilities=images is not None
         )
         if images is not None:
-            program.loop.use(*images)
+            for other, _ in self._programs.values():
+                if other.loop.parts.gives_probabilities:  # also those that wait, so that images used before are let go of
+                    other.loop.use(*images)
         program.set_state(start, optimizer_start)
         return program, is_reused
 

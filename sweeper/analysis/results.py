@@ -229,6 +229,8 @@ def require_data(results: Results, frame: pd.DataFrame, columns: Iterable[str]) 
     available = columns_with_data(frame, [name for name in DIRECTIONS if name in frame.columns])
     counts = status_counts(results.trials)
     rows = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none"
+    if all(name.startswith("latency_ms") for name in missing) and counts["completed"]:
+        raise NoDataError(f"study '{results.study}' has no latencies to show. Measure them with: sweeper measure {results.study}")
     raise NoDataError(
         f"study '{results.study}' has no values of {' or '.join(missing)} to show (trials at this stage: {rows}). "
         f"Columns with data: {', '.join(available) or 'none'}. "

@@ -348,13 +348,13 @@ def test_plot_and_export(run: Run, finished: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["pareto", "made", "-x", "params"], "unknown column to limit 'params'. Did you mean 'parameters'?"),
+        (["pareto", "made", "-x", "params"], "unknown column 'params'. Did you mean 'parameters'?"),
         (["pareto", "made", "-y", "accuracy"], "unknown column 'accuracy'. Did you mean 'val_accuracy'?"),
         (["pareto", "made", "-x", "trial"], "unknown column 'trial'."),
-        (["pareto", "made", "--max", "params=1"], "unknown column 'params'. Did you mean 'parameters'?"),
+        (["pareto", "made", "--max", "params=1"], "unknown column to limit 'params'. Did you mean 'parameters'?"),
         (["pareto", "made", "--max", "parameters"], "--max parameters: write COLUMN=NUMBER"),
         (["pareto", "made", "--max", "parameters=nan"], "--max parameters=nan: 'nan' is not a number from 0 on"),
-        (["pareto", "made", "-x", "latency_ms"], "latency_ms"),
+        (["pareto", "made", "-x", "latency_ms"], "no latencies to show. Measure them with: sweeper measure made"),
         (["pareto", "made", "-x", "macs", "-y", "macs"], "macs"),
         (["plot", "made", "parreto"], "unknown plot 'parreto'. Did you mean 'pareto'?"),
         (["export", "made", "--to", "xlsx"], "unknown format 'xlsx'. Allowed: csv, parquet."),

@@ -19,8 +19,9 @@ from sweeper.training.loop import base, on_tensorflow
 from sweeper.training.optimizer import JoinedOptimizer, build_optimizer
 from sweeper.training.program import build, seed_network
 from sweeper.training.recipe import Recipe
+from sweeper.training.statistics import channel_statistics
 from sweeper.training.task import Task
-from sweeper.training.trial import Assignment, Worker, channel_statistics
+from sweeper.training.trial import Assignment, Worker
 from sweeper.training.values import Values
 
 pytestmark = pytest.mark.usefixtures("framework")

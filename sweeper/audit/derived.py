@@ -74,6 +74,13 @@ def _keys(table: pa.Table, name: str) -> set[tuple[object, ...]]:
 def _is_same(one: pa.Table, other: pa.Table) -> bool:
     import pyarrow.compute as pc
 
+    if _version(one) < _version(other) and set(one.column_names) <= set(other.column_names):
+        other = other.select(one.column_names)  # there were fewer columns when it was written
     if len(one) != len(other) or not one.schema.equals(other.schema):
         return False
     return not len(one) or not pc.any(differs(one, other)).as_py()
+
+
+def _version(table: pa.Table) -> int:
+    """The schema it was written with."""
+    return int((table.schema.metadata or {}).get(b"sweeper_schema", 0))

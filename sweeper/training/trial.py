@@ -81,7 +81,7 @@ class Assignment:
         """Whether its images are carved by its seed."""
         return self.is_confirm or self.varies in ("split", "all")
 
-    def seed_of(self, source: str) -> int:
+    def seed_for(self, source: str) -> int:
         """The seed of one of `sweeper.ledger.records.SOURCES`."""
         if self.varies in (None, "all", source):
             return self.seed
@@ -282,7 +282,7 @@ class Worker:
         program: Any = self._program
         started = time.perf_counter()
         order, learning_rate = self._inputs(epoch)
-        devices.seed_dropout(seed_of(self._assignment.seed_of("init"), "dropout", epoch))
+        devices.seed_dropout(seed_of(self._assignment.seed_for("init"), "dropout", epoch))
         means = program.train(order, learning_rate)
         trained = time.perf_counter()
         validation = program.validate()
@@ -293,7 +293,7 @@ class Worker:
 
     def _inputs(self, epoch: int) -> tuple[NDArray[Any], float]:
         """The order of the images and the learning rate."""
-        order = generator(self._assignment.seed_of("order"), "order", epoch).permutation(self._num_train)
+        order = generator(self._assignment.seed_for("order"), "order", epoch).permutation(self._num_train)
         return order, self._recipe.learning_rate_at(epoch, self._assignment.max_epochs)
 
     def _row(

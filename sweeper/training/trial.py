@@ -238,7 +238,7 @@ class Worker:
     @property
     def _seeds(self) -> dict[str, int]:
         """Of the program."""
-        init, augmentation = map(self._assignment.seed_of, ("init", "augmentation"))
+        init, augmentation = map(self._assignment.seed_for, ("init", "augmentation"))
         arm = self._assignment.arm
         return {"init_seed": seed_of(init, arm, "init"), "augmentation_seed": seed_of(augmentation, "augmentation")}
 

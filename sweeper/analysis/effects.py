@@ -43,11 +43,11 @@ def effects(results: Results, *, column: str | None = None, margin: float = MARG
     column = column or headline_column(results)
     table = confirmed(results, column=column).drop_duplicates("arm").set_index("arm")
     if results.baseline is None or results.baseline not in table.index:
-        known = (
-            f"its arms are {', '.join(arms(results))}" if results.baseline is None else f"'{results.baseline}' is not confirmed"
-        )
-        advice = "name one with baseline:" if results.baseline is None else f"run: sweeper confirm {results.study}"
-        raise NoDataError(f"study '{results.study}' has no baseline to compare with: {known}; {advice}.")
+        if results.baseline is not None:
+            why = f"its baseline '{results.baseline}' is not confirmed. Run: sweeper confirm {results.study}"
+        else:
+            why = f"it names none. A study file does, for example baseline: {', '.join(arms(results)[:1])}"
+        raise NoDataError(f"study '{results.study}' has no baseline to compare with: {why}")
     sign = 1.0 if goal(results, column) == "max" else -1.0
     own = str(table.loc[results.baseline, "parent"])
     others = table.drop(index=results.baseline)

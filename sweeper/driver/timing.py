@@ -40,19 +40,21 @@ Network = tuple[str, str]
 
 
 def to_time(study: OpenedStudy, stages: Collection[Stage], *, anew: bool = False) -> dict[Network, list[Trial]]:
-    """The completed trials whose networks were not timed, by network.
+    """The completed trials by network: of those networks that some trial lacks the time of.
+
+    All trials of a network are there, also those that have a time: it is measured anew, and they share what comes out.
 
     Args:
         study: The study.
         stages: Trials of these.
-        anew: Also those that were timed before.
+        anew: All networks, also those that were timed for every trial.
     """
     timed = {event.trial for event in study.events if event.kind is Kind.MEASURED}
     found: dict[Network, list[Trial]] = {}
     for trial in study.search.trials.values():
-        if trial.status is Status.COMPLETED and trial.stage in stages and (anew or trial.trial not in timed):
+        if trial.status is Status.COMPLETED and trial.stage in stages:
             found.setdefault(_network(study, trial), []).append(trial)
-    return found
+    return {name: trials for name, trials in found.items() if anew or any(trial.trial not in timed for trial in trials)}
 
 
 def time_networks(

@@ -52,12 +52,12 @@ def effects(results: Results, *, column: str | None = None) -> Figure:
             axes.plot(ends, [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
             axes.plot(scale * row["difference"], place, marker=marker, color=colour, markersize=7, linestyle="none")
         _style.name_rows(axes, [f"{row['arm']}  ({row['parameters']:,.0f})" for row in changes])
-        axes.set_xlabel(f"{_quantities.label(column)}: difference to the baseline{f' ({unit})' if unit else ''}")
+        axes.set_xlabel(f"{_quantities.NAMES.get(column, column)}: difference to the baseline{f' ({unit})' if unit else ''}")
         seen = [verdict for verdict in LOOKS if any(row["verdict"] == verdict for row in changes)]
         mean = f"{100 * base['mean']:.1f} %" if is_share else f"{base['mean']:.4g}"
         _style.finish(
             picture,
-            title=f"What each change does to {base['arm']}: {_title(changes)}",
+            title=f"What each change does to the baseline: {_title(changes)}",
             caption=f"{results.study}: {base['arm']} has {mean} over {base['n']:.0f} seeds and {base['parameters']:,.0f} "
             "parameters; parameters of each change in brackets. Intervals are of paired differences over seeds, at the error "
             "rate at which Holm's procedure decides each, 95 % for all together.",

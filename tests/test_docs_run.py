@@ -46,13 +46,12 @@ NOT_RUN = {
     r"--repeat-decayed": "one more sweep; covered by tests/test_extension.py",
     r"ablate .*--vary": "one more sweep; covered by tests/test_final.py and tests/test_sources.py",
     r"^sweeper predict": "covered by tests/cli/test_predict.py and tests/test_final.py",
-    r"^sweeper measure": "covered by tests/test_launch.py, and confirm measures too",
     r"ablate .*--trial defaults": "one more sweep; covered by tests/cli/test_ablation.py",
     r"^sweeper benchmark cnn resnet:18 vit$": "starts six processes that compile; covered by tests/test_benchmark.py",
 }
 """Documented lines that are not run here, by a part of them, and why."""
 
-FIRST = ("launch", "confirm", "ablate", "resume")
+FIRST = ("launch", "confirm", "ablate", "resume", "measure")
 """What makes the study that the other commands are about; the repetitions before its trainings become longer."""
 
 EXTENDING = ROOT / "docs" / "extending.md"

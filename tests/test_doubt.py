@@ -141,7 +141,7 @@ def test_a_third_column_is_the_size_of_the_markers() -> None:
     assert {pareto_module.SMALLEST, pareto_module.LARGEST} <= sizes and len(sizes) > 20
     with pytest.raises(UnknownNameError, match="unknown column 'size'"):
         pareto_module.pareto(results, z="size")
-    with pytest.raises(NoDataError, match=r"no values of latency_ms "):
+    with pytest.raises(NoDataError, match=r"no latencies to show"):
         pareto_module.pareto(results, z="latency_ms")
 
 
@@ -165,7 +165,7 @@ def test_limits_are_shaded_and_the_best_trial_within_is_told() -> None:
 def test_without_data_the_errors_say_what_to_do() -> None:
     with pytest.raises(NoDataError, match=r"sweeper ablate digits --seeds 3$"):
         seeds_module.frame(synthetic.build())
-    with pytest.raises(InputError, match=r"no values of latency_ms .*Columns with data: val_accuracy"):
+    with pytest.raises(InputError, match=r"no latencies to show"):
         hypervolume_module.frame(synthetic.build(), x="latency_ms")
     with pytest.raises(InputError, match="no values of parameters"):
         hypervolume_module.frame(synthetic.empty())

@@ -238,7 +238,7 @@ def test_a_seed_strip_of_losses_and_of_confirmations() -> None:
 
 def test_without_repetitions_the_seed_strip_says_how_to_get_them() -> None:
     with pytest.raises(NoDataError, match=r"study 'digits' has no values .*sweeper ablate digits --seeds 3$"):
-        drawn("seed_strip", synthetic.build(confirm_seeds=2))
+        drawn("seed_strip", synthetic.build())
     results = synthetic.build(ablation_seeds=2)
     trials = results.trials.assign(status=results.trials["status"].where(results.trials["stage"] == "search", "running"))
     with pytest.raises(NoDataError, match=r"repetitions at this stage: 6 unfinished.*let more repetitions finish"):

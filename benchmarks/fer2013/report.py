@@ -120,7 +120,7 @@ def main(results: Path, out: Path) -> None:
     save_figure(pareto(own, x="macs"), figures, "own_pareto_macs")
     save_figure(learning_curves(search), figures, "search_learning_curves")
     save_figure(pareto(search), figures, "search_pareto_parameters")
-    save_figure(seed_strip(seeds), figures, "seed_strip")
+    save_figure(seed_strip(seeds, stage="ablation"), figures, "seed_strip")
     for drawing in figures.glob("*.svg"):
         drawing.unlink()
     whole = {name: read(results, name) for name in (*OWN, SEEDS, SEARCH)}

@@ -44,7 +44,7 @@ def effects(results: Results, *, column: str | None = None, margin: float = MARG
     table = confirmed(results, column=column).drop_duplicates("arm").set_index("arm")
     if results.baseline is None or results.baseline not in table.index:
         if results.baseline is not None:
-            why = f"its baseline '{results.baseline}' is not confirmed. Run: sweeper confirm {results.study}"
+            why = f"its baseline '{results.baseline}' is not confirmed. Run: sweeper confirm {results.named}"
         else:
             why = f"it names none. A study file does, for example baseline: {', '.join(arms(results)[:1])}"
         raise NoDataError(f"study '{results.study}' has no baseline to compare with: {why}")
@@ -53,13 +53,15 @@ def effects(results: Results, *, column: str | None = None, margin: float = MARG
     others = table.drop(index=results.baseline)
     pairs = paired_differences(results, stage="confirm", column=column)
     cases: list[Case | None] = []
+    differences: list[float] = []
     for parent in others["parent"]:
         is_pair = [{first, second} == {own, parent} for first, second in zip(pairs["first"], pairs["second"], strict=True)]
         pair = pairs[is_pair].iloc[0]
         difference = sign * float(pair["difference"]) * (1.0 if pair["first"] == parent else -1.0)
         cases.append(Case(difference, float(pair["sd"]), int(pair["n"])) if pair["sd"] > 0 else None)
+        differences.append(difference)
     found = pd.DataFrame(decided(cases, margin=margin, confidence=confidence), columns=Verdict._fields, index=others.index)
-    found["difference"] = [np.nan if case is None else case.difference for case in cases]
+    found["difference"] = differences
     found["verdict"] = found["verdict"].mask((found["verdict"] == "better") & (found["difference"] < 0), "worse")
     found = found.reindex(table.index)
     whole = table.assign(epochs_to_reach=_epochs_to_reach(results, table["parent"], own))

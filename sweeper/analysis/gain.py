@@ -8,10 +8,11 @@ because it was chosen. So a gain is beyond chance only if it exceeds
 with sd the standard deviation of one score, sqrt(2) because a gain is the difference of two scores, and q the one-sided quantile:
 with 0.05 / k for each of the k trials, chance exceeds it in at most 5 % of searches (Bonferroni).
 
-**Where sd comes from.** From repetitions with other seeds (`sweeper ablate`): pooled over the repeated configurations of the arm,
-or of all arms where the arm has none; q is Student's, with their degrees of freedom. Without any, it is the sampling error
-sqrt(p * (1 - p) / n) of a validation accuracy p, the mean of both scores, on n images; q is the normal one. Seeds add to it, so
-this is a lower bound of how uncertain a score is: a gain above it is beyond sampling error; whether beyond chance stays open.
+**Where sd comes from.** From repetitions with other seeds (`sweeper ablate`, or else `sweeper confirm`): pooled over the repeated
+configurations of the arm, or of all arms where the arm has none; q is Student's, with their degrees of freedom. Without any, it
+is the sampling error sqrt(p * (1 - p) / n) of a validation accuracy p, the mean of both scores, on n images; q is the normal one.
+Seeds add to it, so this is a lower bound of how uncertain a score is: a gain above it is beyond sampling error; whether beyond
+chance stays open.
 """
 
 from __future__ import annotations
@@ -174,6 +175,8 @@ def _repeated(results: Results) -> pd.DataFrame:
     """One row per repeated configuration: ``arm parent var count`` over its completed seeds."""
     completed = comparable(at_stage(results, Stage.ABLATION))
     completed = completed[completed["varies"].isna()]
+    if completed.empty:
+        completed = comparable(at_stage(results, Stage.CONFIRM))
     return completed.groupby(["arm", "parent"])[results.objective].agg(["var", "count"]).reset_index()
 
 

@@ -122,7 +122,7 @@ def knob_importance(results: Results, *, column: str | None = None) -> pd.DataFr
         listed = ", ".join(f"{arm} {count}" for arm, count in counts.items()) or "none"
         raise NoDataError(
             f"study '{results.study}' has no arm with {FEWEST} ranked trials whose knobs and scores differ (trials: {listed}). "
-            f"Let more trials finish, or extend it with: sweeper resume {results.study} --trials N"
+            f"Let more trials finish, or extend it with: sweeper resume {results.named} --trials N"
         )
     return pd.concat(found, ignore_index=True)
 

@@ -73,7 +73,7 @@ def split_of(results: Results, split: str | None = None) -> str:
             return name
     raise NoDataError(
         f"study '{results.study}' has no predictions{f' of the {split} split' if split else ''}. "
-        f"Confirmed trials keep them: sweeper confirm {results.study}"
+        f"Confirmed trials keep them: sweeper confirm {results.named}"
     )
 
 
@@ -108,7 +108,7 @@ def answers(results: Results, split: str | None = None) -> list[Answers]:
         )
     if not found:
         raise NoDataError(
-            f"study '{results.study}' has predictions of trials that its ledger does not know. See: sweeper audit {results.study}"
+            f"study '{results.study}' has predictions of trials that its ledger does not know. See: sweeper audit {results.named}"
         )
     return sorted(found, key=lambda one: (one.arm, one.parent, one.seed))
 

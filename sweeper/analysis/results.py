@@ -57,6 +57,7 @@ class Results:
             probabilities each.
         class_names: One per class, in label order; empty without predictions.
         baseline: The arm that others are compared with, where the study names one.
+        typed: What a command has to be given for the study, where that is not its name: its folder.
 
     Raises:
         InputError: A table lacks columns, or there is no objective.
@@ -73,12 +74,18 @@ class Results:
     )
     class_names: tuple[str, ...] = ()
     baseline: str | None = None
+    typed: str = ""
 
     def __post_init__(self) -> None:
         if not self.objectives:
             raise InputError(f"study '{self.study}' has no objective; at least one is needed, for example 'max val_accuracy'.")
         object.__setattr__(self, "trials", _checked(self.trials, "trials", (*TRIAL_COLUMNS, *BEST_COLUMNS)))
         object.__setattr__(self, "epochs", _checked(self.epochs, "epochs", EPOCH_COLUMNS))
+
+    @property
+    def named(self) -> str:
+        """What a command has to be given for the study."""
+        return self.typed or self.study
 
     @property
     def objective(self) -> str:
@@ -230,7 +237,7 @@ def require_data(results: Results, frame: pd.DataFrame, columns: Iterable[str]) 
     counts = status_counts(results.trials)
     rows = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none"
     if all(name.startswith("latency_ms") for name in missing) and counts["completed"]:
-        raise NoDataError(f"study '{results.study}' has no latencies to show. Measure them with: sweeper measure {results.study}")
+        raise NoDataError(f"study '{results.study}' has no latencies to show. Measure them with: sweeper measure {results.named}")
     raise NoDataError(
         f"study '{results.study}' has no values of {' or '.join(missing)} to show (trials at this stage: {rows}). "
         f"Columns with data: {', '.join(available) or 'none'}. "

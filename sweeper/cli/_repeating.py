@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sweeper.analysis.results import Results
+    from sweeper.driver.opened import OpenedStudy
     from sweeper.search.details import Repetition
     from sweeper.study.spec import ResourcesSpec
 
@@ -21,6 +22,15 @@ def slots_of(
         return max_concurrent
     fit = max((num_cpus or os.cpu_count() or 1) // resources.cpus_per_trial, 1)
     return min(fit, max_concurrent or fit)
+
+
+def check_at_rest(study: OpenedStudy) -> None:
+    """Raise `InputError` if a driver is at work on the search of a study, whose end is to be waited for."""
+    from sweeper.errors import InputError
+
+    if study.files.owner is not None and not study.search.is_searched:
+        name = study.first.name
+        raise InputError(f"study '{name}' is searching now. Wait until that has ended: sweeper status {name} --watch")
 
 
 def announcement(data: Results, planned: Sequence[Repetition], *, num_known: int, slots: int | None) -> str:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sweeper.ledger.ledger import StudyFolder
     from sweeper.storage import Place
 
+RESULTS = "results"
+"""Folder of studies where none is named."""
+
 UNBROKEN = 5000
 """Width of what is not a terminal: no line is broken there."""
 
@@ -40,7 +43,7 @@ results_option = click.option(
     "--results",
     "results_folder",
     type=_Folder(file_okay=False),
-    default="results",
+    default=RESULTS,
     show_default=True,
     help="Folder of all studies, or s3://BUCKET/PREFIX.",
 )
@@ -117,8 +120,16 @@ def results_of(study: OpenedStudy, *, with_predictions: bool = False) -> Results
         runs=runs(study.events).to_pandas(),
         limits=study.first.limits,
         baseline=study.first.baseline,
+        typed="" if _is_found_by_name(study) else str(study.folder),
         **own,
     )
+
+
+def _is_found_by_name(study: OpenedStudy) -> bool:
+    """Whether commands find a study in the folder of results that they look in by themselves."""
+    from sweeper.storage import place
+
+    return str(study.folder.resolve()) == str((place(RESULTS) / study.first.name).resolve())
 
 
 def print_json(data: object) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._repeating import announcement, slots_of
+from sweeper.cli._repeating import announcement, check_at_rest, slots_of
 from sweeper.cli._running import folder_of_studies, run, with_cluster_options
 from sweeper.cli._shared import (
     json_option,
@@ -68,6 +68,7 @@ def ablate(
 
     opened = open_named(results_folder, study)
     spec, search = opened.first, opened.search
+    check_at_rest(opened)
     repetition.check_searched(search)
     data = results_of(opened)
     asked = [trial for name in trials for trial in (_best(data) if name == "best" else [name])]
@@ -131,7 +132,7 @@ def _print_closing(study: OpenedStudy, facts: dict[str, Any], figures: Place, as
     seeds, pairs = seeds_table(data), paired_differences(data)
     files: list[Place] = []
     if seeds["n"].any():
-        files = save_figure(seed_strip(data), figures, "seed_strip")
+        files = save_figure(seed_strip(data, stage="ablation"), figures, "seed_strip")
     else:
         click.echo("no repetition was completed, so there is nothing to draw; sweeper export has the reasons.", err=True)
     if as_json:

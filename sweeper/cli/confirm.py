@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._repeating import announcement, slots_of
+from sweeper.cli._repeating import announcement, check_at_rest, slots_of
 from sweeper.cli._running import folder_of_studies, run, with_cluster_options
 from sweeper.cli._shared import counted, json_option, open_named, print_json, results_of, results_option, study_argument
 from sweeper.cli.status import status_of
@@ -73,6 +73,7 @@ def confirm_study(opened: OpenedStudy, asked: ConfirmSpec, as_json: bool, **opti
     def plan(search: Search) -> list[Repetition]:
         return confirmation.plan(search, per_arm=asked.per_arm, num_seeds=asked.seeds, is_racing=asked.allocation == "racing")
 
+    check_at_rest(opened)
     planned = plan(opened.search)
     if not any(confirmation.best(opened.search, arm) for arm in opened.spec.arms):
         from sweeper.errors import InputError

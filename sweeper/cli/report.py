@@ -68,12 +68,14 @@ def recommend(study: str, limits: tuple[str, ...], results_folder: Place, as_jso
 
     asked = read_limits(limits, LIMITABLE)
     opened = open_named(results_folder, study)
-    told = recommend(results_of(opened), asked)
+    told, notes = recommend(results_of(opened), asked), _notes(opened)
     if as_json:
-        print_json(told.facts)
+        print_json({**told.facts, "notes": notes})
         return
     for line in told.lines:
         click.echo(plain(line))
+    for note in notes:
+        click.echo(f"note: for now; {note[0].lower()}{note[1:]}")
 
 
 def _notes(opened: OpenedStudy) -> list[str]:

@@ -32,6 +32,8 @@ def read(dataset: Dataset, files: Sequence[Path], *, fit: str) -> NDArray[Any]:
     height, width, channels = dataset.input_shape
     if height != width:
         raise DatasetError(f"images of {dataset.name} are {height}x{width}; only square ones can be made of yours.")
+    if folders := [file for file in files if file.is_dir()]:
+        raise DatasetError(f"{folders[0]} is a folder; name image files, for example {folders[0]}/*.png")
     found = _images.read([(file, 0) for file in files], _images.Manner(size=height, is_color=channels == 3, fit=fit))
     if found.faults:
         named = "\n".join(f"  - {fault.file}: {fault.why}" for fault in found.faults[:MOST_NAMED])

@@ -38,7 +38,7 @@ def several(results: Results, *, stage: str, column: str | None) -> pd.DataFrame
     have = f"{len(rows)} of {_quantities.count(len(table), 'repeated configuration')}"
     raise NoDataError(
         f"study '{results.study}' has no two configurations with values of {column or results.objective} over seeds to compare "
-        f"({have} has one at the stage {stage}). Repeat trials with: sweeper ablate {results.study} --seeds 3"
+        f"({have} has one at the stage {stage}). Repeat trials with: sweeper ablate {results.named} --seeds 3"
     )
 
 

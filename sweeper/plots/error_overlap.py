@@ -27,7 +27,7 @@ def frame(results: Results, *, split: str | None = None) -> pd.DataFrame:
     if len(table) < 2:
         raise NoDataError(
             f"study '{results.study}' has predictions of one configuration only, so there is nothing to compare. "
-            f"Confirm a second one with: sweeper confirm {results.study} --per-arm 2"
+            f"Confirm a second one with: sweeper confirm {results.named} --per-arm 2"
         )
     return table
 

@@ -12,7 +12,7 @@ from sweeper.analysis.results import Results, arm_labels, at_stage, goal, status
 from sweeper.analysis.seeds import paired_differences, repetitions, seeds_table
 from sweeper.errors import NoDataError
 from sweeper.ledger.records import Stage
-from sweeper.plots import _quantities, _style
+from sweeper.plots import _quantities, _seeds, _style
 
 MOST_JOINED = 6
 """Configurations up to which the dots of a seed are joined by a line; more lines than that hide the dots."""
@@ -30,18 +30,20 @@ REACH = 1.0
 """How far the axis extends beyond the dots to show intervals, in ranges of the dots: an interval over two seeds is huge."""
 
 
-def frame(results: Results, *, stage: str = "ablation", column: str | None = None) -> pd.DataFrame:
+def frame(results: Results, *, stage: str | None = None, column: str | None = None) -> pd.DataFrame:
     """What the picture shows: see `sweeper.analysis.seeds.repetitions`.
 
     Args:
         results: The results of a study.
-        stage: ``ablation`` or ``confirm``.
-        column: One of `sweeper.analysis.results.DIRECTIONS`; None means the first objective.
+        stage: ``ablation`` or ``confirm``; None for the one whose seeds say most.
+        column: One of `sweeper.analysis.results.DIRECTIONS`; None means the first objective, or what confirmed trials are judged
+            by.
 
     Raises:
         UnknownNameError: No such stage or column.
         NoDataError: No repetition is completed with a value.
     """
+    stage, column = _seeds.asked(results, stage, column)
     rows = repetitions(results, stage=stage, column=column)
     if rows["value"].notna().any():
         return rows
@@ -49,13 +51,13 @@ def frame(results: Results, *, stage: str = "ablation", column: str | None = Non
     counts = ", ".join(f"{count} {status}" for status, count in status_counts(rows).items() if count) or "none"
     advice = "Choose another column or stage, or let more repetitions finish."
     if rows.empty and stage == Stage.ABLATION:
-        advice = f"Repeat trials with: sweeper ablate {results.study} --seeds 3"
+        advice = f"Repeat trials with: sweeper ablate {results.named} --seeds 3"
     raise NoDataError(
         f"study '{results.study}' has no values of {chosen} over seeds to show (repetitions at this stage: {counts}). {advice}"
     )
 
 
-def seed_strip(results: Results, *, stage: str = "ablation", column: str | None = None) -> Figure:
+def seed_strip(results: Results, *, stage: str | None = None, column: str | None = None) -> Figure:
     """A figure with a row per repeated configuration, best mean first: a dot per seed, the mean and its interval below them.
 
     A seed has the same marker and the same height in every row, and up to `MOST_JOINED` rows a line joins its dots: lines
@@ -64,14 +66,14 @@ def seed_strip(results: Results, *, stage: str = "ablation", column: str | None 
 
     Args:
         results: The results of a study.
-        stage: ``ablation`` or ``confirm``.
-        column: One of `sweeper.analysis.results.DIRECTIONS`; None means the first objective.
+        stage: See `frame`.
+        column: See `frame`.
 
     Raises:
         UnknownNameError: No such stage or column.
         NoDataError: No repetition is completed with a value.
     """
-    column = column or results.objective
+    stage, column = _seeds.asked(results, stage, column)
     shown = frame(results, stage=stage, column=column).dropna(subset="value")
     rows = seeds_table(results, stage=stage, column=column)
     looks = _style.looks(arm_labels(results))

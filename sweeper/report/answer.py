@@ -126,7 +126,7 @@ def judged(found: Choices, best: Row) -> list[Sentence]:
     for pair in against["worse"]:
         text = "Over the seeds that both completed, {} is better, {}."
         told.append(said(text, short(found, pair["other"]), said("by {}{}", difference(found, pair), _ends(found, pair))))
-    undecided = sorted(against["undecided"], key=lambda pair: more_seeds(pair) or math.inf)
+    undecided = against["undecided"]  # the closest rival first
     told += [_undecided(found, pair) for pair in undecided[:MOST_UNDECIDED]]
     if len(undecided) > MOST_UNDECIDED:
         rest = listing([short(found, pair["other"]) for pair in undecided[MOST_UNDECIDED:]])

@@ -194,7 +194,7 @@ def _front_table(found: Choices, front: pd.DataFrame, facts: pd.DataFrame, x: st
     for row in front.sort_values(x).to_dict("records"):
         trial = str(row["trial"])
         numbers = [measure(column, float(row[column]), rows=trial) for column in (y, x)]
-        rows.append([trial, *numbers, knobs(configurations[trial]), Command(f"sweeper retrain {found.results.study} {trial}")])
+        rows.append([trial, *numbers, knobs(configurations[trial]), Command(f"sweeper retrain {found.results.named} {trial}")])
     return Table(columns=("trial", name(y), name(x), "configuration", "train it again"), rows=cells(rows)) if rows else None
 
 

@@ -28,7 +28,7 @@ def caveats(found: Choices, notes: Sequence[str] = ()) -> tuple[Sentence, ...]:
         verb = "has" if unfinished == 1 else "have"
         told.append(said("The study is unfinished: {} {} not ended. What follows may change.", number, verb))
     if gaps := _gaps(results):
-        command = Command(f"sweeper audit {results.study}")
+        command = Command(f"sweeper audit {results.named}")
         told.append(said("Part of the results is missing: rows of {}. What is missing is told by {}", gaps, command))
     told += _seeds(found) if found.is_confirmed else _not_confirmed(found)
     if len(arms(results)) == 1:
@@ -60,7 +60,7 @@ def _seeds(found: Choices) -> list[Sentence]:
     alone = found.contenders.loc[found.contenders["n"] < 2, "arm"].astype(str).to_list()
     if alone:
         text = "One seed tells no spread, so there is no interval and no verdict for {}. More seeds: {}"
-        told.append(said(text, listing(alone), Command(f"sweeper confirm {found.results.study} --seeds 5")))
+        told.append(said(text, listing(alone), Command(f"sweeper confirm {found.results.named} --seeds 5")))
     fewest, most = int(found.contenders["n"].min()), int(found.contenders["n"].max())
     if fewest < most:
         number = measure(
@@ -89,7 +89,7 @@ def _not_confirmed(found: Choices) -> list[Sentence]:
         number = measure(found.column, half, rows=str(best["trial"]), how=how, text=f"±{100 * half:.1f} points")
         seen = measure("dataset", images, rows=str(best["trial"]), how="validation_images", text=f"{images:,}")
         told = [said("{} {} images alone leave {}; choosing and seeds come on top.", text, seen, number)]
-    command = Command(f"sweeper confirm {found.results.study}")
+    command = Command(f"sweeper confirm {found.results.named}")
     return [*told, said("Confirm the best configurations on fresh seeds: {}", command)]
 
 

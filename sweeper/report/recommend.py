@@ -54,7 +54,7 @@ def recommend(results: Results, limits: Mapping[str, float], *, stage: str = "co
     second: Sentence = ()
     for sentence in sure:
         second = said("{} {}", second, sentence) if second else sentence
-    third = _next(inside, results.study, str(best["trial"]))
+    third = _next(inside, results.named, str(best["trial"]))
     lines = (chosen(inside), second or (suits(inside),), third)
     told = {"study": results.study, "limits": dict(limits), "lines": [plain(line) for line in lines]}
     return Recommendation(lines=lines, facts={**told, "choice": choice(inside), "pairs": list(pairs(inside))})
@@ -101,7 +101,7 @@ def _raise_closest(found: Choices, limits: Mapping[str, float]) -> None:
         names = pd.concat([names, own["trial"]], ignore_index=True)
     for column in limits:
         if values[column].isna().all():
-            advice = f" Measure it with: sweeper measure {found.results.study}" if column.startswith("latency") else ""
+            advice = f" Measure it with: sweeper measure {found.results.named}" if column.startswith("latency") else ""
             raise NoDataError(f"no completed trial of study '{found.results.study}' has a value of {column}.{advice}")
     excess = (values / pd.Series({column: max(most, 1e-12) for column, most in limits.items()})).max(axis=1, skipna=False)
     if excess.isna().all():
@@ -120,10 +120,12 @@ def _next(found: Choices, study: str, trial: str) -> Sentence:
         return said("Not confirmed, one training each. Confirm: {}", Command(f"sweeper confirm {study}"))
     best = row_of(found.contenders.iloc[0])["trial"]
     own = found.pairs[(found.pairs["first"] == best) | (found.pairs["second"] == best)] if len(found.pairs) else found.pairs
-    open_ones = [pair for pair in own.to_dict("records") if pair["verdict"] == "undecided" and more_seeds(pair) is not None]
+    undecided = [pair for pair in own.to_dict("records") if pair["verdict"] == "undecided"]
+    open_ones = [pair for pair in undecided if more_seeds(pair) is not None]
     if not open_ones:
         return again
     seeds = max(int(pair["seeds_needed"]) for pair in open_ones)
+    what = "the rest" if len(open_ones) == len(undecided) else f"{len(open_ones)} of the {len(undecided)} that are open"
     return said(
-        "About {} seeds in all would settle the rest: {}", f"{seeds}", Command(f"sweeper confirm {study} --seeds {seeds}")
+        "About {} seeds in all would settle {}: {}", f"{seeds}", what, Command(f"sweeper confirm {study} --seeds {seeds}")
     )

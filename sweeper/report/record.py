@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any
 
+import pandas as pd
+
 from sweeper.analysis.gain import Gain, gains, words
 from sweeper.analysis.results import Results, arms, at_stage
 from sweeper.analysis.summary import arms_table
@@ -22,6 +24,9 @@ MOST_FAILURES = 20
 
 LONGEST_MESSAGE = 160
 """Characters of an error message that are told."""
+
+OF_A_TRIAL = ("carved anew", "seeds together", "weights")
+"""Entries of versions that tell how one trial was trained."""
 
 MOST_SEEDS = 20
 """Seeds that are listed."""
@@ -66,7 +71,7 @@ def failures(found: Choices) -> Section:
     sentences: list[Sentence] = [_why(results, reasons)]
     sentences += [_message(row) for row in failed.head(MOST_FAILURES).to_dict("records")]
     if len(failed) > MOST_FAILURES:
-        sentences.append((f"And {len(failed) - MOST_FAILURES:,} more; sweeper export {results.study} writes them all.",))
+        sentences.append((f"And {len(failed) - MOST_FAILURES:,} more; sweeper export {results.named} writes them all.",))
     table = Table(columns=("arm", *ENDS.values()), rows=cells(counts)) if counts else None
     return Section(key="failures", title="What failed?", sentences=tuple(sentences), table=table)
 
@@ -156,12 +161,12 @@ def measured(found: Choices) -> Section:
         ["epochs of a whole training", _recorded(", ".join(map(str, lengths)), "max_epochs")],
     ]
     for column in ("device", "versions", "commit"):
-        rows.append([column, _recorded("; ".join(_versions(text) for text in trials[column].dropna().unique()), column)])
+        rows.append([column, _recorded("; ".join(_texts(trials[column])), column)])
     if results.limits:
         rows.append(["constraints", ", ".join(f"{column} <= {most:,}" for column, most in results.limits.items())])
     if results.class_names:
         rows.append(["classes", ", ".join(results.class_names)])
-    several = [column for column in ("device", "versions", "commit") if trials[column].dropna().nunique() > 1]
+    several = [column for column in ("device", "versions", "commit") if len(_texts(trials[column])) > 1]
     alike = "All trials were measured alike, as far as recorded."
     if several:
         alike = f"Not all trials have the same {' and '.join(several)}."
@@ -185,9 +190,15 @@ def _plain(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def _texts(column: pd.Series) -> list[str]:
+    """The different texts of a column, versions for a person: without what they say of one trial alone."""
+    return list(dict.fromkeys(map(_versions, column.dropna().unique())))
+
+
 def _versions(text: Any) -> str:
-    """Versions for a person; other text as it is."""
-    return _listed(json.loads(text)) if str(text).startswith("{") else str(text)
+    if not str(text).startswith("{"):
+        return str(text)
+    return _listed({name: value for name, value in json.loads(text).items() if name not in OF_A_TRIAL})
 
 
 def _by_stage(results: Results) -> str:

@@ -57,6 +57,14 @@ def test_without_a_baseline_or_seeds_there_is_nothing_to_compare(results: Result
         effects(searched)
 
 
+def test_a_difference_that_is_the_same_for_every_seed_is_told_and_undecided(results: Results) -> None:
+    shifted = results.trials["test_accuracy"].where(results.trials["arm"] != "same", results.trials["test_accuracy"] * 0 + 0.5)
+    base = results.trials["arm"] == "base"
+    trials = results.trials.assign(test_accuracy=shifted.mask(base, 0.25))
+    row = effects(dataclasses.replace(results, trials=trials)).set_index("arm").loc["same"]
+    assert (row["difference"], row["verdict"]) == (0.25, "undecided")
+
+
 def test_the_figure_says_what_helps(results: Results) -> None:
     picture = plot.effects(results)
     assert "better with up; worse with down" in " ".join(picture.get_suptitle().split())

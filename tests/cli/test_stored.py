@@ -327,7 +327,7 @@ def test_plot_and_export(run: Run, finished: Path, tmp_path: Path) -> None:
     assert code == 0
     missing = {"seed_strip", *NEED_MORE}
     assert {line.split(": ")[1] for line in err.splitlines()} == missing
-    assert "not drawn: seed_strip: " in err and "sweeper ablate made" in err and "sweeper confirm made" in err
+    assert "not drawn: seed_strip: " in err and "sweeper ablate " in err and "sweeper confirm " in err
     drawn = set(catalog.names("plot")) - missing
     assert sorted(Path(file).name for file in json.loads(out)) == sorted(
         f"{name}.{ending}" for name in drawn for ending in ("png", "svg")
@@ -354,7 +354,7 @@ def test_plot_and_export(run: Run, finished: Path, tmp_path: Path) -> None:
         (["pareto", "made", "--max", "params=1"], "unknown column to limit 'params'. Did you mean 'parameters'?"),
         (["pareto", "made", "--max", "parameters"], "--max parameters: write COLUMN=NUMBER"),
         (["pareto", "made", "--max", "parameters=nan"], "--max parameters=nan: 'nan' is not a number from 0 on"),
-        (["pareto", "made", "-x", "latency_ms"], "no latencies to show. Measure them with: sweeper measure made"),
+        (["pareto", "made", "-x", "latency_ms"], "no latencies to show. Measure them with: sweeper measure"),
         (["pareto", "made", "-x", "macs", "-y", "macs"], "macs"),
         (["plot", "made", "parreto"], "unknown plot 'parreto'. Did you mean 'pareto'?"),
         (["export", "made", "--to", "xlsx"], "unknown format 'xlsx'. Allowed: csv, parquet."),

@@ -11,12 +11,26 @@ import pandas as pd
 from sweeper import __version__
 from sweeper.analysis.pareto import trials_front
 from sweeper.analysis.results import Results, arm_labels, at_stage, goal
+from sweeper.analysis.summary import sampling_error
 from sweeper.errors import NoDataError
 from sweeper.ledger.records import Stage, Status
 from sweeper.plots import _quantities
 from sweeper.report import answer, record
 from sweeper.report.caveats import caveats
-from sweeper.report.choices import COSTS, Choices, called, choices, cost, frame_rows, interval, knobs, num_seeds, row_of, score
+from sweeper.report.choices import (
+    COSTS,
+    Choices,
+    Row,
+    called,
+    choices,
+    cost,
+    frame_rows,
+    interval,
+    knobs,
+    num_seeds,
+    row_of,
+    score,
+)
 from sweeper.report.parts import (
     Cell,
     Chart,
@@ -79,6 +93,19 @@ def report(results: Results, *, notes: Sequence[str] = (), stage: str = "confirm
     )
 
 
+def _of_images(found: Choices, best: Row) -> str:
+    """What the intervals over seeds leave out: that the test images are few."""
+    predictions = found.results.predictions
+    images = int(predictions.loc[predictions["split"] == "test", "row"].nunique()) if len(predictions) else 0
+    if found.column != "test_accuracy" or not images:
+        return "Intervals are over seeds; that the images are a sample comes on top."
+    half = 100 * sampling_error(float(best["score"]), images)
+    return (
+        f"Intervals are over seeds. That there are {images:,} test images makes an accuracy uncertain by about {half:.1f} points "
+        "more (95 %). All are tested on the same images, so for differences it matters less."
+    )
+
+
 def contenders(found: Choices) -> Section | None:
     """What was compared: the confirmed configurations, or the best trial of each arm."""
     rows = [row_of(row) for _, row in found.contenders.iterrows()]
@@ -92,7 +119,7 @@ def contenders(found: Choices) -> Section | None:
     spread = ("95 % interval", "seeds") if found.is_confirmed else ()
     columns = ("configuration", name(found.column), *spread, *map(name, known))
     whose = "confirmed configurations" if found.is_confirmed else "best completed trial of each arm"
-    note = "" if found.is_confirmed else "One training each, so no intervals."
+    note = _of_images(found, rows[0]) if found.is_confirmed else "One training each, so no intervals."
     chart = _intervals(found) if found.is_confirmed else None
     return Section(
         key="contenders",

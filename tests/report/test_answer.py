@@ -258,3 +258,11 @@ def test_limits_that_leave_nothing() -> None:
         recommend(results, {"paramters": 5.0})
     with pytest.raises(NoDataError, match="Nothing was trained yet"):
         recommend(synthetic.empty(), {})
+
+
+def test_intervals_over_seeds_say_what_the_number_of_test_images_adds() -> None:
+    told = report(kit.rich())
+    section = next(section for section in told.sections if section.key == "contenders")
+    assert section.note.startswith(
+        "Intervals are over seeds. That there are 400 test images makes an accuracy uncertain by about "
+    )

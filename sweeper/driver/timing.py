@@ -40,21 +40,23 @@ Network = tuple[str, str]
 
 
 def to_time(study: OpenedStudy, stages: Collection[Stage], *, anew: bool = False) -> dict[Network, list[Trial]]:
-    """The completed trials by network: of those networks that some trial lacks the time of.
+    """The completed trials by network: of those networks that a trial of these stages lacks the time of.
 
-    All trials of a network are there, also those that have a time: it is measured anew, and they share what comes out.
+    All trials of a network are there, of whatever stage, also those that have a time: it is measured anew, and they share what
+    comes out.
 
     Args:
         study: The study.
-        stages: Trials of these.
-        anew: All networks, also those that were timed for every trial.
+        stages: Which trials are to have one.
+        anew: All networks of these, also those that were timed for every trial.
     """
-    timed = {event.trial for event in study.events if event.kind is Kind.MEASURED}
+    timed = {event.trial for event in study.events if event.kind is Kind.MEASURED and not anew}
     found: dict[Network, list[Trial]] = {}
     for trial in study.search.trials.values():
-        if trial.status is Status.COMPLETED and trial.stage in stages:
+        if trial.status is Status.COMPLETED:
             found.setdefault(_network(study, trial), []).append(trial)
-    return {name: trials for name, trials in found.items() if anew or any(trial.trial not in timed for trial in trials)}
+    lack = {trial.trial for trials in found.values() for trial in trials if trial.stage in stages} - timed
+    return {name: trials for name, trials in found.items() if any(trial.trial in lack for trial in trials)}
 
 
 def time_networks(

@@ -64,12 +64,13 @@ def test_what_is_there_is_timed_and_shown_without_training(run: Run, tmp_path: P
     assert code == 0
     assert "nothing new to repeat" in err
     assert "timing 2 networks" in err
-    assert "cnn-00002-s1001: not measured: it is too large" in err
-    assert "vit-00001-s1001: 1.25 ms, 8.00 ms for 32 images" in err
+    assert "vit-00001: not measured: it is too large" in err
+    assert "cnn-00002: 1.25 ms, 8.00 ms for 32 images" in err
     assert "test_accuracy over fresh seeds" in out
     assert "vit and cnn cannot be told apart: they differ by 10.0 points with each of 3 seeds" in out
     rows = {row.trial: row for row in open_study(StudyFolder(tmp_path / "results" / "made")).events if row.kind is Kind.MEASURED}
-    assert sorted(rows) == [f"vit-00001-s{seed}" for seed in (1001, 1002, 1003)], "one measurement for all with that network"
+    alike = ["cnn-00002", *(f"cnn-00002-s{seed}" for seed in (1001, 1002, 1003))]
+    assert sorted(rows) == alike, "one measurement for all with that network"
     code, out, _ = run("confirm", "made", "--seeds", 3, "--json")
     facts = json.loads(out)
     assert facts["column"] == "test_accuracy"
@@ -77,7 +78,7 @@ def test_what_is_there_is_timed_and_shown_without_training(run: Run, tmp_path: P
     assert facts["pairs"][0]["difference"] == pytest.approx(0.1)
     assert facts["confirmations"]["completed"] == 6
     assert "confirmation with other seeds: 6 completed; sweeper confirm shows them" in run("status", "made")[1]
-    assert timed == [["cnn", "vit"], ["cnn"]]
+    assert timed == [["vit", "cnn"], ["vit"]]
 
 
 def test_every_completed_trial_is_timed(run: Run, tmp_path: Path, timed: list[Any]) -> None:

@@ -36,11 +36,7 @@ def calibration(results: Results, *, split: str | None = None) -> Figure:
 
     Args:
         results: The results of a study.
-        split: ``test`` or ``validation``; None means the test split where there are predictions of it.
-
-    Raises:
-        UnknownNameError: No such split.
-        NoDataError: There are no predictions of it.
+        split: See `frame`, which raises what this does.
     """
     shown = frame(results, split=split)
     given, names, looks = _predictions.found(results, split)

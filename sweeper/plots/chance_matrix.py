@@ -37,12 +37,8 @@ def chance_matrix(results: Results, *, stage: str | None = None, column: str | N
 
     Args:
         results: The results of a study.
-        stage: ``confirm`` or ``ablation``; None means the first of them that has a completed trial.
-        column: One of `sweeper.analysis.results.DIRECTIONS`; None means what `sweeper.analysis.verdicts` judges by.
-
-    Raises:
-        UnknownNameError: No such stage or column.
-        NoDataError: Fewer than two configurations have a value.
+        stage: See `frame`, which raises what this does.
+        column: See there.
     """
     stage, column = _seeds.asked(results, stage, column)
     shown = frame(results, stage=stage, column=column)

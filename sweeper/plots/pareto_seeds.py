@@ -48,13 +48,9 @@ def pareto_seeds(results: Results, *, x: str = "parameters", y: str | None = Non
 
     Args:
         results: The results of a study.
-        x: One of `sweeper.analysis.results.DIRECTIONS`.
-        y: Another one; None means what `sweeper.analysis.verdicts` judges by.
-        stage: ``confirm`` or ``ablation``; None means the first of them that has a completed trial.
-
-    Raises:
-        UnknownNameError: No such column or stage.
-        NoDataError: Fewer than two configurations have both values.
+        x: See `frame`, which raises what this does.
+        y: See there.
+        stage: See there.
     """
     stage, y = _seeds.asked(results, stage, y)
     shown = frame(results, x=x, y=y, stage=stage)

@@ -175,7 +175,7 @@ def _rows(sources: _Sources) -> str:
     for number in sources.listed:
         cells = (number.text, number.table, number.rows, number.column, number.how or "as it is")
         rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
-    text = "The tables are trials.parquet and epochs.parquet in the study's folder tables/; sweeper export writes them as CSV."
+    text = "Trials and epochs are in the study's folder tables/, predictions in predictions/, runs in the ledger."
     grid = _grid(("number", "table", "rows", "column", "how"), rows, [f"n{place}" for place in range(1, len(rows) + 1)])
     return f'<section id="rows" class="fine"><h2>Rows behind the numbers</h2><p>{text}</p>{grid}</section>'
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 
 from sweeper.ledger.records import Stage, Status
 from sweeper.search.details import Repetition
-from sweeper.search.repetition import check_searched
+from sweeper.search.repetition import check_searched, lengths_of
 from sweeper.search.study import Search
 from sweeper.search.trial import Trial
 
@@ -52,9 +52,7 @@ def plan(search: Search, *, per_arm: int, num_seeds: int, is_racing: bool = Fals
     """
     check_searched(search)
     parents = [trial for arm in search.spec.arms for trial in best(search, arm)[:per_arm]]
-    known = (trial for trial in (*search.trials.values(), *search.planned) if trial.stage is Stage.CONFIRM)
-    # All seeds of one mean have the same length; the parent may have been lengthened since.
-    lengths = {trial.parent: trial.max_epochs for trial in known}
+    lengths = lengths_of(search, Stage.CONFIRM)
     if is_racing and num_seeds > LOOKED_AT:
         first = _asked(parents, range(LOOKED_AT), lengths)
         if not all(_has_ended(search, one.trial) for one in first):

@@ -42,9 +42,7 @@ def plan(search: Search, asked: Sequence[str], num_seeds: int, varies: str | Non
     """
     check_searched(search)
     parents = {parent.trial: parent for name in asked for parent in _parents(search, name)}
-    known = (trial for trial in (*search.trials.values(), *search.planned) if trial.stage is Stage.ABLATION)
-    # All seeds of one mean have the same length; the parent may have been lengthened since.
-    lengths = {trial.parent: trial.max_epochs for trial in known}
+    lengths = lengths_of(search, Stage.ABLATION)
     planned = [
         Repetition.of(
             parent, f"{varies or 's'}{seed}", seed=seed, varies=varies, max_epochs=lengths.get(parent.trial, parent.max_epochs)
@@ -53,6 +51,11 @@ def plan(search: Search, asked: Sequence[str], num_seeds: int, varies: str | Non
         for parent in parents.values()
     ]
     return [repetition for repetition in planned if not search.knows(repetition.trial)]
+
+
+def lengths_of(search: Search, stage: Stage) -> dict[str | None, int]:
+    """Epochs of the repetitions there are, by parent: all seeds of a mean train as long, however long the parent does now."""
+    return {trial.parent: trial.max_epochs for trial in (*search.trials.values(), *search.planned) if trial.stage is stage}
 
 
 def check_searched(search: Search) -> None:

@@ -134,7 +134,7 @@ def _is_found_by_name(study: OpenedStudy) -> bool:
 
 def print_json(data: object) -> None:
     """Print facts as JSON on stdout; a number that does not exist (NaN) is null."""
-    click.echo(json.dumps(_plain(data), indent=2))
+    click.echo(json.dumps(plain_data(data), indent=2))
 
 
 def _use_cache(context: click.Context, parameter: click.Parameter, folder: str | None) -> None:
@@ -238,11 +238,12 @@ def read_settings(settings: tuple[str, ...], known: Mapping[str, Parameter], kin
     return given
 
 
-def _plain(data: Any) -> Any:
+def plain_data(data: Any) -> Any:
+    """The same with plain numbers, and None for those that are not finite, so that it can be JSON."""
     if isinstance(data, dict):
-        return {str(key): _plain(value) for key, value in data.items()}
+        return {str(key): plain_data(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_plain(value) for value in data]
+        return [plain_data(value) for value in data]
     if hasattr(data, "item"):
         data = data.item()
     return None if isinstance(data, float) and (data != data or data in (float("inf"), float("-inf"))) else data

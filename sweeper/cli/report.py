@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sweeper.cli._limits import read_limits
-from sweeper.cli._shared import json_option, open_named, out_option, print_json, results_of, results_option, study_argument
+from sweeper.cli._shared import (
+    json_option,
+    open_named,
+    out_option,
+    plain_data,
+    print_json,
+    results_of,
+    results_option,
+    study_argument,
+)
 
 if TYPE_CHECKING:
     from sweeper.driver.opened import OpenedStudy
@@ -33,7 +42,7 @@ def report(study: str, results_folder: Place, out: Place | None, as_json: bool) 
 
     opened = open_named(results_folder, study)
     told = report(results_of(opened, with_predictions=True), notes=_notes(opened))
-    data = facts(told)
+    data = plain_data(facts(told))
     texts = {"report.html": page(told), "report.md": markdown(told), "report.json": json.dumps(data, indent=2) + "\n"}
     files = _write(texts, out or opened.folder / "report")
     if as_json:

@@ -34,15 +34,7 @@ def frame(results: Results, *, x: str = "parameters", y: str = "val_accuracy", s
 def hypervolume(results: Results, *, x: str = "parameters", y: str = "val_accuracy", stage: str = "search") -> Figure:
     """A figure with the share of the square that the front dominates against the completed trials, and a thin line per arm.
 
-    Args:
-        results: The results of a study.
-        x: One of `sweeper.analysis.results.DIRECTIONS`.
-        y: Another one.
-        stage: ``search``, or another stage.
-
-    Raises:
-        UnknownNameError: No such column or stage.
-        NoDataError: No completed trial has both values.
+    Its arguments are those of `frame`, which raises what this does.
     """
     shown = frame(results, x=x, y=y, stage=stage)
     looks = {arm: look for arm, look in _style.looks(arm_labels(results)).items() if (shown["arm"] == arm).any()}

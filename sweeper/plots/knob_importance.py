@@ -41,14 +41,7 @@ def knob_importance(results: Results, *, column: str | None = None, stage: str =
 
     Lines go from the lowest to the highest of the folds. Bars of an arm whose scores the forest cannot explain are hollow.
 
-    Args:
-        results: The results of a study.
-        column: What decides how good a trial is; None means the first objective.
-        stage: ``search``, or another stage.
-
-    Raises:
-        UnknownNameError: No such column or stage.
-        NoDataError: No arm has enough trials.
+    Its arguments are those of `frame`, which raises what this does.
     """
     column = column or results.objective
     goal(results, column)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -226,20 +225,17 @@ def _front_table(found: Choices, front: pd.DataFrame, facts: pd.DataFrame, x: st
 
 
 def facts(told: Report) -> dict[str, Any]:
-    """Everything a report says, for JSON; numbers that do not exist are None."""
-    data: dict[str, Any] = _finite(
-        {
-            "study": told.study,
-            "sweeper": __version__,
-            "about": plain(told.subtitle),
-            "caveats": [plain(caveat) for caveat in told.caveats],
-            "answer": [_sentence(sentence) for sentence in told.answer],
-            "choice": None if told.choice is None else dict(told.choice),
-            "pairs": [dict(pair) for pair in told.pairs],
-            "sections": {section.key: _section(section) for section in told.sections},
-        }
-    )
-    return data
+    """Everything a report says, as plain data."""
+    return {
+        "study": told.study,
+        "sweeper": __version__,
+        "about": plain(told.subtitle),
+        "caveats": [plain(caveat) for caveat in told.caveats],
+        "answer": [_sentence(sentence) for sentence in told.answer],
+        "choice": None if told.choice is None else dict(told.choice),
+        "pairs": [dict(pair) for pair in told.pairs],
+        "sections": {section.key: _section(section) for section in told.sections},
+    }
 
 
 def _section(section: Section) -> dict[str, Any]:
@@ -271,14 +267,3 @@ def _number(number: Number) -> dict[str, Any]:
 
 def _cell(cell: Cell) -> Any:
     return _sentence(cell) if isinstance(cell, tuple) else _number(cell) if isinstance(cell, Number) else str(cell)
-
-
-def _finite(data: Any) -> Any:
-    """The same with plain numbers, and None for those that are not finite."""
-    if isinstance(data, dict):
-        return {str(key): _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    if hasattr(data, "item"):
-        data = data.item()
-    return None if isinstance(data, float) and not math.isfinite(data) else data

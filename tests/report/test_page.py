@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sweeper.analysis.results import Results
+from sweeper.cli._shared import plain_data
 from sweeper.report.build import facts, report
 from sweeper.report.page import page
 from sweeper.report.parts import plain
@@ -174,7 +175,7 @@ def test_results_that_are_bad_or_incomplete_are_told_as_such(case: str) -> None:
     text = " ".join(" ".join(map(plain, sentences)) for sentences in (told.answer, told.caveats))
     text += " ".join(plain(sentence) for section in told.sections for sentence in section.sentences)
     assert [words for words in said if words not in text] == [], text
-    assert json.loads(json.dumps(facts(told), allow_nan=False))["study"] == told.study
+    assert json.loads(json.dumps(plain_data(facts(told)), allow_nan=False))["study"] == told.study
     assert read(page(told)).tags[-1] == "script"
     assert markdown(told).startswith(f"# {told.study}: which architecture?")
 

@@ -206,9 +206,6 @@ EPOCH_COLUMNS = (
 SOURCES = ("init", "order", "augmentation", "split")
 """Sources of chance in a training: initial weights with what the network draws, the order of images, augmentation, the carve."""
 
-TRAINING_SOURCES = SOURCES[:3]
-"""Those that a seed sets where nothing else is said."""
-
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 """What an epoch row measures."""
 

@@ -49,9 +49,13 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis ledger.records storage errors"),
     "sweeper/report": ("numpy pandas", "report analysis plots ledger.records errors"),
     "sweeper/audit": ("pyarrow", "audit driver.opened training.checkpoint search study ledger storage errors"),
+    "sweeper/service": (
+        "rich",
+        "service report plots analysis driver training datasets search study ledger storage catalog errors",
+    ),
     "sweeper/cli": (
         "click rich",
-        "cli audit report plots analysis replay driver training datasets search study ledger storage catalog errors",
+        "cli service audit report plots analysis replay driver training datasets search study ledger storage catalog errors",
     ),
     "sweeper/__main__.py": ("", "cli"),
 }

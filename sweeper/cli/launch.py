@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._running import folder_of_studies, open_if_stored, run, with_cluster_options
+from sweeper.cli._running import run, with_cluster_options
 from sweeper.cli._shared import json_option, open_named, print_json, results_option, study_argument
-from sweeper.cli.status import status_of
+from sweeper.service.facts import status_of
+from sweeper.service.stored import folder_of_studies, open_if_stored
 
 if TYPE_CHECKING:
     from sweeper.driver.opened import OpenedStudy

@@ -53,6 +53,10 @@ TABLE: dict[str, tuple[str, str]] = {
         "rich",
         "service report plots analysis driver training datasets search study ledger storage catalog errors",
     ),
+    "sweeper/api": (
+        "pandas numpy matplotlib",
+        "api service audit report plots analysis driver training datasets search study ledger storage catalog owncode errors",
+    ),
     "sweeper/cli": (
         "click rich",
         "cli service audit report plots analysis replay driver training datasets search study ledger storage catalog errors",

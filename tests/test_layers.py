@@ -19,7 +19,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/__init__.py": ("", ""),
     "sweeper/errors.py": ("", ""),
     "sweeper/streams.py": ("numpy", ""),
-    "sweeper/catalog.py": ("", "errors"),
+    "sweeper/owncode.py": ("", "errors"),
+    "sweeper/installed.py": ("", "owncode errors"),
+    "sweeper/signature.py": ("", ""),
+    "sweeper/catalog.py": ("", "installed owncode signature errors"),
     "architectures/_blocks": ("keras", "catalog errors architectures._blocks.layers architectures._blocks.checks"),
     "architectures/_blocks/layers.py": ("keras", ""),
     "architectures/_blocks/checks.py": ("", "errors"),
@@ -89,7 +92,7 @@ AT_THE_TOP = {
 }
 """Heavy packages a file may import as soon as it is imported itself; anywhere else only inside the function that needs them."""
 
-DYNAMIC = ("sweeper/__init__.py", "sweeper/catalog.py", "sweeper/training/trial.py")
+DYNAMIC = ("sweeper/__init__.py", "sweeper/catalog.py", "sweeper/owncode.py", "sweeper/training/trial.py")
 """Files that may import a module whose name is a variable."""
 
 PICKLES = ("pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib")

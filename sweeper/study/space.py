@@ -184,6 +184,18 @@ such weights: ``standardise`` for a mean of 0 and a deviation of 1 per channel o
 """
 
 
+COMMON: Mapping[str, Knob] = {
+    "optimizer": Choice("adam", "adamw", "sgd"),
+    "learning_rate": Float(low=1e-4, high=3e-2, log=True, default=1e-3),
+    "schedule": Choice("cosine", "constant"),
+    "batch_size": Choice(32, 64, 128),
+    "momentum": Float(low=0.8, high=0.99, default=0.9).when(optimizer="sgd"),
+    "weight_decay": Float(low=1e-5, high=1e-1, log=True, default=1e-3).when(optimizer="adamw"),
+    "label_smoothing": Float(low=0.0, high=0.2, default=0.0),
+}
+"""What is searched of training where nothing more is known of a network: right for those with normalisation or few layers."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Space:
     """The knobs of one architecture, or training knobs that go with every architecture.

@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from sweeper import catalog
 from sweeper.errors import InputError, LedgerError, StudyFileError
-from sweeper.study import ablation, budget, constraints, faults, grid, points, strict_yaml
+from sweeper.study import ablation, annotated, budget, constraints, faults, grid, points, strict_yaml
 from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Space
 
 LARGEST_FILE = 100_000
@@ -222,8 +222,7 @@ class StudySpec(_Model):
 
     def space_of(self, arm: str) -> Space:
         """The search space of an arm, the recipe's knobs included."""
-        space = catalog.load("space", self.arms[arm].space)
-        assert isinstance(space, Space)
+        space = annotated.load(self.arms[arm].space)
         return space if self.search.recipe is None else space.with_recipe(catalog.load("space", self.search.recipe))
 
     def grid_of(self, arm: str) -> grid.Grid | None:

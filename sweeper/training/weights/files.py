@@ -24,6 +24,7 @@ import numpy as np
 
 from sweeper import catalog
 from sweeper.errors import InputError, SweeperError, first_line
+from sweeper.study import annotated
 from sweeper.study.space import TRAINING, Choice, Configuration, Knob, Space, Value
 from sweeper.training.measuring import blocks
 from sweeper.training.weights import applications
@@ -107,7 +108,7 @@ def find(
 
 
 def _space(arm: Asking) -> Space:
-    space: Space = Space(architecture=None) if arm.space is None else catalog.load("space", arm.space)
+    space: Space = Space(architecture=None) if arm.space is None else annotated.load(arm.space)
     return space if arm.recipe is None else space.with_recipe(catalog.load("space", arm.recipe))
 
 

@@ -30,7 +30,7 @@ def hand_over(study: OpenedStudy, wanted: StudySpec, repeat_decayed: bool) -> bo
         InputError: It cannot, or networks of new arms do not fit the images.
     """
     from sweeper.driver import networks, requests, weights
-    from sweeper.driver.launch import load_dataset
+    from sweeper.driver.inputs import load_dataset
     from sweeper.driver.opened import open_study
     from sweeper.errors import InputError, ResultsFolderError
     from sweeper.storage import explain

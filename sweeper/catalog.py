@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -39,8 +39,8 @@ BUILT_IN = "built in"
 OWN = "own code: "
 """Prefix of the path of a user's file, where rows have its hash among their versions."""
 
-_DECIDING = ("architectures", "datasets")
-"""Folders of own code whose files decide what a trial gives."""
+_DECIDING = ("architecture", "dataset")
+"""Kinds that decide what a trial gives."""
 
 _GIVEN = {"architecture": 2, "plot": 1}
 """Arguments, the first ones, that a function of a kind gets in any case."""
@@ -135,6 +135,15 @@ def using(code: Code | None) -> Iterator[None]:
     if code is None:
         yield
         return
+    use(code)
+    try:
+        yield
+    finally:
+        _in_use.remove(code)
+
+
+def use(code: Code) -> None:
+    """As `using`, for as long as this process lives."""
     for kind in owncode.FOLDERS:
         others = {**_built_in(kind), **_installed(kind)}
         for name, path in code.names(kind).items():
@@ -144,10 +153,6 @@ def using(code: Code | None) -> Iterator[None]:
                     f"it defines, for example my_{name}."
                 )
     _in_use.append(code)
-    try:
-        yield
-    finally:
-        _in_use.remove(code)
 
 
 def current() -> Code | None:
@@ -155,26 +160,17 @@ def current() -> Code | None:
     return _in_use[-1] if _in_use else None
 
 
-def versions(architectures: Iterable[str], dataset: str) -> dict[str, str]:
-    """What decides a result beside this project's own version: installed packages that are used, and hashes of a user's files.
+def versions() -> dict[str, str]:
+    """What decides a trial's numbers beside this project's own version: installed packages, and hashes of a user's files.
 
-    Args:
-        architectures: Names of those that are used.
-        dataset: Name of the one that is used.
+    Returns:
+        The version of each package that offers architectures or datasets, and the SHA-256 of each of the user's files of these.
     """
-    found = {}
-    for kind, name in [("dataset", dataset), *(("architecture", name) for name in architectures)]:
-        if (entry := _installed(kind).get(name)) is not None and entry.installed is not None:
-            distribution, version = entry.installed.distribution
-            found[distribution] = version
-    return found | own_versions()
-
-
-def own_versions() -> dict[str, str]:
-    """The hashes of the user's files that decide what a trial gives; see `OWN`."""
-    code = current()
+    offered = [entry.distribution for kind in _DECIDING for entry in installed.entries(kind).values()]
+    code, folders = current(), [owncode.FOLDERS[kind] for kind in _DECIDING]
     files = {} if code is None else code.sha256s()
-    return {f"{OWN}{path}": hexadecimal for path, hexadecimal in files.items() if path.split("/")[0] in _DECIDING}
+    own = {f"{OWN}{path}": hexadecimal for path, hexadecimal in files.items() if path.split("/")[0] in folders}
+    return dict(offered) | own
 
 
 # ---------------------------------------------------------------------------------------------------------------- names

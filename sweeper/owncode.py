@@ -136,6 +136,16 @@ def read(folder: Path | str) -> Code:
     return Code(origin=origin, files=files, notes=tuple(f"{origin}: {words}" for words in strange))
 
 
+def plain(code: Code | None) -> dict[str, Any] | None:
+    """The code as data for JSON, for another process."""
+    return None if code is None else {"origin": code.origin, "files": dict(code.files)}
+
+
+def from_plain(data: dict[str, Any] | None) -> Code | None:
+    """The code that `plain` told."""
+    return None if data is None else Code(**data)
+
+
 def _paths(root: Path) -> Iterator[str]:
     """Files in the folders of `FOLDERS`, without hidden ones."""
     for folder in FOLDERS.values():

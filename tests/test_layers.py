@@ -41,10 +41,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/replay": ("numpy pyarrow", "replay search study ledger.records streams errors"),
     "sweeper/training": (
         "keras tensorflow jax torch numpy",
-        "training datasets study ledger.records ledger.lock ledger.predictions storage streams catalog errors",
+        "training datasets study ledger.records ledger.lock ledger.predictions storage streams catalog owncode errors",
     ),
-    "sweeper/driver": ("ray pydantic", "driver training datasets search study ledger storage catalog errors"),
-    "sweeper/driver/networks.py": ("keras", "driver.weights training datasets study catalog errors"),
+    "sweeper/driver": ("ray pydantic", "driver training datasets search study ledger storage catalog owncode errors"),
+    "sweeper/driver/networks.py": ("keras", "driver.weights training datasets study catalog owncode errors"),
     "sweeper/driver/session.py": ("", "driver.retention training search ledger errors"),
     "sweeper/driver/opened.py": ("", "search study ledger storage errors"),
     "sweeper/driver/retrain.py": ("", "training ledger.records errors"),
@@ -62,7 +62,8 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "sweeper/cli": (
         "click rich",
-        "cli service audit report plots analysis replay driver training datasets search study ledger storage catalog errors",
+        "cli service audit report plots analysis replay driver training datasets search study ledger storage catalog owncode "
+        "errors",
     ),
     "sweeper/__main__.py": ("", "cli"),
 }

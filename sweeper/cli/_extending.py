@@ -20,7 +20,7 @@ def hand_over(study: OpenedStudy, wanted: StudySpec, repeat_decayed: bool) -> bo
     """
     from sweeper.driver import networks, requests, weights
     from sweeper.driver.extending import opening_of
-    from sweeper.driver.launch import load_dataset
+    from sweeper.driver.inputs import load_dataset
     from sweeper.driver.opened import open_study
     from sweeper.errors import InputError, ResultsFolderError
     from sweeper.storage import explain

@@ -57,9 +57,11 @@ def resume(study: str, results_folder: Place, as_json: bool, trials: int | None,
     With more epochs, trials whose learning rate is constant go on from their checkpoints, unless a rung would stop them where
     they ended. The others keep their row.
     """
+    from sweeper.driver import own
     from sweeper.driver.extending import extended
 
     opened = open_named(results_folder, study)
+    own.check_known(opened)
     wanted = opened.first  # which asks for what the study has become
     if trials is not None or max_epochs is not None:
         wanted = extended(opened.spec, trials=trials, max_epochs=max_epochs)

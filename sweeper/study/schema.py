@@ -9,7 +9,7 @@ from typing import Any
 
 from sweeper import catalog
 from sweeper.ledger.records import OBJECTIVES
-from sweeper.study import annotated, constraints
+from sweeper.study import annotated, constraints, own
 from sweeper.study.faults import recipe_names
 from sweeper.study.spec import LEARNING, StudySpec
 
@@ -43,6 +43,7 @@ def study_schema() -> dict[str, Any]:
         },
     ]
     parts["DatasetSpec"] = {"oneOf": [_dataset(name) for name in catalog.names("dataset")]}
+    schema["properties"][own.KEY] = {"type": "string", "description": "Folder of your own code; --code says that it may be run."}
     _take_ablations(schema)
     schema["properties"]["constraints"]["anyOf"][0]["items"]["pattern"] = constraints.PATTERN
     schema["properties"]["objectives"]["items"] = {"enum": [f"{goal} {column}" for column, goal in OBJECTIVES.items()]}

@@ -47,7 +47,7 @@ def test_every_key_of_a_file_is_an_argument() -> None:
     study = sweeper.Study(
         name="all",
         dataset={"name": "digits", "size": np.int64(16)},
-        arms={"cnn": {}, "se": sweeper.arm("resnet", attention="se", points=[{"learning_rate": 0.01}]), "l": "lenet", "vit": None},
+        arms={"cnn": {}, "se": sweeper.arm("resnet", attention="se", points=[{"learning_rate": 0.01}]), "l": "lenet", "vit": {}},
         trials=9,
         max_epochs=3,
         objectives=("max val_accuracy",),

@@ -212,9 +212,9 @@ def test_hashes_of_what_decides_a_result() -> None:
         "search_spaces/s.py": "",
     }
     code = Code(origin="my_code/", files=files)
-    assert catalog.own_versions() == {}
+    assert catalog.versions() == {}
     with catalog.using(code):
-        found = catalog.own_versions()
+        found = catalog.versions()
     assert list(found) == ["own code: architectures/_p.py", "own code: architectures/mine.py", "own code: datasets/d.py"]
     assert found["own code: architectures/mine.py"] == code.sha256s()["architectures/mine.py"]
     assert found["own code: architectures/mine.py"].startswith("6b86b273ff34fce1")

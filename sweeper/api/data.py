@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -96,4 +97,5 @@ def _write(path: Path, members: Mapping[str, NDArray[Any]]) -> None:
     except OSError as error:
         raise ResultsFolderError(f"{path} cannot be written ({error.strerror}). Give another folder: folder=...") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()

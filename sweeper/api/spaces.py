@@ -37,7 +37,10 @@ def space_of(architecture: str | Callable[..., Any], name: str, knobs: Mapping[s
             raise InputError(f"space of {name}: {unknown('knob', key, {*defaults, *TRAINING})}")
     model = {key: knob for key, knob in completed.items() if key not in TRAINING}
     training = {key: knob for key, knob in completed.items() if key in TRAINING}
-    return Space(architecture=name, model=model, training=COMMON).with_recipe(Space(architecture=None, training=training))
+    parents = {knob.condition[0] for knob in training.values() if knob.condition is not None} - training.keys()
+    training = {key: COMMON[key] for key in COMMON if key in parents} | training
+    ordered = dict(sorted(training.items(), key=lambda item: item[1].condition is not None))  # what others depend on first
+    return Space(architecture=name, model=model, training=COMMON).with_recipe(Space(architecture=None, training=ordered))
 
 
 def _arguments(architecture: str | Callable[..., Any]) -> tuple[dict[str, Any], bool]:

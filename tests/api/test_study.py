@@ -98,8 +98,8 @@ FAULTS = {
     "a wrong value": ({**SMALL, "arms": {"cnn": {"fixed": {"width": -3}}}}, "arms.cnn.fixed.width: "),
     "an unknown key": ({**SMALL, "arms": {"cnn": {"fix": {}}}}, "arms.cnn.fix: "),
     "an unknown name": ({**SMALL, "arms": ["cnnn"]}, "arms.cnnn.architecture: unknown architecture 'cnnn'. Did you mean 'cnn'?"),
-    "no arms": (SMALL, "arms"),
-    "no trials": ({"name": "small", "dataset": "digits", "arms": ["cnn"], "max_epochs": 2}, "budget.trials"),
+    "no arms": (SMALL, "the key 'arms' is missing."),
+    "no trials": ({"name": "small", "dataset": "digits", "arms": ["cnn"], "max_epochs": 2}, "budget: the key 'trials' is missing."),
     "a name": ({**SMALL, "name": "_small", "arms": ["cnn"]}, "name: "),
 }  # fmt: skip
 
@@ -268,15 +268,15 @@ class TestArrays:
 
     def test_the_same_arrays_are_the_same_study(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
-        one = sweeper.arrays(self.images, self.labels, class_names="abcd", validation_fraction=0.25)
-        two = sweeper.arrays(self.images[..., None], self.labels.astype(float).tolist(), class_names=("a", "b", "c", "d"), validation_fraction=0.25)  # fmt: skip  # noqa: E501
+        one = sweeper.arrays(self.images, self.labels, class_names="abcd", validation_fraction=0.2)
+        two = sweeper.arrays(self.images[..., None], self.labels.astype(float).tolist(), class_names=("a", "b", "c", "d"), validation_fraction=0.2)  # fmt: skip  # noqa: E501
         assert one == two and one["class_names"] == ["a", "b", "c", "d"]
         assert [path.name for path in (tmp_path / "results" / "_arrays").iterdir()] == [Path(one["path"]).name]
         assert sweeper.arrays(self.images + 1, self.labels)["path"] != one["path"]
         study = sweeper.Study(name="own", dataset=one, arms=["cnn"], trials=1, max_epochs=1)
         dataset = catalog.load("dataset", "arrays")(**study.spec.dataset.options)
         assert (
-            dataset.train.images.shape == (28, 8, 8, 1) and dataset.class_names == ("a", "b", "c", "d") and not dataset.has_test
+            dataset.train.images.shape == (32, 8, 8, 1) and dataset.class_names == ("a", "b", "c", "d") and not dataset.has_test
         )
 
     def test_all_splits(self, tmp_path: Path) -> None:

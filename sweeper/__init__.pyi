@@ -1,6 +1,7 @@
 from sweeper.api.arms import arm as arm
 from sweeper.api.data import arrays as arrays
 from sweeper.api.results import StudyResults as StudyResults
+from sweeper.api.results import open_results
 from sweeper.api.study import Study as Study
 from sweeper.driver.launch import launch as launch
 from sweeper.study.space import Choice as Choice
@@ -10,3 +11,4 @@ from sweeper.study.space import Space as Space
 from sweeper.study.spec import StudySpec as StudySpec
 
 __version__: str
+open = open_results  # noqa: A001

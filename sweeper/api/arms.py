@@ -81,9 +81,10 @@ def written(arms: Mapping[str, ArmLike] | Sequence[str], code: Code | None) -> t
             if isinstance(one.get("space"), Mapping):
                 one["space"] = spaces.space_of(one["architecture"], _name(one["architecture"]), one["space"])
     files |= _spaces(section)
-    for one in section.values():
-        if callable(one.get("architecture")):
-            one["architecture"] = one["architecture"].__name__
+    for name, one in section.items():
+        one["architecture"] = _name(one["architecture"])
+        if one["architecture"] == name:
+            del one["architecture"]
     return section, _joined(code, files)
 
 

@@ -56,7 +56,7 @@ def arrays(
     >>> import numpy as np, sweeper
     >>> images, labels = np.zeros((20, 8, 8), "uint8"), np.arange(20) % 2
     >>> sweeper.arrays(images, labels, class_names=("even", "odd"), folder="kept")
-    {'name': 'arrays', 'path': 'kept/5a0ce8f6cd2d35a4.npz', 'class_names': ['even', 'odd']}
+    {'name': 'arrays', 'path': 'kept/f2579357888cd465.npz', 'class_names': ['even', 'odd']}
     """
     import numpy as np
 

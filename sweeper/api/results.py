@@ -39,6 +39,10 @@ def open_results(study: Where, *, results: Where = RESULTS, code: str | Path | C
     Raises:
         InputError: There is none.
         LedgerError: It is damaged.
+
+    >>> import sweeper
+    >>> sweeper.open("results/made")
+    Study 'made' in results/made, finished: 6 completed; best vit-00001 with val_accuracy 0.4400
     """
     from sweeper.storage import place
 
@@ -70,6 +74,13 @@ class Page:
     def _repr_html_(self) -> str:
         page = html.escape(self.path.read_bytes().decode(), quote=True)
         return f'<iframe srcdoc="{page}" style="width:100%;height:40em;border:1px solid #ccc"></iframe><p>{self.path}</p>'
+
+
+class Lines(str):
+    """Text that shows its lines as such."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class StudyResults:
@@ -145,6 +156,12 @@ class StudyResults:
         """One row per configuration that was trained on several seeds, best mean first: mean, 95 % interval, cost.
 
         Of the confirmation where there is one, else of `ablate`; empty where there is neither.
+
+        >>> import sweeper
+        >>> sweeper.open("results/made").seeds[["parent", "n", "mean"]].round(2)
+              parent  n  mean
+        0  vit-00001  3  0.62
+        1  cnn-00002  3  0.52
         """
         from sweeper.analysis.verdicts import confirmed
         from sweeper.ledger.records import Stage
@@ -163,6 +180,11 @@ class StudyResults:
         Raises:
             UnknownNameError: No such column.
             NoDataError: No trial has both values.
+
+        >>> import sweeper
+        >>> sweeper.open("results/made").pareto(x="train_s")[["trial", "val_accuracy", "train_s"]]
+               trial  val_accuracy  train_s
+        0  vit-00001          0.44     80.0
         """
         from sweeper.analysis.pareto import front_table
 
@@ -176,6 +198,11 @@ class StudyResults:
         Raises:
             UnknownNameError: No such arm.
             NoDataError: It has no completed trial.
+
+        >>> import sweeper
+        >>> best = sweeper.open("results/made").best("cnn")
+        >>> best["trial"], best["configuration"]["num_blocks"]
+        ('cnn-00002', 3)
         """
         from sweeper.analysis.results import at_stage, ranked
 
@@ -203,11 +230,15 @@ class StudyResults:
             UnknownNameError: No such plot.
             InputError: It has no such option.
             NoDataError: The study does not have the data, or not yet.
+
+        >>> import sweeper
+        >>> figure = sweeper.open("results/made").plot("pareto", x="train_s")
+        >>> figure.savefig("pareto.pdf")
         """
         with catalog.using(self._code):
             taken = catalog.parameters("plot", name)
             if wrong := [option for option in options if option not in taken]:
-                raise InputError(unknown(f"option of plot '{name}'", wrong[0], taken))
+                raise InputError(unknown(f"option of {name}", wrong[0], taken))
             figure: Figure = catalog.load("plot", name)(self._data(with_predictions=True), **options)
         # Matplotlib shows its own figures in a notebook only once pyplot was imported there.
         figure._repr_png_ = lambda: _png(figure)  # type: ignore[attr-defined]
@@ -221,6 +252,10 @@ class StudyResults:
 
         Raises:
             ResultsFolderError: It cannot be written there.
+
+        >>> import sweeper
+        >>> sweeper.open("results/made").report().path.name
+        'report.html'
         """
         from sweeper.report.parts import plain
         from sweeper.service.reporting import written
@@ -230,7 +265,7 @@ class StudyResults:
         answer = " ".join(plain(sentence) for sentence in told.answer)
         return Page(files[0], tuple(files), answer, tuple(plain(caveat) for caveat in told.caveats), facts)
 
-    def recommend(self, **limits: float) -> str:
+    def recommend(self, **limits: float) -> Lines:
         """What to choose, how surely, and what to do next, in three lines.
 
         Args:
@@ -239,11 +274,15 @@ class StudyResults:
         Raises:
             UnknownNameError: A column that cannot be limited.
             NoDataError: Nothing can be chosen.
+
+        >>> import sweeper
+        >>> sweeper.open("results/made").recommend(parameters=2000).splitlines()[-1]
+        'Train it again: sweeper retrain made vit-00001'
         """
         from sweeper.report.parts import plain
         from sweeper.report.recommend import recommend
 
-        return "\n".join(plain(line) for line in recommend(self._data(), limits).lines)
+        return Lines("\n".join(plain(line) for line in recommend(self._data(), limits).lines))
 
     # ------------------------------------------------------------------------------------------------------- what trains more
 

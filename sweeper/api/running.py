@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from sweeper import catalog
-from sweeper.errors import InputError, unknown
+from sweeper.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from sweeper.driver.opened import OpenedStudy
@@ -120,7 +120,7 @@ def _checked(options: Options) -> tuple[str, dict[str, Any]]:
     """The kind of cluster, and its own options, once all are known to exist."""
     known = Options.__annotations__
     if wrong := [name for name in options if name not in known]:
-        raise InputError(unknown("option", wrong[0], known))
+        raise UnknownNameError("option", wrong[0], known)
     kind = options.get("cluster", "local")
     own: dict[str, Any] = {name: options.get(name) for name in ("num_cpus", "num_gpus", "address")}
     given = {name: value for name, value in own.items() if value is not None}
@@ -145,4 +145,5 @@ def _kernel_signals() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # one that was not set by Python
+                signal.signal(number, handler)

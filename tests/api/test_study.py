@@ -99,7 +99,7 @@ FAULTS = {
     "an unknown key": ({**SMALL, "arms": {"cnn": {"fix": {}}}}, "arms.cnn.fix: "),
     "an unknown name": ({**SMALL, "arms": ["cnnn"]}, "arms.cnnn.architecture: unknown architecture 'cnnn'. Did you mean 'cnn'?"),
     "no arms": (SMALL, "the key 'arms' is missing."),
-    "no trials": ({"name": "small", "dataset": "digits", "arms": ["cnn"], "max_epochs": 2}, "budget: the key 'trials' is missing."),
+    "no trials": ({"name": "x", "dataset": "digits", "arms": ["cnn"], "max_epochs": 2}, "budget: the key 'trials' is missing."),
     "a name": ({**SMALL, "name": "_small", "arms": ["cnn"]}, "name: "),
 }  # fmt: skip
 

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from sweeper import catalog
-from sweeper.errors import SweeperError, first_line
-from sweeper.owncode import Code
+from sweeper.errors import SweeperError
+from sweeper.owncode import Code, in_words
 from sweeper.study import annotated
 from sweeper.study.space import TRAINING, Choice, Float, Int, Knob, Space
 from sweeper.training import built
@@ -93,7 +93,7 @@ def _why_not(name: str, shape: Shape, arguments: Mapping[str, Any]) -> str | Non
 def _in_words(name: str, error: Exception) -> str:
     code = catalog.current()
     place = (code.place_of(error) if code is not None else "") or catalog.where("architecture", name)
-    return f"{place}: {type(error).__name__}: {first_line(error, 300)}."
+    return f"{place}: {in_words(error)}."
 
 
 def _made(name: str, shape: Shape, arguments: Mapping[str, Any], seed: int = 1) -> keras.Model:
@@ -117,7 +117,7 @@ def _network(name: str, shape: Shape, arguments: Mapping[str, Any]) -> Iterator[
         yield from _restored(first, other, shape)
         yield from _dead(name, shape, arguments)
     except Exception as error:  # of layers of the user's own
-        yield f"it cannot be run: {type(error).__name__}: {first_line(error, 300)}."
+        yield f"it cannot be run: {in_words(error)}."
     if any(isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization) for layer in measure.leaves(first)):
         yield "it rescales its images, which come with a mean of 0 and a deviation of 1 already. Leave the layer out."
 

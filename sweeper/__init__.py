@@ -16,6 +16,7 @@ _PUBLIC = {
     "Int": "sweeper.study.space",
     "Space": "sweeper.study.space",
     "StudySpec": "sweeper.study.spec",
+    "from_arrays": "sweeper.datasets._own",
     "launch": "sweeper.driver.launch",
 }
 

@@ -37,7 +37,5 @@ def read(name: str, options: Mapping[str, Any]) -> Dataset:
         raise DatasetError(f"{place}: {in_words(error)}.") from error
     if not isinstance(found, Dataset):
         what = "nothing" if found is None else f"a {type(found).__name__}"
-        raise DatasetError(
-            f"{file}: {name} returns {what}. End it with: return carved(...) or assembled(...), see sweeper.datasets."
-        )
+        raise DatasetError(f"{file}: {name} returns {what}. End it with: return sweeper.from_arrays(...)")
     return found

@@ -20,7 +20,7 @@ from sweeper.ledger.records import Event, Kind
 from sweeper.owncode import Code
 from sweeper.study.spec import StudySpec, parse
 from tests.conftest import Run
-from tests.tiny_study import check_whole, rows_of
+from tests.tiny_study import check_whole
 
 STUDY = """\
 name: own
@@ -180,12 +180,12 @@ def test_a_sweep_of_own_code_goes_on_after_a_change_and_is_trained_again(
     assert (
         "note: my_code/: architectures/_parts.py has changed. Trials so far ran as it was; those to come run as it is now." in err
     )
-    _, epochs = rows_of(folder)
-    kept = {row["trial"]: json.loads(row["versions"]) for row in epochs}
+    events = StudyFolder(folder).read()
+    kept = {event.trial: json.loads(event.versions or "") for event in events if event.kind is Kind.EPOCH}
     assert len(kept) == 3
     parts = [versions["own code: architectures/_parts.py"] for _, versions in sorted(kept.items())]
     assert parts[0] == parts[1] != parts[2] == code_of(architectures___parts="RATE = 0.3\n").sha256s()["architectures/_parts.py"]
-    details = [json.loads(event.detail or "{}") for event in StudyFolder(folder).read() if event.kind is Kind.DRIVER_STARTED]
+    details = [json.loads(event.detail or "{}") for event in events if event.kind is Kind.DRIVER_STARTED]
     assert [detail["code"]["files"]["architectures/_parts.py"] for detail in details] == [parts[0], parts[2]]
     assert run("audit", "own")[0] == 0
     assert run("report", "own")[0] == 0

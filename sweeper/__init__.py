@@ -21,6 +21,7 @@ _PUBLIC = {
     "StudySpec": "sweeper.study.spec:StudySpec",
     "arm": "sweeper.api.arms:arm",
     "arrays": "sweeper.api.data:arrays",
+    "from_arrays": "sweeper.datasets._own:from_arrays",
     "launch": "sweeper.driver.launch:launch",
     "open": "sweeper.api.results:open_results",
 }

@@ -3,6 +3,7 @@ from sweeper.api.data import arrays as arrays
 from sweeper.api.results import StudyResults as StudyResults
 from sweeper.api.results import open_results
 from sweeper.api.study import Study as Study
+from sweeper.datasets._own import from_arrays as from_arrays
 from sweeper.driver.launch import launch as launch
 from sweeper.study.space import Choice as Choice
 from sweeper.study.space import Float as Float

@@ -228,6 +228,13 @@ def parameters(kind: str, name: str) -> dict[str, Parameter]:
     return found
 
 
+def takes_any(kind: str, name: str) -> bool:
+    """Whether the function `name` takes arguments of any name: ``**knobs``."""
+    file = _file(kind, name)
+    function = function_named(file.tree(), file.attribute)
+    return function is None or function.args.kwarg is not None
+
+
 def load(kind: str, name: str) -> Any:
     """The object called `name` of one kind; imports its module.
 

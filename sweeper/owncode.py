@@ -24,6 +24,7 @@ import importlib.util
 import keyword
 import linecache
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -267,7 +268,7 @@ def _load(code: Code, path: str, name: str) -> Any:
         module = importlib.import_module(f"{code.package}.{path.removesuffix('.py').replace('/', '.')}")
     except (Exception, SystemExit) as error:
         told = code.place_of(error) or label
-        raise InputError(f"{told}: {_in_words(error)}.{_advice(error, code, path)}") from error
+        raise InputError(f"{told}: {in_words(error)}.{_advice(error, code, path)}") from error
     if not hasattr(module, name):
         raise InputError(
             f"{label} defines nothing called {name}. Name the function like the file, or the file like the function."
@@ -275,9 +276,11 @@ def _load(code: Code, path: str, name: str) -> Any:
     return getattr(module, name)
 
 
-def _in_words(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300].rstrip('.')}" if lines else type(error).__name__
+def in_words(error: BaseException) -> str:
+    """The class of an exception and the line of its message that says what is wrong; Keras puts a line of its own first."""
+    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
+    return f"{type(error).__name__}: {said[0][:300].rstrip('.')}" if said else type(error).__name__
 
 
 def _advice(error: BaseException, code: Code, path: str) -> str:

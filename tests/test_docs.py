@@ -13,7 +13,9 @@ import click
 import pytest
 import yaml
 
+from sweeper import catalog
 from sweeper.cli import cli
+from sweeper.owncode import Code
 from sweeper.study.spec import parse
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +39,12 @@ def examples(path: Path) -> dict[str, str]:
     """The files a document shows in full, by name: its Python blocks that begin with the name in a comment."""
     found = (re.match(r"# (\S+\.py)\n(.*)", block, flags=re.DOTALL) for block in blocks(path, "python"))
     return {match[1]: match[2] for match in found if match}
+
+
+def own_code() -> Code:
+    """The code that `docs/own-code.md` shows."""
+    files = {name.removeprefix("my_code/"): text for name, text in examples(ROOT / "docs" / "own-code.md").items()}
+    return Code(origin="my_code/", files=files)
 
 
 def shell_lines(path: Path) -> list[str]:
@@ -89,8 +97,9 @@ def test_the_readme_is_short() -> None:
 def test_studies_in_the_documents_are_valid() -> None:
     studies = [block for path in DOCUMENTS for block in blocks(path, "ya?ml") if re.search(r"^arms:", block, flags=re.MULTILINE)]
     assert studies
-    for study in studies:
-        parse(study)
+    with catalog.using(own_code()):
+        for study in studies:
+            parse(study)
 
 
 def links(text: str) -> list[str]:

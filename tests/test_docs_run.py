@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
-from tests.test_docs import PAGES, README, ROOT, examples, shell_lines
+from tests.test_docs import PAGES, README, ROOT, blocks, examples, own_code, shell_lines
 
 pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.usefixtures("ray_ready")]
 
@@ -46,6 +46,7 @@ NOT_RUN = {
     r"--repeat-decayed": "one more sweep; covered by tests/test_extension.py",
     r"ablate .*--vary": "one more sweep; covered by tests/test_final.py and tests/test_sources.py",
     r"^sweeper predict": "covered by tests/cli/test_predict.py and tests/test_final.py",
+    r"(resume|retrain) mine": "one more sweep; covered by tests/owncode/test_driver.py",
     r"ablate .*--trial defaults": "one more sweep; covered by tests/cli/test_ablation.py",
     r"^sweeper benchmark cnn resnet:18 vit$": "starts six processes that compile; covered by tests/test_benchmark.py",
 }
@@ -55,6 +56,8 @@ FIRST = ("launch", "confirm", "ablate", "resume", "measure")
 """What makes the study that the other commands are about; the repetitions before its trainings become longer."""
 
 EXTENDING = ROOT / "docs" / "extending.md"
+
+OWN_CODE = ROOT / "docs" / "own-code.md"
 
 LINES = list(dict.fromkeys(line for path in (README, *PAGES) for line in shell_lines(path)))
 
@@ -80,6 +83,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("documented")
     (made / "studies").mkdir()
     (made / "studies" / "digits.yaml").write_text(STUDY)
+    [mine] = [block for block in blocks(OWN_CODE, "yaml") if block.startswith("# mine.yaml")]
+    small = mine.replace("{name: digits}", "{name: digits, fraction: 0.1}").replace("8, max_epochs: 6", "2, max_epochs: 1")
+    assert small.count("fraction") == small.count("max_epochs: 1") == 1
+    (made / "mine.yaml").write_text(small)
+    own_code().write(made / "my_code")
     for label, name in enumerate(("cat", "dog")):
         (made / "photos" / name).mkdir(parents=True)
         for number in range(12):

@@ -36,7 +36,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/study/space.py": ("", "errors"),
     "sweeper/study/strict_yaml.py": ("yaml", ""),
     "search_spaces": ("", "study.space search_spaces._common"),
-    "sweeper/datasets": ("numpy PIL sklearn keras", "datasets ledger.records catalog errors"),
+    "sweeper/datasets": ("numpy PIL sklearn keras", "datasets ledger.records catalog owncode errors"),
     "sweeper/search": ("optuna numpy scipy sklearn", "search study ledger.records streams errors"),
     "sweeper/replay": ("numpy pyarrow", "replay search study ledger.records streams errors"),
     "sweeper/training": (

@@ -15,7 +15,10 @@ import click
 from sweeper.errors import InputError, SweeperError
 
 
-def _shape(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+def shape_of(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """The shape in an option; None where it is not given."""
+    if value is None:
+        return None
     parts = value.split(",")
     if len(parts) != 3 or not all(re.fullmatch(r" *[0-9]{1,5} *", part) and int(part) > 0 for part in parts):
         raise click.BadParameter(f"'{value}' is no shape; write height,width,channels, for example 48,48,1.")
@@ -23,7 +26,7 @@ def _shape(context: click.Context, parameter: click.Parameter, value: str) -> tu
 
 
 input_shape_option = click.option(
-    "--input-shape", callback=_shape, metavar="H,W,C", default="32,32,3", show_default=True, help="Height, width and channels."
+    "--input-shape", callback=shape_of, metavar="H,W,C", default="32,32,3", show_default=True, help="Height, width and channels."
 )
 num_classes_option = click.option(
     "--num-classes", type=click.IntRange(2, 1_000_000), default=10, show_default=True, help="Number of classes."

@@ -92,6 +92,7 @@ def _worker(spec: StudySpec, record: Recorded) -> Iterator[tuple[Worker, dict[st
         dataset = load_dataset(spec)
         constants = provenance.constants_of(spec, dataset)
         _warn_of_other_data(record, constants)
+        _warn_of_other_code(record)
         begun = record.assignment
         pretrained = weights.weights_of(begun.architecture, begun.configuration, begun.arm, dataset, spec.training)
         _warn_of_other_weights(record, pretrained)
@@ -128,6 +129,16 @@ def _warn_of_other_data(record: Recorded, constants: dict[str, str | None]) -> N
     if then:
         for line in differing(then, circumstances([{"dataset": constants["dataset"]}])):
             click.echo(f"the data have changed, so the trial will not come out the same: {line}", err=True)
+
+
+def _warn_of_other_code(record: Recorded) -> None:
+    from sweeper import catalog
+
+    now = catalog.versions()
+    files = [name for name in {**record.circumstances, **now} if name.startswith(catalog.OWN)]
+    changed = [name.removeprefix(catalog.OWN) for name in files if record.circumstances.get(name) != now.get(name)]
+    if changed:
+        click.echo(f"own code has changed, so the trial may not come out the same: {', '.join(sorted(changed))}", err=True)
 
 
 def _warn_of_other_weights(record: Recorded, pretrained: dict[str, Pretrained]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from sweeper import catalog
 from sweeper.datasets import Dataset
-from sweeper.errors import DatasetError, SweeperError, first_line
+from sweeper.errors import DatasetError, SweeperError
+from sweeper.owncode import in_words
 
 
 def read(name: str, options: Mapping[str, Any]) -> Dataset:
@@ -33,10 +34,8 @@ def read(name: str, options: Mapping[str, Any]) -> Dataset:
     except Exception as error:
         code = catalog.current()
         place = (code.place_of(error) if code is not None else "") or file
-        raise DatasetError(f"{place}: {type(error).__name__}: {first_line(error, 300)}.") from error
+        raise DatasetError(f"{place}: {in_words(error)}.") from error
     if not isinstance(found, Dataset):
         what = "nothing" if found is None else f"a {type(found).__name__}"
-        raise DatasetError(
-            f"{file}: {name} returns {what}. End it with: return carved(...) or assembled(...), see sweeper.datasets."
-        )
+        raise DatasetError(f"{file}: {name} returns {what}. End it with: return sweeper.from_arrays(...)")
     return found

@@ -46,7 +46,7 @@ def build(architecture: str, input_shape: tuple[int, ...], num_classes: int, arg
         reason = (lines[-1] if lines else type(error).__name__)[:300].rstrip(".")
         code = catalog.current()
         if code is not None and (place := code.place_of(error)):
-            reason = f"{place}: {type(error).__name__}: {reason}"
+            reason = f"{place}: {owncode.in_words(error)}"
         raise KnobError(
             f"{architecture} cannot be built for images of {size} and {num_classes} classes: {reason}. Choose other values."
         ) from error

@@ -85,20 +85,17 @@ def changes(events: Sequence[Event], code: Code | None) -> list[str]:
     return [f"{code.origin}: {'; '.join(words)}. Trials so far ran as it was; those to come run as it is now."]
 
 
-def check_known(study: OpenedStudy, wanted: StudySpec | None = None) -> None:
+def check_known(study: OpenedStudy) -> None:
     """Raise `InputError` unless all that the study's trials are made of is in the catalog, if it once ran with own code."""
     if (before := known(study.events)) is None:
         return
-    missing = [*_missing(study.spec if wanted is None else wanted)]
+    missing = [*_missing(study.spec)]
     if missing:
         copy = study.folder / COPY
-        there = sorted(copy.tree())
-        way = (
-            f"{copy} holds the code it ran with: add --code {copy}/, once you have looked at it"
-            if there
-            else f"it ran with {before['origin']}: add --code {before['origin']}"
-        )
-        raise InputError(f"study '{study.first.name}' needs {', '.join(missing)}, which is own code. {way[0].upper()}{way[1:]}.")
+        way = f"It ran with {before['origin']}: add --code {before['origin']}"
+        if copy.tree():
+            way = f"The code it ran with is kept in {copy}/: once you have looked at it, add --code {copy}/"
+        raise InputError(f"study '{study.first.name}' needs {', '.join(missing)}, which is own code. {way}")
 
 
 def _missing(study: StudySpec) -> Iterator[str]:

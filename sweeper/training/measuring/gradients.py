@@ -54,7 +54,7 @@ def gradient_norms(model: keras.Model) -> list[LayerGradient]:
     if not depths:
         raise SweeperError(f"the network '{model.name}' has no kernels, so no gradients to show. Leave out --gradient-flow.")
     weights = {id(variable): _array(variable) for layer, _ in depths for variable in kernels(layer)}
-    gradients = _gradients(model)
+    gradients = gradients_of(model)
     return [
         _of_layer(
             layer,
@@ -89,7 +89,7 @@ def _with_kernels(operation: keras.Operation) -> Iterator[keras.layers.Layer]:
     return (layer for layer in layers if isinstance(layer, keras.layers.Layer) and kernels(layer))
 
 
-def _gradients(model: keras.Model) -> dict[int, npt.NDArray[np.float64]]:
+def gradients_of(model: keras.Model) -> dict[int, npt.NDArray[np.float64]]:
     """The gradient at each trained weight, by the id of the weight."""
     # Momentum after the first step with learning rate 1 is minus the gradient, on every backend. The difference of weights
     # before and after would lose small gradients to rounding.

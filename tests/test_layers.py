@@ -44,14 +44,19 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/driver/networks.py": ("keras", "driver.weights training datasets study catalog errors"),
     "sweeper/driver/session.py": ("", "driver.retention training search ledger errors"),
     "sweeper/driver/opened.py": ("", "search study ledger storage errors"),
-    "sweeper/driver/retrain.py": ("", "training ledger.records errors"),
+    "sweeper/driver/retrain.py": ("", "training ledger.records storage errors"),
     "sweeper/analysis": ("numpy pandas scipy sklearn", "analysis ledger.records errors"),
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis ledger.records storage errors"),
     "sweeper/report": ("numpy pandas", "report analysis plots ledger.records errors"),
     "sweeper/audit": ("pyarrow", "audit driver.opened training.checkpoint search study ledger storage errors"),
+    "sweeper/models": (
+        "numpy",
+        "models report analysis driver training datasets search study ledger storage streams catalog errors",
+    ),
+    "sweeper/models/convert.py": ("keras tensorflow onnxruntime numpy", ""),
     "sweeper/cli": (
         "click rich",
-        "cli audit report plots analysis replay driver training datasets search study ledger storage catalog errors",
+        "cli models audit report plots analysis replay driver training datasets search study ledger storage catalog errors",
     ),
     "sweeper/__main__.py": ("", "cli"),
 }

@@ -36,6 +36,7 @@ COMMANDS = [
     "launch",
     "list",
     "measure",
+    "model",
     "pareto",
     "plot",
     "predict",

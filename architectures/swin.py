@@ -315,9 +315,10 @@ class WindowAttention(keras.layers.Layer):  # type: ignore[misc]
     def _heads(self, projected: Any) -> list[Any]:
         """Queries, keys and values of each head: three tensors (batch, windows, heads, tokens, size)."""
         _, windows, tokens, width = projected.shape
-        shape = (-1, windows, tokens, 3, self.num_heads, width // (3 * self.num_heads))
-        separate = keras.ops.transpose(keras.ops.reshape(projected, shape), (3, 0, 1, 4, 2, 5))
-        return [separate[place] for place in range(3)]
+        part = width // 3
+        shape = (-1, windows, tokens, self.num_heads, part // self.num_heads)
+        parts = (projected[..., place * part : (place + 1) * part] for place in range(3))
+        return [keras.ops.transpose(keras.ops.reshape(own, shape), (0, 1, 3, 2, 4)) for own in parts]
 
     def _weights(self, queries: Any, keys: Any) -> Any:
         """Attention weights between the tokens of each window: (batch, windows, heads, tokens, tokens)."""

@@ -47,6 +47,8 @@ NOT_RUN = {
     r"ablate .*--vary": "one more sweep; covered by tests/test_final.py and tests/test_sources.py",
     r"^sweeper predict": "covered by tests/cli/test_predict.py and tests/test_final.py",
     r"(resume|retrain) mine": "one more sweep; covered by tests/owncode/test_driver.py",
+    r"^sweeper model": "covered by tests/models",
+    r"^sweeper retrain .*--keep": "covered by tests/models",
     r"ablate .*--trial defaults": "one more sweep; covered by tests/cli/test_ablation.py",
     r"^sweeper benchmark cnn resnet:18 vit$": "starts six processes that compile; covered by tests/test_benchmark.py",
 }

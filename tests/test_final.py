@@ -59,7 +59,7 @@ def test_a_confirmed_trial_is_tested_once_and_its_predictions_stay(
             assert loss == pytest.approx(rows[-1][f"{column}_loss"], rel=1e-4)
     stored = checkpoint.newest(tmp_path / "checkpoints" / "cnn-00000-s1001")
     assert stored is not None
-    again = restored("cnn", confirmed(1001).configuration, Task.of(splits[0], 10), stored)
+    again, _ = restored("cnn", confirmed(1001).configuration, Task.of(splits[0], 10), stored)
     own = frame[(frame["trial"] == "cnn-00000-s1001") & (frame["split"] == "test")]
     assert np.allclose(probabilities_of(again, test.images, 10), np.stack(own["probabilities"].to_list()), atol=1e-5)
     chosen = [frame[(frame["trial"] == trial) & (frame["split"] == "validation")]["row"] for trial in frame["trial"].unique()]

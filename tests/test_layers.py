@@ -47,23 +47,28 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/driver/networks.py": ("keras", "driver.weights training datasets study catalog owncode errors"),
     "sweeper/driver/session.py": ("", "driver.retention training search ledger errors"),
     "sweeper/driver/opened.py": ("", "search study ledger storage errors"),
-    "sweeper/driver/retrain.py": ("", "training ledger.records errors"),
+    "sweeper/driver/retrain.py": ("", "training ledger.records storage errors"),
     "sweeper/analysis": ("numpy pandas scipy sklearn", "analysis ledger.records errors"),
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis ledger.records storage errors"),
     "sweeper/report": ("numpy pandas", "report analysis plots ledger.records errors"),
     "sweeper/audit": ("pyarrow", "audit driver.opened training.checkpoint search study ledger storage errors"),
+    "sweeper/models": (
+        "keras numpy",
+        "models report analysis driver training datasets search study ledger storage streams catalog errors",
+    ),
+    "sweeper/models/convert.py": ("keras tensorflow onnxruntime numpy", ""),
     "sweeper/service": (
         "rich",
         "service report plots analysis driver training datasets search study ledger storage catalog errors",
     ),
     "sweeper/api": (
         "pandas numpy matplotlib",
-        "api service audit report plots analysis driver training datasets search study ledger storage catalog owncode errors",
+        "api service models report plots analysis driver training datasets search study ledger storage catalog owncode errors",
     ),
     "sweeper/cli": (
         "click rich",
-        "cli service audit report plots analysis replay driver training datasets search study ledger storage catalog owncode "
-        "errors",
+        "cli service models audit report plots analysis replay driver training datasets search study ledger storage catalog "
+        "owncode errors",
     ),
     "sweeper/__main__.py": ("", "cli"),
 }

@@ -132,7 +132,11 @@ class ClassToken(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, tokens: Any) -> Any:
         """Put the token in front."""
-        token = keras.ops.broadcast_to(self.token, (keras.ops.shape(tokens)[0], 1, tokens.shape[-1]))
+        batch = keras.ops.shape(tokens)[0]
+        if batch is None:  # written out as operations, for images of any number
+            token = self.token + keras.ops.zeros_like(tokens[:, :1])
+        else:
+            token = keras.ops.broadcast_to(self.token, (batch, 1, tokens.shape[-1]))
         return keras.ops.concatenate([token, tokens], axis=1)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

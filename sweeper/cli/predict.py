@@ -122,7 +122,7 @@ def _predicted(
                 from sweeper.training.task import Task
 
                 task = Task.of(dataset.train, dataset.num_classes)
-                model = restored(architecture, trial.configuration, task, stored, next(iter(given.values()), None))
+                model, _ = restored(architecture, trial.configuration, task, stored, next(iter(given.values()), None))
                 found[trial.trial] = probabilities(model, images, dataset.num_classes)
     return dataset.class_names, found
 

@@ -28,15 +28,16 @@ if TYPE_CHECKING:
 @study_argument
 @click.argument("trial")
 @click.option("--epochs", "most_epochs", type=click.IntRange(min=1), help="Train at most so many; default: all recorded.")
+@click.option("--keep", is_flag=True, help="Keep the weights in the study's folder if all is identical, for sweeper model.")
 @results_option
 @cache_option
 @json_option
-def retrain(study: str, trial: str, most_epochs: int | None, results_folder: Place, as_json: bool) -> None:
+def retrain(study: str, trial: str, most_epochs: int | None, keep: bool, results_folder: Place, as_json: bool) -> None:
     """Train TRIAL of STUDY again, from its row alone, in this process, and compare every epoch with what was recorded.
 
     Exit code 0 when every epoch is identical bit for bit, 1 when one differs or the trial fails. A trial from before epochs were
     whole programs, or one that was trained together with other seeds, comes out close but not identical: this is said, and is no
-    fault. Nothing in the study's folder is written.
+    fault. Nothing in the study's folder is written, except with --keep: then kept/TRIAL.
     """
     from sweeper.driver import own
     from sweeper.driver import retrain as work
@@ -46,6 +47,8 @@ def retrain(study: str, trial: str, most_epochs: int | None, results_folder: Pla
     spec = opened.first  # an extension changes neither the data nor how a trial is trained
     record = work.recorded(opened.events, trial)
     objective = spec.goals[0][1]
+    if keep and most_epochs is not None:
+        raise click.UsageError("--keep needs all epochs: leave out --epochs.")
 
     def watch(epoch: Epoch) -> None:
         values = f"{objective} recorded {epoch.recorded[objective]!r}, now {epoch.now[objective]!r}"
@@ -53,6 +56,7 @@ def retrain(study: str, trial: str, most_epochs: int | None, results_folder: Pla
 
     with _worker(spec, record) as (worker, constants):
         comparison = work.retrain(record, worker, most_epochs=most_epochs, watch=watch)
+        is_kept = keep and comparison.is_identical and work.keep(record, worker, opened.folder / work.KEPT)
         here = {"device": worker.device, "worker": f"{socket.gethostname()}:", "versions": worker.versions, **constants}
     # The same for both; printed because it decides whether bits can be compared.
     asked = {
@@ -62,9 +66,11 @@ def retrain(study: str, trial: str, most_epochs: int | None, results_folder: Pla
     }
     then, now = asked | record.circumstances, asked | work.circumstances([here])
     if as_json:
-        print_json(_facts(spec.name, trial, comparison, then, now))
+        print_json({**_facts(spec.name, trial, comparison, then, now), "kept": is_kept})
     else:
         _print(record, comparison, objective, then, now)
+        if keep:
+            click.echo(_on_keeping(opened.folder / work.KEPT / trial, is_kept=is_kept))
     is_expected = bool(record.trained_otherwise) and comparison.failure == comparison.expected_failure
     if not (comparison.is_identical or is_expected):
         sys.exit(1)
@@ -146,6 +152,10 @@ def _warn_of_other_weights(record: Recorded, pretrained: dict[str, Pretrained]) 
     if then is not None and now and {then} != now:
         text = f"the weights it began with have changed, so the trial will not come out the same: recorded {then}, now "
         click.echo(text + ", ".join(now), err=True)
+
+
+def _on_keeping(folder: Place, *, is_kept: bool) -> str:
+    return f"its weights are in {folder}" if is_kept else "its weights are not kept: they are not those of the record"
 
 
 def _verdict(epoch: Epoch) -> str:

@@ -12,14 +12,18 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sweeper.errors import NoDataError, SweeperError, UnknownNameError
+from sweeper.errors import NoDataError, ResultsFolderError, SweeperError, UnknownNameError
 from sweeper.ledger.records import METRICS, Event, Kind, Reason, Stage, Status
+from sweeper.storage import Place, explain
 
 if TYPE_CHECKING:
     from sweeper.training.trial import Assignment, Worker
 
 COMPARED = (*METRICS, "learning_rate")
 """Columns that must be equal bit for bit."""
+
+KEPT = "kept"
+"""The folder of a study with the weights of trials that were trained again to have them; nothing ever removes them."""
 
 OF_ITSELF = (Reason.EXCEPTION, Reason.OUT_OF_MEMORY, Reason.INFEASIBLE)
 """Reasons for which a trial fails again when it is trained again."""
@@ -270,6 +274,29 @@ def retrain(
             epochs.append(_epoch(record.epochs[number], report["rows"][0]))
             watch(epochs[-1])
     return Comparison(epochs=tuple(epochs), failure=failure, expected_failure=expected)
+
+
+def keep(record: Recorded, worker: Worker, folder: Place) -> bool:
+    """Keep the state of a trial that came out identical; gives whether there is one, which a trial without epochs has not.
+
+    Args:
+        record: The trial.
+        worker: The one that trained it, in `retrain`.
+        folder: The study's, for kept weights.
+
+    Raises:
+        ResultsFolderError: The folder cannot be written.
+    """
+    from sweeper.training import checkpoint
+
+    if not record.epochs:
+        return False
+    target = folder / record.assignment.trial
+    try:
+        checkpoint.write(target, worker.state)
+    except OSError as error:
+        raise ResultsFolderError(explain(error, target)) from error
+    return True
 
 
 def _epoch(event: Event, row: Mapping[str, Any]) -> Epoch:

@@ -24,8 +24,10 @@ def restored(
     task: Task,
     stored: Checkpoint,
     pretrained: Pretrained | None = None,
-) -> Any:
-    """The model of a trial with the weights that validation and test had: their moving average, where the recipe asks for one.
+) -> tuple[Any, Any]:
+    """The model of a trial, and the network in it, with the weights that validation and test had.
+
+    These are their moving average, where the recipe asks for one.
 
     Args:
         architecture: Name in the catalog.
@@ -46,14 +48,14 @@ def restored(
         optimizer = JoinedOptimizer(recipe, model.trainable_variables)
         optimizer.assign(stored.optimizer)
         optimizer.put_average()
-    return model
+    return model, network
 
 
 def probabilities(model: Any, images: NDArray[Any], num_classes: int) -> NDArray[np.float32]:
     """The probability of each class for each image, (count, classes).
 
     Args:
-        model: As `restored` gives it.
+        model: The first that `restored` gives.
         images: (count, height, width, channels), of the type and range of the training images.
         num_classes: Number of classes.
     """

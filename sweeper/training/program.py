@@ -32,6 +32,7 @@ from sweeper.training.loop import new_loop
 from sweeper.training.loop.base import Images, Loop, Parts
 from sweeper.training.optimizer import JoinedOptimizer, build_optimizer
 from sweeper.training.recipe import Recipe
+from sweeper.training.scaling import standardised
 from sweeper.training.task import Task
 from sweeper.training.values import Values
 from sweeper.training.weights.pretrained import Pretrained, wants_weights
@@ -175,25 +176,11 @@ def build(
     labels = keras.Input((task.num_classes,), dtype="float32", name="targets")
     recipe = Recipe.of(configuration)
     images, targets = augment(raw, labels, recipe, mean=task.mean, largest=task.largest, seed=augmentation_seed)
-    if pretrained and channels == 1:
-        images = keras.layers.Concatenate(name="repeat")([images] * 3)
-    means, deviations = (pretrained.mean, pretrained.deviation) if pretrained else _scaling(task, recipe)
-    scale = [1 / (task.largest * deviation) for deviation in deviations]
-    offset = [-mean / deviation for mean, deviation in zip(means, deviations, strict=True)]
-    images = keras.layers.Rescaling(scale, offset, name="standardise")(images)
-    if pretrained and pretrained.is_bgr:
-        images = keras.ops.flip(images, axis=-1)
+    images = standardised(images, task, recipe, pretrained)
     outputs = network(images)
     logits, *auxiliary = outputs if isinstance(outputs, list) else [outputs]
     packed = keras.layers.Concatenate(dtype="float32", name="logits_and_targets")([logits, targets, *auxiliary])
     return keras.Model([raw, labels], packed, name="trial"), network
-
-
-def _scaling(task: Task, recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation that images are freed of, per channel, as shares of the largest value."""
-    if recipe.scaling == "unit":
-        return (0.0,) * len(task.mean), (1.0,) * len(task.mean)
-    return task.mean, task.deviation
 
 
 class Programs:

@@ -377,6 +377,11 @@ class Worker:
         if self._claim is not None and not self._claim.holds:
             raise _SupersededError
 
+    @property
+    def state(self) -> Checkpoint:
+        """The state after the last epoch that was trained."""
+        return self._state(len(self._rows))
+
     def _state(self, epoch: int) -> Checkpoint:
         model, optimizer = self._program.state()
         return Checkpoint(epoch=epoch, attempt=self._assignment.attempt, rows=tuple(self._rows), model=model, optimizer=optimizer)

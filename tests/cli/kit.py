@@ -37,6 +37,7 @@ COMMANDS = [
     "launch",
     "list",
     "measure",
+    "model",
     "new",
     "pareto",
     "plot",

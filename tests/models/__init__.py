@@ -1,0 +1,1 @@
+"""Models are written to files, and read where this package is not."""

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sweeper.study.space import Choice, Float, Int, Knob
+from sweeper.study.space import COMMON, Choice, Float, Int, Knob
 
-CONVOLUTIONAL: Mapping[str, Knob] = {
-    "optimizer": Choice("adam", "adamw", "sgd"),
-    "learning_rate": Float(low=1e-4, high=3e-2, log=True, default=1e-3),
-    "schedule": Choice("cosine", "constant"),
-    "batch_size": Choice(32, 64, 128),
-    "momentum": Float(low=0.8, high=0.99, default=0.9).when(optimizer="sgd"),
-    "weight_decay": Float(low=1e-5, high=1e-1, log=True, default=1e-3).when(optimizer="adamw"),
-    "label_smoothing": Float(low=0.0, high=0.2, default=0.0),
-}
+CONVOLUTIONAL: Mapping[str, Knob] = COMMON
 """For CNNs that have normalisation or few layers: they train with any optimizer."""
 
 UNNORMALISED: Mapping[str, Knob] = {

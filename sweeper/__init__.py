@@ -1,6 +1,7 @@
 """Architecture sweeps on Ray Tune: which image architecture should I choose, and why?
 
-The public names load on first use, so ``import sweeper`` costs nothing.
+`Study`, `arm`, `arrays` and `open` are the program from Python, see docs/python.md. The public names load on first use, so
+``import sweeper`` costs nothing.
 """
 
 from __future__ import annotations
@@ -11,22 +12,29 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Choice": "sweeper.study.space",
-    "Float": "sweeper.study.space",
-    "Int": "sweeper.study.space",
-    "Space": "sweeper.study.space",
-    "StudySpec": "sweeper.study.spec",
-    "launch": "sweeper.driver.launch",
+    "Choice": "sweeper.study.space:Choice",
+    "Float": "sweeper.study.space:Float",
+    "Int": "sweeper.study.space:Int",
+    "Space": "sweeper.study.space:Space",
+    "Study": "sweeper.api.study:Study",
+    "StudyResults": "sweeper.api.results:StudyResults",
+    "StudySpec": "sweeper.study.spec:StudySpec",
+    "arm": "sweeper.api.arms:arm",
+    "arrays": "sweeper.api.data:arrays",
+    "launch": "sweeper.driver.launch:launch",
+    "open": "sweeper.api.results:open_results",
 }
+"""Where each name is defined; type checkers read the same in ``__init__.pyi``."""
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", *sorted(_PUBLIC.keys() - {"open"})]  # `import *` leaves Python its own open
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
+        module, _, defined = _PUBLIC[name].partition(":")
+        return getattr(importlib.import_module(module), defined)
     raise AttributeError(f"module 'sweeper' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(["__version__", *_PUBLIC])

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from sweeper.cli.progress import epochs_left
 from sweeper.errors import InputError
 from sweeper.ledger import tables
 from sweeper.ledger.records import Event, Kind, Stage, Status
 from sweeper.search import details, extension, repetition
 from sweeper.search.study import Search
+from sweeper.service.progress import epochs_left
 from sweeper.study.space import Choice, Float, Space
 from sweeper.study.spec import ArmSpec, StudySpec
 from tests.virtual_clock import VirtualClock, epoch_event

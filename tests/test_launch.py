@@ -349,7 +349,7 @@ def test_checkpoints_a_killed_driver_left_are_removed(data: Path, tmp_path: Path
 def test_the_board_is_drawn_a_few_times_a_second_whatever_happens(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    from sweeper.cli import progress
+    from sweeper.service import progress
 
     drawn: list[Search] = []
 

@@ -19,7 +19,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/__init__.py": ("", ""),
     "sweeper/errors.py": ("", ""),
     "sweeper/streams.py": ("numpy", ""),
-    "sweeper/catalog.py": ("", "errors"),
+    "sweeper/owncode.py": ("", "errors"),
+    "sweeper/installed.py": ("", "owncode errors"),
+    "sweeper/signature.py": ("", ""),
+    "sweeper/catalog.py": ("", "installed owncode signature errors"),
     "architectures/_blocks": ("keras", "catalog errors architectures._blocks.layers architectures._blocks.checks"),
     "architectures/_blocks/layers.py": ("keras", ""),
     "architectures/_blocks/checks.py": ("", "errors"),
@@ -38,10 +41,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/replay": ("numpy pyarrow", "replay search study ledger.records streams errors"),
     "sweeper/training": (
         "keras tensorflow jax torch numpy",
-        "training datasets study ledger.records ledger.lock ledger.predictions storage streams catalog errors",
+        "training datasets study ledger.records ledger.lock ledger.predictions storage streams catalog owncode errors",
     ),
-    "sweeper/driver": ("ray pydantic", "driver training datasets search study ledger storage catalog errors"),
-    "sweeper/driver/networks.py": ("keras", "driver.weights training datasets study catalog errors"),
+    "sweeper/driver": ("ray pydantic", "driver training datasets search study ledger storage catalog owncode errors"),
+    "sweeper/driver/networks.py": ("keras", "driver.weights training datasets study catalog owncode errors"),
     "sweeper/driver/session.py": ("", "driver.retention training search ledger errors"),
     "sweeper/driver/opened.py": ("", "search study ledger storage errors"),
     "sweeper/driver/retrain.py": ("", "training ledger.records errors"),
@@ -49,9 +52,18 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis ledger.records storage errors"),
     "sweeper/report": ("numpy pandas", "report analysis plots ledger.records errors"),
     "sweeper/audit": ("pyarrow", "audit driver.opened training.checkpoint search study ledger storage errors"),
+    "sweeper/service": (
+        "rich",
+        "service report plots analysis driver training datasets search study ledger storage catalog errors",
+    ),
+    "sweeper/api": (
+        "pandas numpy matplotlib",
+        "api service audit report plots analysis driver training datasets search study ledger storage catalog owncode errors",
+    ),
     "sweeper/cli": (
         "click rich",
-        "cli audit report plots analysis replay driver training datasets search study ledger storage catalog errors",
+        "cli service audit report plots analysis replay driver training datasets search study ledger storage catalog owncode "
+        "errors",
     ),
     "sweeper/__main__.py": ("", "cli"),
 }
@@ -81,7 +93,7 @@ AT_THE_TOP = {
 }
 """Heavy packages a file may import as soon as it is imported itself; anywhere else only inside the function that needs them."""
 
-DYNAMIC = ("sweeper/__init__.py", "sweeper/catalog.py", "sweeper/training/trial.py")
+DYNAMIC = ("sweeper/__init__.py", "sweeper/catalog.py", "sweeper/owncode.py", "sweeper/training/trial.py")
 """Files that may import a module whose name is a variable."""
 
 PICKLES = ("pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib")

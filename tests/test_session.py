@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from sweeper.cli import _extending, cli, status
 from sweeper.cli import _running as launching
-from sweeper.driver import extending, launch, requests, tune
+from sweeper.driver import extending, inputs, launch, requests, tune
 from sweeper.driver import session as sessions
 from sweeper.driver.extending import extended
 from sweeper.driver.opened import OpenedStudy, open_study
@@ -101,7 +101,7 @@ def test_what_a_dead_driver_did_not_take_is_taken_though_the_study_is_finished(
     def begin(spec: StudySpec) -> None:
         raise BegunError
 
-    monkeypatch.setattr(launch, "load_dataset", begin)
+    monkeypatch.setattr(inputs, "load_dataset", begin)
     assert launch.launch(SPEC, kept.folder.parent).was_finished
     requests.post(kept.folder, extended(SPEC, trials=3), repeats_decayed=False)
     with pytest.raises(BegunError):

@@ -77,7 +77,7 @@ def test_the_wheel_holds_every_module_the_style_and_script_of_reports_and_says_i
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     there = {file.relative_to(ROOT).as_posix() for name in PACKAGES for file in (ROOT / name).rglob("*.py")}
-    beside = {"sweeper/report/page.css", "sweeper/report/page.js"}
+    beside = {"sweeper/__init__.pyi", "sweeper/report/page.css", "sweeper/report/page.js"}
     assert held == there | beside | {f"{name}/py.typed" for name in PACKAGES}
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper.driver.launch import load_dataset
+from sweeper.driver.inputs import load_dataset
 from sweeper.search.study import Search
 from sweeper.study.space import Choice, Float, Int, Knob, Value
 from sweeper.study.spec import BudgetSpec, StudySpec, load

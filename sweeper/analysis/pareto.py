@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sweeper.analysis.results import DIRECTIONS, Results, goal, require_data
+from sweeper.analysis.results import DIRECTIONS, Results, at_stage, goal, require_data
 from sweeper.errors import InputError, NoDataError, UnknownNameError
-from sweeper.ledger.records import Status
+from sweeper.ledger.records import Stage, Status
 
 GOALS = ("max", "min")
 
@@ -90,6 +90,27 @@ def front(frame: pd.DataFrame, *, x: str, y: str, x_goal: str = "min", y_goal: s
     kept: pd.DataFrame = frame.loc[is_kept].assign(is_on_front=mask[is_kept])
     kept.attrs["num_excluded"] = int((~is_kept).sum())
     return kept
+
+
+def front_table(results: Results, *, x: str = "parameters", y: str = "val_accuracy") -> pd.DataFrame:
+    """The front of the search, cheapest first.
+
+    Args:
+        results: The results of a study.
+        x: One of `sweeper.analysis.results.DIRECTIONS`.
+        y: Another one.
+
+    Returns:
+        Columns ``trial arm <y> <x> epoch configuration``, the last one as JSON.
+
+    Raises:
+        InputError: As `trials_front`.
+    """
+    frame = trials_front(at_stage(results, Stage.SEARCH), x=x, y=y)
+    columns = list(dict.fromkeys(["trial", "arm", y, x, "epoch", "configuration"]))
+    others = ["trial", *(name for name in columns if name not in frame.columns)]
+    front = frame[frame["is_on_front"]].merge(results.trials[others], on="trial")
+    return front.sort_values(x)[columns].reset_index(drop=True)
 
 
 def trials_front(results: Results, *, x: str = "parameters", y: str = "val_accuracy") -> pd.DataFrame:

@@ -28,6 +28,7 @@ from sweeper.cli import (
     retrain,
     status,
 )
+from sweeper.cli._code import with_code
 from sweeper.errors import SweeperError, did_you_mean
 
 
@@ -75,7 +76,7 @@ for command in (
     report.report,
     report.recommend,
 ):
-    cli.add_command(command)
+    cli.add_command(with_code(command))
 
 
 def main() -> None:

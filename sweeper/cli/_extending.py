@@ -1,4 +1,4 @@
-"""Extending a stored study: what is about to be added, and handing that over to a driver at work."""
+"""Extending a stored study: handing that over to a driver at work."""
 
 from __future__ import annotations
 
@@ -12,17 +12,6 @@ if TYPE_CHECKING:
     from sweeper.study.spec import StudySpec
 
 
-def opening_of(study: OpenedStudy, wanted: StudySpec, repeat_decayed: bool) -> str:
-    """What is about to be added to a stored study, in words; empty where nothing is."""
-    from sweeper.driver.extending import extension_to
-    from sweeper.search import extension
-
-    if wanted == study.first and not repeat_decayed:
-        return ""
-    added = extension_to(study, wanted, repeats_decayed=repeat_decayed)
-    return "" if added is None else extension.words(study.spec, added)
-
-
 def hand_over(study: OpenedStudy, wanted: StudySpec, repeat_decayed: bool) -> bool:
     """Whether the driver that is at work on the study, if there is one, took over its extension.
 
@@ -30,7 +19,8 @@ def hand_over(study: OpenedStudy, wanted: StudySpec, repeat_decayed: bool) -> bo
         InputError: It cannot, or networks of new arms do not fit the images.
     """
     from sweeper.driver import networks, requests, weights
-    from sweeper.driver.launch import load_dataset
+    from sweeper.driver.extending import opening_of
+    from sweeper.driver.inputs import load_dataset
     from sweeper.driver.opened import open_study
     from sweeper.errors import InputError, ResultsFolderError
     from sweeper.storage import explain

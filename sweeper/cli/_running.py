@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._extending import hand_over, opening_of
+from sweeper.cli._extending import hand_over
 from sweeper.cli._shared import (
     cache_option,
     print_json,
     results_of,
 )
-from sweeper.cli.status import print_further, status_of
+from sweeper.cli.status import print_further
+from sweeper.service.facts import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,29 +110,6 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def open_if_stored(results_folder: Place, name: str) -> OpenedStudy | None:
-    """The stored study of a name, opened; None where there is none."""
-    from sweeper.driver.opened import open_study
-    from sweeper.ledger.ledger import StudyFolder, study_folder
-
-    files = StudyFolder(study_folder(results_folder, name))
-    return open_study(files) if files.exists else None
-
-
-def folder_of_studies(opened: OpenedStudy) -> Place:
-    """The folder a stored study is launched in again.
-
-    Raises:
-        ResultsFolderError: Launching by name would find no such folder there, and begin the study anew beside it.
-    """
-    from sweeper.errors import ResultsFolderError
-
-    name, folder = opened.first.name, opened.folder.resolve()
-    if folder.name != name:
-        raise ResultsFolderError(f"{opened.folder} holds the study '{name}' under another name. Rename it to {name}.")
-    return folder.parent
-
-
 def run(
     study: StudySpec,
     results_folder: Place,
@@ -169,9 +147,10 @@ def run(
         closing: Prints what came out, given the study as it is stored now and the facts; None for a table of arms.
         **kind_options: Options of the kind of cluster, None where not given.
     """
-    from sweeper.cli.progress import progress
+    from sweeper.driver.extending import opening_of
     from sweeper.driver.launch import launch as drive
     from sweeper.driver.opened import open_study
+    from sweeper.service.progress import progress
 
     given = {name: value for name, value in kind_options.items() if value is not None}
     check_kind_options(cluster, given)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._repeating import announcement, check_at_rest, slots_of
-from sweeper.cli._running import folder_of_studies, run, with_cluster_options
+from sweeper.cli._running import run, with_cluster_options
 from sweeper.cli._shared import (
     json_option,
     open_named,
@@ -18,10 +17,11 @@ from sweeper.cli._shared import (
     study_argument,
 )
 from sweeper.cli.figures import FIGURES, save_figure
-from sweeper.cli.status import status_of
+from sweeper.service.facts import status_of
+from sweeper.service.repeating import announcement, best_of_arms, check_at_rest, slots_of
+from sweeper.service.stored import folder_of_studies
 
 if TYPE_CHECKING:
-    from sweeper.analysis.results import Results
     from sweeper.driver.opened import OpenedStudy
     from sweeper.storage import Place
 
@@ -71,7 +71,7 @@ def ablate(
     check_at_rest(opened)
     repetition.check_searched(search)
     data = results_of(opened)
-    asked = [trial for name in trials for trial in (_best(data) if name == "best" else [name])]
+    asked = [trial for name in trials for trial in (best_of_arms(data) if name == "best" else [name])]
     varies = None if vary == "training" else vary
     planned = repetition.plan(search, asked, num_seeds, varies)
     opening = announcement(data, planned, num_known=len(search.planned), slots=slots_of(spec.resources, **options))
@@ -96,17 +96,6 @@ def ablate(
         closing=closing,
         **options,
     )
-
-
-def _best(data: Results) -> list[str]:
-    """The best completed trial of each arm that has one."""
-    from sweeper.analysis.results import at_stage, best_trials
-    from sweeper.errors import InputError
-
-    best: list[str] = best_trials(at_stage(data, "search"))["trial"].to_list()
-    if not best:
-        raise InputError(f"no arm of study '{data.study}' has a completed trial; name the trials to repeat, or defaults.")
-    return best
 
 
 def _print_sources(study: OpenedStudy, facts: dict[str, Any], as_json: bool) -> None:

@@ -10,6 +10,7 @@ from sweeper.cli._networks import input_shape_option, num_classes_option
 from sweeper.cli._shared import json_option, out_option
 
 if TYPE_CHECKING:
+    from sweeper.owncode import Code
     from sweeper.storage import Place
 
 
@@ -100,13 +101,14 @@ def in_a_process(
     import concurrent.futures
     import multiprocessing
 
+    from sweeper import catalog
     from sweeper.cli._networks import prepare_keras
     from sweeper.errors import SweeperError
 
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context, initializer=prepare_keras) as pool:
         try:
-            return pool.submit(_measure, name, arguments, input_shape, num_classes, batch, runs).result()
+            return pool.submit(_measure, catalog.current(), name, arguments, input_shape, num_classes, batch, runs).result()
         except concurrent.futures.process.BrokenProcessPool:
             raise SweeperError(
                 f"{name}: the process that measured it died, most likely out of memory with a batch of {batch}. "
@@ -114,12 +116,13 @@ def in_a_process(
             ) from None
 
 
-def _measure(*arguments: Any) -> dict[str, Any]:
+def _measure(code: Code | None, *arguments: Any) -> dict[str, Any]:
     import dataclasses
 
+    from sweeper import catalog
     from sweeper.cli._networks import quiet
 
-    with quiet():
+    with catalog.using(code), quiet():
         from sweeper.training.measuring.inference import measure_inference
 
         return dataclasses.asdict(measure_inference(*arguments))

@@ -30,7 +30,7 @@ def check(study_file: Path, as_json: bool) -> None:
     """Find every fault of STUDY_FILE, or say what it will train: arms, trials, epochs and the size of each arm's default."""
     from sweeper.cli._networks import prepare_keras
     from sweeper.driver import learning
-    from sweeper.driver.launch import load_dataset
+    from sweeper.driver.inputs import load_dataset
     from sweeper.errors import StudyFileError
     from sweeper.search.lessons import words
     from sweeper.study import spec

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._repeating import announcement, check_at_rest, slots_of
-from sweeper.cli._running import folder_of_studies, run, with_cluster_options
+from sweeper.cli._running import run, with_cluster_options
 from sweeper.cli._shared import counted, json_option, open_named, print_json, results_of, results_option, study_argument
-from sweeper.cli.status import status_of
+from sweeper.service.facts import status_of
+from sweeper.service.repeating import announcement, confirmations, slots_of, timed
+from sweeper.service.stored import folder_of_studies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from sweeper.analysis.results import Results
     from sweeper.driver.opened import OpenedStudy
     from sweeper.search.details import Repetition
-    from sweeper.search.study import Search
     from sweeper.storage import Place
     from sweeper.study.spec import ConfirmSpec
 
@@ -68,23 +68,15 @@ def confirm(
 
 def confirm_study(opened: OpenedStudy, asked: ConfirmSpec, as_json: bool, **options: Any) -> None:
     """Confirm a stored study and print what came out; ends the process with 130 if a signal ended it."""
-    from sweeper.search import confirmation
-
-    def plan(search: Search) -> list[Repetition]:
-        return confirmation.plan(search, per_arm=asked.per_arm, num_seeds=asked.seeds, is_racing=asked.allocation == "racing")
-
-    check_at_rest(opened)
+    plan = confirmations(opened, asked)
     planned = plan(opened.search)
-    if not any(confirmation.best(opened.search, arm) for arm in opened.spec.arms):
-        from sweeper.errors import InputError
-
-        raise InputError(f"no arm of study '{opened.first.name}' has a completed trial, so there is nothing to confirm.")
     data = results_of(opened)
     slots = slots_of(opened.first.resources, **options)
     opening = announcement(data, planned, num_known=len(opened.search.planned), slots=slots) + _disk(data, planned)
 
     def closing(now: OpenedStudy, facts: dict[str, Any]) -> None:
-        _close(_timed(now, quiet=options["quiet"]), as_json)
+        say = (lambda line: None) if options["quiet"] else (lambda line: click.echo(line, err=True))
+        _close(timed(now, say), as_json)
 
     if not planned and opened.search.is_finished:
         click.echo(opening, err=True)
@@ -107,19 +99,6 @@ def _disk(data: Results, planned: Sequence[Repetition]) -> str:
     parameters = data.trials.set_index("trial")["parameters"]
     total = sum(float(parameters[one.parent]) for one in planned) * BYTES_KEPT
     return f", at most {total / 1e6:,.0f} MB of weights on disk" if total == total and total else ""
-
-
-def _timed(study: OpenedStudy, *, quiet: bool) -> OpenedStudy:
-    """The study with the networks of its confirm stage timed."""
-    from sweeper.driver import timing
-    from sweeper.ledger.records import Stage
-
-    networks = timing.to_time(study, [Stage.CONFIRM])
-    if not networks:
-        return study
-    if not quiet:
-        click.echo(f"timing {counted(len(networks), 'network')}, alone on this machine", err=True)
-    return timing.time_networks(study, networks, tell=lambda line: None if quiet else click.echo(f"  {line}", err=True))
 
 
 def _close(study: OpenedStudy, as_json: bool) -> None:

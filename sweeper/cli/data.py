@@ -29,11 +29,12 @@ def describe_data(name: str, path: str | None, settings: tuple[str, ...], as_jso
     """
     from sweeper import catalog
     from sweeper.cli._shared import print_json
+    from sweeper.datasets import _named
     from sweeper.datasets._audit import audit
 
     catalog.check("dataset", name)
     options = _options(name, path, settings)
-    data: Dataset = catalog.load("dataset", name)(**options)
+    data = _named.read(name, options)
     found = audit(data)
     if as_json:
         print_json(_facts(data, found, options))

@@ -32,7 +32,7 @@ def list_command(kind: str | None, as_json: bool) -> None:
     if singular is not None and singular not in catalog.PACKAGES:
         raise UnknownNameError("kind", str(kind), catalog.PACKAGES)
     kinds = [singular] if singular else list(catalog.PACKAGES)
-    found = {kind: {name: catalog.summary(kind, name) for name in catalog.names(kind)} for kind in kinds}
+    found = {kind: {name: _summary(kind, name) for name in catalog.names(kind)} for kind in kinds}
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -41,6 +41,14 @@ def list_command(kind: str | None, as_json: bool) -> None:
         width = max(map(len, entries), default=0)
         for name, text in entries.items():
             click.echo(f"  {name:<{width}}  {text}")
+
+
+def _summary(kind: str, name: str) -> str:
+    """What it is, and where it comes from unless it is built in."""
+    from sweeper import catalog
+
+    text, origin = catalog.summary(kind, name), catalog.origin(kind, name)
+    return text if origin == catalog.BUILT_IN else f"{text or 'no description'} ({origin})"
 
 
 def _picture(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:

@@ -44,6 +44,7 @@ def pareto(
     Where trials were repeated with several seeds, a second figure shows how surely each configuration is on the front.
     """
     from sweeper.analysis.doubt import best_within
+    from sweeper.analysis.pareto import front_table
     from sweeper.analysis.results import DIRECTIONS, at_stage
     from sweeper.analysis.verdicts import headline_column
     from sweeper.cli._shared import table
@@ -54,7 +55,7 @@ def pareto(
     limits = read_limits(largest, DIRECTIONS)
     opened = open_named(results_folder, study)
     data = results_of(opened)
-    frame = plot.frame(data, x=x, y=y)
+    front = front_table(data, x=x, y=y)
     folder = out or opened.folder / "figures"
     name = "_".join(["pareto", x, y, *([z] if z else [])])
     files = save_figure(plot.pareto(data, x=x, y=y, z=z, limits=limits), folder, name)
@@ -62,9 +63,6 @@ def pareto(
     measured = y if is_given else headline_column(data)
     with contextlib.suppress(NoDataError):
         files += save_figure(pareto_seeds(data, x=x, y=measured), folder, f"pareto_seeds_{x}_{measured}")
-    columns = list(dict.fromkeys(["trial", "arm", y, x, "epoch", "configuration"]))
-    front = frame[frame["is_on_front"]].merge(data.trials[["trial", *(set(columns) - set(frame.columns))]], on="trial")
-    front = front.sort_values(x)[columns]
     if as_json:
         print_json(
             {
@@ -79,7 +77,7 @@ def pareto(
         )
         return
     front["configuration"] = front["configuration"].map(_in_short)
-    table(f"Pareto front of {data.study}: {y} against {x}", columns, front.astype(object).to_numpy().tolist())
+    table(f"Pareto front of {data.study}: {y} against {x}", list(front.columns), front.astype(object).to_numpy().tolist())
     if limits:
         click.echo(plot.within(data, limits, y=y))
     for file in files:

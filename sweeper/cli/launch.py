@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._running import folder_of_studies, open_if_stored, run, with_cluster_options
+from sweeper.cli._running import run, with_cluster_options
 from sweeper.cli._shared import json_option, open_named, print_json, results_option, study_argument
-from sweeper.cli.status import status_of
+from sweeper.service.facts import status_of
+from sweeper.service.stored import folder_of_studies, open_if_stored
 
 if TYPE_CHECKING:
     from sweeper.driver.opened import OpenedStudy
@@ -56,9 +57,11 @@ def resume(study: str, results_folder: Place, as_json: bool, trials: int | None,
     With more epochs, trials whose learning rate is constant go on from their checkpoints, unless a rung would stop them where
     they ended. The others keep their row.
     """
+    from sweeper.driver import own
     from sweeper.driver.extending import extended
 
     opened = open_named(results_folder, study)
+    own.check_known(opened)
     wanted = opened.first  # which asks for what the study has become
     if trials is not None or max_epochs is not None:
         wanted = extended(opened.spec, trials=trials, max_epochs=max_epochs)

@@ -45,7 +45,10 @@ def predict(study: str, images: tuple[Path, ...], models: tuple[str, ...], top: 
     Images of any size and colour are brought to the size and colour of the study's own. The model of an arm is that of its first
     seed. The study's data must be there: its training images say how a model's input is scaled.
     """
+    from sweeper.driver import own
+
     opened = open_named(results_folder, study)
+    own.check_known(opened)
     data = results_of(opened, with_predictions=True)
     chosen = _chosen(opened, data, models)
     class_names, found = _predicted(opened, chosen, images)
@@ -96,7 +99,7 @@ def _predicted(
     from sweeper.cli._networks import check_backend, quiet
     from sweeper.datasets import _alike
     from sweeper.driver import weights
-    from sweeper.driver.launch import load_dataset
+    from sweeper.driver.inputs import load_dataset
     from sweeper.errors import CheckpointError
     from sweeper.training import checkpoint
     from sweeper.training.devices import environment

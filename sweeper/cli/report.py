@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,15 +11,14 @@ from sweeper.cli._shared import (
     json_option,
     open_named,
     out_option,
-    plain_data,
     print_json,
     results_of,
     results_option,
     study_argument,
 )
+from sweeper.service.reporting import notes_of, written
 
 if TYPE_CHECKING:
-    from sweeper.driver.opened import OpenedStudy
     from sweeper.storage import Place
 
 
@@ -35,16 +33,9 @@ def report(study: str, results_folder: Place, out: Place | None, as_json: bool) 
     It says which architecture to choose and why, what to choose below a size, what cannot be told apart and how many more seeds
     would settle it. It also works while the study runs, and without confirmation: then it says so.
     """
-    from sweeper.report.build import facts, report
-    from sweeper.report.page import page
     from sweeper.report.parts import plain
-    from sweeper.report.text import markdown
 
-    opened = open_named(results_folder, study)
-    told = report(results_of(opened, with_predictions=True), notes=_notes(opened))
-    data = plain_data(facts(told))
-    texts = {"report.html": page(told), "report.md": markdown(told), "report.json": json.dumps(data, indent=2) + "\n"}
-    files = _write(texts, out or opened.folder / "report")
+    told, data, files = written(open_named(results_folder, study), out)
     if as_json:
         print_json({**data, "files": [str(file) for file in files]})
         return
@@ -77,7 +68,7 @@ def recommend(study: str, limits: tuple[str, ...], results_folder: Place, as_jso
 
     asked = read_limits(limits, LIMITABLE)
     opened = open_named(results_folder, study)
-    told, notes = recommend(results_of(opened), asked), _notes(opened)
+    told, notes = recommend(results_of(opened), asked), notes_of(opened)
     if as_json:
         print_json({**told.facts, "notes": notes})
         return
@@ -85,32 +76,3 @@ def recommend(study: str, limits: tuple[str, ...], results_folder: Place, as_jso
         click.echo(plain(line))
     for note in notes:
         click.echo(f"note: for now; {note[0].lower()}{note[1:]}")
-
-
-def _notes(opened: OpenedStudy) -> list[str]:
-    """Caveats that the tables of results do not tell."""
-    notes = []
-    if not opened.events:
-        return ["The ledger of the study holds nothing: nothing has begun, or the folder ledger/ was lost."]
-    if opened.files.owner is not None:
-        notes.append("A driver is at work on the study now.")
-    search = opened.search
-    if to_come := sum(search.to_come(arm) for arm in opened.spec.arms) + len(search.planned):
-        notes.append(f"{to_come:,} planned trial{' has' if to_come == 1 else 's have'} not begun.")
-    return notes
-
-
-def _write(texts: dict[str, str], folder: Place) -> list[Any]:
-    """Write files whole, in place of older ones; a folder that cannot be written is the user's to change."""
-    from sweeper.errors import ResultsFolderError, StorageError
-
-    files = [folder / name for name in texts]
-    try:
-        folder.make_folder()
-        for file, text in zip(files, texts.values(), strict=True):
-            file.write_whole(text.encode(), may_replace=True)
-    except StorageError:
-        raise
-    except OSError as error:
-        raise ResultsFolderError(f"{folder} cannot be written ({error.strerror}). Give another folder with --out.") from None
-    return files

@@ -38,9 +38,11 @@ def retrain(study: str, trial: str, most_epochs: int | None, results_folder: Pla
     whole programs, or one that was trained together with other seeds, comes out close but not identical: this is said, and is no
     fault. Nothing in the study's folder is written.
     """
+    from sweeper.driver import own
     from sweeper.driver import retrain as work
 
     opened = open_named(results_folder, study)
+    own.check_known(opened)
     spec = opened.first  # an extension changes neither the data nor how a trial is trained
     record = work.recorded(opened.events, trial)
     objective = spec.goals[0][1]
@@ -76,7 +78,7 @@ def _worker(spec: StudySpec, record: Recorded) -> Iterator[tuple[Worker, dict[st
     """
     from sweeper.cli._networks import check_backend, quiet
     from sweeper.driver import provenance, weights
-    from sweeper.driver.launch import load_dataset
+    from sweeper.driver.inputs import load_dataset
     from sweeper.errors import SweeperError
     from sweeper.storage import place
     from sweeper.training.devices import environment

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +12,13 @@ from sweeper.cli._shared import (
     json_option,
     out_option,
     print_json,
-    results_of,
     results_option,
     study_argument,
     study_to_come,
 )
+from sweeper.service.facts import driver_of, status_of
 
 if TYPE_CHECKING:
-    from sweeper.analysis.results import Results
-    from sweeper.driver.opened import OpenedStudy
-    from sweeper.ledger.lock import Owner
-    from sweeper.ledger.records import Stage
-    from sweeper.search.study import Search
     from sweeper.storage import Place
 
 
@@ -68,133 +61,9 @@ def _look(results_folder: Place, study: str, *, may_come: bool) -> dict[str, Any
         return status_of(open_study(find_study(results_folder, study)))
     if owner is None:
         return None
-    return {"study": coming.folder.name, "folder": str(coming.folder), "is_running": True, "is_finished": False} | _driver(owner)
-
-
-def _driver(owner: Owner | None, last_started: float | None = None) -> dict[str, Any]:
-    """Who drives a study, and whether that driver still gets ready: it has not begun a generation of the ledger.
-
-    Args:
-        owner: Of the study's lock.
-        last_started: When the newest generation began, in seconds since 1970.
-    """
-    if owner is None:
-        return {"driver": None}
-    is_ready = last_started is not None and last_started >= datetime.datetime.fromisoformat(owner.started).timestamp()
-    return {"driver": {"host": owner.host, "pid": owner.pid, "since": owner.started, "is_ready": is_ready}}
-
-
-def status_of(study: OpenedStudy) -> dict[str, Any]:
-    """Where a study stands, from its events alone: the trials of its search, and the repetitions."""
-    from sweeper.analysis.gain import gains, words
-    from sweeper.analysis.summary import validation_images
-    from sweeper.ledger.records import Kind, Stage
-    from sweeper.search.lessons import sources_in
-    from sweeper.training import checkpoint
-
-    search, owner = study.search, study.files.owner
-    kept = checkpoint.listing(study.folder / "checkpoints")
-    goal, column = study.first.goals[0]
-    arms = {arm: _counts(search, arm) for arm in study.spec.arms}
-    counts = {status: sum(arm[status] for arm in arms.values()) for status in next(iter(arms.values()))}
-    repetitions, confirmations = _repetitions(search, Stage.ABLATION), _repetitions(search, Stage.CONFIRM)
-    results = results_of(study)
-    best, best_of_arm = _best(results)
-    images = validation_images(best.pop("dataset")) if best else None
-    gained = gains(results)
-    return {
-        "study": study.first.name,
-        "study_id": study.first.study_id,
-        "folder": str(study.folder),
-        "is_running": owner is not None,
-        "is_finished": search.is_finished,
-        **_driver(owner, max((event.time or 0.0 for event in study.events if event.kind is Kind.DRIVER_STARTED), default=None)),
-        "trials": counts,
-        "repetitions": repetitions,
-        "confirmations": confirmations,
-        "arms": {
-            arm: {**arms[arm], "best": best_of_arm.get(arm), "gain": dataclasses.asdict(gained[arm]) if arm in gained else None}
-            for arm in arms
-        },
-        "learned": [source.facts() for event in study.events if event.kind is Kind.LEARNED for source in sources_in(event)],
-        "gains": [words(arm, gained[arm]) for arm in arms if arm in gained],
-        "ended_early": [why for arm in arms if (why := search.why_early(arm))],
-        "out_of_race": {arm: dataclasses.asdict(why) for arm, why in search.out.items()},
-        "refusals": {arm: why for arm, why in _refusals(results).items() if arms.get(arm, {}).get("infeasible")},
-        "epochs": sum(trial.epoch for trial in search.of_stage(Stage.SEARCH)),
-        "checkpoints": {"files": len(kept), "trials": len({one.trial for one in kept}), "bytes": sum(one.size for one in kept)},
-        "objective": f"{goal} {column}",
-        "best": best,
-        "validation_images": images,
-        "time": _time(results),
-    }
-
-
-def _counts(search: Search, arm: str) -> dict[str, int]:
-    """How many trials of an arm's search stand where, those to come included; draws that its network refused are none of them."""
-    from sweeper.ledger.records import Reason, Stage, Status
-
-    own = [trial for trial in search.of_stage(Stage.SEARCH) if trial.arm == arm]
-    counts = {status.value: sum(trial.status is status for trial in own) for status in Status}
-    infeasible = sum(trial.reason is Reason.INFEASIBLE for trial in own)
-    counts |= {"failed": counts["failed"] - infeasible, "infeasible": infeasible}
-    counts["pending"] += search.to_come(arm)
-    counts["pending"] += sum(trial.arm == arm and trial.stage is Stage.SEARCH for trial in search.planned)
-    return counts
-
-
-def _repetitions(search: Search, stage: Stage) -> dict[str, int]:
-    """How many repetitions of a stage stand where. They are no part of the budget."""
-    from sweeper.ledger.records import Status
-
-    begun = search.of_stage(stage)
-    counts = {status.value: sum(trial.status is status for trial in begun) for status in Status}
-    counts["pending"] += sum(trial.stage is stage for trial in search.planned)
-    return counts
-
-
-def _best(results: Results) -> tuple[dict[str, Any] | None, dict[str, float]]:
-    """Facts of the best completed trial of the search, and the best value of each arm.
-
-    Of repetitions the luckiest would pass for the best trial, so they do not count.
-    """
-    from sweeper.analysis.results import at_stage, ranked
-    from sweeper.ledger.records import Stage
-
-    ranking = ranked(at_stage(results, Stage.SEARCH)).dropna(subset=results.objective)
-    if ranking.empty:
-        return None, {}
-    row = ranking.iloc[0]
-    best = {name: row[name] for name in ("trial", "arm", results.objective, "parameters", "epoch", "configuration", "dataset")}
-    best |= {name: None if row[name] != row[name] else int(row[name]) for name in ("parameters", "epoch")}
-    return best, {str(arm): float(value) for arm, value in ranking.groupby("arm")[results.objective].first().items()}
-
-
-def _refusals(results: Results) -> dict[str, str]:
-    """Why the network of an arm refused a draw, the last time it did."""
-    from sweeper.ledger.records import Reason
-
-    refused = results.trials[results.trials["reason"] == Reason.INFEASIBLE]
-    return {str(arm): str(own["detail"].iloc[-1]) for arm, own in refused.groupby("arm", sort=False)}
-
-
-def _time(results: Results) -> dict[str, Any]:
-    """Where the time went: of the drivers, and of the workers by arm and by worker, repetitions included."""
-    from sweeper.analysis.time_use import time_shares, utilisation
-
-    def seconds(by: str) -> list[dict[Any, Any]]:
-        table = time_shares(results, by=by, stage="all")
-        return table[[by, "epochs", *(name for name in table.columns if name.endswith("_s"))]].to_dict("records")
-
-    runs = results.runs
-    return {
-        "wall_s": float((runs["ended"] - runs["started"]).sum()),
-        "ray_s": float(runs["ray_s"].sum()),
-        "workers": None if runs["workers"].isna().all() else int(runs["workers"].max()),
-        "utilisation": utilisation(results),
-        "arms": seconds("arm"),
-        "by_worker": seconds("worker"),
-    }
+    return {"study": coming.folder.name, "folder": str(coming.folder), "is_running": True, "is_finished": False} | driver_of(
+        owner
+    )
 
 
 def _print_status(facts: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +104,33 @@ def arrays(
         notes=(*notes, *done, *_mapped.note([train.images, validation.images])),
         is_carved=not has_validation and not leave_out_shared,
     )
+
+
+def checked(
+    members: Mapping[str, NDArray[Any]], *, class_names: tuple[str, ...] = (), where: str = "arrays"
+) -> dict[str, NDArray[Any]]:
+    """Arrays in memory, named as in a file, in the types that a dataset has them in.
+
+    Args:
+        members: ``x_train``, ``y_train`` and so on.
+        class_names: As for `arrays`.
+        where: What to call them in errors.
+
+    Raises:
+        DatasetError: They do not make a dataset; the same errors as of a file.
+    """
+    file = Path(where)
+    names = _class_names(file, class_names)
+    has_validation, has_test = _check_members(file, list(members))
+    taken = [("training", _REQUIRED), *[("validation", _VALIDATION)] * has_validation, *[("test", _TEST)] * has_test]
+    splits = {which: _split(file, which, members[images], members[labels]) for which, (images, labels) in taken}
+    train, _, names = _checked(file, [split for which, split in splits.items() if which != "test"], names)
+    if has_test:
+        check_split(splits["test"], where=_where(file, "test"), num_classes=len(names), input_shape=train.images.shape[1:])
+    found: dict[str, NDArray[Any]] = {}
+    for which, (images, labels) in taken:
+        found |= {images: splits[which].images, labels: splits[which].labels}
+    return found
 
 
 def _checked(file: Path, splits: list[Split], names: tuple[str, ...]) -> tuple[Split, Split, tuple[str, ...]]:

@@ -74,6 +74,14 @@ def extension_to(study: OpenedStudy, wanted: StudySpec, *, repeats_decayed: bool
     return extension.plan(study.search, asked, repeats_decayed=repeats_decayed)
 
 
+def opening_of(study: OpenedStudy, wanted: StudySpec, repeat_decayed: bool) -> str:
+    """What is about to be added to a stored study, in words; empty where nothing is."""
+    if wanted == study.first and not repeat_decayed:
+        return ""
+    added = extension_to(study, wanted, repeats_decayed=repeat_decayed)
+    return "" if added is None else extension.words(study.spec, added)
+
+
 def extend(session: Session, study: OpenedStudy, wanted: StudySpec, *, repeats_decayed: bool) -> None:
     """Record what must be added to a study that is being driven so that it is the one asked for.
 

@@ -18,10 +18,11 @@ from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 from sweeper import catalog
-from sweeper.datasets import Dataset, Split
-from sweeper.driver import extending, learning, networks, nodes, provenance, requests, weights
+from sweeper.driver import extending, inputs, nodes, own, provenance, requests
 from sweeper.driver.background import meanwhile
 from sweeper.driver.connection import connected
+from sweeper.driver.inputs import Inputs
+from sweeper.driver.inputs import load_dataset as load_dataset
 from sweeper.driver.opened import OpenedStudy, open_study
 from sweeper.driver.order import Order
 from sweeper.driver.retention import KEEP_BEST, CheckpointRetention
@@ -30,17 +31,16 @@ from sweeper.errors import InputError, StudyLockedError
 from sweeper.ledger import lock, tables
 from sweeper.ledger.ledger import Ledger, StudyFolder, study_folder
 from sweeper.ledger.lock import Lock
-from sweeper.ledger.records import Event, Kind, Stage
+from sweeper.ledger.records import Event, Kind
+from sweeper.owncode import Code
 from sweeper.search import details, lessons
 from sweeper.search.details import Repetition
 from sweeper.search.study import Search
-from sweeper.search.trial import Trial
 from sweeper.storage import Place, Where
 from sweeper.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from sweeper.training.trial import TrialWorker
-    from sweeper.training.weights.pretrained import Pretrained
 
 COMPACT_AT_END = 64
 """Parts from which the ledger is compacted when a driver ends."""
@@ -74,25 +74,6 @@ class Outcome:
         return self.study.search
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Inputs:
-    """What trials are trained on and begin with.
-
-    Args:
-        dataset: The data; its test split is not read.
-        test: The test split, where trials of the confirm stage are to be run and there is one.
-        pretrained: Weights by file.
-        have_weights: Arms that may begin with them.
-        sources: Earlier studies that the study is about to learn from.
-    """
-
-    dataset: Dataset
-    test: Split | None
-    pretrained: dict[str, Pretrained]
-    have_weights: set[str]
-    sources: list[lessons.Source]
-
-
 def launch(
     spec: StudySpec,
     results_folder: Where = "results",
@@ -108,6 +89,7 @@ def launch(
     seeds_together: int = 1,
     worker: Callable[..., TrialWorker] | None = None,
     opened: OpenedStudy | None = None,
+    code: Code | None = None,
     **cluster_options: Any,
 ) -> Outcome:
     """Run a study until its budget is spent or a signal ends it.
@@ -130,14 +112,15 @@ def launch(
         seeds_together: Most repetitions of one trial that a worker trains as one program; above 1 on JAX alone.
         worker: Makes what runs the trials in each worker process; None for `sweeper.training.trial.Worker`, which trains them.
         opened: The stored study, if the caller has opened it already, so that it need not be read again.
+        code: A user's own code (`sweeper.owncode.read`), which workers get by value; None for what the catalog uses already.
         cluster_options: Arguments of the function of the cluster kind, for example ``num_cpus`` of `cluster.local`.
 
     Returns:
         The outcome.
 
     Raises:
-        InputError: The study cannot run as asked: a study of this name that cannot become this one, missing data or weights, an
-            earlier study that teaches nothing, too few resources.
+        InputError: The study cannot run as asked: a study of this name that cannot become this one, missing data, weights or own
+            code, an earlier study that teaches nothing, too few resources.
         StudyLockedError: Another driver is at work on it.
     """
     order = Order(
@@ -157,26 +140,31 @@ def launch(
     )
     _check(order)
     files = StudyFolder(study_folder(results_folder, spec.name))
-    if opened is None and files.exists:
-        opened = open_study(files)
-    if opened is not None and not _is_anything_left(order, opened):
-        return _tidied(order, opened)
-    return _run(order, files, opened)
+    with catalog.using(code):
+        if opened is None and files.exists:
+            opened = open_study(files)
+        if opened is not None and not _is_anything_left(order, opened):
+            return _tidied(order, opened)
+        return _run(order, files, opened)
 
 
 def _run(order: Order, files: StudyFolder, opened: OpenedStudy | None) -> Outcome:
     """The run itself: take the lock, load while Ray starts, extend, drive, finish."""
     first = order.spec if opened is None else opened.first
+    if opened is not None:
+        own.check_known(opened)
+        for note in own.changes(opened.events, catalog.current()):
+            order.tell(note)
     order.watch(Search(first, {}) if opened is None else opened.search, None)
     for arm in first.arms:
         first.space_of(arm)  # one that is not installed here is a fault before Ray starts
-    loading = meanwhile(lambda: _load(order, first, opened))
+    loading = meanwhile(lambda: inputs.load(order, first, opened))
     with lock.preparing(files.folder) as held:
         return _run_held(order, files, opened, loading, held)
 
 
 def _run_held(
-    order: Order, files: StudyFolder, opened: OpenedStudy | None, loading: futures.Future[_Inputs], held: Lock
+    order: Order, files: StudyFolder, opened: OpenedStudy | None, loading: futures.Future[Inputs], held: Lock
 ) -> Outcome:
     first = order.spec if opened is None else opened.first
     import ray  # noqa: F401  # this takes a moment, in which many a fault of the data shows
@@ -186,20 +174,21 @@ def _run_held(
     started = time.monotonic()
     with connected(first, order.cluster, order.cluster_options) as is_private:
         ray_s = time.monotonic() - started
-        inputs = loading.result()
-        for note in (*inputs.dataset.notes, *(lessons.words(source.facts()) for source in inputs.sources)):
+        given = loading.result()
+        for note in (*given.dataset.notes, *(lessons.words(source.facts()) for source in given.sources)):
             order.tell(note)
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
-        slots = _slots(order, first, inputs, is_private=is_private)
+        slots = _slots(order, first, given, is_private=is_private)
         if opened is None:
             files.create(first.to_yaml())
         workers = min(slots, order.max_concurrent or slots)
+        own.store(files.folder, catalog.current())
         with files.drive(_driver_detail(workers, ray_s), study_id=first.study_id, lock=held) as ledger:
             study = _under_lock(files, opened, ledger)
-            session = _session(order, study, ledger, inputs, slots)
-            _extend(order, session, study, inputs.sources)
-            trainable = _trainable(order, study, ledger, inputs)
-            del inputs  # the only copy of the arrays on this machine is now the one in the object store
+            session = _session(order, study, ledger, given, slots)
+            _extend(order, session, study, given.sources)
+            trainable = _trainable(order, study, ledger, given)
+            del given  # the only copy of the arrays on this machine is now the one in the object store
             run = functools.partial(_run_tune, study.first.name, session, trainable, slots)
             _drive(session, study, run, lambda: _repeat(order, session))
             study = _finish(study, ledger)
@@ -240,42 +229,7 @@ def _tidied(order: Order, opened: OpenedStudy) -> Outcome:
     return Outcome(study=opened, was_finished=True, is_interrupted=False)
 
 
-def load_dataset(spec: StudySpec) -> Dataset:
-    """The study's dataset; the test split is not read.
-
-    Raises:
-        DatasetError: The data are missing or wrong.
-    """
-    dataset = catalog.load("dataset", spec.dataset.name)(**spec.dataset.options)
-    assert isinstance(dataset, Dataset)
-    return dataset
-
-
-def _load(order: Order, first: StudySpec, opened: OpenedStudy | None) -> _Inputs:
-    """What trials are trained on and begin with, once the networks of new arms are known to fit the images; what is learned."""
-    sources = learning.still_to_learn(first, () if opened is None else opened.events)
-    new = [arm for arm in order.spec.arms if opened is None or arm not in opened.spec.arms]
-    dataset = networks.checked(order.spec, new if order.worker is None else [], lambda: load_dataset(first))
-    known, waiting = ([], []) if opened is None else ([opened.spec], [asked for _, asked, _ in requests.waiting(opened.folder)])
-    pretrained, have_weights = weights.weights_asked_for(order.spec, known, waiting, dataset)
-    to_repeat = [] if opened is None else _to_repeat(order, opened.search)
-    if not dataset.can_be_carved and any(one.varies == "split" for one in to_repeat):
-        raise InputError(
-            f"--vary split: the validation images of {dataset.name} are not carved from train by a seed here, so a seed cannot "
-            "vary them. Choose another source: init, order or augmentation."
-        )
-    confirms = any(one.stage is Stage.CONFIRM for one in to_repeat) and order.worker is None
-    test = dataset.read_test() if confirms and dataset.has_test else None
-    return _Inputs(dataset=dataset, test=test, pretrained=pretrained, have_weights=have_weights, sources=sources)
-
-
-def _to_repeat(order: Order, search: Search) -> list[Trial | Repetition]:
-    """Repetitions that are left to run, or asked for."""
-    begun = [trial for trial in search.trials.values() if not trial.status.is_final]
-    return [*begun, *search.planned, *order.repeat(search)]
-
-
-def _slots(order: Order, first: StudySpec, inputs: _Inputs, *, is_private: bool) -> int:
+def _slots(order: Order, first: StudySpec, inputs: Inputs, *, is_private: bool) -> int:
     """Trials that fit the running Ray at once; every node of a cluster must be able to work for the study."""
     slots = nodes.slots(first.resources)
     if not is_private:
@@ -289,8 +243,8 @@ def _slots(order: Order, first: StudySpec, inputs: _Inputs, *, is_private: bool)
 
 def _driver_detail(workers: int, ray_s: float) -> dict[str, Any]:
     """What the `driver_started` event says of this run, beside what the ledger adds: see `sweeper.ledger.tables.runs`."""
-    own = {"host": socket.gethostname(), "pid": os.getpid(), "versions": provenance.versions()}
-    return {**own, "workers": workers, "ray_s": round(ray_s, 3)}
+    facts = {"host": socket.gethostname(), "pid": os.getpid(), "versions": provenance.versions()}
+    return {**facts, "workers": workers, "ray_s": round(ray_s, 3), **own.detail(catalog.current())}
 
 
 def _under_lock(files: StudyFolder, opened: OpenedStudy | None, ledger: Ledger) -> OpenedStudy:
@@ -305,7 +259,7 @@ def _retention(order: Order, study: OpenedStudy) -> CheckpointRetention:
     return CheckpointRetention(study.folder / "checkpoints", study.search, order.keep_best)
 
 
-def _session(order: Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs, slots: int) -> Session:
+def _session(order: Order, study: OpenedStudy, ledger: Ledger, inputs: Inputs, slots: int) -> Session:
     """The session; its beat takes requests and looks after the Ray we started."""
 
     def beat(event: Event | None) -> None:
@@ -347,7 +301,7 @@ def _repeat(order: Order, session: Session) -> None:
     session.commit()
 
 
-def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs) -> Any:
+def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: Inputs) -> Any:
     """What Tune runs on a worker."""
     from sweeper.driver import tune
     from sweeper.training.trial import Worker
@@ -369,6 +323,7 @@ def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: _Inputs
             class_names=inputs.dataset.class_names,
             predictions=(study.folder / "predictions").resolve(),
             worker=order.worker or Worker,
+            code=catalog.current(),
         )
     )
 

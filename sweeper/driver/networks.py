@@ -15,11 +15,12 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sweeper import catalog
+from sweeper import catalog, owncode
 from sweeper.driver.weights import environment_beside
 from sweeper.errors import InputError, KnobError, SweeperError
 from sweeper.study.space import TRAINING, Configuration, Value
 from sweeper.study.spec import StudySpec
+from sweeper.training import built
 from sweeper.training.limits import LimitError, sizes_of
 from sweeper.training.weights.pretrained import wants_weights
 
@@ -33,9 +34,9 @@ def build(architecture: str, input_shape: tuple[int, ...], num_classes: int, arg
     Raises:
         KnobError: The architecture does not take these arguments, or the framework cannot build such a model.
     """
-    function = catalog.load("architecture", architecture)
+    catalog.load("architecture", architecture)
     try:
-        return function(input_shape, num_classes, **arguments)
+        return built.network(architecture, input_shape, num_classes, arguments)
     except SweeperError:
         raise
     except Exception as error:
@@ -43,6 +44,9 @@ def build(architecture: str, input_shape: tuple[int, ...], num_classes: int, arg
         size = "x".join(map(str, input_shape))
         lines = re.sub(r"\{\{.*?\}\} *", "", str(error)).strip().splitlines()
         reason = (lines[-1] if lines else type(error).__name__)[:300].rstrip(".")
+        code = catalog.current()
+        if code is not None and (place := code.place_of(error)):
+            reason = f"{place}: {type(error).__name__}: {reason}"
         raise KnobError(
             f"{architecture} cannot be built for images of {size} and {num_classes} classes: {reason}. Choose other values."
         ) from error
@@ -66,12 +70,12 @@ def build_arm(
     shape = (*size, 3 if wants_weights(configuration) else channels)  # grey images are repeated for weights
     try:
         model = build(architecture, shape, num_classes, arguments)
-        if limits:
+        if limits or is_own(architecture):  # which may hold what cannot be counted
             sizes_of(model, limits)
         return model
     except LimitError as error:
         raise KnobError(f"arms.{name}: {error}. Choose smaller sizes, or raise the constraint.") from error
-    except KnobError as error:
+    except SweeperError as error:
         raise KnobError(f"arms.{name}: {error}") from error
 
 
@@ -107,12 +111,19 @@ def building(study: StudySpec, arms: Collection[str]) -> Iterator[Callable[[Data
     if not arms:
         yield lambda dataset: []
         return
-    # Shapes are all that is asked for, and Keras on NumPy is there in half the time of Keras on a framework.
-    environment = environment_beside(study.training) | {"KERAS_BACKEND": "numpy"}
+    architectures = [*dict.fromkeys(study.arms[name].architecture for name in arms)]
+    environment = environment_beside(study.training)
+    if not any(map(is_own, architectures)):
+        # Shapes are all that is asked for, and Keras on NumPy is there in half the time of Keras on a framework.
+        environment["KERAS_BACKEND"] = "numpy"
     environment.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), f"sweeper-keras-{os.getuid()}"))
-    command = [sys.executable, "-m", "sweeper.driver.networks", *dict.fromkeys(study.arms[name].architecture for name in arms)]
+    command = [sys.executable, "-m", "sweeper.driver.networks", *architectures]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # if it is gone, its exit code says so below
+            process.stdin.write(f"{json.dumps(owncode.plain(catalog.current()))}\n")
+            process.stdin.flush()
 
         def faults(dataset: Dataset) -> list[str]:
             out, messages = process.communicate(json.dumps(task_of(study, arms, dataset)))
@@ -151,8 +162,10 @@ def faults_of(task: Mapping[str, Any]) -> list[str]:
 
     found = []
     for arm in task["arms"]:
-        # No weight is made: that takes a fifth of the time, and none of the memory that a network needs on its worker.
-        with keras.StatelessScope(initialize_variables=False):
+        # No weight is made: that takes a fifth of the time, and none of the memory that a network needs on its worker. What a
+        # user's own code does with its weights is not known.
+        scope = contextlib.nullcontext() if is_own(arm["architecture"]) else keras.StatelessScope(initialize_variables=False)
+        with scope:
             try:
                 shape = tuple(task["input_shape"])
                 build_arm(**arm, input_shape=shape, num_classes=task["num_classes"], limits=task["limits"])
@@ -161,11 +174,17 @@ def faults_of(task: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def is_own(architecture: str) -> bool:
+    """Whether an architecture is not built in."""
+    return catalog.origin("architecture", architecture) != catalog.BUILT_IN
+
+
 def _main() -> None:
-    """Load the architectures named, and Keras with them; then build what is asked for and print the faults."""
-    for architecture in sys.argv[1:]:
-        catalog.load("architecture", architecture)
-    print(json.dumps(faults_of(json.loads(sys.stdin.read()))))
+    """Take the user's code, load the architectures named, and Keras with them; then build what is asked for, print the faults."""
+    with catalog.using(owncode.from_plain(json.loads(sys.stdin.readline()))):
+        for architecture in sys.argv[1:]:
+            catalog.load("architecture", architecture)
+        print(json.dumps(faults_of(json.loads(sys.stdin.read()))))
 
 
 if __name__ == "__main__":

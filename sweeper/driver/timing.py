@@ -16,12 +16,14 @@ import socket
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
-from sweeper.driver import provenance
-from sweeper.driver.launch import load_dataset
+from sweeper import catalog
+from sweeper.driver import own, provenance
+from sweeper.driver.inputs import load_dataset
 from sweeper.driver.opened import OpenedStudy, open_study
 from sweeper.errors import KnobError
 from sweeper.ledger import tables
 from sweeper.ledger.records import Event, Kind, Stage, Status
+from sweeper.owncode import Code
 from sweeper.search.trial import Trial
 from sweeper.study.space import TRAINING
 from sweeper.training.weights.pretrained import wants_weights
@@ -78,6 +80,7 @@ def time_networks(
         DatasetError: The data, which say how large an image is, are missing.
         StudyLockedError: A driver is at work on the study.
     """
+    own.check_known(study)
     dataset = load_dataset(study.first)
     detail = {"host": socket.gethostname(), "pid": os.getpid(), "versions": provenance.versions()}
     with study.files.drive(detail, study_id=study.first.study_id) as ledger:
@@ -123,7 +126,7 @@ def _measured(study: OpenedStudy, networks: list[Network], dataset: Dataset, run
             height, width, channels = dataset.input_shape
             shape = (height, width, 3 if arguments.pop("weights", None) else channels)
             pool = pool or concurrent.futures.ProcessPoolExecutor(
-                1, mp_context=context, initializer=_begin, initargs=(backend, on_gpu)
+                1, mp_context=context, initializer=_begin, initargs=(backend, on_gpu, catalog.current())
             )
             try:
                 yield pool.submit(_time, architecture, arguments, shape, dataset.num_classes, runs).result()
@@ -137,7 +140,7 @@ def _measured(study: OpenedStudy, networks: list[Network], dataset: Dataset, run
             pool.shutdown()
 
 
-def _begin(backend: str, on_gpu: bool) -> None:
+def _begin(backend: str, on_gpu: bool, code: Code | None) -> None:
     """Prepare the process that measures."""
     import tempfile
 
@@ -146,6 +149,8 @@ def _begin(backend: str, on_gpu: bool) -> None:
     os.environ["KERAS_BACKEND"] = backend
     if not on_gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if code is not None:
+        catalog.use(code)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # TensorFlow has messages that no setting silences
 
 

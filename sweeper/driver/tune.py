@@ -26,12 +26,14 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from sweeper import catalog
 from sweeper.datasets import Split
 from sweeper.driver import connection
 from sweeper.driver.session import Session
 from sweeper.errors import StudyLockedError, SweeperError
 from sweeper.ledger.lock import Claim
 from sweeper.ledger.records import Reason
+from sweeper.owncode import Code
 from sweeper.storage import Place
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training.failures import failure
@@ -47,7 +49,7 @@ class Context:
     """What every worker needs and is the same for all trials; it travels once per node through the object store.
 
     Images in a file of the cache (`sweeper.datasets._mapped`) do not travel: every worker maps them where it is.
-    ``worker`` makes the one that runs the trials, from the other fields.
+    ``worker`` makes the one that runs the trials, from the other fields but ``code``, the user's own, which it can use by name.
     """
 
     train: Split
@@ -64,7 +66,12 @@ class Context:
     is_carved: bool
     class_names: tuple[str, ...]
     predictions: Place
+    code: Code | None
     worker: Callable[..., TrialWorker]
+
+
+OF_THE_ACTOR = ("code", "worker")
+"""Fields of `Context` that are not the worker's."""
 
 
 class TrialActor(tune.Trainable):  # type: ignore[misc]
@@ -77,8 +84,12 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self._worker: TrialWorker | None = None
         self._group: Together | None = None
         self._next = self._fault = ""
-        needed = {field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name != "worker"}
+        needed = {
+            field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name not in OF_THE_ACTOR
+        }
         try:
+            if context.code is not None:
+                catalog.use(context.code)
             test = None if context.test is None else context.test.opened()
             needed |= {"train": context.train.opened(), "validation": context.validation.opened(), "test": test}
             self._worker = context.worker(**needed)

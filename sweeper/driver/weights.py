@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweeper import catalog, owncode
 from sweeper.errors import InputError, SweeperError
 from sweeper.study.space import Choice, Value
 from sweeper.study.spec import StudySpec, TrainingSpec
@@ -92,6 +93,7 @@ def read(arms: Sequence[Asking], dataset: Dataset, training: TrainingSpec) -> di
             "input_shape": dataset.input_shape,
             "num_classes": dataset.num_classes,
             "folder": training.weights_folder,
+            "code": owncode.plain(catalog.current()),
         }
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         answer = run(folder, training)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sweeper import catalog
-from sweeper.errors import LONGEST, KnobError, did_you_mean, shortened, unknown
+from sweeper.errors import LONGEST, InputError, KnobError, did_you_mean, shortened, unknown
 from sweeper.ledger.records import METRICS, OBJECTIVES
+from sweeper.study import annotated, grid
 from sweeper.study import budget as budgets
-from sweeper.study import grid
 from sweeper.study.published import spaces_of
 from sweeper.study.space import TRAINING, Choice, Knob, Space, Value
 from sweeper.study.strict_yaml import Place
@@ -108,13 +108,14 @@ def _check_arm(name: str, arm: dict[str, Any], recipe: str | None) -> Iterator[F
         value = arm[kind_name]
         if not isinstance(value, str):
             return
-        if value not in catalog.names(kind_name):
-            if kind_name == "space" and value == architecture and value not in catalog.names("architecture"):
-                return  # the same mistake, already reported as the architecture's
-            yield (*place, kind_name), unknown(kind_name, value, catalog.names(kind_name))
-            return
-    space = catalog.load("space", space_name)
-    arguments = catalog.parameters("architecture", architecture)
+        if value not in (known_names := annotated.names() if kind_name == "space" else catalog.names(kind_name)):
+            yield (*place, kind_name), unknown(kind_name, value, known_names)
+            return  # a space of the same name is the same mistake
+    try:
+        space, arguments = annotated.load(space_name), catalog.parameters("architecture", architecture)
+    except InputError as error:  # a user's own file
+        yield (*place, "architecture"), str(error)
+        return
     if space.architecture is None:
         yield (*place, "space"), f"space '{space_name}' is for every arm at once. Write it in search: {{recipe: {space_name}}}."
         return
@@ -229,7 +230,7 @@ def space_of(name: str, arm: object, recipe: str | None) -> Space | None:
         return None
     if not isinstance(arm.get("fixed", {}), dict) or any(_check_arm(name, arm, recipe)):
         return None
-    return _with_recipe(catalog.load("space", arm["space"]), recipe)
+    return _with_recipe(annotated.load(arm["space"]), recipe)
 
 
 # ------------------------------------------------------------------------------------------------------------- dataset

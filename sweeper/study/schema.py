@@ -9,7 +9,7 @@ from typing import Any
 
 from sweeper import catalog
 from sweeper.ledger.records import OBJECTIVES
-from sweeper.study import constraints
+from sweeper.study import annotated, constraints, own
 from sweeper.study.faults import recipe_names
 from sweeper.study.spec import LEARNING, StudySpec
 
@@ -23,7 +23,7 @@ def study_schema() -> dict[str, Any]:
     arm = parts["ArmSpec"]
     arm["properties"]["architecture"]["enum"] = catalog.names("architecture")
     recipes = recipe_names()
-    arm["properties"]["space"]["enum"] = [name for name in catalog.names("space") if name not in recipes]
+    arm["properties"]["space"]["enum"] = [name for name in annotated.names() if name not in recipes]
     parts["SearchSpec"]["properties"]["recipe"] = {"enum": [*recipes, None], "default": None}
     arm["required"] = []
     for names, arms in schema["properties"]["arms"]["patternProperties"].items():
@@ -43,6 +43,7 @@ def study_schema() -> dict[str, Any]:
         },
     ]
     parts["DatasetSpec"] = {"oneOf": [_dataset(name) for name in catalog.names("dataset")]}
+    schema["properties"][own.KEY] = {"type": "string", "description": "Folder of your own code; --code says that it may be run."}
     _take_ablations(schema)
     schema["properties"]["constraints"]["anyOf"][0]["items"]["pattern"] = constraints.PATTERN
     schema["properties"]["objectives"]["items"] = {"enum": [f"{goal} {column}" for column, goal in OBJECTIVES.items()]}
@@ -75,16 +76,15 @@ def _dataset(name: str) -> dict[str, Any]:
     options = catalog.parameters("dataset", name)
     properties: dict[str, Any] = {"name": {"const": name, "description": catalog.summary("dataset", name)}}
     for option, parameter in options.items():
-        properties[option] = {"type": _type(parameter.annotation)}
+        properties[option] = _type(parameter.annotation)
         if parameter.default != catalog.Parameter.REQUIRED:
             properties[option]["default"] = parameter.default
     required = [option for option, parameter in options.items() if parameter.default == catalog.Parameter.REQUIRED]
     return {"type": "object", "properties": properties, "required": ["name", *required], "additionalProperties": False}
 
 
-def _type(annotation: str) -> str | list[str]:
-    """The JSON type of an annotation of the source: ``int``, ``str | None``, ``tuple[str, ...]``."""
-    kinds = [
-        "array" if part.startswith("tuple") else "null" if part == "None" else _TYPES[part] for part in annotation.split(" | ")
-    ]
-    return kinds[0] if len(kinds) == 1 else kinds
+def _type(annotation: str) -> dict[str, Any]:
+    """The JSON type of an annotation of the source: ``int``, ``str | None``, ``tuple[str, ...]``; nothing of any other."""
+    parts = annotation.split(" | ")
+    kinds = ["array" if part.startswith("tuple") else "null" if part == "None" else _TYPES.get(part) for part in parts]
+    return {} if None in kinds else {"type": kinds[0] if len(kinds) == 1 else kinds}

@@ -53,7 +53,7 @@ class Knob:
 
     def _check(self) -> None:
         for name, value in (("default", self.default), ("centre", self.likely)):
-            if (problem := self.problem(value)) is not None:
+            if value is not None and (problem := self.problem(value)) is not None:
                 raise KnobError(f"the {name} {problem}")
 
     def problem(self, value: object) -> str | None:
@@ -67,6 +67,7 @@ class Knob:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Number(Knob):
+    default: Value = None  # type: ignore[assignment]  # until what it is for has one: see `Space`
     low: float
     high: float
     log: bool = False
@@ -101,6 +102,7 @@ class Float(_Number):
     """A real number from `low` to `high`, both included; `log` samples it on a logarithmic scale.
 
     `width` is how far from the centre good values are expected: a standard deviation, as a part of the range in its own scale.
+    Without a default it describes the argument of a function, which has one.
     """
 
 
@@ -182,6 +184,18 @@ such weights: ``standardise`` for a mean of 0 and a deviation of 1 per channel o
 """
 
 
+COMMON: Mapping[str, Knob] = {
+    "optimizer": Choice("adam", "adamw", "sgd"),
+    "learning_rate": Float(low=1e-4, high=3e-2, log=True, default=1e-3),
+    "schedule": Choice("cosine", "constant"),
+    "batch_size": Choice(32, 64, 128),
+    "momentum": Float(low=0.8, high=0.99, default=0.9).when(optimizer="sgd"),
+    "weight_decay": Float(low=1e-5, high=1e-1, log=True, default=1e-3).when(optimizer="adamw"),
+    "label_smoothing": Float(low=0.0, high=0.2, default=0.0),
+}
+"""What is searched of training where nothing more is known of a network: right for those with normalisation or few layers."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Space:
     """The knobs of one architecture, or training knobs that go with every architecture.
@@ -217,6 +231,9 @@ class Space:
                     raise KnobError(f"space of {self.architecture}: training knob '{name}': {problem}")
             if (missing := self._missing_condition(name, knob)) is not None:
                 raise KnobError(f"space of {self.architecture}: training knob '{name}': {missing}")
+        for name, knob in self.knobs.items():
+            if knob.default is None:
+                raise KnobError(f"space of {self.architecture}: '{name}' has no default. Write one: default=...")
         order = list(self.knobs)
         for position, (name, knob) in enumerate(self.knobs.items()):
             if knob.condition is None:

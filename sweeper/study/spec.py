@@ -6,7 +6,6 @@ and how the sweep runs.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import json
 from pathlib import Path
@@ -16,12 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_core import PydanticCustomError
 
 from sweeper import catalog
-from sweeper.errors import InputError, LedgerError, StudyFileError
-from sweeper.study import ablation, budget, constraints, faults, grid, points, strict_yaml
+from sweeper.errors import LedgerError, StudyFileError
+from sweeper.study import ablation, annotated, budget, constraints, faults, grid, own, points, strict_yaml
 from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Space
-
-LARGEST_FILE = 100_000
-"""Bytes a study file may have; a real one has a few thousand, and a million would take ten seconds to read."""
+from sweeper.study.text import text_of
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
@@ -222,8 +219,7 @@ class StudySpec(_Model):
 
     def space_of(self, arm: str) -> Space:
         """The search space of an arm, the recipe's knobs included."""
-        space = catalog.load("space", self.arms[arm].space)
-        assert isinstance(space, Space)
+        space = annotated.load(self.arms[arm].space)
         return space if self.search.recipe is None else space.with_recipe(catalog.load("space", self.search.recipe))
 
     def grid_of(self, arm: str) -> grid.Grid | None:
@@ -243,31 +239,10 @@ def load(path: Path | str) -> StudySpec:
         path: A YAML file.
 
     Raises:
-        InputError: The file cannot be read.
+        InputError: The file cannot be read, or needs code of the user's that is not in use (`sweeper.catalog.using`).
         StudyFileError: All its faults at once, each with its place.
     """
-    path = Path(path)
-    advice = "Give the path of a study file (YAML)."
-    try:
-        # One byte more than allowed, because the size of a device or a pipe is not known before it is read.
-        with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder. {advice}") from None
-    except OSError as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise InputError(f"{path} cannot be read: {reason}. {advice}") from None
-    except ValueError:
-        raise InputError(f"{str(path)!r} is not a path. {advice}") from None
-    if len(data) > LARGEST_FILE:
-        raise StudyFileError(path, [f"the file is larger than {LARGEST_FILE:,} bytes; a study file is small text."])
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise StudyFileError(path, ["this is text in UTF-16; save it in UTF-8."])
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise StudyFileError(path, ["this is not a text file; a study file is YAML in UTF-8."]) from None
-    return parse(text, path)
+    return parse(text_of(Path(path)), path)
 
 
 def parse(text: str, path: object = "study") -> StudySpec:
@@ -283,9 +258,9 @@ def parse(text: str, path: object = "study") -> StudySpec:
     if not isinstance(raw, dict):
         holds = "the file is empty" if raw is None else f"the file holds {faults.kind(raw)} instead of keys and values"
         raise StudyFileError(path, [f"{holds}; a study needs at least name, dataset, arms and budget."])
-    unfolded = ablation.unfold(reading)
+    semantic = [*own.take_out(reading, path), *ablation.unfold(reading)]
     _fill(raw)
-    semantic = [*unfolded, *ablation.check(raw), *faults.cross_check(raw), *points.cross_check(raw), *constraints.check(raw)]
+    semantic += [*ablation.check(raw), *faults.cross_check(raw), *points.cross_check(raw), *constraints.check(raw)]
     study = None
     try:
         study = StudySpec.model_validate(raw)

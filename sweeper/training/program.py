@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from sweeper import catalog
 from sweeper.errors import InputError
 from sweeper.study.space import TRAINING, Value
+from sweeper.training import built
 from sweeper.training.augmentation import augment
 from sweeper.training.checkpoint import Arrays, assign, snapshot
 from sweeper.training.limits import sizes_of
@@ -167,9 +168,7 @@ def build(
 
     *size, channels = task.input_shape
     seed_network(init_seed)
-    network = catalog.load("architecture", architecture)(
-        (*size, 3 if pretrained else channels), task.num_classes, **_of_model(configuration)
-    )
+    network = built.network(architecture, (*size, 3 if pretrained else channels), task.num_classes, _of_model(configuration))
     if pretrained:
         pretrained.give(network)
     raw = keras.Input(task.input_shape, dtype=task.image_dtype, name="images")

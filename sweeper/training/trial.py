@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
+from sweeper import catalog
 from sweeper.datasets import Split
 from sweeper.errors import StorageError
 from sweeper.ledger.lock import Claim
@@ -387,4 +388,4 @@ def _versions(backend: str) -> dict[str, str]:
 
     packages = ("sweeper", "keras", backend, "numpy", "ray")
     versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
-    return versions | {"training loop": LOOP}
+    return versions | {"training loop": LOOP} | catalog.versions()

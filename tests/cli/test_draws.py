@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sweeper.cli import progress
 from sweeper.search.study import Search
+from sweeper.service import progress
 from sweeper.study.space import Choice, Space
 from sweeper.study.spec import parse
 from tests.cli.kit import make_study

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sweeper import catalog
 from sweeper.errors import KnobError, SweeperError, first_line
+from sweeper.training import built
 from sweeper.training.measuring import measure
 
 
@@ -72,7 +72,7 @@ def measure_inference(
     import keras
 
     try:
-        model = measure.inference_network(catalog.load("architecture", architecture)(input_shape, num_classes, **arguments))
+        model = measure.inference_network(built.network(architecture, input_shape, num_classes, arguments))
         images = np.random.default_rng(0).standard_normal((batch, *input_shape), dtype=np.float32)
         for _ in range(max(3, runs // 10)):
             model.predict_on_batch(images)

@@ -22,8 +22,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from sweeper import catalog
+from sweeper import catalog, owncode
 from sweeper.errors import InputError, SweeperError, first_line
+from sweeper.study import annotated
 from sweeper.study.space import TRAINING, Choice, Configuration, Knob, Space, Value
 from sweeper.training.measuring import blocks
 from sweeper.training.weights import applications
@@ -107,7 +108,7 @@ def find(
 
 
 def _space(arm: Asking) -> Space:
-    space: Space = Space(architecture=None) if arm.space is None else catalog.load("space", arm.space)
+    space: Space = Space(architecture=None) if arm.space is None else annotated.load(arm.space)
     return space if arm.recipe is None else space.with_recipe(catalog.load("space", arm.recipe))
 
 
@@ -327,7 +328,8 @@ def main(folder: Path) -> None:
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     arms = [Asking(**arm) for arm in request.pop("arms")]
     random.seed(0)
-    with contextlib.redirect_stdout(sys.stderr):  # Keras prints its progress
+    own = catalog.using(owncode.from_plain(request.pop("code")))
+    with own, contextlib.redirect_stdout(sys.stderr):  # Keras prints its progress
         found = find(arms, tuple(request.pop("input_shape")), request.pop("num_classes"), **request)
     for number, network in enumerate(found.networks.values()):
         (folder / f"{number}").mkdir()

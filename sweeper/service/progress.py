@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: a live table in a terminal, plain lines elsewhere. On stderr."""
+"""What a person sees while a study runs: a live table in a terminal or a notebook, plain lines elsewhere. On stderr."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from sweeper.cli._shared import console
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
+from sweeper.service import notebook
+from sweeper.service.words import console
 
 if TYPE_CHECKING:
     from sweeper.search.study import Search
@@ -26,6 +27,10 @@ def progress(study: str, quiet: bool) -> Iterator[Watch]:
     if quiet:
         yield lambda search, event: None
         return
+    if (show := notebook.area()) is not None:
+        board = _Board(study)
+        yield board.watching(lambda search: show(notebook.table(board.title(search), *board.cells(search))))
+        return
     out = console(to_stderr=True)
     if not out.is_terminal:
         yield _Lines(study, out)
@@ -34,17 +39,7 @@ def progress(study: str, quiet: bool) -> Iterator[Watch]:
 
     with Live(console=out, refresh_per_second=4, transient=True) as live:
         board = _Board(study)
-        drawn = 0.0
-
-        def watch(search: Search, event: Event | None) -> None:
-            nonlocal drawn
-            board.follow(event)
-            # A table of ten thousand trials takes ten milliseconds, which the driver does not have for every event.
-            if time.monotonic() - drawn >= 0.25:
-                live.update(board.draw(search))
-                drawn = time.monotonic()
-
-        yield watch
+        yield board.watching(lambda search: live.update(board.draw(search)))
 
 
 class _Pace:
@@ -134,30 +129,50 @@ class _Lines(_Pace):
 class _Board(_Pace):
     """The live table."""
 
+    def watching(self, show: Callable[[Search], None]) -> Watch:
+        """Follows every event, and shows the table four times a second at most.
+
+        A table of ten thousand trials takes ten milliseconds, which the driver does not have for every event.
+        """
+        drawn = 0.0
+
+        def watch(search: Search, event: Event | None) -> None:
+            nonlocal drawn
+            self.follow(event)
+            if time.monotonic() - drawn >= 0.25:
+                show(search)
+                drawn = time.monotonic()
+
+        return watch
+
     def draw(self, search: Search) -> Any:
         from rich.table import Table
 
-        goal, objective = search.spec.goals[0]
-        trials = search.trials.values()
-        epochs = sum(trial.epoch for trial in trials)
-        drawn = Table(
-            title=f"{self.study}: {epochs} epochs, {time.monotonic() - self.started:.0f} s, {self.left(search)} left",
-            title_justify="left",
-        )
-        waiting = ["paused"] if search.spec.stopping.rule == "promote" else []
-        columns = ["running", "completed", *waiting, "stopped", "failed", "infeasible", "interrupted"]
-        drawn.add_column("arm")
+        columns, rows = self.cells(search)
+        drawn = Table(title=self.title(search), title_justify="left")
         for column in columns:
-            drawn.add_column(column, justify="right")
-        drawn.add_column("to come", justify="right")
-        drawn.add_column(f"best {objective}", justify="right")
+            drawn.add_column(column, justify="left" if column == columns[0] else "right")
+        for row in rows:
+            drawn.add_row(*row)
+        return drawn
+
+    def title(self, search: Search) -> str:
+        """What stands above the table."""
+        epochs = sum(trial.epoch for trial in search.trials.values())
+        return f"{self.study}: {epochs} epochs, {time.monotonic() - self.started:.0f} s, {self.left(search)} left"
+
+    def cells(self, search: Search) -> tuple[list[str], list[list[str]]]:
+        """Columns and rows of the table, a row for each arm."""
+        goal, objective = search.spec.goals[0]
+        waiting = ["paused"] if search.spec.stopping.rule == "promote" else []
+        outcomes = ["running", "completed", *waiting, "stopped", "failed", "infeasible", "interrupted"]
+        rows = []
         for arm in search.spec.arms:
-            own = [trial for trial in trials if trial.arm == arm]
+            own = [trial for trial in search.trials.values() if trial.arm == arm]
             searched = [trial for trial in own if trial.stage is Stage.SEARCH]
             best = max((trial.scores[-1] for trial in searched if trial.status is Status.COMPLETED), default=None)
             to_come = search.to_come(arm) + sum(trial.arm == arm for trial in search.planned)
             shown = "" if best is None else f"{best if goal == 'max' else -best:.4f}"
-            outcomes = [Reason.INFEASIBLE.value if trial.reason is Reason.INFEASIBLE else trial.status.value for trial in own]
-            counts = [str(outcomes.count(outcome) or "") for outcome in columns]
-            drawn.add_row(arm, *counts, str(to_come), shown)
-        return drawn
+            found = [Reason.INFEASIBLE.value if trial.reason is Reason.INFEASIBLE else trial.status.value for trial in own]
+            rows.append([arm, *(str(found.count(outcome) or "") for outcome in outcomes), str(to_come), shown])
+        return ["arm", *outcomes, "to come", f"best {objective}"], rows

@@ -1,4 +1,4 @@
-"""What commands say before they train trials again: how many, and how long that takes."""
+"""Training trials again: which, how many, and how long that takes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sweeper.analysis.results import Results
     from sweeper.driver.opened import OpenedStudy
     from sweeper.search.details import Repetition
-    from sweeper.study.spec import ResourcesSpec
+    from sweeper.search.study import Search
+    from sweeper.study.spec import ConfirmSpec, ResourcesSpec
 
 
 def slots_of(
@@ -36,7 +37,7 @@ def check_at_rest(study: OpenedStudy) -> None:
 def announcement(data: Results, planned: Sequence[Repetition], *, num_known: int, slots: int | None) -> str:
     """What is about to be trained, and how long that will take, going by how long the trials to be repeated took."""
     from sweeper.analysis.summary import expected_seconds
-    from sweeper.cli._shared import counted
+    from sweeper.service.words import counted
 
     if not planned:
         return f"going on with {counted(num_known, 'repetition')} asked for before" if num_known else "nothing new to repeat"
@@ -54,3 +55,46 @@ def announcement(data: Results, planned: Sequence[Repetition], *, num_known: int
 def duration(seconds: float) -> str:
     """Seconds in a unit that suits them."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def best_of_arms(data: Results) -> list[str]:
+    """The best completed trial of each arm that has one."""
+    from sweeper.analysis.results import at_stage, best_trials
+    from sweeper.errors import InputError
+
+    best: list[str] = best_trials(at_stage(data, "search"))["trial"].to_list()
+    if not best:
+        raise InputError(f"no arm of study '{data.study}' has a completed trial; name the trials to repeat, or defaults.")
+    return best
+
+
+def confirmations(opened: OpenedStudy, asked: ConfirmSpec) -> Callable[[Search], list[Repetition]]:
+    """What gives the repetitions that confirm a study, given its search.
+
+    Raises:
+        InputError: A driver searches now, or there is nothing to confirm.
+    """
+    from sweeper.errors import InputError
+    from sweeper.search import confirmation
+
+    def plan(search: Search) -> list[Repetition]:
+        return confirmation.plan(search, per_arm=asked.per_arm, num_seeds=asked.seeds, is_racing=asked.allocation == "racing")
+
+    check_at_rest(opened)
+    plan(opened.search)  # which says how much of the search is left
+    if not any(confirmation.best(opened.search, arm) for arm in opened.spec.arms):
+        raise InputError(f"no arm of study '{opened.first.name}' has a completed trial, so there is nothing to confirm.")
+    return plan
+
+
+def timed(study: OpenedStudy, say: Callable[[str], None]) -> OpenedStudy:
+    """The study with the networks of its confirm stage timed, which `say` is told of."""
+    from sweeper.driver import timing
+    from sweeper.ledger.records import Stage
+    from sweeper.service.words import counted
+
+    networks = timing.to_time(study, [Stage.CONFIRM])
+    if not networks:
+        return study
+    say(f"timing {counted(len(networks), 'network')}, alone on this machine")
+    return timing.time_networks(study, networks, tell=lambda line: say(f"  {line}"))

@@ -1,0 +1,1 @@
+"""A user's own code beside a study."""

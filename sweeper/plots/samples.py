@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -79,7 +78,7 @@ def samples(results: Results, *, split: str | None = None) -> Figure:
                 line, given = next(lines), about.to_dict("records")
                 row, label = given[0]["row"], given[0]["label"]
                 _write_image(picture.add_subplot(grid[line, 0]), labels[label], f"{which} image {row}")
-                _draw_image(picture.add_subplot(grid[line, 1]), images[row])
+                _style.draw_image(picture.add_subplot(grid[line, 1]), images[row])
                 for column, answer in enumerate(given, start=2):
                     _draw_answer(picture.add_subplot(grid[line, column]), answer, labels)
         handles = [Patch(label="its class", **RIGHT), Patch(label="another class", **WRONG)]
@@ -88,8 +87,8 @@ def samples(results: Results, *, split: str | None = None) -> Figure:
     return picture
 
 
-def _images(results: Results, shown: pd.DataFrame, which: str) -> dict[int, npt.NDArray[np.float64]]:
-    """The images by their numbers, from 0 to 1.
+def _images(results: Results, shown: pd.DataFrame, which: str) -> dict[int, npt.NDArray[Any]]:
+    """The images by their numbers.
 
     Raises:
         NoDataError: They cannot be read, or have other classes than when they were predicted.
@@ -102,7 +101,7 @@ def _images(results: Results, shown: pd.DataFrame, which: str) -> dict[int, npt.
     found = dict(zip(label_of, results.images(which, list(label_of)), strict=True))
     if any(label != label_of[row] for row, (_, label) in found.items()):
         raise NoDataError(f"the images of study '{results.study}' are not those that its models predicted: their classes differ.")
-    return {row: image / (255 if image.dtype == np.uint8 else 1) for row, (image, _) in found.items()}
+    return {row: image for row, (image, _) in found.items()}
 
 
 def _bare(axes: Axes) -> None:
@@ -130,11 +129,6 @@ def _write_image(axes: Axes, label: str, number: str) -> None:
     _bare(axes)
     axes.text(0, 0.62, label, fontsize=9, va="center")
     axes.text(0, 0.3, number, fontsize=7, color="#555555", va="center")
-
-
-def _draw_image(axes: Axes, image: npt.NDArray[np.float64]) -> None:
-    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_axis_off()
 
 
 def _draw_answer(axes: Axes, answer: dict[Any, Any], labels: list[str]) -> None:

@@ -31,7 +31,7 @@ NEED_MORE = {
     *("knob_importance", "slices"),  # more trials of an arm
     *("chance_matrix", "forest", "pareto_seeds"),  # two repeated configurations
     "effects",  # an ablation of components
-    *("calibration", "class_accuracy", "confusion", "error_overlap"),  # predictions
+    *("calibration", "class_accuracy", "confusion", "error_overlap", "samples"),  # predictions
 }
 """Figures for which the small study has no data."""
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from sweeper.cli.progress import epochs_left
 from sweeper.errors import InputError
 from sweeper.ledger import tables
 from sweeper.ledger.records import Event, Kind, Stage, Status
@@ -325,17 +324,6 @@ def test_the_newest_extension_is_the_study() -> None:
     extend(driven, grown(first, trials=10))
     extend(driven, grown(first, trials=10, max_epochs=27))
     assert Search(first, {}).fold(driven.log).spec == grown(first, trials=10, max_epochs=27)
-
-
-def test_lengthened_trials_have_their_new_epochs_left() -> None:
-    spec = study(rule="none")
-    driven = clock(spec)
-    driven.run()
-    assert epochs_left(driven.search) == 0
-    planned = extend(driven, grown(spec, max_epochs=27), repeats_decayed=True)
-    assert planned.lengthened
-    assert planned.repeated
-    assert epochs_left(driven.search) == 18 * len(planned.lengthened) + 27 * len(planned.repeated)
 
 
 def test_samplers_are_told_of_reopened_trials_once() -> None:

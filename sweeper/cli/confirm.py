@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sweeper.analysis.results import Results
+    from sweeper.cli.log import Log
     from sweeper.driver.opened import OpenedStudy
     from sweeper.search.details import Repetition
     from sweeper.search.study import Search
@@ -84,10 +85,11 @@ def confirm_study(opened: OpenedStudy, asked: ConfirmSpec, as_json: bool, **opti
     opening = announcement(data, planned, num_known=len(opened.search.planned), slots=slots) + _disk(data, planned)
 
     def closing(now: OpenedStudy, facts: dict[str, Any]) -> None:
-        _close(_timed(now, quiet=options["quiet"]), as_json)
+        _close(_timed(now, quiet=options["quiet"], log=options["log"]), as_json, options["log"])
 
     if not planned and opened.search.is_finished:
-        click.echo(opening, err=True)
+        if not options["quiet"]:
+            click.echo(opening, err=True)
         closing(opened, {})
         return
     run(
@@ -109,7 +111,7 @@ def _disk(data: Results, planned: Sequence[Repetition]) -> str:
     return f", at most {total / 1e6:,.0f} MB of weights on disk" if total == total and total else ""
 
 
-def _timed(study: OpenedStudy, *, quiet: bool) -> OpenedStudy:
+def _timed(study: OpenedStudy, *, quiet: bool, log: Log) -> OpenedStudy:
     """The study with the networks of its confirm stage timed."""
     from sweeper.driver import timing
     from sweeper.ledger.records import Stage
@@ -117,26 +119,33 @@ def _timed(study: OpenedStudy, *, quiet: bool) -> OpenedStudy:
     networks = timing.to_time(study, [Stage.CONFIRM])
     if not networks:
         return study
-    if not quiet:
-        click.echo(f"timing {counted(len(networks), 'network')}, alone on this machine", err=True)
-    return timing.time_networks(study, networks, tell=lambda line: None if quiet else click.echo(f"  {line}", err=True))
+
+    def tell(line: str) -> None:
+        log.write(line)
+        if not quiet:
+            click.echo(line, err=True)
+
+    tell(f"timing {counted(len(networks), 'network')}, alone on this machine")
+    return timing.time_networks(study, networks, tell=lambda line: tell(f"  {line}"))
 
 
-def _close(study: OpenedStudy, as_json: bool) -> None:
+def _close(study: OpenedStudy, as_json: bool, log: Log) -> None:
     from sweeper.analysis.verdicts import confirmed, headline_column, verdicts, words
     from sweeper.cli._shared import table
 
     data = results_of(study)
     column, found, pairs = headline_column(data), confirmed(data), verdicts(data)
+    names = {parent: arm for parent, arm in zip(found["parent"], found["arm"], strict=True) if (found["arm"] == arm).sum() == 1}
+    told = [words(pair, column=column, names=names) for pair in pairs.to_dict("records")]
+    log.write("\n".join(told))
     if as_json:
         facts = {"column": column, "confirmed": found.to_dict("records"), "pairs": pairs.to_dict("records")}
         print_json({**status_of(study), **facts})
         return
     shown = [name for name in found.columns if name != "configuration"]
     table(f"{column} over fresh seeds, 95 % intervals of the mean", shown, found[shown].astype(object).to_numpy().tolist())
-    names = {parent: arm for parent, arm in zip(found["parent"], found["arm"], strict=True) if (found["arm"] == arm).sum() == 1}
-    for pair in pairs.to_dict("records"):
-        click.echo(words(pair, column=column, names=names))
+    for line in told:
+        click.echo(line)
     if data.baseline is not None and data.baseline in set(found["arm"]):
         from sweeper.analysis.effects import effects
 

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 @study_argument
 @results_option
 @click.option("--watch", is_flag=True, help="Look again every two seconds until the study ends; wait for one that is to come.")
+@click.option("--line", "is_line", is_flag=True, help="One line: trials done, the best, the time left; for `watch -n 5`.")
 @json_option
-def status(study: str, results_folder: Place, watch: bool, as_json: bool) -> None:
+def status(study: str, results_folder: Place, watch: bool, is_line: bool, as_json: bool) -> None:
     """Where STUDY stands: trials by status, arms, epochs so far, the best trial, gains over defaults; also while it runs."""
     is_told = False
     while True:
@@ -45,8 +46,10 @@ def status(study: str, results_folder: Place, watch: bool, as_json: bool) -> Non
             is_told = True
         elif as_json:
             print_json(facts)
-        elif "trials" in facts:
+        elif "trials" in facts and not is_line:
             _print_status(facts)
+        elif "trials" in facts:
+            click.echo(_line(facts))
         else:
             click.echo(f"study '{facts['study']}': {_state(facts)}")
         if not watch or (facts is not None and not facts["is_running"]):
@@ -69,6 +72,29 @@ def _look(results_folder: Place, study: str, *, may_come: bool) -> dict[str, Any
     if owner is None:
         return None
     return {"study": coming.folder.name, "folder": str(coming.folder), "is_running": True, "is_finished": False} | _driver(owner)
+
+
+def _line(facts: dict[str, Any]) -> str:
+    """Where a study stands, in a line."""
+    counts, best = facts["trials"], facts["best"]
+    ended = sum(counts[status] for status in ("completed", "stopped", "failed"))
+    column = facts["objective"].split()[1]
+    told = [f"{facts['study']}: {ended}/{sum(counts.values()) - counts['infeasible']} trials"]
+    if sum(confirming := facts["confirmations"].values()):
+        told.append(f"{facts['confirmations']['completed']}/{sum(confirming)} confirmed")
+    told.append(f"best {best['trial']} {column} {best[column]:.4f}" if best else "none completed yet")
+    return ", ".join([*told, _state(facts)])
+
+
+def _left(study: OpenedStudy) -> dict[str, float] | None:
+    """Seconds until the search has ended, and until the best are confirmed from then on; None where that is not known."""
+    from sweeper.search import forecast
+
+    pace = forecast.Pace()
+    for event in study.events:
+        pace.follow(event, event.time or 0.0)
+    left = forecast.left(study.search, pace, now=time.time(), confirm=study.first.confirm)
+    return None if left is None else dataclasses.asdict(left)
 
 
 def _driver(owner: Owner | None, last_started: float | None = None) -> dict[str, Any]:
@@ -108,6 +134,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         "folder": str(study.folder),
         "is_running": owner is not None,
         "is_finished": search.is_finished,
+        "left": _left(study) if owner is not None else None,
         **_driver(owner, max((event.time or 0.0 for event in study.events if event.kind is Kind.DRIVER_STARTED), default=None)),
         "trials": counts,
         "repetitions": repetitions,
@@ -220,7 +247,11 @@ def _state(facts: dict[str, Any]) -> str:
         return "finished" if facts["is_finished"] else "not running; sweeper resume goes on"
     driver = facts["driver"]
     if driver["is_ready"]:
-        return "running"
+        from sweeper.cli.progress import left_words
+        from sweeper.search.forecast import Left
+
+        left = facts.get("left")
+        return f"running, {left_words(Left(**left))} left" if left else "running"
     return f"reading the data, then starting Ray, since {driver['since']} (process {driver['pid']} on {driver['host']})"
 
 

@@ -276,6 +276,13 @@ class WindowAttention(keras.layers.Layer):  # type: ignore[misc]
             found = keras.ops.reshape(found, (-1, *windows.shape[1:]))
         return self._join(self.output_projection(found), height, width)
 
+    def attention_map(self, tokens: Any) -> Any:
+        """How much attention each token gets, the sum over its window: (batch, height, width, heads), 1 for an equal share."""
+        if not self.has_company:
+            return keras.ops.ones((*tokens.shape[:3], self.num_heads))
+        queries, keys, _ = self._heads(self.projections(self._partition(tokens)))
+        return self._join(keras.ops.swapaxes(keras.ops.sum(self._weights(queries, keys), axis=3), 2, 3), *tokens.shape[1:3])
+
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The shape does not change."""
         return input_shape

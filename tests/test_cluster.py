@@ -70,7 +70,11 @@ def study_file(tmp_path: Path) -> Path:
     [
         (["--cluster", "attach", "--num-cpus", "2"], r"--num-cpus cannot be used with --cluster attach .*takes: --address\."),
         (["--cluster", "attach", "--num-gpus", "0", "--num-cpus", "1"], r"--num-gpus, --num-cpus cannot be used"),
-        (["--address", "10.0.0.1:6379"], r"--address cannot be used with --cluster local .*takes: --num-cpus, --num-gpus\."),
+        (
+            ["--address", "10.0.0.1:6379"],
+            r"--address cannot be used with --cluster local .*takes: --num-cpus, --num-gpus, --nice\.",
+        ),
+        (["--cluster", "attach", "--nice", "0"], r"--nice cannot be used with --cluster attach"),
         (["--cluster", "atach"], r"unknown cluster 'atach'\. Did you mean 'attach'\? Allowed: attach, local\."),
         (["--cluster", "attach", "--address", "ray://head:10001"], r"inside the cluster"),
     ],
@@ -82,6 +86,12 @@ def test_options_a_kind_does_not_take_are_refused(arguments: list[str], said: st
     with pytest.raises(InputError, match=said):
         raise outcome.exception
     assert not results.exists()
+
+
+def test_workers_get_the_niceness_asked_for() -> None:
+    local = catalog.load("cluster", "local")
+    assert local(nice=0)["_system_config"] == {"worker_niceness": 0}
+    assert "_system_config" not in local()  # Ray's own
 
 
 def test_the_command_line_offers_every_option_of_every_kind() -> None:

@@ -14,7 +14,6 @@ from sweeper.ledger import tables
 from sweeper.ledger.records import Event, Kind, Stage, Status
 from sweeper.search import details, extension, repetition
 from sweeper.search.study import Search
-from sweeper.service.progress import epochs_left
 from sweeper.study.space import Choice, Float, Space
 from sweeper.study.spec import ArmSpec, StudySpec
 from tests.virtual_clock import VirtualClock, epoch_event
@@ -325,17 +324,6 @@ def test_the_newest_extension_is_the_study() -> None:
     extend(driven, grown(first, trials=10))
     extend(driven, grown(first, trials=10, max_epochs=27))
     assert Search(first, {}).fold(driven.log).spec == grown(first, trials=10, max_epochs=27)
-
-
-def test_lengthened_trials_have_their_new_epochs_left() -> None:
-    spec = study(rule="none")
-    driven = clock(spec)
-    driven.run()
-    assert epochs_left(driven.search) == 0
-    planned = extend(driven, grown(spec, max_epochs=27), repeats_decayed=True)
-    assert planned.lengthened
-    assert planned.repeated
-    assert epochs_left(driven.search) == 18 * len(planned.lengthened) + 27 * len(planned.repeated)
 
 
 def test_samplers_are_told_of_reopened_trials_once() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import io
 import json
 import os
 import shutil
@@ -344,27 +343,6 @@ def test_checkpoints_a_killed_driver_left_are_removed(data: Path, tmp_path: Path
         keeper = CheckpointRetention(tmp_path / "checkpoints", search)
         Session(search, ledger, keeper, 2, lambda event: None, {}).next_attempts("any")
     assert not left.exists()
-
-
-def test_the_board_is_drawn_a_few_times_a_second_whatever_happens(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rich.console import Console
-
-    from sweeper.service import progress
-
-    drawn: list[Search] = []
-
-    def draw(board: Any, search: Search) -> str:
-        drawn.append(search)
-        return ""
-
-    monkeypatch.setattr(progress, "console", lambda to_stderr: Console(file=io.StringIO(), force_terminal=True))
-    monkeypatch.setattr(progress._Board, "draw", draw)
-    spec = study(data)
-    with progress.progress(spec.name, quiet=False) as watch:
-        search = Search(spec)
-        for _ in range(100):
-            watch(search, Event(kind=Kind.EPOCH))
-    assert 1 <= len(drawn) < 10
 
 
 def test_a_copy_inside_another_repository_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,10 +228,16 @@ class SequencePooling(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, tokens: Any) -> Any:
         """Score the tokens and average them."""
-        weights = keras.ops.softmax(keras.ops.matmul(tokens, self.kernel), axis=1)
-        return keras.ops.matmul(keras.ops.swapaxes(weights, 1, 2), tokens)[:, 0]
+        return keras.ops.matmul(keras.ops.swapaxes(self._weights(tokens), 1, 2), tokens)[:, 0]
+
+    def attention_map(self, tokens: Any) -> Any:
+        """The weight of each token: (batch, tokens, 1), 1 for an equal share."""
+        return self._weights(tokens) * tokens.shape[1]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """One vector."""
         batch, _, width = input_shape
         return (batch, width)
+
+    def _weights(self, tokens: Any) -> Any:
+        return keras.ops.softmax(keras.ops.matmul(tokens, self.kernel), axis=1)

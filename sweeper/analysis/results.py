@@ -11,9 +11,11 @@ with the trials of the search, where the luckiest seed would win.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from sweeper.errors import InputError, NoDataError, UnknownNameError
@@ -56,6 +58,8 @@ class Results:
         predictions: One row per image and trial of the confirm stage, see `sweeper.ledger.predictions`; a numpy array of
             probabilities each.
         class_names: One per class, in label order; empty without predictions.
+        images: From a split and the numbers of its images, as predictions have them, each image (height, width, channels) and
+            its class; raises `NoDataError` where they are gone. None where nobody can read them.
         baseline: The arm that others are compared with, where the study names one.
         typed: What a command has to be given for the study, where that is not its name: its folder.
 
@@ -73,6 +77,7 @@ class Results:
         default_factory=lambda: pd.DataFrame(columns=["trial", "split", "row", "label", "probabilities"])
     )
     class_names: tuple[str, ...] = ()
+    images: Callable[[str, Sequence[int]], list[tuple[npt.NDArray[Any], int]]] | None = None
     baseline: str | None = None
     typed: str = ""
 

@@ -14,6 +14,7 @@ import click
 from sweeper import __version__
 from sweeper.cli import (
     ablate,
+    activations,
     audit,
     benchmark,
     check,
@@ -72,6 +73,7 @@ for command in (
     confirm.measure,
     retrain.retrain,
     predict.predict,
+    activations.activations,
     model.model,
     replay.replay,
     own.new,

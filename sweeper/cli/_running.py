@@ -16,17 +16,20 @@ from sweeper.cli._shared import (
     print_json,
     results_of,
 )
+from sweeper.cli.log import log_option
 from sweeper.cli.status import print_further
 from sweeper.service.facts import status_of
+from sweeper.service.log import NO_LOG, Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sweeper.driver.launch import Outcome
     from sweeper.driver.opened import OpenedStudy
     from sweeper.search.details import Repetition
     from sweeper.search.study import Search
     from sweeper.storage import Place
-    from sweeper.study.spec import StudySpec
+    from sweeper.study.spec import ConfirmSpec, StudySpec
 
 
 class _Amount(click.FloatRange):
@@ -69,7 +72,13 @@ cluster_options = (
         help="With JAX: most repetitions of one trial that a worker trains as one program.",
     ),
     cache_option,
-    click.option("--quiet", is_flag=True, help="No progress, only the closing table."),
+    click.option(
+        "--nice",
+        type=click.IntRange(0, 19),
+        help="local: niceness of the workers; 0 lets them compete with all else.  [default: Ray's, 15]",
+    ),
+    click.option("--quiet", is_flag=True, help="Nothing but the closing table."),
+    log_option,
 )
 
 
@@ -121,7 +130,9 @@ def run(
     checkpoint_minutes: float,
     seeds_together: int,
     quiet: bool,
+    log: Log = NO_LOG,
     opened: OpenedStudy | None,
+    confirms: ConfirmSpec | None = None,
     repeat_decayed: bool = False,
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
     opening: str = "",
@@ -139,8 +150,10 @@ def run(
         keep_best: As for `sweeper.driver.launch`.
         checkpoint_minutes: Least time between two checkpoints of a trial.
         seeds_together: As for `sweeper.driver.launch`.
-        quiet: No progress.
+        quiet: Nothing but the closing table, and why the study was interrupted.
+        log: Gets a line for everything that happens.
         opened: The study as it is stored; None where it is not.
+        confirms: What the caller confirms once this has ended; the time left that is shown includes it.
         repeat_decayed: As `repeats_decayed` of `sweeper.driver.launch`.
         repeat: As for `sweeper.driver.launch`.
         opening: What to say before anything begins, once the options are found to be right.
@@ -155,21 +168,31 @@ def run(
     given = {name: value for name, value in kind_options.items() if value is not None}
     check_kind_options(cluster, given)
     opening = opening or ("" if opened is None else opening_of(opened, study, repeat_decayed))
+    log.write(f"study '{study.name}' in {results_folder}")
     if opening:
-        click.echo(opening, err=True)
+        log.write(opening)
+        if not quiet:
+            click.echo(opening, err=True)
     if opened is not None and opening and not closing and hand_over(opened, study, repeat_decayed):
         if as_json:
             print_json(status_of(open_study(opened.files)))
         return
     started = time.monotonic()
-    with progress(study.name, quiet) as watch:
+    events = [] if opened is None else opened.events
+
+    def tell(note: str) -> None:
+        log.write(f"note: {note}")
+        if not quiet:
+            click.echo(f"note: {note}", err=True)
+
+    with log.errors(), progress(study.name, quiet, events=events, confirm=confirms, log=log) as watch:
         outcome = drive(
             study,
             results_folder,
             cluster=cluster,
             max_concurrent=max_concurrent,
             watch=watch,
-            tell=lambda note: None if quiet else click.echo(f"note: {note}", err=True),
+            tell=tell,
             repeat=repeat,
             repeats_decayed=repeat_decayed,
             keep_best=keep_best,
@@ -180,30 +203,40 @@ def run(
         )
     facts = status_of(outcome.study)
     facts["seconds"] = round(time.monotonic() - started, 1)
+    where = "" if cluster == "local" else f" --cluster {cluster}"
+    ending = _ending(outcome, facts, where)
+    log.write(ending)
     if closing is not None and not outcome.is_interrupted:
         closing(outcome.study, facts)
     elif as_json:
         print_json(facts)
     else:
-        where = "" if cluster == "local" else f" --cluster {cluster}"
-        _print_closing(outcome.study, facts, outcome.was_finished, outcome.is_interrupted, where)
+        if outcome.is_interrupted or not quiet:
+            click.echo(ending)
+        _print_closing(outcome.study, facts, quiet)
     if outcome.is_interrupted:
         sys.exit(130)
 
 
-def _print_closing(study: OpenedStudy, facts: dict[str, Any], was_finished: bool, is_interrupted: bool, where: str) -> None:
-    from sweeper.analysis.summary import arms_table
-    from sweeper.cli._shared import counted, table
+def _ending(outcome: Outcome, facts: dict[str, Any], where: str) -> str:
+    """How a run ended, in a sentence."""
+    from sweeper.cli._shared import counted
 
     counts = ", ".join(f"{count} {status}" for status, count in facts["trials"].items() if count)
-    spent = f"{counted(facts['epochs'], 'epoch')} in {study.folder}"
-    if was_finished:
-        click.echo(f"study '{facts['study']}' is finished already: {counts}; {spent}")
-    elif is_interrupted:
-        click.echo(f"interrupted, everything is saved: {counts}. Go on with: sweeper resume {study.folder}{where}")
-    else:
-        click.echo(f"study '{facts['study']}' finished in {facts['seconds']:.0f} s: {counts}; {spent}")
-    print_further(facts)
+    spent = f"{counted(facts['epochs'], 'epoch')} in {outcome.folder}"
+    if outcome.was_finished:
+        return f"study '{facts['study']}' is finished already: {counts}; {spent}"
+    if outcome.is_interrupted:
+        return f"interrupted, everything is saved: {counts}. Go on with: sweeper resume {outcome.folder}{where}"
+    return f"study '{facts['study']}' finished in {facts['seconds']:.0f} s: {counts}; {spent}"
+
+
+def _print_closing(study: OpenedStudy, facts: dict[str, Any], quiet: bool) -> None:
+    from sweeper.analysis.summary import arms_table
+    from sweeper.cli._shared import table
+
+    if not quiet:
+        print_further(facts)
     if facts["epochs"]:
         frame = arms_table(results_of(study))
         table("", list(frame.columns), frame.astype(object).to_numpy().tolist())

@@ -83,7 +83,8 @@ def ablate(
             _print_sources(now, facts, as_json)
 
     if not planned and search.is_finished:
-        click.echo(opening, err=True)
+        if not options["quiet"]:
+            click.echo(opening, err=True)
         closing(opened, status_of(opened))
         return
     run(

@@ -13,11 +13,12 @@ from sweeper.service.repeating import announcement, confirmations, slots_of, tim
 from sweeper.service.stored import folder_of_studies
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sweeper.analysis.results import Results
     from sweeper.driver.opened import OpenedStudy
     from sweeper.search.details import Repetition
+    from sweeper.service.log import Log
     from sweeper.storage import Place
     from sweeper.study.spec import ConfirmSpec
 
@@ -75,11 +76,11 @@ def confirm_study(opened: OpenedStudy, asked: ConfirmSpec, as_json: bool, **opti
     opening = announcement(data, planned, num_known=len(opened.search.planned), slots=slots) + _disk(data, planned)
 
     def closing(now: OpenedStudy, facts: dict[str, Any]) -> None:
-        say = (lambda line: None) if options["quiet"] else (lambda line: click.echo(line, err=True))
-        _close(timed(now, say), as_json)
+        _close(timed(now, _teller(options["quiet"], options["log"])), as_json, options["log"])
 
     if not planned and opened.search.is_finished:
-        click.echo(opening, err=True)
+        if not options["quiet"]:
+            click.echo(opening, err=True)
         closing(opened, {})
         return
     run(
@@ -101,21 +102,34 @@ def _disk(data: Results, planned: Sequence[Repetition]) -> str:
     return f", at most {total / 1e6:,.0f} MB of weights on disk" if total == total and total else ""
 
 
-def _close(study: OpenedStudy, as_json: bool) -> None:
+def _teller(quiet: bool, log: Log) -> Callable[[str], None]:
+    """Says a line on stderr, unless that is to be quiet, and in the log."""
+
+    def say(line: str) -> None:
+        log.write(line)
+        if not quiet:
+            click.echo(line, err=True)
+
+    return say
+
+
+def _close(study: OpenedStudy, as_json: bool, log: Log) -> None:
     from sweeper.analysis.verdicts import confirmed, headline_column, verdicts, words
     from sweeper.cli._shared import table
 
     data = results_of(study)
     column, found, pairs = headline_column(data), confirmed(data), verdicts(data)
+    names = {parent: arm for parent, arm in zip(found["parent"], found["arm"], strict=True) if (found["arm"] == arm).sum() == 1}
+    told = [words(pair, column=column, names=names) for pair in pairs.to_dict("records")]
+    log.write("\n".join(told))
     if as_json:
         facts = {"column": column, "confirmed": found.to_dict("records"), "pairs": pairs.to_dict("records")}
         print_json({**status_of(study), **facts})
         return
     shown = [name for name in found.columns if name != "configuration"]
     table(f"{column} over fresh seeds, 95 % intervals of the mean", shown, found[shown].astype(object).to_numpy().tolist())
-    names = {parent: arm for parent, arm in zip(found["parent"], found["arm"], strict=True) if (found["arm"] == arm).sum() == 1}
-    for pair in pairs.to_dict("records"):
-        click.echo(words(pair, column=column, names=names))
+    for line in told:
+        click.echo(line)
     if data.baseline is not None and data.baseline in set(found["arm"]):
         from sweeper.analysis.effects import effects
 

@@ -81,7 +81,16 @@ def _run_and_confirm(
     """Run a study, then confirm it where that is asked for; the facts are printed once."""
     is_last = asked is None
     silent = None if is_last or not as_json else lambda study, facts: None
-    run(wanted, results_folder, as_json, opened=opened, repeat_decayed=repeat_decayed, closing=silent, **options)
+    run(
+        wanted,
+        results_folder,
+        as_json,
+        opened=opened,
+        confirms=asked,
+        repeat_decayed=repeat_decayed,
+        closing=silent,
+        **options,
+    )
     stored = None if is_last else open_if_stored(results_folder, wanted.name)
     if asked is None or stored is None:
         return

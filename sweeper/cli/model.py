@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sweeper.models.exporting import Exported
 
 
-@click.command(short_help="A trained model as a file, with a card, to be used without sweeper.")
+@click.command(short_help="A trained model as a file with a card, for use without sweeper.")
 @study_argument
 @click.argument("model", metavar="TRIAL|ARM|best")
 @click.option("--out", "file", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Where to write the model.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import operator
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweeper.cli._models import chosen_models, read_images, restored_models
+from sweeper.cli._networks import quiet
 from sweeper.cli._shared import json_option, open_named, print_json, results_of, results_option, study_argument
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sweeper.analysis.results import Results
     from sweeper.driver.opened import OpenedStudy
     from sweeper.search.trial import Trial
 
@@ -45,12 +44,9 @@ def predict(study: str, images: tuple[Path, ...], models: tuple[str, ...], top: 
     Images of any size and colour are brought to the size and colour of the study's own. The model of an arm is that of its first
     seed. The study's data must be there: its training images say how a model's input is scaled.
     """
-    from sweeper.driver import own
-
     opened = open_named(results_folder, study)
-    own.check_known(opened)
     data = results_of(opened, with_predictions=True)
-    chosen = _chosen(opened, data, models)
+    chosen = chosen_models(opened, data, models)
     class_names, found = _predicted(opened, chosen, images)
     names = {trial.trial: trial.arm if [one.arm for one in chosen].count(trial.arm) == 1 else trial.trial for trial in chosen}
     said = {names[trial]: own for trial, own in found.items()}
@@ -67,63 +63,17 @@ def predict(study: str, images: tuple[Path, ...], models: tuple[str, ...], top: 
     _print(images, class_names, said, accuracies, top)
 
 
-def _chosen(opened: OpenedStudy, data: Results, models: Sequence[str]) -> list[Trial]:
-    """The confirmed trials whose models are asked for.
-
-    Raises:
-        InputError: None is confirmed.
-        UnknownNameError: No such model.
-    """
-    from sweeper.analysis.verdicts import confirmed
-    from sweeper.errors import InputError, UnknownNameError
-    from sweeper.ledger.records import Stage, Status
-
-    done = [trial for trial in opened.search.of_stage(Stage.CONFIRM) if trial.status is Status.COMPLETED]
-    if not done:
-        raise InputError(f"study '{data.study}' has no confirmed model; confirm it first: sweeper confirm {data.study}")
-    ranking = confirmed(data)["parent"].to_list()
-    done.sort(key=lambda trial: (ranking.index(trial.parent), trial.seed))
-    first = {trial.arm: trial for trial in reversed(done)}
-    known = {"best": done[0], **first, **{trial.trial: trial for trial in done}}
-    for name in models:
-        if name not in known:
-            raise UnknownNameError("model", name, known)
-    asked = [known[name] for name in models] if models else [first[arm] for arm in dict.fromkeys(trial.arm for trial in done)]
-    return list({trial.trial: trial for trial in asked}.values())
-
-
 def _predicted(
     opened: OpenedStudy, trials: Sequence[Trial], files: Sequence[Path]
 ) -> tuple[tuple[str, ...], dict[str, NDArray[Any]]]:
     """The names of the classes, and the probabilities that each trial's model gives, (images, classes)."""
-    from sweeper.cli._networks import check_backend, quiet
-    from sweeper.datasets import _alike
-    from sweeper.driver import weights
-    from sweeper.driver.inputs import load_dataset
-    from sweeper.errors import CheckpointError
-    from sweeper.training import checkpoint
-    from sweeper.training.devices import environment
+    dataset, images = read_images(opened, files)
+    found = {}
+    for trial, model in restored_models(opened, trials, dataset):
+        from sweeper.training.predicting import probabilities
 
-    spec = opened.spec
-    check_backend(spec.training.backend)
-    dataset = load_dataset(opened.first)
-    images = _alike.read(dataset, files, fit=str(spec.dataset.options.get("fit", "crop")))
-    with tempfile.TemporaryDirectory(prefix="sweeper-predict-") as folder:
-        os.environ.update(environment(spec.training, spec.resources, os.path.join(folder, "keras")))
-        found = {}
-        for trial in trials:
-            stored = checkpoint.newest(opened.folder / "checkpoints" / trial.trial)
-            if stored is None:
-                raise CheckpointError(f"the weights of {trial.trial} are gone. Choose another model with --model.")
-            architecture = spec.arms[trial.arm].architecture
-            given = weights.weights_of(architecture, trial.configuration, trial.arm, dataset, spec.training)
-            with quiet():
-                from sweeper.training.predicting import probabilities, restored
-                from sweeper.training.task import Task
-
-                task = Task.of(dataset.train, dataset.num_classes)
-                model, _ = restored(architecture, trial.configuration, task, stored, next(iter(given.values()), None))
-                found[trial.trial] = probabilities(model, images, dataset.num_classes)
+        with quiet():
+            found[trial.trial] = probabilities(model, images, dataset.num_classes)
     return dataset.class_names, found
 
 

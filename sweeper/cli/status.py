@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 @study_argument
 @results_option
 @click.option("--watch", is_flag=True, help="Look again every two seconds until the study ends; wait for one that is to come.")
+@click.option("--line", "is_line", is_flag=True, help="One line: trials done, the best, the time left; for `watch -n 5`.")
 @json_option
-def status(study: str, results_folder: Place, watch: bool, as_json: bool) -> None:
+def status(study: str, results_folder: Place, watch: bool, is_line: bool, as_json: bool) -> None:
     """Where STUDY stands: trials by status, arms, epochs so far, the best trial, gains over defaults; also while it runs."""
     is_told = False
     while True:
@@ -38,8 +39,10 @@ def status(study: str, results_folder: Place, watch: bool, as_json: bool) -> Non
             is_told = True
         elif as_json:
             print_json(facts)
-        elif "trials" in facts:
+        elif "trials" in facts and not is_line:
             _print_status(facts)
+        elif "trials" in facts:
+            click.echo(_line(facts))
         else:
             click.echo(f"study '{facts['study']}': {_state(facts)}")
         if not watch or (facts is not None and not facts["is_running"]):
@@ -66,6 +69,18 @@ def _look(results_folder: Place, study: str, *, may_come: bool) -> dict[str, Any
     )
 
 
+def _line(facts: dict[str, Any]) -> str:
+    """Where a study stands, in a line."""
+    counts, best = facts["trials"], facts["best"]
+    ended = sum(counts[status] for status in ("completed", "stopped", "failed"))
+    column = facts["objective"].split()[1]
+    told = [f"{facts['study']}: {ended}/{sum(counts.values()) - counts['infeasible']} trials"]
+    if sum(confirming := facts["confirmations"].values()):
+        told.append(f"{facts['confirmations']['completed']}/{sum(confirming)} confirmed")
+    told.append(f"best {best['trial']} {column} {best[column]:.4f}" if best else "none completed yet")
+    return ", ".join([*told, _state(facts)])
+
+
 def _print_status(facts: dict[str, Any]) -> None:
     from sweeper.cli._shared import counted, table
     from sweeper.ledger.records import Status
@@ -89,7 +104,11 @@ def _state(facts: dict[str, Any]) -> str:
         return "finished" if facts["is_finished"] else "not running; sweeper resume goes on"
     driver = facts["driver"]
     if driver["is_ready"]:
-        return "running"
+        from sweeper.search.forecast import Left
+        from sweeper.service.progress import left_words
+
+        left = facts.get("left")
+        return f"running, {left_words(Left(**left))} left" if left else "running"
     return f"reading the data, then starting Ray, since {driver['since']} (process {driver['pid']} on {driver['host']})"
 
 

@@ -186,6 +186,7 @@ def _run_held(
         with files.drive(_driver_detail(workers, ray_s), study_id=first.study_id, lock=held) as ledger:
             study = _under_lock(files, opened, ledger)
             session = _session(order, study, ledger, given, slots)
+            order.watch(study.search, ledger.started)
             _extend(order, session, study, given.sources)
             trainable = _trainable(order, study, ledger, given)
             del given  # the only copy of the arrays on this machine is now the one in the object store

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib
+import numpy as np
+import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -114,6 +116,13 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
+
+
+def draw_image(axes: Axes, image: npt.NDArray[Any]) -> None:
+    """An image (height, width, channels), grey or in colour, uint8 or from 0 to 1, every pixel as it is."""
+    values = image / (255 if image.dtype == np.uint8 else 1)
+    axes.imshow(values[..., 0] if image.shape[-1] == 1 else values, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
 
 
 def finish(picture: Figure, *, title: str, caption: str, handles: Sequence[Artist] = ()) -> None:

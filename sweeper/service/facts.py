@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import time
 from typing import TYPE_CHECKING, Any
 
 from sweeper.service.stored import results_of
@@ -53,6 +54,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         "folder": str(study.folder),
         "is_running": owner is not None,
         "is_finished": search.is_finished,
+        "left": _left(study) if owner is not None else None,
         **driver_of(owner, max((event.time or 0.0 for event in study.events if event.kind is Kind.DRIVER_STARTED), default=None)),
         "trials": counts,
         "repetitions": repetitions,
@@ -73,6 +75,17 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         "validation_images": images,
         "time": _time(results),
     }
+
+
+def _left(study: OpenedStudy) -> dict[str, float] | None:
+    """Seconds until the search has ended, and until the best are confirmed from then on; None where that is not known."""
+    from sweeper.search import forecast
+
+    pace = forecast.Pace()
+    for event in study.events:
+        pace.follow(event, event.time or 0.0)
+    left = forecast.left(study.search, pace, now=time.time(), confirm=study.first.confirm)
+    return None if left is None else dataclasses.asdict(left)
 
 
 def _counts(search: Search, arm: str) -> dict[str, int]:

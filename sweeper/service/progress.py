@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
 from sweeper.service import notebook
+from sweeper.service.log import NO_LOG, Log
 from sweeper.service.words import console
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sweeper.search.forecast import Left
     from sweeper.search.study import Search
-    from sweeper.search.trial import Trial
+    from sweeper.study.spec import ConfirmSpec
 
 Watch = Callable[["Search", Event | None], None]
 
@@ -22,130 +27,186 @@ LINE_EVERY_S = 30.0
 
 
 @contextlib.contextmanager
-def progress(study: str, quiet: bool) -> Iterator[Watch]:
-    """A function to call with every event, and with None as time passes; `study` is its name."""
-    if quiet:
-        yield lambda search, event: None
-        return
-    if (show := notebook.area()) is not None:
-        board = _Board(study)
-        yield board.watching(lambda search: show(notebook.table(board.title(search), *board.cells(search))))
-        return
-    out = console(to_stderr=True)
-    if not out.is_terminal:
-        yield _Lines(study, out)
-        return
-    from rich.live import Live
+def progress(
+    study: str,
+    quiet: bool,
+    *,
+    events: Iterable[Event] = (),
+    confirm: ConfirmSpec | None = None,
+    log: Log = NO_LOG,
+) -> Iterator[Watch]:
+    """A function to call with every event, and with None as time passes.
 
-    with Live(console=out, refresh_per_second=4, transient=True) as live:
-        board = _Board(study)
-        yield board.watching(lambda search: live.update(board.draw(search)))
+    Args:
+        study: Its name.
+        quiet: Whether nothing is shown.
+        events: What the study has recorded so far: from these, too, follows how long the rest takes.
+        confirm: What is confirmed once this run has ended; the time left includes it.
+        log: Gets a line for every trial that ends, whatever is shown.
+    """
+    out = console(to_stderr=True)
+    pace = _Pace(study, events, confirm)
+    if quiet:
+        yield _Quiet(pace, log)
+    elif (area := notebook.area()) is not None:
+        yield _Board(pace, log, lambda board, search: area(notebook.table(board.title(search), *board.cells(search))))
+    elif not _is_screen(out):
+        yield _Lines(pace, log, out)
+    else:
+        from rich.live import Live
+
+        with Live(console=out, refresh_per_second=4, transient=True) as live:
+            yield _Board(pace, log, lambda board, search: live.update(board.draw(search)), live.console)
+
+
+def _is_screen(out: Console) -> bool:
+    """Whether a table can be drawn over itself. With FORCE_COLOR a console takes a file for a terminal, too."""
+    return sys.stderr.isatty() and out.is_terminal and not out.is_dumb_terminal
 
 
 class _Pace:
-    """Epochs done since the driver started, and how long the rest will take at this pace."""
+    """What trials took so far, and how long the rest will take; the time of events is that of the clock."""
 
-    def __init__(self, study: str):
-        self.study = study
+    def __init__(self, study: str, events: Iterable[Event], confirm: ConfirmSpec | None):
+        from sweeper.search import forecast
+
+        self.study, self.confirm = study, confirm
         self.started = time.monotonic()
-        self.epochs = 0
+        self._pace = forecast.Pace()
+        for event in events:
+            self._pace.follow(event, event.time or 0.0)
 
     def follow(self, event: Event | None) -> None:
-        if event is not None and event.kind is Kind.EPOCH:
-            self.epochs += 1
+        if event is not None:
+            self._pace.follow(event, event.time or time.time())
 
-    def left(self, search: Search) -> str:
-        """Time left; see `epochs_left`."""
-        epochs = epochs_left(search)
-        if self.epochs < 3 or epochs is None:
-            return "unknown time"
-        seconds = epochs * (time.monotonic() - self.started) / self.epochs
-        return f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
+    def knows(self, search: Search) -> bool:
+        """Whether an epoch of every arm was trained."""
+        return self._pace.knows(search.spec.arms)
+
+    def left(self, search: Search) -> Left | None:
+        from sweeper.search import forecast
+
+        return forecast.left(search, self._pace, now=time.time(), confirm=self.confirm)
 
 
-def epochs_left(search: Search) -> float | None:
-    """Epochs still to be trained, assuming that stopping goes on as it did so far; None before a trial of the search has ended.
+def left_words(left: Left | None) -> str:
+    """Time left in words, as the end of ``... left``."""
+    if left is None:
+        return "unknown time"
+    confirming = f", {_duration(left.confirm_s)} of it to confirm," if left.confirm_s else ""
+    return f"about {_duration(left.total_s)}{confirming}"
 
-    A trial that came further than most, also one that was lengthened, is trained to its end, and so are repetitions.
-    """
-    searched = search.of_stage(Stage.SEARCH)
-    ended = [trial for trial in searched if _is_still(trial) and trial.reason is not Reason.INFEASIBLE]
-    if not ended:
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def told(search: Search, event: Event) -> str | None:
+    """What an event means for a trial that ended with it, or began to wait; None of any other event."""
+    if event.status is None or event.kind not in (Kind.EPOCH, Kind.ATTEMPT_ENDED):
         return None
-    mean = sum(trial.epoch for trial in ended) / len(ended)
-    epochs = mean * sum(map(search.to_come, search.arms))
-    for trial in (*search.trials.values(), *search.planned):
-        if not _is_still(trial):
-            is_average = trial.stage is Stage.SEARCH and trial.attempt > 0 and trial.epoch < mean
-            epochs += (mean if is_average else trial.max_epochs) - trial.epoch
-    return epochs
+    waited = event.kind is Kind.ATTEMPT_ENDED and event.reason is Reason.RUNG  # told when it began to
+    if event.status is Status.RUNNING or waited:
+        return None
+    detail = (event.detail or "").strip().splitlines()
+    why = f" ({event.reason}{': ' + detail[-1][:150] if detail else ''})" if event.reason else ""
+    if event.reason is Reason.INFEASIBLE and not search.spec.search.counts_refused:
+        return f"{event.trial} is drawn again{why}"
+    value = getattr(event, search.spec.goals[0][1])
+    result = "" if value is None else f", {search.spec.goals[0][1]} {value:.4f}"
+    epoch = search.trials[event.trial or ""].epoch
+    return f"{event.trial} {event.status}{why} after {epoch} epochs{result}"
 
 
-def _is_still(trial: Trial) -> bool:
-    """Whether a trial has ended, or waits at a rung, as most do to the end."""
-    return trial.status.is_final or trial.status is Status.PAUSED
+def counts(search: Search) -> tuple[int, int]:
+    """Trials that have ended, and all of them, those to come included; draws that are drawn again are none."""
+    drawn_again = sum(own.begun - own.num_counted(search.spec.search) for own in search.arms.values())
+    ended = sum(trial.status.is_final for trial in search.trials.values()) - drawn_again
+    total = len(search.trials) - drawn_again + sum(map(search.to_come, search.arms)) + len(search.planned)
+    return ended, total
 
 
-class _Lines(_Pace):
+class _Quiet:
+    """Shows nothing; every way of showing does this first."""
+
+    def __init__(self, pace: _Pace, log: Log):
+        self.pace, self.log = pace, log
+        self._has_forecast = False
+
+    def __call__(self, search: Search, event: Event | None) -> None:
+        self.pace.follow(event)
+        if event is not None and (text := told(search, event)) is not None:
+            self.log.write(text)
+            self.ended(search, text)
+        if not self._has_forecast and self.pace.knows(search) and (left := self.pace.left(search)) is not None:
+            self._has_forecast = True
+            text = f"forecast: {left_words(left)} left, going by the first epochs of every arm"
+            self.log.write(text)
+            self.forecast(text)
+        self.shows(search)
+
+    def ended(self, search: Search, text: str) -> None:
+        """A trial has ended."""
+
+    def forecast(self, text: str) -> None:
+        """There is a first forecast."""
+
+    def shows(self, search: Search) -> None:
+        """Something happened, or time has passed."""
+
+
+class _Lines(_Quiet):
     """One line for every trial that ends, and one now and then."""
 
-    def __init__(self, study: str, out: Any):
-        super().__init__(study)
+    def __init__(self, pace: _Pace, log: Log, out: Any):
+        super().__init__(pace, log)
         self.out = out
         self.last = 0.0
 
-    def __call__(self, search: Search, event: Event | None) -> None:
-        self.follow(event)
+    def ended(self, search: Search, text: str) -> None:
+        self.say(search, text)
+
+    def forecast(self, text: str) -> None:
+        self.out.print(text, markup=False, soft_wrap=True)
+
+    def shows(self, search: Search) -> None:
         now = time.monotonic()
         if not self.last:  # the first call says that the driver is about to start Ray
             self.last = now
-            text = f"reading the data, then starting Ray and its workers; meanwhile: sweeper status {self.study} --watch"
-            self.out.print(text, markup=False, soft_wrap=True)
-        if event is not None and event.status is not None and event.kind in (Kind.EPOCH, Kind.ATTEMPT_ENDED):
-            waited = event.kind is Kind.ATTEMPT_ENDED and event.reason is Reason.RUNG  # told when it began to
-            if event.status is Status.RUNNING or waited:
-                return
-            detail = (event.detail or "").strip().splitlines()
-            why = f" ({event.reason}{': ' + detail[-1][:150] if detail else ''})" if event.reason else ""
-            if event.reason is Reason.INFEASIBLE and not search.spec.search.counts_refused:
-                self.say(search, f"{event.trial} is drawn again{why}")
-                return
-            value = getattr(event, search.spec.goals[0][1])
-            result = "" if value is None else f", {search.spec.goals[0][1]} {value:.4f}"
-            epoch = search.trials[event.trial or ""].epoch
-            self.say(search, f"{event.trial} {event.status}{why} after {epoch} epochs{result}")
+            meanwhile = f"meanwhile: sweeper status {self.pace.study} --watch"
+            self.out.print(f"reading the data, then starting Ray and its workers; {meanwhile}", markup=False, soft_wrap=True)
         elif now - self.last >= LINE_EVERY_S:
             self.say(search, "")
 
     def say(self, search: Search, text: str) -> None:
         self.last = time.monotonic()
-        drawn_again = sum(own.begun - own.num_counted(search.spec.search) for own in search.arms.values())
-        ended = sum(trial.status.is_final for trial in search.trials.values()) - drawn_again
-        total = len(search.trials) - drawn_again + sum(map(search.to_come, search.arms)) + len(search.planned)
-        head = f"[{self.last - self.started:5.0f} s] {ended}/{total} trials, {self.left(search)} left"
+        ended, total = counts(search)
+        left = left_words(self.pace.left(search))
+        head = f"[{self.last - self.pace.started:5.0f} s] {ended}/{total} trials, {left} left"
         self.out.print(f"{head}: {text}" if text else head, markup=False, soft_wrap=True)
 
 
-class _Board(_Pace):
-    """The live table."""
+class _Board(_Quiet):
+    """The live table: `show` brings it to the eye; a first forecast stands above it where there is a console."""
 
-    def watching(self, show: Callable[[Search], None]) -> Watch:
-        """Follows every event, and shows the table four times a second at most.
+    def __init__(self, pace: _Pace, log: Log, show: Callable[[_Board, Search], None], out: Console | None = None):
+        super().__init__(pace, log)
+        self.show, self.out = show, out
+        self.drawn = 0.0
 
-        A table of ten thousand trials takes ten milliseconds, which the driver does not have for every event.
-        """
-        drawn = 0.0
+    def forecast(self, text: str) -> None:
+        if self.out is not None:
+            self.out.print(text, markup=False, soft_wrap=True)
 
-        def watch(search: Search, event: Event | None) -> None:
-            nonlocal drawn
-            self.follow(event)
-            if time.monotonic() - drawn >= 0.25:
-                show(search)
-                drawn = time.monotonic()
-
-        return watch
+    def shows(self, search: Search) -> None:
+        # A table of ten thousand trials takes ten milliseconds, which the driver does not have for every event.
+        if time.monotonic() - self.drawn >= 0.25:
+            self.show(self, search)
+            self.drawn = time.monotonic()
 
     def draw(self, search: Search) -> Any:
+        """The table for a terminal."""
         from rich.table import Table
 
         columns, rows = self.cells(search)
@@ -159,7 +220,8 @@ class _Board(_Pace):
     def title(self, search: Search) -> str:
         """What stands above the table."""
         epochs = sum(trial.epoch for trial in search.trials.values())
-        return f"{self.study}: {epochs} epochs, {time.monotonic() - self.started:.0f} s, {self.left(search)} left"
+        seconds = time.monotonic() - self.pace.started
+        return f"{self.pace.study}: {epochs} epochs, {seconds:.0f} s, {left_words(self.pace.left(search))} left"
 
     def cells(self, search: Search) -> tuple[list[str], list[list[str]]]:
         """Columns and rows of the table, a row for each arm."""

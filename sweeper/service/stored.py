@@ -90,6 +90,7 @@ def folder_of_studies(opened: OpenedStudy) -> Place:
 def results_of(study: OpenedStudy, *, with_predictions: bool = False) -> Results:
     """The result tables of an opened study, computed from its events, so also while it runs; its predictions where asked for."""
     from sweeper.analysis.results import Results
+    from sweeper.driver.images import images_of
     from sweeper.ledger import predictions
     from sweeper.ledger.tables import runs, tables
 
@@ -104,6 +105,7 @@ def results_of(study: OpenedStudy, *, with_predictions: bool = False) -> Results
         runs=runs(study.events).to_pandas(),
         limits=study.first.limits,
         baseline=study.first.baseline,
+        images=images_of(study.first),
         typed="" if _is_found_by_name(study) else str(study.folder),
         **own,
     )

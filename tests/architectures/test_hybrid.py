@@ -66,6 +66,7 @@ def test_sequence_pooling_is_a_mean_with_weights() -> None:
     weights = np.exp(tokens @ kernel)
     weights /= weights.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(np.asarray(layer(tokens)), (weights * tokens).sum(axis=1), atol=1e-5)
+    np.testing.assert_allclose(np.asarray(layer.attention_map(keras.ops.convert_to_tensor(tokens))), 5 * weights, atol=1e-5)
 
 
 def test_hybrid_refuses_heads_that_do_not_divide_the_width() -> None:

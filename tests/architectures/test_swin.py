@@ -142,6 +142,7 @@ def test_attention_is_what_a_loop_over_tokens_gives(
     queries, keys, values = (part.reshape(height, width, heads, -1) for part in np.split(projected, 3, axis=-1))
     sees = visible(height, width, window, is_shifted=is_shifted).reshape(height, width, height, width)
     sides = [min(window, side) for side in (height, width)]
+    received = np.zeros((height, width, heads))
     for place in itertools.product(range(height), range(width)):
         found = []
         for head in range(heads):
@@ -151,9 +152,14 @@ def test_attention_is_what_a_loop_over_tokens_gives(
                 table = weights["position_bias"].reshape(2 * sides[0] - 1, 2 * sides[1] - 1, heads)
                 scores += [table[place[0] - row + sides[0] - 1, place[1] - column + sides[1] - 1, head] for row, column in others]
             shares = np.exp(scores - scores.max())
-            found.append(sum(share * values[other][head] for share, other in zip(shares / shares.sum(), others, strict=True)))
+            shares /= shares.sum()
+            found.append(sum(share * values[other][head] for share, other in zip(shares, others, strict=True)))
+            for share, other in zip(shares, others, strict=True):
+                received[other][head] += share
         expected = np.concatenate(found) @ weights["output/kernel"] + weights["output/bias"]
         np.testing.assert_allclose(output[place], expected, rtol=1e-4, atol=1e-4)
+    shown = np.asarray(layer.attention_map(keras.ops.convert_to_tensor(tokens)))
+    np.testing.assert_allclose(shown[0], received, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("is_shifted", [False, True])

@@ -26,6 +26,7 @@ stopping: {rule: asha, grace_epochs: 1, reduction_factor: 3}
 
 COMMANDS = [
     "ablate",
+    "activations",
     "audit",
     "benchmark",
     "check",

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from sweeper.search.study import Search
 from sweeper.service import progress
+from sweeper.service.log import NO_LOG
 from sweeper.study.space import Choice, Space
 from sweeper.study.spec import parse
 from tests.cli.kit import make_study
@@ -64,7 +65,7 @@ def test_a_refused_draw_is_shown_apart_from_trials(refusing: VirtualClock, monke
 
 
 def test_the_board_counts_refused_draws_apart(refusing: VirtualClock) -> None:
-    drawn = progress._Board("seeds").draw(refusing.search)
+    drawn = progress._Board(progress._Pace("seeds", (), None), NO_LOG, lambda board, search: None).draw(refusing.search)
     row = {column.header: next(iter(column.cells)) for column in drawn.columns}
     assert {name: row[name] for name in ("completed", "failed", "infeasible", "to come")} == {
         "completed": "1",

@@ -31,7 +31,7 @@ NEED_MORE = {
     *("knob_importance", "slices"),  # more trials of an arm
     *("chance_matrix", "forest", "pareto_seeds"),  # two repeated configurations
     "effects",  # an ablation of components
-    *("calibration", "class_accuracy", "confusion", "error_overlap"),  # predictions
+    *("calibration", "class_accuracy", "confusion", "error_overlap", "samples"),  # predictions
 }
 """Figures for which the small study has no data."""
 
@@ -200,7 +200,9 @@ def test_status_tells_that_a_driver_gets_ready(run: Run, tmp_path: Path) -> None
         name = f"study 'made' ({parse(STUDY).study_id})"
         assert run("status", "made")[1].startswith(f"{name}: reading the data, then starting Ray, since {held.owner.started} ")
         with StudyFolder(folder).drive(lock=held):
-            assert run("status", "made")[1].startswith(f"{name}: running; ")
+            assert run("status", "made")[1].startswith(f"{name}: running, about ")
+            assert run("status", "made", "--line")[1].startswith("made: 0/12 trials, none completed yet, running, about ")
+            assert set(json.loads(run("status", "made", "--json")[1])["left"]) == {"search_s", "confirm_s"}
     assert "not running; sweeper resume goes on" in run("status", "made")[1]
 
 

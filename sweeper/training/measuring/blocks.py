@@ -101,6 +101,20 @@ def layers(model: keras.Model) -> list[list[keras.layers.Layer]]:
     return found
 
 
+def ends(model: keras.Model) -> list[tuple[str, int]]:
+    """The title of each block and the place of its last call, in the order of `sweeper.training.measuring.measure.calls`.
+
+    Args:
+        model: As for `blocks`.
+
+    Raises:
+        SweeperError: As `blocks`.
+    """
+    graph = calls(model)
+    groups = _groups(graph, model)
+    return [(title, group[-1].calls[-1]) for title, group in zip(_titles(graph, groups), groups, strict=True)]
+
+
 def _groups(graph: Sequence[Call], model: keras.Model) -> list[Sequence[Item]]:
     """The items of each block."""
     chain = _with_activations(graph, _chain(graph, list(range(len(graph))), -1))

@@ -88,11 +88,11 @@ class _Pace:
 
 
 def left_words(left: Left | None) -> str:
-    """Time left in words, as the end of ``... left``."""
+    """Time left in words."""
     if left is None:
-        return "unknown time"
-    confirming = f", {_duration(left.confirm_s)} of it to confirm," if left.confirm_s else ""
-    return f"about {_duration(left.total_s)}{confirming}"
+        return "unknown time left"
+    confirming = f", {_duration(left.confirm_s)} of it to confirm" if left.confirm_s else ""
+    return f"about {_duration(left.total_s)} left{confirming}"
 
 
 def _duration(seconds: float) -> str:
@@ -138,7 +138,7 @@ class _Quiet:
             self.ended(search, text)
         if not self._has_forecast and self.pace.knows(search) and (left := self.pace.left(search)) is not None:
             self._has_forecast = True
-            text = f"forecast: {left_words(left)} left, going by the first epochs of every arm"
+            text = f"forecast: {left_words(left)}; from the first epochs of every arm"
             self.log.write(text)
             self.forecast(text)
         self.shows(search)
@@ -180,7 +180,7 @@ class _Lines(_Quiet):
         self.last = time.monotonic()
         ended, total = counts(search)
         left = left_words(self.pace.left(search))
-        head = f"[{self.last - self.pace.started:5.0f} s] {ended}/{total} trials, {left} left"
+        head = f"[{self.last - self.pace.started:5.0f} s] {ended}/{total} trials, {left}"
         self.out.print(f"{head}: {text}" if text else head, markup=False, soft_wrap=True)
 
 
@@ -209,7 +209,7 @@ class _Board(_Quiet):
         epochs = sum(trial.epoch for trial in trials)
         drawn = Table(
             title=f"{self.pace.study}: {epochs} epochs, {time.monotonic() - self.pace.started:.0f} s, "
-            f"{left_words(self.pace.left(search))} left",
+            f"{left_words(self.pace.left(search))}",
             title_justify="left",
         )
         waiting = ["paused"] if search.spec.stopping.rule == "promote" else []

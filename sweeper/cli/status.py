@@ -251,7 +251,7 @@ def _state(facts: dict[str, Any]) -> str:
         from sweeper.search.forecast import Left
 
         left = facts.get("left")
-        return f"running, {left_words(Left(**left))} left" if left else "running"
+        return f"running, {left_words(Left(**left))}" if left else "running"
     return f"reading the data, then starting Ray, since {driver['since']} (process {driver['pid']} on {driver['host']})"
 
 

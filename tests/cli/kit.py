@@ -33,6 +33,7 @@ COMMANDS = [
     "describe",
     "describe-data",
     "export",
+    "init",
     "launch",
     "list",
     "measure",

@@ -136,7 +136,7 @@ class _Quiet:
         if event is not None and (text := told(search, event)) is not None:
             self.log.write(text)
             self.ended(search, text)
-        if not self._has_forecast and self.pace.knows(search) and (left := self.pace.left(search)) is not None:
+        if not self._has_forecast and self.pace.knows(search) and (left := self.pace.left(search)) is not None and left.total_s:
             self._has_forecast = True
             text = f"forecast: {left_words(left)}; from the first epochs of every arm"
             self.log.write(text)

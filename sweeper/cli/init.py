@@ -125,7 +125,7 @@ def _look(path: str) -> tuple[Recognised, Dataset]:
 
 def _facts(known: Recognised, loaded: Dataset, yes: bool) -> Data:
     """What a study is begun with; asks whether images may be mirrored, where somebody is there to answer."""
-    import numpy as np
+    from collections import Counter
 
     from sweeper.study.beginning import Data
 
@@ -134,11 +134,12 @@ def _facts(known: Recognised, loaded: Dataset, yes: bool) -> Data:
         question = "Does a mirrored image show the same class? (photographs, faces: yes; letters, digits, signs: no)"
         is_mirrored = click.confirm(question, default=False, err=True)
         why = "you said that left and right mean the same" if is_mirrored else "you said that left and right differ"
+    found = Counter(loaded.train.labels.tolist())
     return Data(
         options={"name": known.name, **known.options},
         reasons={"name": known.why, **known.reasons},
         shape=loaded.input_shape,
-        counts=tuple(np.bincount(loaded.train.labels, minlength=loaded.num_classes).tolist()),
+        counts=tuple(found[label] for label in range(loaded.num_classes)),
         is_mirrored=is_mirrored,
         why_mirrored=why,
     )

@@ -212,10 +212,9 @@ def batch_size_of(configuration: Mapping[str, Any]) -> int:
 
 
 def _first(split: Split, count: int) -> Split:
-    import numpy as np
-
-    rows = np.linspace(0, len(split) - 1, min(count, len(split))).astype(int)  # of every class, however they are sorted
-    return dataclasses.replace(split, images=np.array(split.images[rows]), labels=split.labels[rows])
+    rows = [number * len(split) // count for number in range(count)] if count < len(split) else [*range(len(split))]
+    # Spread, so that every class is among them however they are sorted; a list of rows copies what may lie in a file.
+    return dataclasses.replace(split, images=split.images[rows], labels=split.labels[rows])
 
 
 def _piece(study: StudySpec, arm: str, dataset: Dataset, rows: list[dict[str, Any]]) -> Piece:

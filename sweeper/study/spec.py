@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from sweeper import catalog
 from sweeper.errors import InputError, LedgerError, StudyFileError
-from sweeper.study import ablation, budget, constraints, faults, grid, points, strict_yaml
+from sweeper.study import ablation, budget, constraints, faults, grid, hidden, points, strict_yaml
 from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Space
 
 LARGEST_FILE = 100_000
@@ -286,6 +286,7 @@ def parse(text: str, path: object = "study") -> StudySpec:
     unfolded = ablation.unfold(reading)
     _fill(raw)
     semantic = [*unfolded, *ablation.check(raw), *faults.cross_check(raw), *points.cross_check(raw), *constraints.check(raw)]
+    semantic += hidden.check(raw)
     study = None
     try:
         study = StudySpec.model_validate(raw)

@@ -61,7 +61,7 @@ class TestOnOneRay:
         assert sum(row["import_s"] is not None for row in epochs) <= 2, "a worker loads the framework once"
         assert any(row["is_program_reused"] for row in epochs), "one structure is compiled once per worker"
         events = StudyFolder(outcome.folder).read()
-        assert len(seen) == sum(event.kind is not Kind.DRIVER_STARTED for event in events)
+        assert len(seen) == 1 + sum(event.kind is not Kind.DRIVER_STARTED for event in events)
         folded = Search(spec).fold(events)
         assert folded.trials == outcome.search.trials
         kept = set((outcome.folder / "checkpoints").names())

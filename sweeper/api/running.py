@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sweeper.search.details import Repetition
     from sweeper.search.study import Search
     from sweeper.storage import Where
-    from sweeper.study.spec import StudySpec
+    from sweeper.study.spec import ConfirmSpec, StudySpec
 
 
 class Options(TypedDict, total=False):
@@ -28,6 +28,7 @@ class Options(TypedDict, total=False):
         num_cpus: CPUs to use on this machine; without, all.
         num_gpus: GPUs to use on this machine; without, all.
         address: HOST:PORT of the cluster's head, with ``cluster="attach"``.
+        nice: Niceness of the workers on this machine, 0 to 19; without, that of Ray, 15.
         keep_checkpoints: Completed trials of each arm that keep their last checkpoint; 3 unless given.
         checkpoint_minutes: Least time between two checkpoints of a trial; 0, one after every epoch, unless given.
         seeds_together: With JAX: most repetitions of one trial that a worker trains as one program.
@@ -39,6 +40,7 @@ class Options(TypedDict, total=False):
     num_cpus: int | None
     num_gpus: float | None
     address: str | None
+    nice: int | None
     keep_checkpoints: int
     checkpoint_minutes: float
     seeds_together: int
@@ -55,6 +57,7 @@ def drive(
     opening: str = "",
     repeat: Callable[[Search], Sequence[Repetition]] = lambda search: (),
     repeat_decayed: bool = False,
+    confirms: ConfirmSpec | None = None,
 ) -> bool:
     """Run a study, or go on with it; whether it came to its end, not to that of an interrupt.
 
@@ -67,6 +70,7 @@ def drive(
         opening: What to say before anything begins.
         repeat: Trials to repeat, as for `sweeper.driver.launch`.
         repeat_decayed: As ``repeats_decayed`` of `sweeper.driver.launch`.
+        confirms: What the caller confirms once this has ended; the time left that is shown includes it.
 
     Raises:
         InputError: The study cannot run as asked.
@@ -81,8 +85,9 @@ def drive(
     is_quiet = options.get("quiet", False)
     if opening:
         say(opening, is_quiet)
+    events = [] if opened is None else opened.events
     try:
-        with _kernel_signals(), progress(spec.name, is_quiet) as watch:
+        with _kernel_signals(), progress(spec.name, is_quiet, events=events, confirm=confirms) as watch:
             outcome = launch(
                 spec,
                 results,
@@ -122,7 +127,7 @@ def _checked(options: Options) -> tuple[str, dict[str, Any]]:
     if wrong := [name for name in options if name not in known]:
         raise UnknownNameError("option", wrong[0], known)
     kind = options.get("cluster", "local")
-    own: dict[str, Any] = {name: options.get(name) for name in ("num_cpus", "num_gpus", "address")}
+    own: dict[str, Any] = {name: options.get(name) for name in ("num_cpus", "num_gpus", "address", "nice")}
     given = {name: value for name, value in own.items() if value is not None}
     taken = catalog.parameters("cluster", kind)
     if wrong := [name for name in given if name not in taken]:

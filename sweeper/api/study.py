@@ -246,7 +246,14 @@ class Study:
             opened: OpenedStudy | None = open_if_stored(folder, self.name)
             opening = "" if opened is None else opening_of(opened, self._spec, repeat_decayed)
             is_ended = running.drive(
-                self._spec, folder, self._code, options, opened=opened, opening=opening, repeat_decayed=repeat_decayed
+                self._spec,
+                folder,
+                self._code,
+                options,
+                opened=opened,
+                opening=opening,
+                repeat_decayed=repeat_decayed,
+                confirms=self._spec.confirm,
             )
         found = self.results(folder)
         if is_ended and self._spec.confirm is not None:

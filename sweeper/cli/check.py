@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from sweeper.cli._shared import cache_option, counted, json_option, print_json, 
 
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset
+    from sweeper.driver.rehearsal import Forecast, Piece
     from sweeper.study.spec import StudySpec
 
 
@@ -24,10 +26,14 @@ def schema() -> None:
 
 @click.command(short_help="Find every fault of a study file, or say what it will train.")
 @click.argument("study_file", type=click.Path(path_type=Path))
+@click.option("--measure", "is_measured", is_flag=True, help="Train a short piece of each arm here; forecast time, memory, disk.")
 @cache_option
 @json_option
-def check(study_file: Path, as_json: bool) -> None:
-    """Find every fault of STUDY_FILE, or say what it will train: arms, trials, epochs and the size of each arm's default."""
+def check(study_file: Path, is_measured: bool, as_json: bool) -> None:
+    """Find every fault of STUDY_FILE, or say what it will train: arms, trials, epochs and the size of each arm's default.
+
+    With --measure it also says how long that will take on this machine: half a minute of training decides.
+    """
     from sweeper.cli._networks import prepare_keras
     from sweeper.driver import learning
     from sweeper.driver.inputs import load_dataset
@@ -49,12 +55,49 @@ def check(study_file: Path, as_json: bool) -> None:
             arms.append(arm | ({"weights": ", ".join(files[name])} if name in files else {}) | _points_of(study, name))
     if faults:
         raise StudyFileError(study_file, faults)
+    measured = _measured(study, dataset) if is_measured else None
     if as_json:
-        print_json(_facts(study, dataset, arms) | {"learns": [source.facts() for source in sources]})
+        facts = _facts(study, dataset, arms) | {"learns": [source.facts() for source in sources]}
+        print_json(facts if measured is None else facts | _forecast_facts(*measured))
     else:
         _print(study_file, study, dataset, arms, is_fetched=bool(files) and study.training.weights_folder is None)
         for source in sources:
             click.echo(f"note: {words(source.facts())}")
+        if measured is not None:
+            print_forecast(study, *measured)
+
+
+def _measured(study: StudySpec, dataset: Dataset) -> tuple[list[Piece], Forecast]:
+    """A piece of each arm, and what it says of the study, with as many workers as would run here."""
+    from sweeper.driver import rehearsal
+    from sweeper.service.repeating import slots_of
+
+    workers = slots_of(study.resources, cluster="local", max_concurrent=None, num_cpus=None) or 1
+    pieces = rehearsal.rehearse(study, dataset, workers)
+    return pieces, rehearsal.forecast_of(study, pieces, workers, dataset)
+
+
+def _forecast_facts(pieces: list[Piece], forecast: Forecast) -> dict[str, Any]:
+    return {"measured": [dataclasses.asdict(piece) for piece in pieces], "forecast": dataclasses.asdict(forecast)}
+
+
+def print_forecast(study: StudySpec, pieces: list[Piece], forecast: Forecast) -> None:
+    """What short pieces of the arms say of a study, in words."""
+    from sweeper.service.repeating import duration
+
+    rows: list[list[object]] = [[one.arm, f"{one.epoch_s:.2f}", f"{one.start_s:.1f}"] for one in pieces]
+    table("measured here", ["arm", "epoch (s)", "start (s)"], rows)
+    time, memory, disk = forecast.seconds, forecast.memory_mb, forecast.disk_mb
+    confirming = f", {duration(forecast.confirm_s)} of it to confirm" if forecast.confirm_s else ""
+    click.echo(
+        f"time: about {duration(time.expected)} with {counted(forecast.workers, 'worker')}{confirming}; "
+        f"probably {duration(time.low)} to {duration(time.high)}"
+    )
+    if forecast.epochs < forecast.most_epochs:
+        share = forecast.epochs / forecast.most_epochs
+        click.echo(f"early stopping ({study.stopping.rule}) leaves about {share:.0%} of {counted(forecast.most_epochs, 'epoch')}")
+    click.echo(f"memory of a worker: about {memory.expected:,.0f} MB; probably {memory.low:,.0f} to {memory.high:,.0f} MB")
+    click.echo(f"disk: about {disk.expected:,.1f} MB; probably {disk.low:,.1f} to {disk.high:,.1f} MB")
 
 
 def _weight_files(study: StudySpec, dataset: Dataset) -> tuple[list[str], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from sweeper.cli._shared import cache_option, json_option
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset
     from sweeper.datasets._audit import Audit
+    from sweeper.datasets._sizes import OwnSizes
 
 _FEWEST_SHOWN = 30
 """Classes up to which each has a row of the table; of more, the largest and smallest are shown."""
@@ -31,15 +33,16 @@ def describe_data(name: str, path: str | None, settings: tuple[str, ...], as_jso
     from sweeper.cli._shared import print_json
     from sweeper.datasets import _named
     from sweeper.datasets._audit import audit
+    from sweeper.datasets._sizes import own_sizes
 
     catalog.check("dataset", name)
     options = _options(name, path, settings)
     data = _named.read(name, options)
-    found = audit(data)
+    found, own = audit(data), own_sizes(name, options)
     if as_json:
-        print_json(_facts(data, found, options))
+        print_json(_facts(data, found, options) | {"own_sizes": None if own is None else dataclasses.asdict(own)})
     else:
-        _show(data, found)
+        _show(data, found, own)
 
 
 def _options(name: str, path: str | None, settings: tuple[str, ...]) -> dict[str, Any]:
@@ -104,7 +107,7 @@ def _balance(class_names: tuple[str, ...], counts: tuple[int, ...]) -> dict[str,
     }
 
 
-def _show(data: Dataset, audit: Audit) -> None:
+def _show(data: Dataset, audit: Audit, own: OwnSizes | None) -> None:
     from sweeper import catalog
     from sweeper.cli._shared import table
 
@@ -115,6 +118,8 @@ def _show(data: Dataset, audit: Audit) -> None:
     size = "x".join(map(str, data.input_shape))
     values = "0 to 255" if str(data.train.images.dtype) == "uint8" else "0 to 1"
     click.echo(f"images: {size} (height, width, channels), {data.train.images.dtype} from {values}, {data.num_classes} classes")
+    if own is not None:
+        click.echo(own.words)
     for note in data.notes:
         click.echo(f"note: {note}")
     click.echo()

@@ -108,7 +108,7 @@ def _state(facts: dict[str, Any]) -> str:
         from sweeper.service.progress import left_words
 
         left = facts.get("left")
-        return f"running, {left_words(Left(**left))} left" if left else "running"
+        return f"running, {left_words(Left(**left))}" if left else "running"
     return f"reading the data, then starting Ray, since {driver['since']} (process {driver['pid']} on {driver['host']})"
 
 

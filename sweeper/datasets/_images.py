@@ -198,6 +198,20 @@ def faults_of(files: Files, manner: Manner) -> list[Fault]:
     return [Fault(files[number][0], kind, why) for number, kind, why in found.faults]
 
 
+def size_of(file: Path) -> tuple[int, int]:
+    """Height and width of an image once it is upright; only its first bytes are read.
+
+    Raises:
+        UnusableError: It cannot be used.
+    """
+    from PIL import ExifTags
+
+    with _opened(file) as image:
+        width, height = image.size
+        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    return (width, height) if is_turned else (height, width)
+
+
 def _decoded(file: Path, manner: Manner) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """An image as the manner wants it, and the height and width it had."""
     size = manner.size

@@ -11,7 +11,7 @@ CLASS_NAMES = ("t-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", 
 """In the order of the labels 0 to 9 of the files."""
 
 _ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-_SHA256 = {
+SHA256 = {
     "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
     "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
     "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
@@ -66,7 +66,7 @@ def _downloaded(which: str) -> Split:
 
     instead = f"Or give dataset.path, a folder with the four files {_idx.NEEDED}."
     images, labels = (
-        fetched(name, origin=_ORIGIN, sha256=_SHA256[name], folder="fashion-mnist", instead=instead)
+        fetched(name, origin=_ORIGIN, sha256=SHA256[name], folder="fashion-mnist", instead=instead)
         for name in (f"{_idx.PARTS[which]}-images-idx3-ubyte.gz", f"{_idx.PARTS[which]}-labels-idx1-ubyte.gz")
     )
     return _idx.split_of(images, labels)

@@ -91,11 +91,11 @@ class _Pace:
 
 
 def left_words(left: Left | None) -> str:
-    """Time left in words, as the end of ``... left``."""
+    """Time left in words."""
     if left is None:
-        return "unknown time"
-    confirming = f", {_duration(left.confirm_s)} of it to confirm," if left.confirm_s else ""
-    return f"about {_duration(left.total_s)}{confirming}"
+        return "unknown time left"
+    confirming = f", {_duration(left.confirm_s)} of it to confirm" if left.confirm_s else ""
+    return f"about {_duration(left.total_s)} left{confirming}"
 
 
 def _duration(seconds: float) -> str:
@@ -139,9 +139,9 @@ class _Quiet:
         if event is not None and (text := told(search, event)) is not None:
             self.log.write(text)
             self.ended(search, text)
-        if not self._has_forecast and self.pace.knows(search) and (left := self.pace.left(search)) is not None:
+        if not self._has_forecast and self.pace.knows(search) and (left := self.pace.left(search)) is not None and left.total_s:
             self._has_forecast = True
-            text = f"forecast: {left_words(left)} left, going by the first epochs of every arm"
+            text = f"forecast: {left_words(left)}; from the first epochs of every arm"
             self.log.write(text)
             self.forecast(text)
         self.shows(search)
@@ -183,7 +183,7 @@ class _Lines(_Quiet):
         self.last = time.monotonic()
         ended, total = counts(search)
         left = left_words(self.pace.left(search))
-        head = f"[{self.last - self.pace.started:5.0f} s] {ended}/{total} trials, {left} left"
+        head = f"[{self.last - self.pace.started:5.0f} s] {ended}/{total} trials, {left}"
         self.out.print(f"{head}: {text}" if text else head, markup=False, soft_wrap=True)
 
 
@@ -221,7 +221,7 @@ class _Board(_Quiet):
         """What stands above the table."""
         epochs = sum(trial.epoch for trial in search.trials.values())
         seconds = time.monotonic() - self.pace.started
-        return f"{self.pace.study}: {epochs} epochs, {seconds:.0f} s, {left_words(self.pace.left(search))} left"
+        return f"{self.pace.study}: {epochs} epochs, {seconds:.0f} s, {left_words(self.pace.left(search))}"
 
     def cells(self, search: Search) -> tuple[list[str], list[list[str]]]:
         """Columns and rows of the table, a row for each arm."""

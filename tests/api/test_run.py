@@ -41,7 +41,7 @@ CELL = """
 
 
 @contextlib.contextmanager
-def interrupting(study: str, quiet: bool) -> Iterator[progress.Watch]:
+def interrupting(study: str, quiet: bool, **options: Any) -> Iterator[progress.Watch]:
     """In the place of the live table: a stop button that is pressed once the second epoch is there."""
     seen: list[Event] = []
 

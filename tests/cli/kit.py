@@ -35,6 +35,7 @@ COMMANDS = [
     "describe",
     "describe-data",
     "export",
+    "init",
     "launch",
     "list",
     "measure",

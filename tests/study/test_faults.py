@@ -280,3 +280,12 @@ def test_a_tag_is_never_acted_on(tmp_path: Path) -> None:
         fault(f"{tag} ['touch {trace}']")
         fault(MINIMAL + f"x: {tag} ['touch {trace}']")
     assert not trace.exists()
+
+
+def test_what_an_arm_fixes_is_checked_behind_an_architecture_that_does_not_exist() -> None:
+    text = MINIMAL + "\n"
+    wrong = "{architecture: resnett, fixed: {learning_rate: 99, blocks: 3}}"
+    with pytest.raises(StudyFileError) as error:
+        parse(re.sub(r"arms:.*?(?=\n[a-z])", f"arms: {{one: {wrong}}}", text, flags=re.DOTALL))
+    assert "arms.one.architecture: unknown architecture 'resnett'" in str(error.value)
+    assert "arms.one.fixed.learning_rate: 99 is outside its range" in str(error.value)

@@ -62,7 +62,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "service report plots analysis driver training datasets search study ledger storage catalog errors",
     ),
     "sweeper/api": (
-        "pandas numpy matplotlib",
+        "keras pandas numpy matplotlib",
         "api service models report plots analysis driver training datasets search study ledger storage catalog owncode errors",
     ),
     "sweeper/cli": (

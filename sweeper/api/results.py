@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from sweeper import catalog, owncode
 from sweeper.api import running
+from sweeper.api.shown import Lines, Page, png
 from sweeper.errors import InputError, NoDataError, UnknownNameError, unknown
 from sweeper.service.stored import RESULTS, find_study, folder_of_studies, results_of
 
@@ -48,39 +48,6 @@ def open_results(study: Where, *, results: Where = RESULTS, code: str | Path | C
 
     read = code if code is None or isinstance(code, owncode.Code) else owncode.read(code)
     return StudyResults(find_study(place(results), str(study)), read)
-
-
-@dataclasses.dataclass(frozen=True)
-class Page:
-    """A report that was written.
-
-    Args:
-        path: The page.
-        files: The page, the same as Markdown, and the facts as JSON.
-        answer: What it says first.
-        caveats: What is to be kept in mind.
-        facts: What it says, as data.
-    """
-
-    path: Place
-    files: tuple[Place, ...]
-    answer: str
-    caveats: tuple[str, ...]
-    facts: Mapping[str, Any] = dataclasses.field(repr=False)
-
-    def __str__(self) -> str:
-        return "\n".join([self.answer, *(f"note: {caveat}" for caveat in self.caveats), str(self.path)])
-
-    def _repr_html_(self) -> str:
-        page = html.escape(self.path.read_bytes().decode(), quote=True)
-        return f'<iframe srcdoc="{page}" style="width:100%;height:40em;border:1px solid #ccc"></iframe><p>{self.path}</p>'
-
-
-class Lines(str):
-    """Text that shows its lines as such."""
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 class StudyResults:
@@ -241,7 +208,7 @@ class StudyResults:
                 raise InputError(unknown(f"option of {name}", wrong[0], taken))
             figure: Figure = catalog.load("plot", name)(self._data(with_predictions=True), **options)
         # Matplotlib shows its own figures in a notebook only once pyplot was imported there.
-        figure._repr_png_ = lambda: _png(figure)  # type: ignore[attr-defined]
+        figure._repr_png_ = lambda: png(figure)  # type: ignore[attr-defined]
         return figure
 
     def report(self, out: Where | None = None) -> Page:
@@ -283,6 +250,47 @@ class StudyResults:
         from sweeper.report.recommend import recommend
 
         return Lines("\n".join(plain(line) for line in recommend(self._data(), limits).lines))
+
+    def model(
+        self,
+        which: str = "best",
+        path: str | Path | None = None,
+        *,
+        kind: Literal["keras", "savedmodel", "onnx", "litert"] | None = None,
+        replace: bool = False,
+    ) -> Any:
+        """The trained model, raw images in and probabilities out, as ``sweeper model`` writes it.
+
+        It is checked against what is recorded of the trial, in this process, with Keras. Whoever loads the file needs nothing of
+        this program.
+
+        Args:
+            which: ``best`` for what `recommend` chooses, an arm, or a trial.
+            path: Where to write it, with the names of its classes and a card beside it; None to get the Keras model itself.
+            kind: ``keras``, ``savedmodel``, ``onnx`` or ``litert``; None for what ``path`` ends in: .keras, .onnx or .tflite.
+            replace: Whether older files of these names may be replaced.
+
+        Returns:
+            A `sweeper.models.exporting.Exported` that says where it is and what it gives; without a path the `keras.Model`.
+
+        Raises:
+            InputError: There is no such model, its weights were not kept, or the file cannot be written so.
+            SweeperError: The model does not give what is recorded.
+        """
+        import tempfile
+        from pathlib import Path
+
+        from sweeper.models.writing import write_model
+
+        with catalog.using(self._code):
+            if path is not None:
+                return write_model(self._now(), self._data(), which, Path(path), kind=kind, force=replace)
+            with tempfile.TemporaryDirectory(prefix="sweeper-model-") as folder:
+                file = Path(folder, "model.keras")
+                write_model(self._now(), self._data(), which, file)
+                import keras
+
+                return keras.models.load_model(file)
 
     # ------------------------------------------------------------------------------------------------------- what trains more
 
@@ -370,12 +378,3 @@ class StudyResults:
         opening = repeating.announcement(results_of(opened), planned, num_known=len(opened.search.planned), slots=slots)
         folder = folder_of_studies(opened)
         return running.drive(opened.first, folder, self._code, options, opened=opened, opening=opening, repeat=plan)
-
-
-def _png(figure: Figure) -> bytes:
-    """The figure as a notebook shows it."""
-    import io
-
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=110)
-    return drawn.getvalue()

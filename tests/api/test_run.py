@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 
 import sweeper
 from sweeper.driver import timing
+from sweeper.errors import InputError
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Event, Kind
 from sweeper.service import progress
@@ -89,6 +90,13 @@ def test_an_own_network_is_run_interrupted_gone_on_with_and_opened(
     assert any("architectures/mine.py" in name for name in versions)
     kept = tmp_path / "results" / "own" / "code" / "architectures" / "mine.py"
     assert study.code is not None and kept.read_text() == study.code.files["architectures/mine.py"]
+
+    exported = results.model("own", tmp_path / "own.keras")
+    assert exported.is_exact and (tmp_path / "own.keras").is_file()
+    model = results.model("own")
+    assert model.predict(images[:3, ..., None], verbose=0).shape == (3, 10)
+    with pytest.raises(InputError, match="exists"):
+        results.model("own", tmp_path / "own.keras")
 
     events = len(StudyFolder(tmp_path / "results" / "own").read())
     capsys.readouterr()

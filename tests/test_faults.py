@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import ray
 
-from sweeper.driver import launch, session, tune
+from sweeper.driver import inputs, launch, session, tune
 from sweeper.errors import DatasetError, SweeperError
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Kind, Reason, Status
@@ -143,7 +143,7 @@ def test_a_fault_of_the_data_found_while_ray_starts_leaves_nothing(
         raise DatasetError("an image is damaged")
 
     monkeypatch.setattr(launch, "connected", connected)
-    monkeypatch.setattr(launch, "load_dataset", damaged)
+    monkeypatch.setattr(inputs, "load_dataset", damaged)
     monkeypatch.setattr(launch, "FAULT_SHOWS_S", 60.0)
     with pytest.raises(DatasetError, match="an image is damaged"):
         launch.launch(study(data, "early"), tmp_path)

@@ -74,7 +74,8 @@ def test_feature_maps_are_what_the_last_layer_of_each_block_gives(architecture: 
     expected = [values[0] for values in (before(network, layer) for layer in last) if values.ndim == 4]
     assert len(found.feature_maps) == len(expected) > 0
     for one, values in zip(found.feature_maps, expected, strict=True):
-        np.testing.assert_allclose(one.values, values, rtol=1e-4, atol=1e-5)
+        # A sum of large terms is as exact as float32 holds the largest of them.
+        np.testing.assert_allclose(one.values, values, rtol=1e-4, atol=1e-6 * np.abs(values).max())
     assert (found.attention, found.gates) == ((), ())
 
 

@@ -49,6 +49,7 @@ NOT_RUN = {
     r"(resume|retrain) mine": "one more sweep; covered by tests/owncode/test_driver.py",
     r"^sweeper model": "covered by tests/models",
     r"^sweeper retrain .*--keep": "covered by tests/models",
+    r"^sweeper activations": "covered by tests/cli/test_activations.py",
     r"ablate .*--trial defaults": "one more sweep; covered by tests/cli/test_ablation.py",
     r"^sweeper benchmark cnn resnet:18 vit$": "starts six processes that compile; covered by tests/test_benchmark.py",
 }

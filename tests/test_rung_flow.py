@@ -67,6 +67,11 @@ def test_the_drawing(arms: int) -> None:
     assert widths == len(made.trials), "a bar is as long as the number of trials"
 
 
+def test_trials_are_counted_in_whole_numbers() -> None:
+    axes = rung_flow(synthetic.build(trials_per_arm=2)).axes[0]
+    assert axes.get_xticks().tolist() == [0, 1, 2]
+
+
 def test_waiting_trials_are_told_apart_from_stopped_ones() -> None:
     figure = rung_flow(results())
     check_text(figure)

@@ -71,6 +71,12 @@ def _picture_option(name: str, text: str) -> Callable[[Command], Command]:
 @_picture_option("--diagram", "Draw the network into this file.")
 @_picture_option("--parameters", "Draw into this file where the parameters sit.")
 @_picture_option("--gradient-flow", "Draw into this file how large the gradient of each layer is, with and without skips.")
+@click.option(
+    "--activations",
+    type=click.Path(path_type=Path),
+    metavar="IMAGE",
+    help="Of a confirmed STUDY, named in place of ARCHITECTURE: draw what its best model makes of this image; see activations.",
+)
 @click.option("--latency", is_flag=True, help="Time the forward pass of 1 and of 32 images on this machine.")
 @json_option
 def describe(
@@ -81,10 +87,16 @@ def describe(
     diagram: Path | None,
     parameters: Path | None,
     gradient_flow: Path | None,
+    activations: Path | None,
     latency: bool,
     as_json: bool,
 ) -> None:
     """Parameters, multiply-accumulates, memory and layers of an ARCHITECTURE, built but not trained."""
+    if activations is not None:
+        from sweeper.cli.activations import activations as look_inside
+
+        click.get_current_context().invoke(look_inside, study=architecture, image=activations, as_json=as_json)
+        return
     from sweeper import catalog
     from sweeper.cli._networks import build, prepare_keras
     from sweeper.cli._shared import print_json, read_settings, shown
@@ -96,7 +108,6 @@ def describe(
     arguments = read_settings(settings, catalog.parameters("architecture", architecture), "knob", architecture)
     prepare_keras()
     model = build(architecture, input_shape, num_classes, arguments)
-    from sweeper.training.measuring.blocks import blocks
     from sweeper.training.measuring.measure import describe_model, inference_network
     from sweeper.training.measuring.memory import memory_of
     from sweeper.training.measuring.shares import parameter_shares
@@ -105,15 +116,7 @@ def describe(
     facts, shares = {**describe_model(model), **memory_of(network)}, parameter_shares(network)
     knobs = ", ".join(f"{name}={shown(value) if isinstance(value, bool) else value}" for name, value in arguments.items())
     title = f"{architecture} ({knobs})" if knobs else architecture
-    files = []
-    if diagram is not None:
-        from sweeper.plots._diagram import diagram as drawn
-
-        files.append(_saved(drawn(title, blocks(network), input_shape=input_shape), diagram, "--diagram"))
-    if parameters is not None:
-        from sweeper.plots._parameters import parameters as drawn_parameters
-
-        files.append(_saved(drawn_parameters(title, shares), parameters, "--parameters"))
+    files = _drawn(title, network, input_shape, diagram, parameters)
     gradients: dict[str, object] = {}
     if gradient_flow is not None:
         from sweeper.cli._gradients import measured_gradients
@@ -131,6 +134,25 @@ def describe(
     _print_sizes(facts, times)
     for file in files:
         click.echo(file)
+
+
+def _drawn(
+    title: str, network: Any, input_shape: tuple[int, int, int], diagram: Path | None, parameters: Path | None
+) -> list[str]:
+    """The files with the pictures of a network's structure that are asked for."""
+    from sweeper.training.measuring.blocks import blocks
+    from sweeper.training.measuring.shares import parameter_shares
+
+    files = []
+    if diagram is not None:
+        from sweeper.plots._diagram import diagram as drawn
+
+        files.append(_saved(drawn(title, blocks(network), input_shape=input_shape), diagram, "--diagram"))
+    if parameters is not None:
+        from sweeper.plots._parameters import parameters as drawn_parameters
+
+        files.append(_saved(drawn_parameters(title, parameter_shares(network)), parameters, "--parameters"))
+    return files
 
 
 def _print_knobs(architecture: str, arguments: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from sweeper.analysis.progress import rungs
 from sweeper.analysis.results import Results, arm_labels, at_stage, status_counts
@@ -70,6 +71,7 @@ def rung_flow(results: Results, *, stage: str = "search") -> Figure:
         totals = shown.groupby("arm")[["stopped", "paused", "failed", "unfinished", "completed"]].sum()
         axes.set_xlim(0, float(totals.sum(axis=1).max()))
         axes.set_xlabel("trials")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _style.name_rows(axes, [look.label for look in looks.values()])
         _write_reached(axes, shown, list(looks), levels)
         waiting = f"{int(totals['paused'].sum()):,} wait at a rung" if totals["paused"].any() else ""

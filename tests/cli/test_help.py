@@ -49,8 +49,8 @@ def test_the_version_is_printed(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["lanch", "x"], "unknown command 'lanch'. Did you mean 'launch'? Allowed: ablate, audit, benchmark, check"),
-        (["frobnicate"], "unknown command 'frobnicate'. Allowed: ablate, audit, benchmark, check"),
+        (["lanch", "x"], "unknown command 'lanch'. Did you mean 'launch'? Allowed: ablate, activations, audit, benchmark"),
+        (["frobnicate"], "unknown command 'frobnicate'. Allowed: ablate, activations, audit, benchmark"),
         (["--frob"], "No such option"),
         (["status", "--jsn", "x"], "No such option"),
         (["status"], "Missing argument 'STUDY'"),

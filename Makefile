@@ -82,6 +82,9 @@ lock:
 	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra notebooks --constraint requirements.lock \
 		--output-file requirements-notebooks.lock pyproject.toml
+	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra exports --constraint requirements.lock \
+		--output-file requirements-exports.lock pyproject.toml
 	rm -rf $(VENV)-lock
 
 clean:

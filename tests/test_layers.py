@@ -49,16 +49,17 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/plots": ("matplotlib seaborn pandas numpy", "plots analysis ledger.records storage errors"),
     "sweeper/report": ("numpy pandas", "report analysis plots ledger.records errors"),
     "sweeper/audit": ("pyarrow", "audit driver.opened training.checkpoint search study ledger storage errors"),
+    "sweeper/exports": ("tensorboard mlflow optuna wandb", "exports ledger storage study errors"),
     "sweeper/cli": (
         "click rich",
-        "cli audit report plots analysis replay driver training datasets search study ledger storage catalog errors",
+        "cli exports audit report plots analysis replay driver training datasets search study ledger storage catalog errors",
     ),
     "sweeper/__main__.py": ("", "cli"),
 }
 """The longest entry that fits a file counts."""
 
 HEAVY = ("ray", "keras", "tensorflow", "jax", "torch", "optuna", "sklearn", "PIL", "matplotlib", "seaborn", "pandas", "scipy",
-         "pyarrow", "numpy")  # fmt: skip
+         "pyarrow", "numpy", "tensorboard", "mlflow", "wandb")  # fmt: skip
 
 AT_THE_TOP = {
     "sweeper/training": "keras numpy",

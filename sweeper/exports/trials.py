@@ -154,7 +154,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def missing(tool: str, module: str) -> InputError:
     """What to say where the library of a tool is not installed."""
     return InputError(
-        f"--to {tool} needs the package {module}, which is not installed. Install it with: pip install 'sweeper[{tool}]'"
+        f"--to {tool} needs the package {module}, which is not installed. Get it with: pip install 'sweeper[{tool}]'"
     )
 
 

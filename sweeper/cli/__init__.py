@@ -17,6 +17,7 @@ from sweeper.cli import (
     audit,
     benchmark,
     check,
+    completion,
     confirm,
     data,
     describe,
@@ -45,6 +46,8 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
+@completion.install_option
+@completion.show_option
 def cli() -> None:
     """Which image architecture should I choose for my problem, and why?
 
@@ -82,7 +85,7 @@ for command in (
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False, complete_var=completion.VARIABLE)
     except click.ClickException as error:
         error.show()
         code = error.exit_code

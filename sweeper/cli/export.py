@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sweeper.cli._completing import formats
 from sweeper.cli._shared import (
     find_study,
     json_option,
@@ -35,6 +36,7 @@ LOOK_S = 5.0
     "file_format",
     default="csv",
     show_default=True,
+    shell_complete=formats,
     help="csv, parquet, tensorboard, mlflow, optuna or wandb. All are files on this machine; nothing is sent anywhere.",
 )
 @out_option("Where to write; default: export/ in the study's folder.")

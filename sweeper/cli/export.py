@@ -28,7 +28,7 @@ LOOK_S = 5.0
 """Seconds between two looks at a study that is followed."""
 
 
-@click.command(short_help="Write results as CSV, Parquet, or for TensorBoard, MLflow, ...")
+@click.command(short_help="Write results as tables, or for TensorBoard and other tools.")
 @study_argument
 @results_option
 @click.option(

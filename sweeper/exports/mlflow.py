@@ -19,7 +19,7 @@ from sweeper.exports.trials import (
     missing,
     replacing,
 )
-from sweeper.ledger.records import Status
+from sweeper.ledger.records import BEST_COLUMNS, Status
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -89,7 +89,7 @@ def _metrics(study: Study, trial: Trial) -> Iterator[Metric]:
         for name, value in finite(row, PER_EPOCH).items():
             yield Metric(name, value, _ms(row.get("time", study.began)), row["epoch"])
     last = int(trial.facts.get("epoch", 0))
-    for name, value in trial.numbers((*OF_NETWORK, *AT_THE_END)).items():
+    for name, value in trial.numbers((*OF_NETWORK, *AT_THE_END, *BEST_COLUMNS)).items():
         yield Metric(name, value, _ms(trial.ended or study.began), last)
 
 

@@ -1,8 +1,9 @@
 """A study as a storage of Optuna, which optuna-dashboard and `optuna.load_study` open.
 
 The storage holds one study per arm, with the knobs of that arm as they were searched, and above them one of all trials. In that
-one ``arm`` is a parameter, and so is every knob that all arms search in the same way; any other carries the name of its arm, as
-Optuna wants one range per name. Trials of the search alone are in it: among repetitions the luckiest would pass for the best.
+one ``arm`` is a parameter, and so is every knob that all arms search in the same way: Optuna wants one range per name, and sixty
+knobs of which each trial has a few would hide in its importances what tells the arms apart. The others are user attributes there.
+Trials of the search alone are in it: among repetitions the luckiest would pass for the best.
 """
 
 from __future__ import annotations
@@ -64,15 +65,14 @@ def _fill(study: Study, storage: RDBStorage) -> None:
 
     def of_all(trial: Trial) -> FrozenTrial:
         arm = str(trial.facts["arm"])
-        names = {name: name if name in shared else f"{arm}.{name}" for name in spaces[arm]}
-        return _frozen(study, trial, spaces[arm], names, {"arm": (arm, arm_choice)} if len(spaces) > 1 else {})
+        common = {name: how for name, how in spaces[arm].items() if name in shared}
+        return _frozen(study, trial, common, {"arm": (arm, arm_choice)} if len(spaces) > 1 else {})
 
     _add(study, storage, study.name, [of_all(trial) for trial in trials])
     if len(spaces) > 1:
         for arm, own in spaces.items():
             of_arm = [trial for trial in trials if trial.facts["arm"] == arm]
-            names = {name: name for name in own}
-            _add(study, storage, f"{study.name}: {arm}", [_frozen(study, trial, own, names, {}) for trial in of_arm])
+            _add(study, storage, f"{study.name}: {arm}", [_frozen(study, trial, own, {}) for trial in of_arm])
 
 
 def _shared(spaces: Mapping[str, Distributions]) -> set[str]:
@@ -138,16 +138,13 @@ def _of_values(values: Sequence[Value]) -> BaseDistribution:
     return CategoricalDistribution(tuple(dict.fromkeys(values)))
 
 
-def _frozen(
-    study: Study, trial: Trial, space: Distributions, names: Mapping[str, str], added: Mapping[str, tuple[Any, BaseDistribution]]
-) -> FrozenTrial:
+def _frozen(study: Study, trial: Trial, space: Distributions, added: Mapping[str, tuple[Any, BaseDistribution]]) -> FrozenTrial:
     """A trial as Optuna keeps it.
 
     Args:
         study: Its study.
         trial: The trial.
-        space: How the knobs of its arm are searched.
-        names: What each of them is called there.
+        space: How the knobs that become parameters are searched.
         added: Further parameters, each with its value.
     """
     from optuna.trial import FrozenTrial, TrialState
@@ -168,9 +165,14 @@ def _frozen(
         values=values if state is TrialState.COMPLETE else None,
         datetime_start=None if state is TrialState.WAITING else datetime.datetime.fromtimestamp(began),
         datetime_complete=datetime.datetime.fromtimestamp(trial.ended or began) if state.is_finished() else None,
-        params={**{name: value for name, (value, _) in added.items()}, **{names[name]: inside[name] for name in inside}},
-        distributions={**{name: how for name, (_, how) in added.items()}, **{names[name]: space[name] for name in inside}},
-        user_attrs={"trial": trial.name, **trial.labels, **numbers, **({"fixed": outside} if outside else {})},
+        params={**{name: value for name, (value, _) in added.items()}, **inside},
+        distributions={**{name: how for name, (_, how) in added.items()}, **{name: space[name] for name in inside}},
+        user_attrs={
+            "trial": trial.name,
+            **trial.labels,
+            **numbers,
+            **{f"knob: {name}": value for name, value in outside.items()},
+        },
         system_attrs={},
         intermediate_values={epoch: value for epoch, value in curve.items() if value is not None},
     )

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 FOLDER = "tensorboard"
 
+ONCE = "trial"
+"""Group of what a trial has once, such as its parameters; curves have the names of their columns."""
+
 Key = tuple[str, int]
 """Tag and step: what makes a value one of a kind in a run."""
 
@@ -106,11 +109,11 @@ def _events(study: Study, trial: Trial) -> Iterator[Event]:
             yield _scalar(time, step, name, value)
         if row is trial.epochs[0]:
             for name, value in trial.numbers(OF_NETWORK).items():
-                yield _scalar(time, step, name, value)
+                yield _scalar(time, step, f"{ONCE}/{name}", value)
     if trial.is_final:
         ended = trial.ended or begun
         for name, value in trial.numbers(AT_THE_END).items():
-            yield _scalar(ended, int(trial.facts.get("epoch", 0)), name, value)
+            yield _scalar(ended, int(trial.facts.get("epoch", 0)), f"{ONCE}/{name}", value)
         yield _hparams(ended, "session_end_info", _end(trial, ended))
 
 

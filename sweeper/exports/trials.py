@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import InputError
-from sweeper.ledger.records import BEST_COLUMNS, METRICS, Event, Status
+from sweeper.ledger.records import METRICS, Event, Status
 from sweeper.ledger.tables import tables
 from sweeper.storage import LocalPlace, Place
 from sweeper.study.space import Configuration
@@ -25,7 +25,7 @@ PER_EPOCH = (*METRICS, "learning_rate")
 OF_NETWORK = ("parameters", "macs")
 """Known of a trial as soon as its network is built."""
 
-AT_THE_END = ("train_s", "peak_memory_mb", "test_loss", "test_accuracy", "latency_ms", "latency_ms_batch32", *BEST_COLUMNS)
+AT_THE_END = ("train_s", "peak_memory_mb", "test_loss", "test_accuracy", "latency_ms", "latency_ms_batch32")
 """Columns of the table of trials that are known once a trial has ended."""
 
 LABELS = ("arm", "architecture", "stage", "status", "reason", "parent", "seed", "varies", "device")

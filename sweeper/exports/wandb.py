@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from sweeper.exports.trials import AT_THE_END, OF_NETWORK, PER_EPOCH, Study, Trial, finite, missing
-from sweeper.ledger.records import Status
+from sweeper.ledger.records import BEST_COLUMNS, Status
 
 
 def write(study: Study, folder: str) -> list[str]:
@@ -64,7 +64,7 @@ def _write(folder: str, study: Study, trial: Trial) -> None:
     )
     for row in trial.epochs:
         run.log({**finite(row, PER_EPOCH), "epoch": row["epoch"], "_timestamp": row.get("time", study.began)}, step=row["epoch"])
-    run.summary.update(trial.numbers((*OF_NETWORK, *AT_THE_END)))
+    run.summary.update(trial.numbers((*OF_NETWORK, *AT_THE_END, *BEST_COLUMNS)))
     run.finish(exit_code=int(trial.facts["status"] == Status.FAILED))
 
 

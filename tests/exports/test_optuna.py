@@ -53,13 +53,18 @@ def test_knobs_have_the_ranges_they_were_searched_in(storage: str, spec: StudySp
     knob = spec.space_of("resnet_se").knobs["learning_rate"]
     assert trial.params["learning_rate"] == 0.001
     assert trial.distributions["learning_rate"] == FloatDistribution(knob.low, knob.high, log=True)  # type: ignore[attr-defined]
-    assert trial.user_attrs["fixed"] == {"attention": "se"}
+    assert trial.user_attrs["knob: attention"] == "se", "it was not searched"
     assert isinstance(trial.distributions["skip"], CategoricalDistribution)
     of_all = optuna.load_study(study_name="two", storage=storage).trials
     assert {one.params["arm"] for one in of_all} == {"cnn", "resnet_se"}
-    own = {name.split(".")[0] for one in of_all for name in one.params if "." in name}
-    assert own == {"cnn", "resnet_se"}, "knobs that the arms search differently carry the arm's name"
-    assert all("label_smoothing" in one.params for one in of_all)
+    cnn, resnet = (spec.space_of(arm).knobs for arm in ("cnn", "resnet_se"))
+    same = {
+        "arm",
+        *(name for name in cnn if name in resnet and exported._distribution(cnn[name]) == exported._distribution(resnet[name])),
+    }
+    assert {"label_smoothing", "optimizer"} < same
+    assert all(set(one.params) <= same for one in of_all), "what all arms search in the same way"
+    assert all({*one.params} | {name.removeprefix("knob: ") for name in one.user_attrs} > {"width"} for one in of_all)
 
 
 def test_optuna_goes_on_from_it(storage: str, tmp_path: Path) -> None:

@@ -40,10 +40,10 @@ def test_scalars_by_epoch(study: Study, out: str) -> None:
     ]  # fmt: skip
     done = read(root, "cnn-00000")
     assert done["val_accuracy"] == [(1, pytest.approx(0.6)), (2, pytest.approx(0.7)), (3, pytest.approx(0.8))]
-    assert done["parameters"] == [(1, 1234)]
-    assert done["train_s"] == [(3, 4.5)], "the sum over its epochs"
-    assert read(root, "cnn-00000-s1")["test_accuracy"] == [(1, pytest.approx(0.77))]
-    assert "train_s" not in read(root, "cnn-00004"), "it still runs"
+    assert done["trial/parameters"] == [(1, 1234)]
+    assert done["trial/train_s"] == [(3, 4.5)], "the sum over its epochs"
+    assert read(root, "cnn-00000-s1")["trial/test_accuracy"] == [(1, pytest.approx(0.77))]
+    assert "trial/train_s" not in read(root, "cnn-00004"), "it still runs"
     assert "val_loss" not in read(root, "cnn-00003"), "it diverged"
 
 

@@ -46,6 +46,8 @@ NOT_RUN = {
     r"--repeat-decayed": "one more sweep; covered by tests/test_extension.py",
     r"ablate .*--vary": "one more sweep; covered by tests/test_final.py and tests/test_sources.py",
     r"^sweeper predict": "covered by tests/cli/test_predict.py and tests/test_final.py",
+    r"--to (tensorboard|mlflow|wandb)": "needs libraries that are extras; covered by tests/exports",
+    r"--install-completion": "writes into the home folder; covered by tests/cli/test_completion.py",
     r"ablate .*--trial defaults": "one more sweep; covered by tests/cli/test_ablation.py",
     r"^sweeper benchmark cnn resnet:18 vit$": "starts six processes that compile; covered by tests/test_benchmark.py",
 }

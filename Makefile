@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RESULTS ?= results
 
-.PHONY: help install demo notebooks test test-long test-all test-fast lint format docs lock clean
+.PHONY: help install demo notebooks test test-long test-exports test-all test-fast lint format docs lock clean
 
 help:
 	@echo "make demo       install, then run studies/digits.yaml, draw its figures and write its report (results/digits)"
 	@echo "make test       install, then test the main paths: ten minutes on two cores"
 	@echo "make test-all   every test: also the long ones of conformance, equality, continuation and kills"
+	@echo "make test-exports  what is exported for TensorBoard, MLflow and others, read back by them, in an environment of its own"
 	@echo "make test-fast  the tests that need neither Ray nor more than ten seconds: two minutes"
 	@echo "make notebooks  install JupyterLab, then open notebooks/"
 	@echo "make lint       ruff and mypy"
@@ -50,7 +51,21 @@ test-long: install
 	$(PYTEST) $(BY_FILE) --no-loadscope-reorder -m "long and not ray"
 	$(PYTEST) -m "ray and long"
 
-test-all: test test-long
+# What is exported for other tools, read back by these tools: their libraries lie in an environment of their own, above that of the
+# project, so that nothing else meets them.
+EXPORTS := $(VENV)-exports
+
+$(EXPORTS)/.installed: requirements-exports.lock $(STAMP)
+	$(PYTHON) -m venv --clear $(EXPORTS)
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+		> "$$($(EXPORTS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/project.pth"
+	$(EXPORTS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-exports.lock
+	@touch $@
+
+test-exports: $(EXPORTS)/.installed
+	$(EXPORTS)/bin/python -m pytest tests/exports
+
+test-all: test test-long test-exports
 
 test-fast: install
 	$(PYTEST) -n 2 --dist load -m "$(FAST)"
@@ -82,7 +97,10 @@ lock:
 	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra notebooks --constraint requirements.lock \
 		--output-file requirements-notebooks.lock pyproject.toml
+	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra exports --constraint requirements.lock \
+		--output-file requirements-exports.lock pyproject.toml
 	rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(EXPORTS)

@@ -59,13 +59,14 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/models/convert.py": ("keras tensorflow onnxruntime numpy", ""),
     "sweeper/service": ("rich", f"service report plots analysis {DRIVEN}"),
     "sweeper/api": ("keras pandas numpy matplotlib", f"api service models report plots analysis owncode {DRIVEN}"),
-    "sweeper/cli": ("click rich", f"cli service models audit report plots analysis replay owncode {DRIVEN}"),
+    "sweeper/exports": ("tensorboard mlflow optuna wandb", "exports ledger storage study errors"),
+    "sweeper/cli": ("click rich", f"cli exports service models audit report plots analysis replay owncode {DRIVEN}"),
     "sweeper/__main__.py": ("", "cli"),
 }
 """The longest entry that fits a file counts."""
 
 HEAVY = ("ray", "keras", "tensorflow", "jax", "torch", "optuna", "sklearn", "PIL", "matplotlib", "seaborn", "pandas", "scipy",
-         "pyarrow", "numpy")  # fmt: skip
+         "pyarrow", "numpy", "tensorboard", "mlflow", "wandb")  # fmt: skip
 
 AT_THE_TOP = {
     "sweeper/training": "keras numpy",

@@ -18,9 +18,11 @@ from sweeper.cli import (
     audit,
     benchmark,
     check,
+    completion,
     confirm,
     data,
     describe,
+    export,
     figures,
     init,
     launch,
@@ -49,6 +51,8 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
+@completion.install_option
+@completion.show_option
 def cli() -> None:
     """Which image architecture should I choose for my problem, and why?
 
@@ -68,7 +72,7 @@ for command in (
     launch.launch,
     launch.resume,
     status.status,
-    status.export,
+    export.export,
     audit.audit,
     ablate.ablate,
     confirm.confirm,
@@ -91,7 +95,7 @@ for command in (
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False, complete_var=completion.VARIABLE)
     except click.ClickException as error:
         error.show()
         code = error.exit_code

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweeper.cli._completing import studies
 from sweeper.errors import InputError, UnknownNameError
 from sweeper.service.stored import RESULTS
 from sweeper.service.stored import find_study as find_study
@@ -45,7 +46,7 @@ results_option = click.option(
     help="Folder of all studies, or s3://BUCKET/PREFIX.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print facts as JSON.")
-study_argument = click.argument("study")
+study_argument = click.argument("study", shell_complete=studies)
 
 
 def out_option(meaning: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweeper.cli._completing import named
 from sweeper.cli._networks import input_shape_option, num_classes_option
 from sweeper.cli._shared import json_option, out_option
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Inference time, throughput and memory of architectures.")
-@click.argument("architectures", nargs=-1, required=True, metavar="ARCHITECTURE...")
+@click.argument("architectures", nargs=-1, required=True, metavar="ARCHITECTURE...", shell_complete=named("architecture"))
 @click.option(
     "--batch",
     "batches",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweeper.cli._completing import named
 from sweeper.cli._shared import cache_option, json_option
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _FEWEST_SHOWN = 30
 
 
 @click.command("describe-data", short_help="Counts per class and split of a dataset, and an audit of it.")
-@click.argument("name")
+@click.argument("name", shell_complete=named("dataset"))
 @click.option("--path", metavar="P", help="Where the data are; the option path of the dataset.")
 @click.option("--set", "settings", metavar="OPTION=VALUE", multiple=True, help="Another option of the dataset; may be repeated.")
 @cache_option

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from sweeper.cli._completing import kinds, named
 from sweeper.cli._networks import input_shape_option, num_classes_option
 from sweeper.cli._shared import json_option
 from sweeper.errors import InputError
@@ -19,7 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., object])
 
 
 @click.command("list", short_help="What can be swept: architectures, datasets, clusters, plots.")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=kinds)
 @json_option
 def list_command(kind: str | None, as_json: bool) -> None:
     """Architectures, search spaces, datasets, cluster kinds and plots, or only those of one KIND."""
@@ -64,7 +65,7 @@ def _picture_option(name: str, text: str) -> Callable[[Command], Command]:
 
 
 @click.command(short_help="Parameters, multiply-accumulates, memory of an architecture.")
-@click.argument("architecture")
+@click.argument("architecture", shell_complete=named("architecture"))
 @click.option("--set", "settings", metavar="KNOB=VALUE", multiple=True, help="An argument of the architecture; may be repeated.")
 @input_shape_option
 @num_classes_option

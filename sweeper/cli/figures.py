@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from sweeper.cli._completing import named
 from sweeper.cli._limits import read_limits
 from sweeper.cli._shared import json_option, open_named, out_option, print_json, results_of, results_option, shown, study_argument
 
@@ -86,7 +87,7 @@ def pareto(
 
 @click.command(short_help="Draw the figures of a study.")
 @study_argument
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=named("plot"))
 @results_option
 @out_option(FIGURES)
 @json_option

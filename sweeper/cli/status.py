@@ -1,4 +1,4 @@
-"""Commands that say what is stored of a study: ``status`` and ``export``."""
+"""The command ``status``: where a study stands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import click
 from sweeper.cli._shared import (
     find_study,
     json_option,
-    out_option,
     print_json,
     results_option,
     study_argument,
@@ -160,22 +159,3 @@ def _print_time(time: dict[str, Any]) -> None:
     shown = ["import", "build", "train", "validate", "checkpoint", "wait", "total"]
     rows = [[row["arm"], row["epochs"], *(f"{row[columns[name]]:,.1f}" for name in shown)] for row in time["arms"]]
     table("seconds of workers", ["arm", "epochs", *shown], rows)
-
-
-@click.command(short_help="Write the tables of a study as CSV or Parquet.")
-@study_argument
-@results_option
-@click.option("--to", "file_format", default="csv", show_default=True, help="csv or parquet.")
-@out_option("Where to write; default: export/ in the study's folder.")
-@json_option
-def export(study: str, results_folder: Place, file_format: str, out: Place | None, as_json: bool) -> None:
-    """Write the trials and the epochs of STUDY as two files."""
-    from sweeper.ledger import tables
-
-    files = find_study(results_folder, study)  # whose events are all that is needed, whatever became of its file
-    written = tables.export(files.read(), out or files.folder / "export", file_format)
-    if as_json:
-        print_json([str(path) for path in written])
-    else:
-        for path in written:
-            click.echo(path)

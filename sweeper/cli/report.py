@@ -10,17 +10,17 @@ import click
 from sweeper.cli._limits import read_limits
 from sweeper.cli._shared import (
     json_option,
-    open_named,
     out_option,
     plain_data,
     print_json,
+    recorded_named,
     results_of,
     results_option,
     study_argument,
 )
 
 if TYPE_CHECKING:
-    from sweeper.driver.opened import OpenedStudy
+    from sweeper.driver.opened import RecordedStudy
     from sweeper.storage import Place
 
 
@@ -40,11 +40,11 @@ def report(study: str, results_folder: Place, out: Place | None, as_json: bool) 
     from sweeper.report.parts import plain
     from sweeper.report.text import markdown
 
-    opened = open_named(results_folder, study)
-    told = report(results_of(opened, with_predictions=True), notes=_notes(opened))
+    stored = recorded_named(results_folder, study, with_num_to_come=True)
+    told = report(results_of(stored, with_predictions=True), notes=_notes(stored))
     data = plain_data(facts(told))
     texts = {"report.html": page(told), "report.md": markdown(told), "report.json": json.dumps(data, indent=2) + "\n"}
-    files = _write(texts, out or opened.folder / "report")
+    files = _write(texts, out or stored.folder / "report")
     if as_json:
         print_json({**data, "files": [str(file) for file in files]})
         return
@@ -76,8 +76,8 @@ def recommend(study: str, limits: tuple[str, ...], results_folder: Place, as_jso
     from sweeper.report.recommend import recommend
 
     asked = read_limits(limits, LIMITABLE)
-    opened = open_named(results_folder, study)
-    told, notes = recommend(results_of(opened), asked), _notes(opened)
+    stored = recorded_named(results_folder, study, with_num_to_come=True)
+    told, notes = recommend(results_of(stored), asked), _notes(stored)
     if as_json:
         print_json({**told.facts, "notes": notes})
         return
@@ -87,15 +87,14 @@ def recommend(study: str, limits: tuple[str, ...], results_folder: Place, as_jso
         click.echo(f"note: for now; {note[0].lower()}{note[1:]}")
 
 
-def _notes(opened: OpenedStudy) -> list[str]:
+def _notes(stored: RecordedStudy) -> list[str]:
     """Caveats that the tables of results do not tell."""
     notes = []
-    if not opened.events:
+    if not stored.derived.num_events:
         return ["The ledger of the study holds nothing: nothing has begun, or the folder ledger/ was lost."]
-    if opened.files.owner is not None:
+    if stored.files.owner is not None:
         notes.append("A driver is at work on the study now.")
-    search = opened.search
-    if to_come := sum(search.to_come(arm) for arm in opened.spec.arms) + len(search.planned):
+    if to_come := stored.derived.num_to_come:
         notes.append(f"{to_come:,} planned trial{' has' if to_come == 1 else 's have'} not begun.")
     return notes
 

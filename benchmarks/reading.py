@@ -67,7 +67,8 @@ def store(results: Path, name: str, num_trials: int, num_epochs: int) -> StudyFo
     more = trials.set_index("trial")[list(ON_EPOCHS)]
     epochs = found.epochs[list(EPOCH_COLUMNS)].join(more, on="trial").assign(kind="epoch")
     is_last = epochs["epoch"] == num_epochs
-    epochs["status"], epochs["reason"] = np.where(is_last, "completed", "running"), np.where(is_last, "max_epochs", None)
+    epochs["status"] = np.where(is_last, "completed", "running")
+    epochs["reason"] = pd.Series("max_epochs", epochs.index).where(is_last)
     epochs["test_accuracy"] = epochs["test_accuracy"].where(is_last)
     epochs = epochs.assign(order=epochs["epoch"], worker="here:1", is_program_reused=True, device="CPU, 1 thread")
     places = {trial: place for place, trial in enumerate(trials["trial"])}

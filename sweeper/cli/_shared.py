@@ -103,11 +103,11 @@ def open_named(results_folder: Place, study: str) -> OpenedStudy:
     return open_study(find_study(results_folder, study))
 
 
-def recorded_named(results_folder: Place, study: str, *, with_num_to_come: bool = False) -> RecordedStudy:
-    """The results of the stored study that `find_study` finds; raises as that does, and as `sweeper.driver.opened.recorded`."""
+def recorded_named(results_folder: Place, study: str, **wanted: bool) -> RecordedStudy:
+    """The results of the stored study that `find_study` finds; takes and raises what `sweeper.driver.opened.recorded` does."""
     from sweeper.driver.opened import recorded
 
-    return recorded(find_study(results_folder, study), with_num_to_come=with_num_to_come)
+    return recorded(find_study(results_folder, study), **wanted)
 
 
 def results_of(study: OpenedStudy | RecordedStudy, *, with_predictions: bool = False) -> Results:

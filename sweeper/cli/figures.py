@@ -61,7 +61,7 @@ def pareto(
     from sweeper.plots.pareto_seeds import pareto_seeds
 
     limits = read_limits(largest, DIRECTIONS)
-    opened = recorded_named(results_folder, study)
+    opened = recorded_named(results_folder, study, with_epochs=False)
     data = results_of(opened)
     frame = plot.frame(data, x=x, y=y)
     folder = out or opened.folder / "figures"

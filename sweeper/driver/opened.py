@@ -111,18 +111,19 @@ class RecordedStudy:
         return self.files.folder
 
 
-def recorded(files: StudyFolder, *, with_num_to_come: bool = False) -> RecordedStudy:
+def recorded(files: StudyFolder, *, with_num_to_come: bool = False, with_epochs: bool = True) -> RecordedStudy:
     """The results of a stored study, from its tables where they are current, else from its ledger.
 
     Args:
         files: The study's folder.
         with_num_to_come: Whether `Derived.num_to_come` is needed; where the tables do not say it, the search is folded.
+        with_epochs: Whether the table of epochs is needed; without, it may have no rows.
 
     Raises:
         ResultsFolderError: There is no study.
         LedgerError: Its file or its ledger is damaged, or its file is not what the study began with.
     """
-    derived = stamp.read(files.folder)
+    derived = stamp.read(files.folder, with_epochs=with_epochs)
     if derived is None or (with_num_to_come and derived.num_to_come is None):
         if with_num_to_come:
             opened = open_study(files)

@@ -107,11 +107,12 @@ def write(folder: Where, events: Sequence[Event], names: Collection[str], num_to
     return written
 
 
-def read(folder: Where) -> Derived | None:
+def read(folder: Where, *, with_epochs: bool = True) -> Derived | None:
     """What the stamped tables of a study hold, as `derive` would give it now; None where its ledger has to be read.
 
     Args:
         folder: The study's folder.
+        with_epochs: Whether the table of epochs is wanted; without, it is not read and has no rows.
     """
     folder = place(folder)
     try:
@@ -119,7 +120,7 @@ def read(folder: Where) -> Derived | None:
         if told.pop("sha256") != _seal(told) or told["code"] != _code() or told["ledger"] != _ledger(folder):
             return None
         found = {}
-        for name in TABLES:
+        for name in TABLES if with_epochs else TABLES[:1]:
             data = (folder / "tables" / f"{name}.parquet").read_bytes()
             if told["tables"][name] != _sha256(data):
                 return None
@@ -130,7 +131,8 @@ def read(folder: Where) -> Derived | None:
             began=told["began"],
             num_to_come=told["to_come"],
             runs=pa.Table.from_pylist(told["runs"], schema=tables.RUN_SCHEMA),
-            **found,
+            trials=found["trials"],
+            epochs=found["epochs"] if with_epochs else tables.tables(())[1],
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, pa.ArrowException):
         return None

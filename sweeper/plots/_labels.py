@@ -39,7 +39,7 @@ COST_OF_SKIPPING = 1e6
 MANY_OBSTACLES = 1000
 """Of more obstacles than these, those in one square of `SQUARE_PT` count once: where they are dense, every place is bad."""
 
-SQUARE_PT = 8.0
+SQUARE_PT = 12.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def place(
     anchors = _pixels(axes, targets)
     corners = _pixels(axes, line)
     along = [_between(start, end, spacing=9.0 * pixel) for start, end in itertools.pairwise(corners)]
-    covered = np.concatenate([anchors, _thinned(_pixels(axes, obstacles), SQUARE_PT * pixel), *along])
+    covered = np.concatenate([anchors, _thinned(np.concatenate([_pixels(axes, obstacles), *along]), SQUARE_PT * pixel)])
     frame = np.asarray(axes.get_window_extent().extents) + np.array([1, 1, -1, -1]) * MARGIN_PT * pixel
     labels = [
         axes.annotate(

@@ -26,8 +26,8 @@ FAR = 3.0
 MANY = 5000
 """Markers from which on they are an image in an SVG, which would take long to write and to show."""
 
-MOST_NAMED = 25
-"""Trials of a front that are named beside their markers; of a longer one every so many."""
+LONG_FRONT, NAMED = 25, 12
+"""Of a front of more trials so many are named beside their markers, from one end to the other."""
 
 SMALLEST, LARGEST = 14.0, 150.0
 """Areas of markers that show a third column, in square typographic points."""
@@ -125,7 +125,7 @@ def _name(axes: Axes, front: pd.DataFrame, x: str, y: str, obstacles: npt.NDArra
     """Write the names of the trials on the front beside them, as far as there is room."""
     points = front[[x, y]].to_numpy(dtype=float)
     line = _labels.stairs(*points.T, is_first_level=is_first_level)
-    named = front.iloc[np.unique(np.linspace(0, len(front) - 1, min(len(front), MOST_NAMED)).astype(int))]
+    named = front if len(front) <= LONG_FRONT else front.iloc[np.linspace(0, len(front) - 1, NAMED).astype(int)]
     placed = _labels.place(axes, named[[x, y]].to_numpy(dtype=float), named["trial"].to_list(), obstacles=obstacles, line=line)
     if num_skipped := len(placed.skipped) + len(front) - len(named):
         note = f"no room for {_quantities.count(num_skipped, 'label')}"
@@ -251,7 +251,8 @@ def _draw_at_edges(
     arrows = outside.assign(height=heights, marker=np.where(is_below, "v", "^"), is_completed=is_completed)
     for (arm, marker, is_filled), rows in arrows.groupby(["arm", "marker", "is_completed"]):
         colour = looks[str(arm)].colour
-        face, look = colour if is_filled else "none", {"s": 16, "linewidths": 0.8, "alpha": 0.6}
+        face = colour if is_filled else "none"
+        look: dict[str, Any] = {"s": 16, "linewidths": 0.8, "alpha": 0.6}
         axes.scatter(rows[x], rows["height"], marker=str(marker), facecolors=face, edgecolors=colour, **look)
     return np.stack([outside[x].to_numpy(dtype=float), heights], axis=1)
 

@@ -56,6 +56,16 @@ def test_current_tables_are_what_the_events_give(study: StudyFolder, monkeypatch
     assert stored.first == parse(STUDY)
 
 
+def test_without_epochs_the_table_of_epochs_is_not_read(study: StudyFolder) -> None:
+    whole = stamp.read(study.folder)
+    assert whole is not None
+    _no_table(study)
+    found = stamp.read(study.folder, with_epochs=False)
+    assert found is not None
+    assert found.trials == whole.trials
+    assert (found.epochs.num_rows, found.epochs.schema) == (0, whole.epochs.schema)
+
+
 def _never(self: StudyFolder) -> list[Event]:
     raise AssertionError("the ledger was read")
 

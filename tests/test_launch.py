@@ -23,7 +23,7 @@ import yaml
 from sweeper.datasets import _mapped
 from sweeper.driver import launch, networks, nodes, provenance, requests
 from sweeper.errors import DatasetError, InputError, ResultsFolderError, StudyLockedError, SweeperError
-from sweeper.ledger import predictions
+from sweeper.ledger import predictions, tables
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
 from sweeper.search import confirmation, details, repetition
@@ -298,7 +298,7 @@ class TestOnOneRay:
 
         spec = study(data, trials=1, epochs=1)
         with monkeypatch.context() as patch:
-            patch.setattr(launch.tables, "write_tables", full)
+            patch.setattr(tables, "write_tables", full)
             with pytest.raises(ResultsFolderError):
                 launch.launch(spec, tmp_path)
         assert Search(spec).fold(StudyFolder(tmp_path / "tiny").read()).is_finished

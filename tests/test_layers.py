@@ -82,6 +82,7 @@ AT_THE_TOP = {
     "sweeper/driver/tune.py": "ray",
     "sweeper/ledger/parts.py": "pyarrow",
     "sweeper/ledger/ledger.py": "pyarrow",
+    "sweeper/ledger/stamp.py": "pyarrow",
     "sweeper/ledger/tables.py": "pyarrow",
     "architectures": "keras",
     "architectures/_blocks": "keras",

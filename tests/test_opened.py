@@ -52,7 +52,22 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return counted
 
 
-@pytest.mark.parametrize("command", [["status", "a"], ["launch", "a.yaml"], ["resume", "a"], ["plot", "a", "accuracy_per_arm"]])
+@pytest.mark.parametrize("command", [["plot", "a", "accuracy_per_arm"], ["pareto", "a"], ["recommend", "a"], ["report", "a"]])
+def test_what_needs_results_alone_folds_nothing_and_reads_no_ledger_where_the_tables_are_current(
+    command: list[str], files: StudyFolder, counts: dict[str, int], run: Run
+) -> None:
+    is_report = command[0] in ("recommend", "report")
+    code, _, err = run(*command)
+    assert code == 0, err
+    assert counts == {"reads": 1, "folds": int(is_report)}  # no tables yet, and a report says how many trials are to come
+    open_study(files).write_tables()
+    counts.update(reads=0, folds=0)
+    code, _, err = run(*command)
+    assert code == 0, err
+    assert counts == {"reads": 0, "folds": 0}
+
+
+@pytest.mark.parametrize("command", [["status", "a"], ["launch", "a.yaml"], ["resume", "a"]])
 def test_a_command_reads_and_folds_a_finished_study_once(
     command: list[str], files: StudyFolder, counts: dict[str, int], run: Run, tmp_path: Path
 ) -> None:

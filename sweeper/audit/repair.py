@@ -8,7 +8,7 @@ from sweeper.audit import given_up
 from sweeper.audit.findings import Audit, Finding, Found
 from sweeper.audit.whole import examine, gather
 from sweeper.errors import ResultsFolderError
-from sweeper.ledger import parts, tables
+from sweeper.ledger import parts, stamp
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.storage import Place, explain
 
@@ -53,7 +53,8 @@ def repair(study: StudyFolder) -> tuple[list[str], Audit]:
             given_up.add(study.folder, lost.values())
             done += [f"noted as lost: {where}" for where in lost]
         if is_whole and any(finding.kind is Found.STALE for finding in findings):
-            done += [f"wrote {path}" for path in tables.write_tables(study.folder, study.read())]
+            names, events = study.part_names(), study.read()
+            done += [f"wrote {path}" for path in stamp.write(study.folder, events, names)]
         return done, examine(gather(study, is_held=True))
 
 

@@ -14,6 +14,7 @@ from sweeper.errors import InputError, UnknownNameError
 from sweeper.service.stored import RESULTS
 from sweeper.service.stored import find_study as find_study
 from sweeper.service.stored import open_named as open_named
+from sweeper.service.stored import recorded_named as recorded_named
 from sweeper.service.stored import results_of as results_of
 from sweeper.service.stored import study_to_come as study_to_come
 from sweeper.service.words import console as console

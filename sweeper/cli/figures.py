@@ -12,7 +12,16 @@ from click.core import ParameterSource
 
 from sweeper.cli._completing import named
 from sweeper.cli._limits import read_limits
-from sweeper.cli._shared import json_option, open_named, out_option, print_json, results_of, results_option, shown, study_argument
+from sweeper.cli._shared import (
+    json_option,
+    out_option,
+    print_json,
+    recorded_named,
+    results_of,
+    results_option,
+    shown,
+    study_argument,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +63,7 @@ def pareto(
     from sweeper.plots.pareto_seeds import pareto_seeds
 
     limits = read_limits(largest, DIRECTIONS)
-    opened = open_named(results_folder, study)
+    opened = recorded_named(results_folder, study, with_epochs=False)
     data = results_of(opened)
     front = front_table(data, x=x, y=y)
     folder = out or opened.folder / "figures"
@@ -98,7 +107,7 @@ def plot(study: str, names: tuple[str, ...], results_folder: Place, out: Place |
 
     for name in names:
         catalog.check("plot", name)
-    opened = open_named(results_folder, study)
+    opened = recorded_named(results_folder, study)
     data = results_of(opened, with_predictions=True)
     written, skipped = [], {}
     for name in names or catalog.names("plot"):

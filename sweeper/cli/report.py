@@ -9,9 +9,9 @@ import click
 from sweeper.cli._limits import read_limits
 from sweeper.cli._shared import (
     json_option,
-    open_named,
     out_option,
     print_json,
+    recorded_named,
     results_of,
     results_option,
     study_argument,
@@ -35,7 +35,8 @@ def report(study: str, results_folder: Place, out: Place | None, as_json: bool) 
     """
     from sweeper.report.parts import plain
 
-    told, data, files = written(open_named(results_folder, study), out)
+    stored = recorded_named(results_folder, study, with_num_to_come=True)
+    told, data, files = written(stored, out)
     if as_json:
         print_json({**data, "files": [str(file) for file in files]})
         return
@@ -67,8 +68,8 @@ def recommend(study: str, limits: tuple[str, ...], results_folder: Place, as_jso
     from sweeper.report.recommend import recommend
 
     asked = read_limits(limits, LIMITABLE)
-    opened = open_named(results_folder, study)
-    told, notes = recommend(results_of(opened), asked), notes_of(opened)
+    stored = recorded_named(results_folder, study, with_num_to_come=True)
+    told, notes = recommend(results_of(stored), asked), notes_of(stored)
     if as_json:
         print_json({**told.facts, "notes": notes})
         return

@@ -28,7 +28,7 @@ from sweeper.driver.order import Order
 from sweeper.driver.retention import KEEP_BEST, CheckpointRetention
 from sweeper.driver.session import Session
 from sweeper.errors import InputError, StudyLockedError
-from sweeper.ledger import lock, tables
+from sweeper.ledger import lock
 from sweeper.ledger.ledger import Ledger, StudyFolder, study_folder
 from sweeper.ledger.lock import Lock
 from sweeper.ledger.records import Event, Kind
@@ -226,7 +226,7 @@ def _tidied(order: Order, opened: OpenedStudy) -> Outcome:
         if opened.files.part_names() != opened.parts:  # another driver came and went
             opened = open_study(opened.files)
         _retention(order, opened).clean()
-        tables.write_tables(opened.folder, opened.events)
+        opened.write_tables()
     return Outcome(study=opened, was_finished=True, is_interrupted=False)
 
 
@@ -350,6 +350,6 @@ def _drive(session: Session, study: OpenedStudy, run: Callable[[], None], ask: C
 def _finish(study: OpenedStudy, ledger: Ledger) -> OpenedStudy:
     """Merge parts and write the tables; the study as it is stored now."""
     ledger.compact(min_parts=COMPACT_AT_END)
-    study = dataclasses.replace(study, events=study.files.read())
-    tables.write_tables(study.folder, study.events)
+    study = dataclasses.replace(study, parts=study.files.part_names(), events=study.files.read())
+    study.write_tables()
     return study

@@ -1,7 +1,9 @@
 """A stored study, opened: its ledger is read once and folded once, and whatever is asked of the study is asked of that.
 
-Every command about a stored study begins here: `launch` and `resume`, `status`, `ablate`, `retrain`, figures. `audit` reads for
-itself, because it must also read what cannot be opened.
+Every command about a stored study begins here. Those that ask where its search stands take `open_study`: `launch` and `resume`,
+`status`, `confirm`, `ablate`, `retrain`. Those that ask for results alone take `recorded`, which folds nothing, and does not read
+the ledger either where the tables are current (`sweeper.ledger.stamp`): figures, reports. `audit` reads for itself, because it
+must also read what cannot be opened.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ import json
 from collections.abc import Collection, Sequence
 
 from sweeper.errors import LedgerError
+from sweeper.ledger import stamp
 from sweeper.ledger.ledger import StudyFolder
-from sweeper.ledger.records import Event, Kind
+from sweeper.ledger.records import Event
+from sweeper.ledger.stamp import Derived
 from sweeper.search.study import Search
 from sweeper.storage import Place
 from sweeper.study.compared import differences, with_defaults
@@ -47,6 +51,22 @@ class OpenedStudy:
         """The study as its newest extension left it."""
         return self.search.spec
 
+    @property
+    def num_to_come(self) -> int:
+        """Trials that have not begun, planned repetitions included."""
+        return sum(self.search.to_come(arm) for arm in self.spec.arms) + len(self.search.planned)
+
+    def derived(self) -> Derived:
+        """What follows from its events: the tables."""
+        current = stamp.read(self.folder)
+        if current is not None and current.parts == frozenset(self.parts) and current.num_events == len(self.events):
+            return dataclasses.replace(current, num_to_come=self.num_to_come)
+        return stamp.derive(self.events, self.parts, self.num_to_come)
+
+    def write_tables(self) -> None:
+        """Write its tables, stamped. Raises `ResultsFolderError` where the folder cannot be written."""
+        stamp.write(self.folder, self.events, self.parts, self.num_to_come)
+
     def follow(self, event: Event) -> None:
         """Take up one more event."""
         self.events.append(event)
@@ -71,6 +91,48 @@ def open_study(files: StudyFolder) -> OpenedStudy:
     return OpenedStudy(files=files, parts=parts, first=first, events=events, search=Search(first, {}).fold(events))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordedStudy:
+    """A stored study, as far as its results go.
+
+    Args:
+        files: Its folder.
+        first: The study as first run.
+        derived: What its events give.
+    """
+
+    files: StudyFolder
+    first: StudySpec
+    derived: Derived
+
+    @property
+    def folder(self) -> Place:
+        """Where it lies."""
+        return self.files.folder
+
+
+def recorded(files: StudyFolder, *, with_num_to_come: bool = False, with_epochs: bool = True) -> RecordedStudy:
+    """The results of a stored study, from its tables where they are current, else from its ledger.
+
+    Args:
+        files: The study's folder.
+        with_num_to_come: Whether `Derived.num_to_come` is needed; where the tables do not say it, the search is folded.
+        with_epochs: Whether the table of epochs is needed; without, it may have no rows.
+
+    Raises:
+        ResultsFolderError: There is no study.
+        LedgerError: Its file or its ledger is damaged, or its file is not what the study began with.
+    """
+    derived = stamp.read(files.folder, with_epochs=with_epochs)
+    if derived is None or (with_num_to_come and derived.num_to_come is None):
+        if with_num_to_come:
+            opened = open_study(files)
+            return RecordedStudy(files=files, first=opened.first, derived=opened.derived())
+        names, events = files.part_names(), files.read()
+        derived = stamp.derive(events, names)
+    return RecordedStudy(files=files, first=_first_spec(files, derived.began), derived=derived)
+
+
 def first_spec(files: StudyFolder, events: Sequence[Event]) -> StudySpec:
     """The study as first run: its file, held against what the ledger says the study began as.
 
@@ -80,8 +142,12 @@ def first_spec(files: StudyFolder, events: Sequence[Event]) -> StudySpec:
         ResultsFolderError: There is no study.
         LedgerError: Its file is damaged, or not what the study began with.
     """
+    return _first_spec(files, stamp.began_as(events))
+
+
+def _first_spec(files: StudyFolder, detail: str | None) -> StudySpec:
     first = parse_stored(files.study_yaml(), files.folder / "study.yaml")
-    began = _began_as(events)
+    began = _began_as(detail)
     if began is not None and (changed := differences(with_defaults(began), with_defaults(first))):
         listed = "\n".join(f"  - {line}" for line in changed)
         raise LedgerError(
@@ -91,9 +157,8 @@ def first_spec(files: StudyFolder, events: Sequence[Event]) -> StudySpec:
     return first
 
 
-def _began_as(events: Sequence[Event]) -> StudySpec | None:
+def _began_as(detail: str | None) -> StudySpec | None:
     """The study as its ledger says it began; None where that is lost, or written with keys this version does not know."""
-    detail = next((event.detail for event in events if event.kind is Kind.CREATED), None)
     try:
         return None if detail is None else StudySpec.model_validate(json.loads(detail))
     except ValueError:

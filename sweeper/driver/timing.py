@@ -21,7 +21,6 @@ from sweeper.driver import own, provenance
 from sweeper.driver.inputs import load_dataset
 from sweeper.driver.opened import OpenedStudy, open_study
 from sweeper.errors import KnobError
-from sweeper.ledger import tables
 from sweeper.ledger.records import Event, Kind, Stage, Status
 from sweeper.owncode import Code
 from sweeper.search.trial import Trial
@@ -104,7 +103,7 @@ def time_networks(
             ledger.commit()
             tell(f"{trials[0].trial}: {found['latency_ms']:.2f} ms, {found['latency_ms_batch32']:.2f} ms for 32 images")
     study = open_study(study.files)
-    tables.write_tables(study.folder, study.events)
+    study.write_tables()
     return study
 
 

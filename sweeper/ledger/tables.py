@@ -25,6 +25,17 @@ from sweeper.storage import Place, Where, explain, place
 FORMATS = ("csv", "parquet")
 """What `export` can write."""
 
+RUN_SCHEMA = pa.schema(
+    [
+        ("generation", pa.int64()),
+        ("started", pa.float64()),
+        ("ended", pa.float64()),
+        ("workers", pa.int64()),
+        ("ray_s", pa.float64()),
+    ]
+)
+"""Of `runs`."""
+
 _FACTS = (
     "study_id",
     "arm",
@@ -109,10 +120,7 @@ def runs(events: Iterable[Event]) -> pa.Table:
             rows[event.generation] = {"generation": event.generation, **facts}
         elif event.generation in rows and event.time is not None:
             rows[event.generation]["ended"] = event.time
-    types = {"generation": pa.int64(), "workers": pa.int64()}
-    names = ("generation", "started", "ended", "workers", "ray_s")
-    schema = pa.schema([(name, types.get(name, pa.float64())) for name in names])
-    return pa.Table.from_pylist(list(rows.values()), schema=schema)
+    return pa.Table.from_pylist(list(rows.values()), schema=RUN_SCHEMA)
 
 
 def write_tables(folder: Where, events: Iterable[Event]) -> tuple[Place, Place]:

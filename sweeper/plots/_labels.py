@@ -36,6 +36,11 @@ COST_OF_COVERED_POINT = 14.0
 
 COST_OF_SKIPPING = 1e6
 
+MANY_OBSTACLES = 1000
+"""Of more obstacles than these, those in one square of `SQUARE_PT` count once: where they are dense, every place is bad."""
+
+SQUARE_PT = 12.0
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Placed:
@@ -75,7 +80,7 @@ def place(
     anchors = _pixels(axes, targets)
     corners = _pixels(axes, line)
     along = [_between(start, end, spacing=9.0 * pixel) for start, end in itertools.pairwise(corners)]
-    covered = np.concatenate([anchors, _pixels(axes, obstacles), *along])
+    covered = np.concatenate([anchors, _thinned(np.concatenate([_pixels(axes, obstacles), *along]), SQUARE_PT * pixel)])
     frame = np.asarray(axes.get_window_extent().extents) + np.array([1, 1, -1, -1]) * MARGIN_PT * pixel
     labels = [
         axes.annotate(
@@ -122,6 +127,14 @@ def stairs(across: Pixels, up: Pixels, *, is_first_level: bool) -> Pixels:
 def _pixels(axes: Axes, positions: npt.ArrayLike) -> Pixels:
     table = np.asarray(positions, dtype=float).reshape(-1, 2)
     return np.asarray(axes.transData.transform(table)) if len(table) else table
+
+
+def _thinned(obstacles: Pixels, square: float) -> Pixels:
+    """One of those in each square, if there are many."""
+    if len(obstacles) <= MANY_OBSTACLES:
+        return obstacles
+    _, first = np.unique(np.floor(obstacles / square), axis=0, return_index=True)
+    return obstacles[np.sort(first)]
 
 
 def _solve(anchors: Pixels, sizes: Pixels, frame: Pixels, covered: Pixels, pixel: float) -> list[Pixels | None]:

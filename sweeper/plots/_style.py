@@ -146,7 +146,7 @@ def finish(picture: Figure, *, title: str, caption: str, handles: Sequence[Artis
     # Constrained layout settles at the second pass when a legend changes the size of tick labels.
     picture.draw_without_rendering()
     picture.draw_without_rendering()
-    picture.set_layout_engine("none")
+    picture.set_layout_engine(None)  # one that is there, even "none", makes every file be drawn twice
     if legend is not None:
         # The layout keeps the legend's width free but puts it beside the title; it belongs beside the data.
         legend.set_loc("upper right")

@@ -23,6 +23,12 @@ from sweeper.plots import _labels, _quantities, _style
 FAR = 3.0
 """A constraint at more than so many times the largest value is not drawn: the trials would be squeezed."""
 
+MANY = 5000
+"""Markers from which on they are an image in an SVG, which would take long to write and to show."""
+
+LONG_FRONT, NAMED = 25, 12
+"""Of a front of more trials so many are named beside their markers, from one end to the other."""
+
 SMALLEST, LARGEST = 14.0, 150.0
 """Areas of markers that show a third column, in square typographic points."""
 
@@ -119,9 +125,10 @@ def _name(axes: Axes, front: pd.DataFrame, x: str, y: str, obstacles: npt.NDArra
     """Write the names of the trials on the front beside them, as far as there is room."""
     points = front[[x, y]].to_numpy(dtype=float)
     line = _labels.stairs(*points.T, is_first_level=is_first_level)
-    placed = _labels.place(axes, points, front["trial"].to_list(), obstacles=obstacles, line=line)
-    if placed.skipped:
-        note = f"no room for {_quantities.count(len(placed.skipped), 'label')}"
+    named = front if len(front) <= LONG_FRONT else front.iloc[np.linspace(0, len(front) - 1, NAMED).astype(int)]
+    placed = _labels.place(axes, named[[x, y]].to_numpy(dtype=float), named["trial"].to_list(), obstacles=obstacles, line=line)
+    if num_skipped := len(placed.skipped) + len(front) - len(named):
+        note = f"no room for {_quantities.count(num_skipped, 'label')}"
         axes.text(1.0, 1.005, note, transform=axes.transAxes, ha="right", va="bottom", fontsize=7, color="#555555")
 
 
@@ -203,6 +210,7 @@ def _draw(axes: Axes, shown: pd.DataFrame, x: str, y: str, looks: dict[str, _sty
             edgecolors=look.colour,
             linewidths=0.8,
             alpha=0.6,
+            rasterized=len(rows) > MANY,
         )
     for is_on_front, rows in shown[shown["status"] == Status.COMPLETED].groupby("is_on_front"):
         sns.scatterplot(
@@ -219,6 +227,7 @@ def _draw(axes: Axes, shown: pd.DataFrame, x: str, y: str, looks: dict[str, _sty
             linewidth=0.9 if is_on_front else 0.4,
             zorder=3 if is_on_front else 2,
             legend=False,
+            rasterized=len(rows) > MANY,
             ax=axes,
         )
     # seaborn names an axis after its column.
@@ -238,12 +247,13 @@ def _draw_at_edges(
     axes.set_ylim(low - margin * (2.0 if is_wide_below else 1.0), high + margin * (2.0 if is_wide_above else 1.0))
     bottom, top = axes.get_ylim()
     heights = np.where(is_below, bottom + 0.25 * margin, top - 0.25 * margin)
-    for (_, row), height, is_low in zip(outside.iterrows(), heights, is_below, strict=True):
-        colour = looks[str(row["arm"])].colour
-        face = colour if row["status"] == Status.COMPLETED else "none"
-        axes.scatter(
-            row[x], height, marker="v" if is_low else "^", s=16, facecolors=face, edgecolors=colour, linewidths=0.8, alpha=0.6
-        )
+    is_completed = outside["status"] == Status.COMPLETED
+    arrows = outside.assign(height=heights, marker=np.where(is_below, "v", "^"), is_completed=is_completed)
+    for (arm, marker, is_filled), rows in arrows.groupby(["arm", "marker", "is_completed"]):
+        colour = looks[str(arm)].colour
+        face = colour if is_filled else "none"
+        look: dict[str, Any] = {"s": 16, "linewidths": 0.8, "alpha": 0.6}
+        axes.scatter(rows[x], rows["height"], marker=str(marker), facecolors=face, edgecolors=colour, **look)
     return np.stack([outside[x].to_numpy(dtype=float), heights], axis=1)
 
 

@@ -9,16 +9,16 @@ from sweeper.service.stored import results_of
 from sweeper.service.words import plain_data
 
 if TYPE_CHECKING:
-    from sweeper.driver.opened import OpenedStudy
+    from sweeper.driver.opened import OpenedStudy, RecordedStudy
     from sweeper.report.parts import Report
     from sweeper.storage import Place
 
 
-def written(opened: OpenedStudy, out: Place | None = None) -> tuple[Report, dict[str, Any], list[Place]]:
+def written(study: OpenedStudy | RecordedStudy, out: Place | None = None) -> tuple[Report, dict[str, Any], list[Place]]:
     """Write the report of a study: what it says, the same as facts, and its files, ``report.html`` first.
 
     Args:
-        opened: The study.
+        study: The study, its trials to come known.
         out: Where to write; None for ``report/`` in its folder.
 
     Raises:
@@ -28,21 +28,27 @@ def written(opened: OpenedStudy, out: Place | None = None) -> tuple[Report, dict
     from sweeper.report.page import page
     from sweeper.report.text import markdown
 
-    told = report(results_of(opened, with_predictions=True), notes=notes_of(opened))
+    told = report(results_of(study, with_predictions=True), notes=notes_of(study))
     data = plain_data(facts(told))
     texts = {"report.html": page(told), "report.md": markdown(told), "report.json": json.dumps(data, indent=2) + "\n"}
-    return told, data, _write(texts, out or opened.folder / "report")
+    return told, data, _write(texts, out or study.folder / "report")
 
 
-def notes_of(opened: OpenedStudy) -> list[str]:
+def notes_of(study: OpenedStudy | RecordedStudy) -> list[str]:
     """Caveats that the tables of results do not tell."""
-    notes = []
-    if not opened.events:
+    from sweeper.driver.opened import OpenedStudy
+
+    to_come: int | None
+    if isinstance(study, OpenedStudy):
+        num_events, to_come = len(study.events), study.num_to_come
+    else:
+        num_events, to_come = study.derived.num_events, study.derived.num_to_come
+    if not num_events:
         return ["The ledger of the study holds nothing: nothing has begun, or the folder ledger/ was lost."]
-    if opened.files.owner is not None:
+    notes = []
+    if study.files.owner is not None:
         notes.append("A driver is at work on the study now.")
-    search = opened.search
-    if to_come := sum(search.to_come(arm) for arm in opened.spec.arms) + len(search.planned):
+    if to_come:
         notes.append(f"{to_come:,} planned trial{' has' if to_come == 1 else 's have'} not begun.")
     return notes
 

@@ -9,7 +9,7 @@ from sweeper.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from sweeper.analysis.results import Results
-    from sweeper.driver.opened import OpenedStudy
+    from sweeper.driver.opened import OpenedStudy, RecordedStudy
     from sweeper.ledger.ledger import StudyFolder
     from sweeper.storage import Place
 
@@ -87,22 +87,29 @@ def folder_of_studies(opened: OpenedStudy) -> Place:
     return folder.parent
 
 
-def results_of(study: OpenedStudy, *, with_predictions: bool = False) -> Results:
-    """The result tables of an opened study, computed from its events, so also while it runs; its predictions where asked for."""
+def recorded_named(results_folder: Place, study: str, **wanted: bool) -> RecordedStudy:
+    """The results of the stored study that `find_study` finds; takes and raises what `sweeper.driver.opened.recorded` does."""
+    from sweeper.driver.opened import recorded
+
+    return recorded(find_study(results_folder, study), **wanted)
+
+
+def results_of(study: OpenedStudy | RecordedStudy, *, with_predictions: bool = False) -> Results:
+    """The result tables of a stored study, also while it runs; its predictions where asked for."""
     from sweeper.analysis.results import Results
     from sweeper.driver.images import images_of
+    from sweeper.driver.opened import OpenedStudy
     from sweeper.ledger import predictions
-    from sweeper.ledger.tables import runs, tables
 
-    trials, epochs = tables(study.events)
+    derived = study.derived() if isinstance(study, OpenedStudy) else study.derived
     found, class_names = predictions.read(study.folder) if with_predictions else (None, ())
     own: dict[str, Any] = {} if found is None else {"predictions": found.to_pandas(), "class_names": class_names}
     return Results(
         study=study.first.name,
         objectives=study.first.goals,
-        trials=trials.to_pandas(),
-        epochs=epochs.to_pandas(),
-        runs=runs(study.events).to_pandas(),
+        trials=derived.trials.to_pandas(),
+        epochs=derived.epochs.to_pandas(),
+        runs=derived.runs.to_pandas(),
         limits=study.first.limits,
         baseline=study.first.baseline,
         images=images_of(study.first),
@@ -111,7 +118,7 @@ def results_of(study: OpenedStudy, *, with_predictions: bool = False) -> Results
     )
 
 
-def _is_found_by_name(study: OpenedStudy) -> bool:
+def _is_found_by_name(study: OpenedStudy | RecordedStudy) -> bool:
     """Whether commands find a study in the folder of results that they look in by themselves."""
     from sweeper.storage import place
 

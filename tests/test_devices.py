@@ -101,6 +101,7 @@ def test_a_second_process_compiles_no_program_of_jax_anew(tmp_path: Path) -> Non
         variables = environment(backend="jax") | {
             "KERAS_HOME": str(tmp_path / "keras"),
             devices.JAX_CACHE: str(tmp_path / "cache"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # else a quick machine keeps nothing of so small a network
         }
         done = subprocess.run(
             [sys.executable, "-c", COUNTED, str(tmp_path / "job.json")],

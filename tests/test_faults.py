@@ -85,6 +85,7 @@ class TestOnOneRay:
             ("cnn-00001", Status.INTERRUPTED, Reason.TIMEOUT)
         ]
 
+    @pytest.mark.long
     def test_a_trial_that_always_hangs_fails_in_the_end(
         self,
         data: Path,

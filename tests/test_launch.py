@@ -94,6 +94,7 @@ class TestOnOneRay:
         trained_on = json.loads(rows_of(outcome.folder)[0][0]["dataset"])
         assert (trained_on["train_images"], trained_on["validation_images"], trained_on["unreadable_files"]) == (18, 9, 1)
 
+    @pytest.mark.long
     def test_mapped_images_train_the_same_bits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         dataset = {"name": "image_folder", "path": str(classes(tmp_path / "photos", 60)), "size": 8}
         monkeypatch.setenv(_mapped.CACHE, str(tmp_path / "cache"))

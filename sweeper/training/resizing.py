@@ -1,8 +1,8 @@
 """Images of any size, brought to one size by Keras' own operations, as `sweeper.datasets` brings files to it.
 
 Pillow's bilinear filter, which datasets use, averages over the area that becomes one pixel, along one side after the other, and
-rounds after each. Written as two products with matrices this is the same to within one step of 255, which a few pixels in a
-thousand are apart because Pillow computes with integers; an image that has the size stays as it is, bit for bit.
+rounds after each. Written as two products with matrices this is the same to within one step of 255, which up to one value in
+twenty of pure noise is apart because Pillow computes with integers; an image that has the size stays as it is, bit for bit.
 `keras.layers.Resizing` crops at whole pixels, and so differs by up to half the range.
 
 Source: Pillow, src/libImaging/Resample.c.

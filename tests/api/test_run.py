@@ -23,7 +23,7 @@ from sweeper.service import progress
 from tests.api.cells import run
 from tests.cli.test_confirm import LATENCIES
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_ready")]
+pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.usefixtures("ray_ready")]
 
 CELL = """
     import keras

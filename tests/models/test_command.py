@@ -163,6 +163,7 @@ def test_onnx_names_what_is_missing(own: Path, run: Run, monkeypatch: pytest.Mon
     assert "format onnx needs what is not installed here: no_such_package. Install it (pip install no_such_package)" in err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "arm"), [("litert", "vit"), ("savedmodel", "cnn")])
 def test_other_formats_give_the_same_numbers(kind: str, arm: str, own: Path, tmp_path: Path, run: Run) -> None:
     name = f"{arm}{exporting.FORMATS[kind]}"

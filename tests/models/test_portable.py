@@ -134,7 +134,7 @@ def test_images_are_resized_as_pillow_does_it(fit: str) -> None:
         found = keras.ops.convert_to_numpy(model(image[None]))[0]
         apart = np.abs(found - _square(Image.fromarray(image), 12, fit))
         assert apart.max() <= 1, (height, width)
-        assert (apart > 0).mean() < 0.03, (height, width)
+        assert (apart > 0).mean() < 0.06, (height, width)  # of noise, the worst there is
 
 
 @pytest.mark.parametrize("fit", FITS)

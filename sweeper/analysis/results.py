@@ -54,6 +54,8 @@ class Results:
             values are NaN or None.
         epochs: One row per (trial, epoch), with the columns `sweeper.ledger.records.EPOCH_COLUMNS`.
         runs: One row per start of a driver, see `sweeper.ledger.tables.runs`; empty where that is not known.
+        looks: How often the confirmed arms could be judged, see `sweeper.ledger.asides.looks`.
+        timed_while_busy: Trials whose latency was measured on a busy machine, see `sweeper.ledger.asides`.
         limits: The largest value of each column that is constrained.
         predictions: One row per image and trial of the confirm stage, see `sweeper.ledger.predictions`; a numpy array of
             probabilities each.
@@ -72,6 +74,8 @@ class Results:
     trials: pd.DataFrame
     epochs: pd.DataFrame
     runs: pd.DataFrame = dataclasses.field(default_factory=lambda: pd.DataFrame(columns=list(RUN_COLUMNS), dtype=float))
+    looks: int = 1
+    timed_while_busy: tuple[str, ...] = ()
     limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
     predictions: pd.DataFrame = dataclasses.field(
         default_factory=lambda: pd.DataFrame(columns=["trial", "split", "row", "label", "probabilities"])

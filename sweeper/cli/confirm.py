@@ -121,6 +121,11 @@ def _close(study: OpenedStudy, as_json: bool, log: Log) -> None:
     column, found, pairs = headline_column(data), confirmed(data), verdicts(data)
     names = {parent: arm for parent, arm in zip(found["parent"], found["arm"], strict=True) if (found["arm"] == arm).sum() == 1}
     told = [words(pair, column=column, names=names) for pair in pairs.to_dict("records")]
+    if data.looks > 1:
+        told.append(
+            f"seeds were added after a look: the arms were judged {data.looks} times, so a false 'better' is more frequent than "
+            "5 % (9 % with a second look)"
+        )
     log.write("\n".join(told))
     if as_json:
         facts = {"column": column, "confirmed": found.to_dict("records"), "pairs": pairs.to_dict("records")}
@@ -130,12 +135,21 @@ def _close(study: OpenedStudy, as_json: bool, log: Log) -> None:
     table(f"{column} over fresh seeds, 95 % intervals of the mean", shown, found[shown].astype(object).to_numpy().tolist())
     for line in told:
         click.echo(line)
+    _warn(data)
     if data.baseline is not None and data.baseline in set(found["arm"]):
         from sweeper.analysis.effects import effects
 
         rows = effects(data)
         title = f"what each change does to {data.baseline}, in {column}"
         table(title, list(rows.columns), rows.astype(object).to_numpy().tolist())
+
+
+def _warn(data: Results) -> None:
+    """Say what makes latencies unsure, and how to measure them again."""
+    from sweeper.analysis.latency import warning
+
+    if unsure := warning(data):
+        click.echo(f"{unsure} Let nothing else run, then: sweeper measure {data.named} --anew", err=True)
 
 
 @click.command(short_help="Time the networks of completed trials, alone on the machine.")
@@ -157,8 +171,9 @@ def measure(study: str, anew: bool, runs: int, results_folder: Place, as_json: b
     if networks:
         click.echo(f"timing {counted(len(networks), 'network')} of study '{opened.first.name}'", err=True)
         opened = timing.time_networks(opened, networks, runs=runs, tell=lambda line: click.echo(f"  {line}", err=True))
-    data = results_of(opened).trials
-    timed = data[data["latency_ms"].notna()]
+    results = results_of(opened)
+    timed = results.trials[results.trials["latency_ms"].notna()]
+    _warn(results)
     if as_json:
         columns = ["trial", "latency_ms", "latency_ms_iqr", "latency_ms_batch32", "latency_ms_batch32_iqr"]
         print_json({"study": opened.first.name, "timed_now": len(networks), "trials": timed[columns].to_dict("records")})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import operator
 from pathlib import Path
@@ -18,11 +19,46 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sweeper.analysis.results import Results
     from sweeper.driver.opened import OpenedStudy
     from sweeper.search.trial import Trial
 
 ENSEMBLE = "ensemble"
 """What the mean of all models is called."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tested:
+    """What is known of the accuracy of a model.
+
+    Args:
+        weights: The trials whose weights predict.
+        mean: Test accuracy, mean over the seeds of its configuration, a fraction; NaN without a test split.
+        low: That of the worst seed.
+        high: That of the best seed.
+        seeds: How many there are.
+    """
+
+    weights: list[str]
+    mean: float
+    low: float
+    high: float
+    seeds: int
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        if self.mean != self.mean:
+            return "not tested"
+        mean = f"{100 * self.mean:.1f} %"
+        return mean if self.seeds < 2 else f"{mean} ({100 * self.low:.1f} to {100 * self.high:.1f} over {self.seeds} seeds)"
+
+
+def _tested(data: Results, trial: Trial) -> Tested:
+    """The test accuracy of a confirmed trial's configuration."""
+    of_seeds = data.trials[(data.trials["parent"] == trial.parent) & (data.trials["stage"] == trial.stage)]
+    values = of_seeds["test_accuracy"].astype(float).dropna()
+    return Tested(weights=[trial.trial], mean=values.mean(), low=values.min(), high=values.max(), seeds=len(values))
 
 
 @click.command(short_help="What confirmed models say of your own images.")
@@ -42,7 +78,8 @@ def predict(study: str, images: tuple[Path, ...], models: tuple[str, ...], top: 
     """Classify each IMAGE with the confirmed models of STUDY, side by side, and with the mean of their probabilities.
 
     Images of any size and colour are brought to the size and colour of the study's own. The model of an arm is that of its first
-    seed. The study's data must be there: its training images say how a model's input is scaled.
+    seed; the test accuracy beside it is the mean over all seeds of its configuration, with the lowest and highest. The study's
+    data must be there: its training images say how a model's input is scaled.
     """
     opened = open_named(results_folder, study)
     data = results_of(opened, with_predictions=True)
@@ -50,13 +87,13 @@ def predict(study: str, images: tuple[Path, ...], models: tuple[str, ...], top: 
     class_names, found = _predicted(opened, chosen, images)
     names = {trial.trial: trial.arm if [one.arm for one in chosen].count(trial.arm) == 1 else trial.trial for trial in chosen}
     said = {names[trial]: own for trial, own in found.items()}
-    tested = data.trials.set_index("trial")["test_accuracy"]
-    accuracies = {names[trial.trial]: float(tested[trial.trial]) for trial in chosen}
+    accuracies = {names[trial.trial]: _tested(data, trial) for trial in chosen}
     if len(chosen) > 1:
         from sweeper.analysis.ensemble import ensemble_accuracy
 
         said[ENSEMBLE] = functools.reduce(operator.add, said.values()) / len(said)
-        accuracies[ENSEMBLE] = ensemble_accuracy(data, list(found))
+        own = ensemble_accuracy(data, list(found))
+        accuracies[ENSEMBLE] = Tested(weights=list(found), mean=own, low=own, high=own, seeds=1)
     if as_json:
         print_json(_facts(data.study, images, class_names, said, accuracies))
         return
@@ -78,11 +115,12 @@ def _predicted(
 
 
 def _facts(
-    study: str, files: Sequence[Path], class_names: Sequence[str], said: dict[str, NDArray[Any]], accuracies: dict[str, float]
+    study: str, files: Sequence[Path], class_names: Sequence[str], said: dict[str, NDArray[Any]], accuracies: dict[str, Tested]
 ) -> dict[str, Any]:
     return {
         "study": study,
-        "test_accuracy": accuracies,
+        "test_accuracy": {name: tested.mean for name, tested in accuracies.items()},
+        "test_accuracy_of": {name: dataclasses.asdict(tested) for name, tested in accuracies.items()},
         "images": [
             {
                 "image": str(file),
@@ -97,7 +135,7 @@ def _facts(
 
 
 def _print(
-    files: Sequence[Path], class_names: Sequence[str], said: dict[str, NDArray[Any]], accuracies: dict[str, float], top: int
+    files: Sequence[Path], class_names: Sequence[str], said: dict[str, NDArray[Any]], accuracies: dict[str, Tested], top: int
 ) -> None:
     from sweeper.cli._shared import table
 
@@ -106,5 +144,8 @@ def _print(
         for name, probabilities in said.items():
             order = probabilities[place].argsort()[::-1][:top]
             likeliest = ", ".join(f"{class_names[label]} {100 * probabilities[place][label]:.0f} %" for label in order)
-            rows.append([str(file), name, likeliest, accuracies[name]])
+            rows.append([str(file), name, likeliest, accuracies[name].words])
     table("", ["image", "model", "likeliest classes", "test accuracy"], rows)
+    for name, tested in accuracies.items():
+        if name != ENSEMBLE:
+            click.echo(f"{name} predicts with the weights of {tested.weights[0]}")

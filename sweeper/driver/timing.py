@@ -3,7 +3,7 @@
 Inference time depends on the network alone, so no weights are needed: a network is built anew from a trial's configuration, in a
 process of its own, and all trials with the same one share what was measured. What was found is an event of the ledger
 (`sweeper.ledger.records.Kind.MEASURED`) with the columns ``latency_ms`` and its relatives; its `detail` holds ``runs``,
-``device`` and ``load``: how many processes wanted to run on the machine in the minute before.
+``device``, ``cpus`` of the machine, and ``load``: how many processes wanted to run on it in the minute before.
 """
 
 from __future__ import annotations
@@ -158,10 +158,10 @@ def _time(
 ) -> dict[str, Any]:
     from sweeper.training.measuring.inference import measure_inference
 
-    load = os.getloadavg()[0]
+    load = os.getloadavg()[0]  # of all processes, so it is held against all CPUs of the machine
     found: dict[str, Any] = {}
     for column, batch in BATCHES.items():
         measured = measure_inference(architecture, arguments, shape, num_classes, batch, runs)
         found |= {column: measured.median_ms, f"{column}_iqr": measured.iqr_ms}
         device = measured.device
-    return {**found, "detail": json.dumps({"runs": runs, "device": device, "load": round(load, 2)})}
+    return {**found, "detail": json.dumps({"runs": runs, "device": device, "cpus": os.cpu_count(), "load": round(load, 2)})}

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweeper.errors import ResultsFolderError
-from sweeper.ledger import parts, records, tables
+from sweeper.ledger import asides, parts, records, tables
 from sweeper.ledger.records import Event, Kind
 from sweeper.storage import Place, Where, explain, place
 
@@ -44,6 +44,8 @@ class Derived:
         trials: The table of trials.
         epochs: The table of epochs.
         runs: The starts of drivers, see `sweeper.ledger.tables.runs`.
+        looks: See `sweeper.ledger.asides.looks`.
+        timed_while_busy: See `sweeper.ledger.asides.timed_while_busy`.
     """
 
     parts: frozenset[str]
@@ -53,6 +55,8 @@ class Derived:
     trials: pa.Table
     epochs: pa.Table
     runs: pa.Table
+    looks: int
+    timed_while_busy: tuple[str, ...]
 
 
 def derive(events: Sequence[Event], names: Collection[str], num_to_come: int | None = None) -> Derived:
@@ -66,6 +70,8 @@ def derive(events: Sequence[Event], names: Collection[str], num_to_come: int | N
         trials=trials,
         epochs=epochs,
         runs=tables.runs(events),
+        looks=asides.looks(events),
+        timed_while_busy=asides.timed_while_busy(events),
     )
 
 
@@ -99,6 +105,8 @@ def write(folder: Where, events: Sequence[Event], names: Collection[str], num_to
                 "began": began_as(events),
                 "to_come": num_to_come,
                 "runs": tables.runs(events).to_pylist(),
+                "looks": asides.looks(events),
+                "timed_while_busy": asides.timed_while_busy(events),
             }
             sealed = json.dumps({**told, "sha256": _seal(told)}, indent=1)
             (folder / "tables" / NAME).write_whole(sealed.encode(), may_replace=True)
@@ -131,6 +139,8 @@ def read(folder: Where, *, with_epochs: bool = True) -> Derived | None:
             began=told["began"],
             num_to_come=told["to_come"],
             runs=pa.Table.from_pylist(told["runs"], schema=tables.RUN_SCHEMA),
+            looks=told["looks"],
+            timed_while_busy=tuple(told["timed_while_busy"]),
             trials=found["trials"],
             epochs=found["epochs"] if with_epochs else tables.tables(())[1],
         )
@@ -151,7 +161,7 @@ def _ledger(folder: Place) -> dict[str, Any]:
 
 def _code() -> str:
     """The code that derives the tables: whatever changes in it may change what they hold."""
-    return _sha256(b"".join(Path(module.__file__ or "").read_bytes() for module in (records, tables)))
+    return _sha256(b"".join(Path(module.__file__ or "").read_bytes() for module in (asides, records, tables)))
 
 
 def _seal(told: dict[str, Any]) -> str:

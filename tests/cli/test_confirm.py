@@ -10,6 +10,7 @@ import pytest
 
 from sweeper.driver import launch, timing
 from sweeper.driver.opened import OpenedStudy, open_study
+from sweeper.ledger import stamp
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Kind, Stage
 from sweeper.search import confirmation, details
@@ -91,6 +92,41 @@ def test_every_completed_trial_is_timed(run: Run, tmp_path: Path, timed: list[An
     assert len(first) + len(facts["trials"]) == 6, "the first network is too large"
     assert {row["latency_ms"] for row in facts["trials"]} == {1.25}
     assert "have their latency; draw it with: sweeper pareto made -x latency_ms" in run("measure", "made")[1]
+
+
+def test_latencies_that_are_unsure_are_told_with_how_to_measure_again(
+    run: Run, tmp_path: Path, timed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "results" / "made")
+    _, _, err = run("measure", "made")
+    assert "Latency is unsure: that of 5 trials varied by more than 20 % of its median between passes. " in err, "0.5 of 1.25 ms"
+    assert "then: sweeper measure made --anew" in err
+    steady = LATENCIES | {"latency_ms_iqr": 0.1, "detail": json.dumps({"load": 3.5, "cpus": 2})}
+    monkeypatch.setattr(timing, "_measured", lambda study, networks, dataset, runs: [steady] * len(networks))
+    _, _, err = run("measure", "made", "--anew")
+    assert (
+        "Latency is unsure: that of 6 trials was measured while more processes wanted to run than the machine has CPUs. " in err
+    )
+    _, out, _ = run("report", "made")
+    assert "more processes wanted to run" in out
+    assert "sweeper measure made --anew" in out
+    quiet = steady | {"detail": json.dumps({"load": 0.5, "cpus": 2})}
+    monkeypatch.setattr(timing, "_measured", lambda study, networks, dataset, runs: [quiet] * len(networks))
+    assert "unsure" not in run("measure", "made", "--anew")[2]
+    assert "unsure" not in run("report", "made")[1]
+
+
+def test_seeds_that_were_added_after_a_look_are_told(run: Run, tmp_path: Path, timed: list[Any]) -> None:
+    folder = tmp_path / "results" / "made"
+    confirmed(folder)
+    assert "judged" not in run("confirm", "made", "--seeds", 3)[1] + run("report", "made")[1]
+    search = open_study(StudyFolder(folder)).search
+    with StudyFolder(folder).drive({}, study_id="x") as ledger:
+        for event in _confirming(search, 5):
+            ledger.append(event)
+    assert "the arms were judged 2 times" in run("confirm", "made", "--seeds", 5)[1]
+    assert "they were judged 2 times" in run("report", "made")[1]
+    assert stamp.read(folder) is not None, "measuring wrote the tables, and the report took them"
 
 
 def test_it_tells_time_and_disk_before_it_starts(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

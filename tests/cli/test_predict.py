@@ -12,6 +12,8 @@ from PIL import Image
 
 from sweeper.cli import predict
 from sweeper.ledger import predictions
+from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.tables import tables
 from sweeper.storage import place
 from tests.cli.test_ablation import make
 from tests.cli.test_confirm import confirmed
@@ -47,11 +49,26 @@ def test_all_arms_answer_side_by_side_and_together(run: Run, results: Path) -> N
     assert models["cnn"]["3"] == 1
     assert models["ensemble"]["3"] == models["ensemble"]["4"] == 0.5
     assert facts["test_accuracy"]["ensemble"] == 0.5
+    assert facts["test_accuracy_of"]["cnn"]["weights"] == ["cnn-00002-s1001"]
     code, out, _ = run("predict", "made", "photo.png", "--model", "best", "--top", 1)
     assert "4 100 %" in out
+    assert "vit predicts with the weights of vit-00001-s1001" in out
     assert "ensemble" not in out
     code, out, _ = run("predict", "made", "photo.png", "--model", "vit-00001-s1001", "--model", "vit-00001-s1002")
     assert "vit-00001-s1002" in out
+
+
+def test_the_accuracy_beside_a_model_is_that_of_all_its_seeds(run: Run, results: Path) -> None:
+    _, out, _ = run("predict", "made", "photo.png", "--json")
+    rows = {row.trial: row.test_accuracy for row in tables(StudyFolder(results).read())[0].to_pandas().itertuples()}
+    own = [value for trial, value in rows.items() if trial.startswith("cnn-00002-s")]
+    told = json.loads(out)["test_accuracy_of"]["cnn"]
+    assert len(own) == told["seeds"] == 3
+    assert (told["low"], told["high"]) == (min(own), max(own))
+    assert told["mean"] == pytest.approx(sum(own) / 3)
+    assert told["low"] < told["high"]
+    shown = f"{100 * told['mean']:.1f} % ({100 * told['low']:.1f} to {100 * told['high']:.1f} over 3 seeds)"
+    assert shown in run("predict", "made", "photo.png")[1]
 
 
 @pytest.mark.parametrize(

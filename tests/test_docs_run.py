@@ -51,7 +51,6 @@ NOT_RUN = {
     r"^sweeper retrain .*--keep": "covered by tests/models",
     r"^sweeper activations": "covered by tests/cli/test_activations.py",
     r"--to (tensorboard|mlflow|wandb)": "needs libraries that are extras; covered by tests/exports",
-    r"--install-completion": "writes into the home folder; covered by tests/cli/test_completion.py",
     r"ablate .*--trial defaults": "one more sweep; covered by tests/cli/test_ablation.py",
     r"^sweeper benchmark cnn resnet:18 vit$": "starts six processes that compile; covered by tests/test_benchmark.py",
 }

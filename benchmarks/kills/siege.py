@@ -25,7 +25,7 @@ from stub import KEEP_BEST, Job, digest, drive
 from sweeper.audit.findings import Found
 from sweeper.audit.whole import audit
 from sweeper.errors import SweeperError
-from sweeper.ledger import tables
+from sweeper.ledger import stamp, tables
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import METRICS, Event, Kind
 from sweeper.search.study import Search
@@ -41,7 +41,7 @@ STALE = 61.0
 
 EXPECTED = (
     "study.yaml", "owner.guard", "ledger/??????-?????????.parquet", "tables/trials.parquet", "tables/epochs.parquet",
-    "checkpoints/*/attempt-*/epoch-?????.npz",
+    "tables/stamp.json", "checkpoints/*/attempt-*/epoch-?????.npz",
 )  # fmt: skip
 
 
@@ -291,6 +291,9 @@ class Siege:
         stored = pq.read_table(Path(self._store.folder) / "tables" / "trials.parquet")
         if repr(stored.to_pylist()) != repr(tables.tables(self.events)[0].to_pylist()):
             self._figures.fault("differing", "the table of trials is not that of the ledger")
+        read = stamp.read(self._store.folder)  # a command about results would take it for the ledger
+        if read is not None and repr(read.trials.to_pylist()) != repr(stored.to_pylist()):
+            self._figures.fault("differing", "tables pass for current that are not")
 
     def _first_difference(self, outcome: dict[str, Any]) -> str:
         expected = self._reference.outcome

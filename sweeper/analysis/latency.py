@@ -7,7 +7,7 @@ import pandas as pd
 
 from sweeper.analysis.results import Results
 
-LARGEST_SPREAD = 0.2
+LARGEST_SPREAD = 0.3
 """Interquartile range over the median of passes from which on a latency is unsteady."""
 
 COLUMNS = ("latency_ms", "latency_ms_batch32")

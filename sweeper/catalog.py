@@ -42,8 +42,8 @@ OWN = "own code: "
 _DECIDING = ("architecture", "dataset")
 """Kinds that decide what a trial gives."""
 
-_GIVEN = {"architecture": 2, "plot": 1}
-"""Arguments, the first ones, that a function of a kind gets in any case."""
+_GIVEN = {"architecture": 2, "plot": 1, "cluster": 1}
+"""Arguments, the first positional ones, that a function of a kind gets in any case, if it has them."""
 
 _FACTS: Mapping[str, Mapping[str, Any]] = {
     "architecture": {"paper": "", "tiny": {}, "published": (), "rates": ()},
@@ -226,6 +226,13 @@ def parameters(kind: str, name: str) -> dict[str, Parameter]:
             text = "" if written is None else ast.unparse(written)
             raise AssertionError(f"{kind} {name}, {argument.arg}: the default must be a plain value, not {text}") from None
     return found
+
+
+def submits(name: str) -> bool:
+    """Whether a study is submitted to a kind of cluster: its function takes a job. Else it says how this process connects."""
+    file = _file("cluster", name)
+    function = function_named(file.tree(), file.attribute)
+    return function is not None and bool(function.args.posonlyargs or function.args.args)
 
 
 def takes_any(kind: str, name: str) -> bool:

@@ -18,6 +18,7 @@ from sweeper.cli import (
     audit,
     benchmark,
     check,
+    cluster,
     completion,
     confirm,
     data,
@@ -34,7 +35,7 @@ from sweeper.cli import (
     retrain,
     status,
 )
-from sweeper.cli._code import with_code
+from sweeper.cli._code import WITHOUT, with_code
 from sweeper.errors import SweeperError, did_you_mean
 
 
@@ -71,6 +72,7 @@ for command in (
     check.check,
     launch.launch,
     launch.resume,
+    cluster.cluster,
     status.status,
     export.export,
     audit.audit,
@@ -89,7 +91,7 @@ for command in (
     report.report,
     report.recommend,
 ):
-    cli.add_command(with_code(command))
+    cli.add_command(command if command.name in WITHOUT else with_code(command))
 
 
 def main() -> None:

@@ -17,17 +17,16 @@ from sweeper.errors import SweeperError
 if TYPE_CHECKING:
     from sweeper.owncode import Code
 
-WITHOUT = ("audit", "status", "export", "pareto", "report", "recommend", "new", "check-code")
-"""Commands that look up nothing a user could add, or take the folder in a way of their own."""
+WITHOUT = ("audit", "status", "export", "pareto", "report", "recommend", "new", "check-code", "cluster")
+"""Commands that look up nothing a user could add, or take the folder in a way of their own; a group's own take it there."""
 
 _FOLDER = "code_folder"
 
 
 def with_code(command: click.Command) -> click.Command:
-    """The command with the option, unless it has no use for it."""
+    """The command with the option."""
     inner = command.callback
-    if command.name in WITHOUT or inner is None:
-        return command
+    assert inner is not None
 
     @functools.wraps(inner)
     def callback(*arguments: Any, **options: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,7 +43,7 @@ class _Amount(click.FloatRange):
 
 
 cluster_options = (
-    click.option("--cluster", default="local", show_default=True, help="Where to run; see `sweeper list cluster`."),
+    click.option("--cluster", default="local", show_default=True, help="Where to run: see `sweeper list cluster`, or a file."),
     click.option("--max-concurrent", type=click.IntRange(min=1), help="Most trials at once; default: as many as fit."),
     click.option("--num-cpus", type=click.IntRange(min=1), help="local: CPUs to use on this machine; default: all."),
     click.option("--num-gpus", type=_Amount(min=0), help="local: GPUs to use on this machine; default: all."),
@@ -87,6 +87,30 @@ def with_cluster_options(command: Any) -> Any:
     for option in reversed(cluster_options):
         command = option(command)
     return command
+
+
+def kind_and_options(cluster: str, flags: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The kind of cluster to run on, and its options: those of its file, where one is named, and flags over them.
+
+    Args:
+        cluster: Name of the kind, or a file.
+        flags: Options of kinds from the command line, None where not given.
+
+    Raises:
+        InputError: The kind takes whole studies, or not these options.
+    """
+    from sweeper.errors import InputError
+    from sweeper.service.clusters import named
+
+    where = named(cluster)
+    if where.submits:
+        raise InputError(
+            f"--cluster {cluster}: a whole study is submitted to {where.kind}, and nothing else runs there. Write what the study is to "
+            f"do in its file, such as confirm: {{seeds: 5}}, then: sweeper launch STUDY.yaml --cluster {cluster}"
+        )
+    given = {name: value for name, value in flags.items() if value is not None}
+    check_kind_options(where.kind, given)
+    return where.kind, {**where.options, **given}
 
 
 def check_kind_options(cluster: str, given: Iterable[str]) -> None:
@@ -165,8 +189,7 @@ def run(
     from sweeper.driver.opened import open_study
     from sweeper.service.progress import progress
 
-    given = {name: value for name, value in kind_options.items() if value is not None}
-    check_kind_options(cluster, given)
+    cluster, given = kind_and_options(cluster, kind_options)
     opening = opening or ("" if opened is None else opening_of(opened, study, repeat_decayed))
     log.write(f"study '{study.name}' in {results_folder}")
     if opening:

@@ -9,6 +9,7 @@ import click
 
 from sweeper.cli._running import run, with_cluster_options
 from sweeper.cli._shared import json_option, open_named, print_json, results_option, study_argument
+from sweeper.cli._submitting import submitted
 from sweeper.service.facts import status_of
 from sweeper.service.stored import folder_of_studies, open_if_stored
 
@@ -34,11 +35,18 @@ repeat_decayed_option = click.option(
 def launch(study_file: Path, results_folder: Place, as_json: bool, **options: Any) -> None:
     """Run the study in STUDY_FILE; a study that exists goes on where it was left.
 
+    With a kind of cluster that studies are submitted to, such as slurm, it is submitted there: see `sweeper cluster`.
+
     A file that asks for more trials, more epochs or more arms than the study has extends it; nothing else may have changed.
     """
+    from sweeper.service.clusters import named
     from sweeper.study import spec
 
+    where = named(options["cluster"])
     wanted = spec.load(study_file)
+    if where.submits:
+        submitted(where, wanted, study_file, results_folder, options)
+        return
     opened = open_if_stored(results_folder, wanted.name)
     _run_and_confirm(wanted, results_folder, as_json, opened=opened, asked=wanted.confirm, **options)
 

@@ -31,6 +31,7 @@ COMMANDS = [
     "benchmark",
     "check",
     "check-code",
+    "cluster",
     "confirm",
     "describe",
     "describe-data",

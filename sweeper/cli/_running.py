@@ -105,8 +105,8 @@ def kind_and_options(cluster: str, flags: Mapping[str, Any]) -> tuple[str, dict[
     where = named(cluster)
     if where.submits:
         raise InputError(
-            f"--cluster {cluster}: a whole study is submitted to {where.kind}, and nothing else runs there. Write what the study is to "
-            f"do in its file, such as confirm: {{seeds: 5}}, then: sweeper launch STUDY.yaml --cluster {cluster}"
+            f"--cluster {cluster}: a whole study is submitted to {where.kind}, and nothing else runs there. Write what the study "
+            f"is to do in its file, such as confirm: {{seeds: 5}}, then: sweeper launch STUDY.yaml --cluster {cluster}"
         )
     given = {name: value for name, value in flags.items() if value is not None}
     check_kind_options(where.kind, given)

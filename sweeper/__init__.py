@@ -15,6 +15,7 @@ _PUBLIC = {
     "Choice": "sweeper.study.space:Choice",
     "Float": "sweeper.study.space:Float",
     "Int": "sweeper.study.space:Int",
+    "OptunaSampler": "sweeper.search.in_optuna:OptunaSampler",
     "Space": "sweeper.study.space:Space",
     "Study": "sweeper.api.study:Study",
     "StudyResults": "sweeper.api.results:StudyResults",

@@ -76,6 +76,7 @@ AT_THE_TOP = {
     "sweeper/training/loop/several.py": "jax keras numpy",
     "sweeper/training/loop/on_torch.py": "torch keras numpy",
     "sweeper/search": "numpy",
+    "sweeper/search/in_optuna.py": "optuna",
     "sweeper/replay": "numpy",
     "sweeper/analysis": "numpy pandas scipy",
     "sweeper/plots": "matplotlib seaborn pandas numpy",

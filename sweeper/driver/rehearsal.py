@@ -13,7 +13,9 @@ import tempfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sweeper import catalog
 from sweeper.driver import weights
+from sweeper.driver.retention import KEEP_BEST
 from sweeper.errors import InputError
 from sweeper.ledger.records import Event, Kind
 from sweeper.search import forecast
@@ -23,6 +25,7 @@ from sweeper.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset, Split
+    from sweeper.owncode import Code
 
 BATCHES = 8
 """Of an epoch of a piece."""
@@ -128,7 +131,7 @@ def rehearse(study: StudySpec, dataset: Dataset, workers: int) -> list[Piece]:
         variables = devices.environment(study.training, study.resources, folder)
         context = multiprocessing.get_context("spawn")
         with concurrent.futures.ProcessPoolExecutor(
-            min(workers, len(study.arms)), mp_context=context, initializer=_begin, initargs=(variables,)
+            min(workers, len(study.arms)), mp_context=context, initializer=_begin, initargs=(variables, catalog.current())
         ) as pool:
             tasks = {arm: _task(study, arm, dataset, folder) | {"pretrained": pretrained} for arm in study.arms}
             futures = {arm: pool.submit(_train, task) for arm, task in tasks.items()}
@@ -241,9 +244,11 @@ _is_new = True
 """Whether this process has trained nothing yet."""
 
 
-def _begin(variables: dict[str, str]) -> None:
-    """Prepare a process as Ray prepares a worker."""
+def _begin(variables: dict[str, str], code: Code | None) -> None:
+    """Prepare a process as Ray prepares a worker, and give it the user's own code."""
     os.environ.update(variables)
+    if code is not None:
+        catalog.use(code)
     os.nice(NICENESS)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # TensorFlow has messages that no setting silences
 

@@ -78,6 +78,7 @@ def drive(
         KeyboardInterrupt: It was interrupted before anything was stored.
     """
     from sweeper.driver.launch import launch
+    from sweeper.driver.retention import KEEP_BEST
     from sweeper.ledger.ledger import StudyFolder, study_folder
     from sweeper.service.progress import progress
 
@@ -97,7 +98,7 @@ def drive(
                 tell=lambda note: say(f"note: {note}", is_quiet),
                 repeat=repeat,
                 repeats_decayed=repeat_decayed,
-                keep_best=options.get("keep_checkpoints", 3),
+                keep_best=options.get("keep_checkpoints", KEEP_BEST),
                 checkpoint_every_s=60 * options.get("checkpoint_minutes", 0.0),
                 seeds_together=options.get("seeds_together", 1),
                 opened=opened,

@@ -13,15 +13,13 @@ from sweeper.api.arms import ArmLike
 from sweeper.api.results import StudyResults
 from sweeper.errors import InputError, ResultsFolderError, StudyFileError
 from sweeper.owncode import Code
+from sweeper.service.stored import RESULTS
 from sweeper.study import own, strict_yaml
 from sweeper.study.spec import StudySpec, parse
 
 if TYPE_CHECKING:
     from sweeper.driver.opened import OpenedStudy
     from sweeper.storage import Where
-
-RESULTS = "results"
-"""Folder of all studies, as long as nothing else is said."""
 
 
 class Study:
@@ -128,7 +126,7 @@ class Study:
                 raise
             # Nobody wrote the lines of this text.
             raise StudyFileError(called, [fault.partition(": ")[2] for fault in error.faults]) from None
-        self._text, self._code, self._results = text, code, str(RESULTS)
+        self._text, self._code, self._results = text, code, RESULTS
 
     @classmethod
     def from_yaml(cls, source: str | Path, *, code: str | Path | Code | None = None) -> Study:

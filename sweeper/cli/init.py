@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sweeper.cli._shared import cache_option, json_option, print_json
+from sweeper.cli._shared import cache_option, is_anybody_there, json_option, print_json
 
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset
@@ -73,8 +72,9 @@ def _name(name: str | None, data: str) -> str:
     from sweeper.errors import InputError
     from sweeper.study.beginning import study_name
     from sweeper.study.faults import STUDY_NAME
+    from sweeper.study.spec import NAME_PATTERN
 
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", name):
+    if name is not None and not re.fullmatch(NAME_PATTERN, name):
         raise InputError(f"--name {name!r} cannot be the name of a study; allowed: {STUDY_NAME}.")
     return name or study_name(data)
 
@@ -130,7 +130,7 @@ def _facts(known: Recognised, loaded: Dataset, yes: bool) -> Data:
     from sweeper.study.beginning import Data
 
     is_mirrored, why = False, NEVER_MIRRORED.get(known.name, "nobody said that left and right mean the same in them")
-    if known.name not in NEVER_MIRRORED and not yes and _is_anybody_there():
+    if known.name not in NEVER_MIRRORED and not yes and is_anybody_there():
         question = "Does a mirrored image show the same class? (photographs, faces: yes; letters, digits, signs: no)"
         is_mirrored = click.confirm(question, default=False, err=True)
         why = "you said that left and right mean the same" if is_mirrored else "you said that left and right differ"
@@ -143,11 +143,6 @@ def _facts(known: Recognised, loaded: Dataset, yes: bool) -> Data:
         is_mirrored=is_mirrored,
         why_mirrored=why,
     )
-
-
-def _is_anybody_there() -> bool:
-    """Whether a question can be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _buildable(plan: Plan, loaded: Dataset) -> Plan:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeper import catalog
 from sweeper.driver import weights
-from sweeper.driver.retention import KEEP_BEST
+from sweeper.driver.retention import BYTES_KEPT, KEEP_BEST
 from sweeper.errors import InputError
 from sweeper.ledger.records import Event, Kind
 from sweeper.search import forecast
@@ -44,14 +44,8 @@ READY_S = 6.0
 SPREAD = 1.7
 """How many times less or more a study took than its default configurations foretold: see docs/benchmarks.md."""
 
-BYTES_KEPT = 12
-"""Of a parameter in a checkpoint: itself, and two more of the optimizer."""
-
 PROGRAM_MB = 10.0
 """Memory that a worker keeps for each network structure it compiled."""
-
-KEPT_OF_ARM = 3
-"""Completed trials of each arm that keep their checkpoint."""
 
 DIFFER = 3.0
 """How many times larger or smaller than the default network the kept ones may be."""
@@ -187,7 +181,7 @@ def pace_of(pieces: list[Piece], workers: int) -> forecast.Pace:
 def _kept(study: StudySpec, arm: str, workers: int) -> float:
     """Checkpoints of an arm that stay, and its share of those that are at work."""
     confirm = study.confirm.per_arm * study.confirm.seeds if study.confirm else 0
-    return min(study.trials_of(arm), KEPT_OF_ARM) + confirm + workers / len(study.arms)
+    return min(study.trials_of(arm), KEEP_BEST) + confirm + workers / len(study.arms)
 
 
 def _task(study: StudySpec, arm: str, dataset: Dataset, folder: str) -> dict[str, Any]:

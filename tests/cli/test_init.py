@@ -151,7 +151,7 @@ def test_images_are_mirrored_only_where_somebody_says_so(run: Run, tmp_path: Pat
         return True
 
     monkeypatch.setattr("sweeper.cli.init.click.confirm", confirm)
-    monkeypatch.setattr("sweeper.cli.init._is_anybody_there", lambda: True)
+    monkeypatch.setattr("sweeper.cli.init.is_anybody_there", lambda: True)
     data = folder(tmp_path)
     assert run("init", data, "--out", "a.yaml")[0] == 0
     assert [arm.fixed["flip"] for arm in spec.load("a.yaml").arms.values()] == ["horizontal"] * 3

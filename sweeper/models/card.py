@@ -150,8 +150,9 @@ def _how_measured(results: Results, exported: Exported, row: Mapping[str, Any]) 
             "interval is of the mean over them. What another training of the same configuration reaches varies with its seed."
         )
         told.append(
-            "Test images had no part in training and in the search. Confirmed configurations are ranked by their mean over seeds, "
-            "on test images where there are some; `best` and the name of an arm then mean the smallest seed, whatever its score."
+            "Test images had no part in training and in the search. Confirmed configurations are ranked by their mean over "
+            "seeds, on test images where there are some; `best` and the name of an arm then mean the smallest seed, whatever its "
+            "score."
         )
     else:
         told.append(

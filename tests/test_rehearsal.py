@@ -18,12 +18,21 @@ from sweeper.search import forecast
 from sweeper.study.spec import parse
 from tests.conftest import Run
 
-STUDY = """
+ARMS = "{cnn: {fixed: {num_blocks: 2, width: 16, batch_size: 32}}, lenet: {}}"
+
+STUDY = f"""
 name: tiny
-dataset: {name: digits}
-arms: {cnn: {fixed: {num_blocks: 2, width: 16, batch_size: 32}}, lenet: {}}
-budget: {trials: 4, max_epochs: 6}
-stopping: {rule: none}
+dataset: {{name: digits}}
+arms: {ARMS}
+budget: {{trials: 4, max_epochs: 6}}
+stopping: {{rule: none}}
+"""
+
+MINE = """
+import keras
+
+def mine(input_shape, num_classes):
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(num_classes)])
 """
 
 
@@ -84,18 +93,21 @@ def test_early_stopping_and_confirmation_are_in_the_forecast() -> None:
 
 
 @pytest.mark.slow
-def test_a_piece_is_trained_for_real(run: Run, tmp_path: Path) -> None:
+def test_a_piece_of_own_code_is_trained_for_real(run: Run, tmp_path: Path) -> None:
+    network = tmp_path / "my_code" / "architectures" / "mine.py"
+    network.parent.mkdir(parents=True)
+    network.write_text(MINE)
     file = tmp_path / "tiny.yaml"
-    file.write_text(STUDY.replace(", lenet: {}", ""))
-    code, out, err = run("check", file, "--measure", "--json")
+    file.write_text(STUDY.replace(ARMS, "{mine: {fixed: {batch_size: 32}}}"))
+    code, out, err = run("check", file, "--measure", "--json", "--code", tmp_path / "my_code")
     assert (code, err) == (0, "")
     found = json.loads(out)
     (measured,) = found["measured"]
-    assert measured["arm"] == "cnn"
+    assert measured["arm"] == "mine"
     assert measured["parameters"] == found["arms"][0]["parameters"]
     assert min(measured["epoch_s"], measured["start_s"], measured["import_s"]) > 0
     assert found["forecast"]["seconds"]["low"] < found["forecast"]["seconds"]["high"]
-    assert "forecast" not in json.loads(run("check", file, "--json")[1])
+    assert "forecast" not in json.loads(run("check", file, "--json", "--code", tmp_path / "my_code")[1])
 
 
 @pytest.mark.slow

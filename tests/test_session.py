@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +15,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sweeper.cli import _extending, cli, status
+import sweeper
 from sweeper.cli import _running as launching
+from sweeper.cli import cli, status
 from sweeper.driver import extending, inputs, launch, requests, tune
 from sweeper.driver import session as sessions
 from sweeper.driver.extending import extended
@@ -26,6 +29,7 @@ from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Kind, Reason, Status
 from sweeper.search import details, repetition
 from sweeper.search.study import Search
+from sweeper.service.extending import hand_over
 from sweeper.study.spec import ArmSpec, StudySpec, parse
 from tests.driverless import LedgerClock, drive, driven
 
@@ -147,10 +151,26 @@ def test_who_hands_over_learns_whether_it_was_taken(
     wanted = extended(SPEC, trials=3)
     answer(monkeypatch, (lambda: extending.take_requests(session, study_of(kept, session))) if is_taken else pass_over)
     if is_taken:
-        assert _extending.hand_over(open_study(kept), wanted, False)
+        told: list[str] = []
+        assert hand_over(open_study(kept), wanted, False, told.append)
+        assert told == [f"the driver at work, process {os.getpid()} on {socket.gethostname()}, goes on with it"]
     else:
         with pytest.raises(InputError, match="cannot extend the study"):
-            _extending.hand_over(open_study(kept), wanted, False)
+            hand_over(open_study(kept), wanted, False, print)
+
+
+def test_python_hands_over_as_the_command_does(
+    kept: StudyFolder, at_work: tuple[Session, LedgerClock], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session, _ = at_work
+    answer(monkeypatch, lambda: extending.take_requests(session, study_of(kept, session)))
+    monkeypatch.setattr(launch, "launch", None)  # a second driver would be refused
+    wanted = sweeper.Study.from_yaml(extended(SPEC, trials=3).to_yaml())
+    assert wanted.run(str(kept.folder.parent)).name == "a"
+    assert session.search.spec.budget.trials == 3
+    opening, told = capsys.readouterr().err.splitlines()
+    assert opening == "extending study 'a': trials 2 -> 3"
+    assert told.endswith("goes on with it")
 
 
 def test_arms_with_weights_are_refused_with_their_reason(
@@ -161,7 +181,7 @@ def test_arms_with_weights_are_refused_with_their_reason(
     arm = ArmSpec(architecture="resnet", space="resnet_published", fixed={"variant": "50", "weights": "imagenet"})
     wanted = extended(SPEC, trials=4).model_copy(update={"arms": {**SPEC.arms, "r50": arm}})
     with pytest.raises(InputError, match=r"Arms with weights \(r50\) cannot be added while it works.*Interrupt it"):
-        _extending.hand_over(open_study(kept), wanted, False)
+        hand_over(open_study(kept), wanted, False, print)
     assert session.search.spec == SPEC
 
 

@@ -61,13 +61,15 @@ def drive(
 ) -> bool:
     """Run a study, or go on with it; whether it came to its end, not to that of an interrupt.
 
+    What a driver at work elsewhere can do, that driver does, as with the command line.
+
     Args:
         spec: The study.
         results: Folder of all studies.
         code: The user's own code.
         options: Where and how.
         opened: The study as it is stored; None where it is not.
-        opening: What to say before anything begins.
+        opening: What to say before anything begins; empty for what is added to the study.
         repeat: Trials to repeat, as for `sweeper.driver.launch`.
         repeat_decayed: As ``repeats_decayed`` of `sweeper.driver.launch`.
         confirms: What the caller confirms once this has ended; the time left that is shown includes it.
@@ -77,16 +79,22 @@ def drive(
         StudyLockedError: Another driver is at work on it.
         KeyboardInterrupt: It was interrupted before anything was stored.
     """
+    from sweeper.driver.extending import opening_of
     from sweeper.driver.launch import launch
+    from sweeper.driver.retention import KEEP_BEST
     from sweeper.ledger.ledger import StudyFolder, study_folder
+    from sweeper.service.extending import hand_over
     from sweeper.service.progress import progress
 
     kind, given = _checked(options)
     is_quiet = options.get("quiet", False)
-    if opening:
-        say(opening, is_quiet)
+    added = "" if opened is None or opening else opening_of(opened, spec, repeat_decayed)
+    if opening or added:
+        say(opening or added, is_quiet)
     events = [] if opened is None else opened.events
     try:
+        if opened is not None and added and hand_over(opened, spec, repeat_decayed, lambda line: say(line, is_quiet)):
+            return False
         with _kernel_signals(), progress(spec.name, is_quiet, events=events, confirm=confirms) as watch:
             outcome = launch(
                 spec,
@@ -97,7 +105,7 @@ def drive(
                 tell=lambda note: say(f"note: {note}", is_quiet),
                 repeat=repeat,
                 repeats_decayed=repeat_decayed,
-                keep_best=options.get("keep_checkpoints", 3),
+                keep_best=options.get("keep_checkpoints", KEEP_BEST),
                 checkpoint_every_s=60 * options.get("checkpoint_minutes", 0.0),
                 seeds_together=options.get("seeds_together", 1),
                 opened=opened,

@@ -59,8 +59,7 @@ def _with_default(key: str, name: str, knob: Knob, default: Any) -> Knob:
     if isinstance(knob, Choice):
         fits = knob.default == knob.options[0] and default is not None and knob.problem(default) is None
         return Choice(*knob.options, default=default, condition=knob.condition, centre=knob.centre) if fits else knob
-    has_none = knob.default in (None,)
-    if not has_none:
+    if knob.has_default:
         return knob
     if default is None:
         raise KnobError(f"space of {name}: '{key}' has no default, and its argument has none. Write one: default=...")

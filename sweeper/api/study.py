@@ -13,15 +13,13 @@ from sweeper.api.arms import ArmLike
 from sweeper.api.results import StudyResults
 from sweeper.errors import InputError, ResultsFolderError, StudyFileError
 from sweeper.owncode import Code
+from sweeper.service.stored import RESULTS
 from sweeper.study import own, strict_yaml
 from sweeper.study.spec import StudySpec, parse
 
 if TYPE_CHECKING:
     from sweeper.driver.opened import OpenedStudy
     from sweeper.storage import Where
-
-RESULTS = "results"
-"""Folder of all studies, as long as nothing else is said."""
 
 
 class Study:
@@ -128,7 +126,7 @@ class Study:
                 raise
             # Nobody wrote the lines of this text.
             raise StudyFileError(called, [fault.partition(": ")[2] for fault in error.faults]) from None
-        self._text, self._code, self._results = text, code, str(RESULTS)
+        self._text, self._code, self._results = text, code, RESULTS
 
     @classmethod
     def from_yaml(cls, source: str | Path, *, code: str | Path | Code | None = None) -> Study:
@@ -221,7 +219,8 @@ class Study:
     def run(self, results: Where = RESULTS, *, repeat_decayed: bool = False, **options: Unpack[running.Options]) -> StudyResults:
         """Train the study, and confirm it where it says so; one that exists goes on where it was left.
 
-        A study with more trials, epochs or arms than the stored one of its name extends that; nothing else may differ. An
+        A study with more trials, epochs or arms than the stored one of its name extends that; nothing else may differ. If another
+        process is at work on that, it takes the extension over, and this returns the results so far. An
         interrupt (Ctrl-C, or the stop button of a notebook) ends it with everything saved, and calling it again goes on.
 
         Args:
@@ -236,7 +235,6 @@ class Study:
             InputError: The study cannot run as asked.
             StudyLockedError: Another driver is at work on it.
         """
-        from sweeper.driver.extending import opening_of
         from sweeper.service.stored import open_if_stored
         from sweeper.storage import place
 
@@ -244,14 +242,12 @@ class Study:
         self._results = str(results)
         with catalog.using(self._code):
             opened: OpenedStudy | None = open_if_stored(folder, self.name)
-            opening = "" if opened is None else opening_of(opened, self._spec, repeat_decayed)
             is_ended = running.drive(
                 self._spec,
                 folder,
                 self._code,
                 options,
                 opened=opened,
-                opening=opening,
                 repeat_decayed=repeat_decayed,
                 confirms=self._spec.confirm,
             )

@@ -6,12 +6,12 @@ It is given to commands in one place, `sweeper.cli`, so that a command need not 
 from __future__ import annotations
 
 import functools
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweeper.cli._shared import counted, is_anybody_there
 from sweeper.errors import SweeperError
 
 if TYPE_CHECKING:
@@ -91,14 +91,8 @@ def _named_in(study_file: Path) -> Path | None:
 
 def _agreed(folder: Path) -> Code | None:
     """The code in a folder, if somebody is there to say that it may be run."""
-    if not _is_terminal():
+    if not is_anybody_there():
         return None
-    from sweeper.cli._shared import counted
-
     code = read_code(str(folder))
     click.confirm(f"{code.origin} holds {counted(len(code.files), 'Python file')} and will be run. Go on?", abort=True, err=True)
     return code
-
-
-def _is_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,10 +1,8 @@
-"""Confirmed models of a study: which are asked for, the models themselves, and one's own images for them."""
+"""Models of a study: which are asked for, and one's own images for them."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,30 +16,23 @@ if TYPE_CHECKING:
 
 
 def chosen_models(opened: OpenedStudy, data: Results, models: Sequence[str]) -> list[Trial]:
-    """The confirmed trials whose models are asked for: ``best``, an arm, or a trial; none asks for one of each arm.
+    """The trials whose models are asked for, as `sweeper.models.choosing.chosen`; no word asks for one of each confirmed arm.
 
     Raises:
         InputError: None is confirmed, or it needs own code that is not known.
         UnknownNameError: No such model.
+        NoDataError: Nothing is completed yet.
     """
-    from sweeper.analysis.verdicts import confirmed
     from sweeper.driver import own
-    from sweeper.errors import InputError, UnknownNameError
-    from sweeper.ledger.records import Stage, Status
+    from sweeper.errors import InputError
+    from sweeper.models.choosing import chosen, confirmed_arms
 
     own.check_known(opened)
-    done = [trial for trial in opened.search.of_stage(Stage.CONFIRM) if trial.status is Status.COMPLETED]
-    if not done:
-        raise InputError(f"study '{data.study}' has no confirmed model; confirm it first: sweeper confirm {data.study}")
-    ranking = confirmed(data)["parent"].to_list()
-    done.sort(key=lambda trial: (ranking.index(trial.parent), trial.seed))
-    first = {trial.arm: trial for trial in reversed(done)}
-    known = {"best": done[0], **first, **{trial.trial: trial for trial in done}}
-    for name in models:
-        if name not in known:
-            raise UnknownNameError("model", name, known)
-    asked = [known[name] for name in models] if models else [first[arm] for arm in dict.fromkeys(trial.arm for trial in done)]
-    return list({trial.trial: trial for trial in asked}.values())
+    names = models or confirmed_arms(data)
+    if not names:
+        raise InputError(f"study '{data.study}' has no confirmed model; confirm it first: sweeper confirm {data.named}")
+    trials = [chosen(opened, data, name) for name in names]
+    return list({trial.trial: trial for trial in trials}.values())
 
 
 def read_images(opened: OpenedStudy, files: Sequence[Path]) -> tuple[Dataset, NDArray[Any]]:
@@ -58,33 +49,3 @@ def read_images(opened: OpenedStudy, files: Sequence[Path]) -> tuple[Dataset, ND
     check_backend(opened.spec.training.backend)
     dataset = load_dataset(opened.first)
     return dataset, _alike.read(dataset, files, fit=str(opened.spec.dataset.options.get("fit", "crop")))
-
-
-def restored_models(opened: OpenedStudy, trials: Sequence[Trial], dataset: Dataset) -> Iterator[tuple[Trial, Any]]:
-    """Each trial with its model, made again from its weights; this process becomes one of Keras.
-
-    Raises:
-        CheckpointError: The weights of a trial are gone.
-    """
-    from sweeper.cli._networks import quiet
-    from sweeper.driver import weights
-    from sweeper.errors import CheckpointError
-    from sweeper.training import checkpoint
-    from sweeper.training.devices import environment
-
-    spec = opened.spec
-    with tempfile.TemporaryDirectory(prefix="sweeper-models-") as folder:
-        os.environ.update(environment(spec.training, spec.resources, os.path.join(folder, "keras")))
-        for trial in trials:
-            stored = checkpoint.newest(opened.folder / "checkpoints" / trial.trial)
-            if stored is None:
-                raise CheckpointError(f"the weights of {trial.trial} are gone. Choose another model with --model.")
-            architecture = spec.arms[trial.arm].architecture
-            given = weights.weights_of(architecture, trial.configuration, trial.arm, dataset, spec.training)
-            with quiet():
-                from sweeper.training.predicting import restored
-                from sweeper.training.task import Task
-
-                task = Task.of(dataset.train, dataset.num_classes)
-                model, _ = restored(architecture, trial.configuration, task, stored, next(iter(given.values()), None))
-            yield trial, model

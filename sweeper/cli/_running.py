@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._extending import hand_over
 from sweeper.cli._shared import (
     cache_option,
     print_json,
@@ -18,6 +17,7 @@ from sweeper.cli._shared import (
 )
 from sweeper.cli.log import log_option
 from sweeper.cli.status import print_further
+from sweeper.service.extending import hand_over
 from sweeper.service.facts import status_of
 from sweeper.service.log import NO_LOG, Log
 
@@ -192,22 +192,20 @@ def run(
     cluster, given = kind_and_options(cluster, kind_options)
     opening = opening or ("" if opened is None else opening_of(opened, study, repeat_decayed))
     log.write(f"study '{study.name}' in {results_folder}")
-    if opening:
-        log.write(opening)
+
+    def say(line: str) -> None:
+        log.write(line)
         if not quiet:
-            click.echo(opening, err=True)
-    if opened is not None and opening and not closing and hand_over(opened, study, repeat_decayed):
+            click.echo(line, err=True)
+
+    if opening:
+        say(opening)
+    if opened is not None and opening and not closing and hand_over(opened, study, repeat_decayed, say):
         if as_json:
             print_json(status_of(open_study(opened.files)))
         return
     started = time.monotonic()
     events = [] if opened is None else opened.events
-
-    def tell(note: str) -> None:
-        log.write(f"note: {note}")
-        if not quiet:
-            click.echo(f"note: {note}", err=True)
-
     with log.errors(), progress(study.name, quiet, events=events, confirm=confirms, log=log) as watch:
         outcome = drive(
             study,
@@ -215,7 +213,7 @@ def run(
             cluster=cluster,
             max_concurrent=max_concurrent,
             watch=watch,
-            tell=tell,
+            tell=lambda note: say(f"note: {note}"),
             repeat=repeat,
             repeats_decayed=repeat_decayed,
             keep_best=keep_best,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,11 @@ study_argument = click.argument("study", shell_complete=studies)
 def out_option(meaning: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """``--out DIR`` with what is written there and where it goes otherwise."""
     return click.option("--out", type=_Folder(file_okay=False), help=meaning)
+
+
+def is_anybody_there() -> bool:
+    """Whether a question can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def print_json(data: object) -> None:

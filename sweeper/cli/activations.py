@@ -1,4 +1,4 @@
-"""The command ``activations``: what a confirmed model makes of one image, layer by layer."""
+"""The command ``activations``: what a model makes of one image, layer by layer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._models import chosen_models, read_images, restored_models
+from sweeper.cli._models import chosen_models, read_images
 from sweeper.cli._networks import quiet
 from sweeper.cli._shared import json_option, open_named, out_option, print_json, results_of, results_option, study_argument
 from sweeper.errors import InputError
@@ -25,15 +25,15 @@ KINDS = ("feature_maps", "attention", "gates")
 """Figures there may be, and how their files begin."""
 
 
-@click.command(short_help="What a confirmed model makes of an image, layer by layer.")
+@click.command(short_help="What a model makes of an image, layer by layer.")
 @study_argument
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("--model", default="best", show_default=True, metavar="MODEL", help="'best', an arm, or a confirmed trial.")
+@click.option("--model", default="best", show_default=True, metavar="MODEL", help="'best', an arm, or a trial.")
 @results_option
 @out_option("Where to write; default: figures/ in the study's folder.")
 @json_option
 def activations(study: str, image: Path, model: str, results_folder: Place, out: Place | None, as_json: bool) -> None:
-    """Draw what a confirmed model of STUDY makes of IMAGE: feature maps, attention, and gates of squeeze-and-excitation.
+    """Draw what a model of STUDY makes of IMAGE: feature maps, attention, and gates of squeeze-and-excitation.
 
     A figure for each of the three that the network has: the strongest channels of each block; how much attention each place of
     the image gets in each layer; how open the gates over channels are. An image of any size and colour is brought to the size and
@@ -42,8 +42,9 @@ def activations(study: str, image: Path, model: str, results_folder: Place, out:
     from sweeper.cli.figures import save_figure
 
     opened = open_named(results_folder, study)
-    (trial,) = chosen_models(opened, results_of(opened), [model])
-    class_names, pixels, seen = _seen(opened, trial, image)
+    data = results_of(opened)
+    (trial,) = chosen_models(opened, data, [model])
+    class_names, pixels, seen = _seen(opened, trial, image, data.named)
     order = seen.probabilities.argsort()[::-1]
     likeliest = ", ".join(f"{class_names[label]} {100 * seen.probabilities[label]:.0f} %" for label in order[:3])
     figures = _figures(f"{trial.trial} on {image.name}", pixels, seen)
@@ -69,13 +70,17 @@ def activations(study: str, image: Path, model: str, results_folder: Place, out:
             click.echo(f"not drawn: {kind.replace('_', ' ')}: the network has none", err=True)
 
 
-def _seen(opened: OpenedStudy, trial: Trial, image: Path) -> tuple[tuple[str, ...], NDArray[Any], Activations]:
+def _seen(opened: OpenedStudy, trial: Trial, image: Path, typed: str) -> tuple[tuple[str, ...], NDArray[Any], Activations]:
     """The names of the classes, the image as the model gets it, and what the model makes of it."""
-    dataset, images = read_images(opened, [image])
-    ((_, model),) = restored_models(opened, [trial], dataset)
-    from sweeper.training.activations import activations
+    from sweeper.models.choosing import weights_of
+    from sweeper.models.restoring import keras_of, restored
 
-    with quiet():
+    dataset, images = read_images(opened, [image])
+    stored = weights_of(opened, trial, typed)
+    with quiet(), keras_of(opened.spec):
+        from sweeper.training.activations import activations
+
+        model = restored(opened, trial, stored, dataset).model
         return dataset.class_names, images[0], activations(model, images[0])
 
 

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from sweeper.storage import Place
     from sweeper.study.spec import ConfirmSpec
 
-BYTES_KEPT = 12
-"""Of a parameter in a checkpoint: itself, and two more of the optimizer."""
-
 
 @click.command(short_help="Train the best of each arm on fresh seeds, and test them.")
 @study_argument
@@ -97,6 +94,8 @@ def confirm_study(opened: OpenedStudy, asked: ConfirmSpec, as_json: bool, **opti
 
 def _disk(data: Results, planned: Sequence[Repetition]) -> str:
     """What the weights of these trials take on the disk, as the end of a sentence; empty where that is not known."""
+    from sweeper.driver.retention import BYTES_KEPT
+
     parameters = data.trials.set_index("trial")["parameters"]
     total = sum(float(parameters[one.parent]) for one in planned) * BYTES_KEPT
     return f", at most {total / 1e6:,.0f} MB of weights on disk" if total == total and total else ""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sweeper.cli._shared import cache_option, json_option, print_json
+from sweeper.cli._shared import cache_option, is_anybody_there, json_option, print_json
 
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset
@@ -37,6 +37,7 @@ def init(data: str, minutes: float, name: str | None, out: str | None, yes: bool
     or its folder, a folder of idx files, or CIFAR. Training a short piece of each network, half a minute, decides how many trials
     fit into the time; other configurations take more or less, so the study takes about that long, and the range is told.
     """
+    from sweeper import catalog
     from sweeper.cli._networks import check_backend
     from sweeper.service.repeating import slots_of
     from sweeper.study import beginning
@@ -48,6 +49,12 @@ def init(data: str, minutes: float, name: str | None, out: str | None, yes: bool
     plan = beginning.begun(_name(name, data), str(file), _facts(known, loaded, yes))
     workers = slots_of(ResourcesSpec(), cluster="local", max_concurrent=None, num_cpus=None) or 1
     plan, pieces, forecast = _filled(_buildable(plan, loaded), loaded, minutes, workers)
+    if (part := _part(plan, known, forecast, minutes)) is not None:
+        click.echo(f"all images leave no time for a search in {minutes:g} minutes; now with {part:.0%} of them", err=True)
+        known = dataclasses.replace(known, options={**known.options, "fraction": part})
+        loaded = catalog.load("dataset", known.name)(**known.options)
+        plan = beginning.begun(plan.name, plan.file, _reduced(plan.data, loaded, part, minutes))
+        plan, pieces, forecast = _filled(_buildable(plan, loaded), loaded, minutes, workers)
     try:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(beginning.text_of(plan))
@@ -73,8 +80,9 @@ def _name(name: str | None, data: str) -> str:
     from sweeper.errors import InputError
     from sweeper.study.beginning import study_name
     from sweeper.study.faults import STUDY_NAME
+    from sweeper.study.spec import NAME_PATTERN
 
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", name):
+    if name is not None and not re.fullmatch(NAME_PATTERN, name):
         raise InputError(f"--name {name!r} cannot be the name of a study; allowed: {STUDY_NAME}.")
     return name or study_name(data)
 
@@ -125,29 +133,45 @@ def _look(path: str) -> tuple[Recognised, Dataset]:
 
 def _facts(known: Recognised, loaded: Dataset, yes: bool) -> Data:
     """What a study is begun with; asks whether images may be mirrored, where somebody is there to answer."""
-    from collections import Counter
-
     from sweeper.study.beginning import Data
 
     is_mirrored, why = False, NEVER_MIRRORED.get(known.name, "nobody said that left and right mean the same in them")
-    if known.name not in NEVER_MIRRORED and not yes and _is_anybody_there():
+    if known.name not in NEVER_MIRRORED and not yes and is_anybody_there():
         question = "Does a mirrored image show the same class? (photographs, faces: yes; letters, digits, signs: no)"
         is_mirrored = click.confirm(question, default=False, err=True)
         why = "you said that left and right mean the same" if is_mirrored else "you said that left and right differ"
-    found = Counter(loaded.train.labels.tolist())
     return Data(
         options={"name": known.name, **known.options},
         reasons={"name": known.why, **known.reasons},
         shape=loaded.input_shape,
-        counts=tuple(found[label] for label in range(loaded.num_classes)),
+        counts=_counts(loaded),
         is_mirrored=is_mirrored,
         why_mirrored=why,
     )
 
 
-def _is_anybody_there() -> bool:
-    """Whether a question can be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+def _counts(loaded: Dataset) -> tuple[int, ...]:
+    """Training images of each class."""
+    found = Counter(loaded.train.labels.tolist())
+    return tuple(found[label] for label in range(loaded.num_classes))
+
+
+def _part(plan: Plan, known: Recognised, forecast: Forecast, minutes: float) -> float | None:
+    """The part of the training images that leaves time for a search, where all of them do not and the dataset can take one."""
+    from sweeper import catalog
+    from sweeper.study.beginning import part_for
+
+    expected = forecast.seconds.expected
+    if expected <= 60 * minutes or "fraction" not in catalog.parameters("dataset", known.name):
+        return None
+    return part_for(plan, 60 * minutes, expected)
+
+
+def _reduced(data: Data, loaded: Dataset, part: float, minutes: float) -> Data:
+    """What a study is begun with on a part of the training images."""
+    why = f"all {data.num_train:,} leave no time for a search in {minutes:g} minutes; what wins on a part may not win on all"
+    options, reasons = {**data.options, "fraction": part}, {**data.reasons, "fraction": why}
+    return dataclasses.replace(data, options=options, reasons=reasons, counts=_counts(loaded))
 
 
 def _buildable(plan: Plan, loaded: Dataset) -> Plan:
@@ -198,7 +222,7 @@ def _tell(plan: Plan, known: Recognised, loaded: Dataset, pieces: list[Piece], f
     print_forecast(plan.study, pieces, forecast)
     if forecast.seconds.expected > 60 * minutes:
         click.echo(
-            f"note: not even {plan.trials_of_an_arm} trials of each arm fit into {minutes:g} minutes. A part of the images does: "
-            "dataset.fraction in the file, where the dataset has it; or smaller images"
+            f"note: not even {plan.trials_of_an_arm} trials of each arm fit into {minutes:g} minutes. Fewer arms do, or smaller "
+            "images"
         )
     click.echo(f"{plan.file} is written; read it, then: sweeper launch {plan.file}")

@@ -1,4 +1,4 @@
-"""The command ``predict``: what confirmed models say of one's own images."""
+"""The command ``predict``: what the models of a study say of one's own images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeper.cli._models import chosen_models, read_images, restored_models
+from sweeper.cli._models import chosen_models, read_images
 from sweeper.cli._networks import quiet
 from sweeper.cli._shared import json_option, open_named, print_json, results_of, results_option, study_argument
 
@@ -61,7 +61,7 @@ def _tested(data: Results, trial: Trial) -> Tested:
     return Tested(weights=[trial.trial], mean=values.mean(), low=values.min(), high=values.max(), seeds=len(values))
 
 
-@click.command(short_help="What confirmed models say of your own images.")
+@click.command(short_help="What the models of a study say of your own images.")
 @study_argument
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
 @click.option(
@@ -69,7 +69,7 @@ def _tested(data: Results, trial: Trial) -> Tested:
     "models",
     multiple=True,
     metavar="MODEL",
-    help="'best', an arm, or a confirmed trial; may be repeated.  [default: one of each confirmed arm, and their ensemble]",
+    help="'best', an arm, or a trial; may be repeated.  [default: one of each confirmed arm, and their ensemble]",
 )
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Likeliest classes to show.")
 @results_option
@@ -77,14 +77,14 @@ def _tested(data: Results, trial: Trial) -> Tested:
 def predict(study: str, images: tuple[Path, ...], models: tuple[str, ...], top: int, results_folder: Any, as_json: bool) -> None:
     """Classify each IMAGE with the confirmed models of STUDY, side by side, and with the mean of their probabilities.
 
-    Images of any size and colour are brought to the size and colour of the study's own. The model of an arm is that of its first
-    seed; the test accuracy beside it is the mean over all seeds of its configuration, with the lowest and highest. The study's
-    data must be there: its training images say how a model's input is scaled.
+    Images of any size and colour are brought to the size and colour of the study's own. The model of an arm is that of the
+    smallest seed of its best configuration; the test accuracy beside it is the mean over all seeds, with the lowest and highest.
+    The study's data must be there: its training images say how a model's input is scaled.
     """
     opened = open_named(results_folder, study)
     data = results_of(opened, with_predictions=True)
     chosen = chosen_models(opened, data, models)
-    class_names, found = _predicted(opened, chosen, images)
+    class_names, found = _predicted(opened, chosen, images, data.named)
     names = {trial.trial: trial.arm if [one.arm for one in chosen].count(trial.arm) == 1 else trial.trial for trial in chosen}
     said = {names[trial]: own for trial, own in found.items()}
     accuracies = {names[trial.trial]: _tested(data, trial) for trial in chosen}
@@ -101,15 +101,20 @@ def predict(study: str, images: tuple[Path, ...], models: tuple[str, ...], top: 
 
 
 def _predicted(
-    opened: OpenedStudy, trials: Sequence[Trial], files: Sequence[Path]
+    opened: OpenedStudy, trials: Sequence[Trial], files: Sequence[Path], typed: str
 ) -> tuple[tuple[str, ...], dict[str, NDArray[Any]]]:
     """The names of the classes, and the probabilities that each trial's model gives, (images, classes)."""
+    from sweeper.models.choosing import weights_of
+    from sweeper.models.restoring import keras_of, restored
+
     dataset, images = read_images(opened, files)
+    stored = {trial.trial: weights_of(opened, trial, typed) for trial in trials}
     found = {}
-    for trial, model in restored_models(opened, trials, dataset):
+    with quiet(), keras_of(opened.spec):
         from sweeper.training.predicting import probabilities
 
-        with quiet():
+        for trial in trials:
+            model = restored(opened, trial, stored[trial.trial], dataset).model
             found[trial.trial] = probabilities(model, images, dataset.num_classes)
     return dataset.class_names, found
 

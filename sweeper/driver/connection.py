@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,14 @@ from sweeper.study.spec import StudySpec
 
 KERAS_HOME = "SWEEPER_KERAS_HOME"
 """Names Keras's home to the workers of a private Ray. KERAS_HOME itself would also divert what this process downloads."""
+
+
+def load_ray() -> None:
+    """Import Ray without its words on widgets: it shows nothing in a notebook, whatever is installed there."""
+    logging.getLogger("ray.widgets.util").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import ray  # noqa: F401
 
 
 @contextlib.contextmanager

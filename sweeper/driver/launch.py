@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sweeper import catalog
 from sweeper.driver import extending, inputs, nodes, own, provenance, requests
 from sweeper.driver.background import meanwhile
-from sweeper.driver.connection import connected
+from sweeper.driver.connection import connected, load_ray
 from sweeper.driver.inputs import Inputs
 from sweeper.driver.inputs import load_dataset as load_dataset
 from sweeper.driver.opened import OpenedStudy, open_study
@@ -167,8 +167,7 @@ def _run_held(
     order: Order, files: StudyFolder, opened: OpenedStudy | None, loading: futures.Future[Inputs], held: Lock
 ) -> Outcome:
     first = order.spec if opened is None else opened.first
-    import ray  # noqa: F401  # this takes a moment, in which many a fault of the data shows
-
+    load_ray()  # this takes a moment, in which many a fault of the data shows
     if futures.wait([loading], timeout=FAULT_SHOWS_S).done:
         loading.result()
     started = time.monotonic()

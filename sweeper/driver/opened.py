@@ -56,6 +56,12 @@ class OpenedStudy:
         """Trials that have not begun, planned repetitions included."""
         return sum(self.search.to_come(arm) for arm in self.spec.arms) + len(self.search.planned)
 
+    @property
+    def num_events(self) -> int:
+        """Rows of its ledger that count."""
+        return len(self.events)
+
+    @property
     def derived(self) -> Derived:
         """What follows from its events: the tables."""
         current = stamp.read(self.folder)
@@ -93,7 +99,7 @@ def open_study(files: StudyFolder) -> OpenedStudy:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecordedStudy:
-    """A stored study, as far as its results go.
+    """A stored study, as far as its results go; what `OpenedStudy` has, too, is called the same.
 
     Args:
         files: Its folder.
@@ -109,6 +115,16 @@ class RecordedStudy:
     def folder(self) -> Place:
         """Where it lies."""
         return self.files.folder
+
+    @property
+    def num_events(self) -> int:
+        """Rows of its ledger that count."""
+        return self.derived.num_events
+
+    @property
+    def num_to_come(self) -> int | None:
+        """Trials that have not begun, planned repetitions included; None where nobody asked."""
+        return self.derived.num_to_come
 
 
 def recorded(files: StudyFolder, *, with_num_to_come: bool = False, with_epochs: bool = True) -> RecordedStudy:
@@ -127,7 +143,7 @@ def recorded(files: StudyFolder, *, with_num_to_come: bool = False, with_epochs:
     if derived is None or (with_num_to_come and derived.num_to_come is None):
         if with_num_to_come:
             opened = open_study(files)
-            return RecordedStudy(files=files, first=opened.first, derived=opened.derived())
+            return RecordedStudy(files=files, first=opened.first, derived=opened.derived)
         names, events = files.part_names(), files.read()
         derived = stamp.derive(events, names)
     return RecordedStudy(files=files, first=_first_spec(files, derived.began), derived=derived)

@@ -13,7 +13,9 @@ import tempfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sweeper import catalog
 from sweeper.driver import weights
+from sweeper.driver.retention import BYTES_KEPT, KEEP_BEST
 from sweeper.errors import InputError
 from sweeper.ledger.records import Event, Kind
 from sweeper.search import forecast
@@ -23,6 +25,7 @@ from sweeper.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset, Split
+    from sweeper.owncode import Code
 
 BATCHES = 8
 """Of an epoch of a piece."""
@@ -41,14 +44,8 @@ READY_S = 6.0
 SPREAD = 1.7
 """How many times less or more a study took than its default configurations foretold: see docs/benchmarks.md."""
 
-BYTES_KEPT = 12
-"""Of a parameter in a checkpoint: itself, and two more of the optimizer."""
-
 PROGRAM_MB = 10.0
 """Memory that a worker keeps for each network structure it compiled."""
-
-KEPT_OF_ARM = 3
-"""Completed trials of each arm that keep their checkpoint."""
 
 DIFFER = 3.0
 """How many times larger or smaller than the default network the kept ones may be."""
@@ -128,7 +125,7 @@ def rehearse(study: StudySpec, dataset: Dataset, workers: int) -> list[Piece]:
         variables = devices.environment(study.training, study.resources, folder)
         context = multiprocessing.get_context("spawn")
         with concurrent.futures.ProcessPoolExecutor(
-            min(workers, len(study.arms)), mp_context=context, initializer=_begin, initargs=(variables,)
+            min(workers, len(study.arms)), mp_context=context, initializer=_begin, initargs=(variables, catalog.current())
         ) as pool:
             tasks = {arm: _task(study, arm, dataset, folder) | {"pretrained": pretrained} for arm in study.arms}
             futures = {arm: pool.submit(_train, task) for arm, task in tasks.items()}
@@ -184,7 +181,7 @@ def pace_of(pieces: list[Piece], workers: int) -> forecast.Pace:
 def _kept(study: StudySpec, arm: str, workers: int) -> float:
     """Checkpoints of an arm that stay, and its share of those that are at work."""
     confirm = study.confirm.per_arm * study.confirm.seeds if study.confirm else 0
-    return min(study.trials_of(arm), KEPT_OF_ARM) + confirm + workers / len(study.arms)
+    return min(study.trials_of(arm), KEEP_BEST) + confirm + workers / len(study.arms)
 
 
 def _task(study: StudySpec, arm: str, dataset: Dataset, folder: str) -> dict[str, Any]:
@@ -241,9 +238,11 @@ _is_new = True
 """Whether this process has trained nothing yet."""
 
 
-def _begin(variables: dict[str, str]) -> None:
-    """Prepare a process as Ray prepares a worker."""
+def _begin(variables: dict[str, str], code: Code | None) -> None:
+    """Prepare a process as Ray prepares a worker, and give it the user's own code."""
     os.environ.update(variables)
+    if code is not None:
+        catalog.use(code)
     os.nice(NICENESS)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # TensorFlow has messages that no setting silences
 

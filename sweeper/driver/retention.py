@@ -15,6 +15,9 @@ from sweeper.training import checkpoint
 KEEP_BEST = 3
 """Completed trials of each arm that keep their last checkpoint."""
 
+BYTES_KEPT = 12
+"""Of a parameter in a checkpoint: itself, and two more of the optimizer."""
+
 
 class CheckpointRetention:
     """Removes what is no longer needed, once the events that make it so are durable.

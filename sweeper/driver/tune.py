@@ -260,6 +260,7 @@ def run(name: str, session: Session, trainable: Any, slots: int) -> None:
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
+                progress_reporter=tune.CLIReporter(),  # that of notebooks clears the cell, and with it what we show there
             ),
         )
         try:

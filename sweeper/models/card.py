@@ -149,7 +149,11 @@ def _how_measured(results: Results, exported: Exported, row: Mapping[str, Any]) 
             f"The configuration is that of {row['parent']}, trained anew on fresh seeds; of these, this model is one, and the "
             "interval is of the mean over them. What another training of the same configuration reaches varies with its seed."
         )
-        told.append("Test images had no part in training, and chose neither the configuration nor the seed.")
+        told.append(
+            "Test images had no part in training and in the search. Confirmed configurations are ranked by their mean over "
+            "seeds, on test images where there are some; `best` and the name of an arm then mean the smallest seed, whatever its "
+            "score."
+        )
     else:
         told.append(
             f"It is one training of {len(results.trials):,}, and what is chosen as the best was lucky as well: expect less on "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sweeper.analysis.results import Results, at_stage, ranked
+from sweeper.analysis.results import Results
 from sweeper.driver.retrain import KEPT
 from sweeper.errors import InputError, NoDataError, UnknownNameError
 from sweeper.ledger.records import Stage, Status
@@ -23,13 +23,13 @@ BEST = "best"
 def chosen(opened: OpenedStudy, results: Results, name: str) -> Trial:
     """The trial whose model is asked for.
 
-    Of a confirmed configuration it is the seed that is best in validation: the test split chooses nothing.
+    Of a confirmed configuration it is the training with the smallest seed, which nobody chose for its score.
 
     Args:
         opened: The study.
         results: Its results, of all stages.
-        name: ``best``: what `sweeper recommend` chooses; an arm: the best of its confirmed trials, or of its trials where none is
-            confirmed; or a trial.
+        name: ``best``: what `sweeper recommend` chooses; an arm: the best of its confirmed configurations, or of its trials where
+            none is confirmed; or a trial.
 
     Raises:
         UnknownNameError: Neither of these.
@@ -40,24 +40,27 @@ def chosen(opened: OpenedStudy, results: Results, name: str) -> Trial:
         return trials[name]
     if name != BEST and name not in opened.spec.arms:
         raise UnknownNameError("model", name, [BEST, *opened.spec.arms, *trials])
-    rows = ranked(at_stage(results, Stage.CONFIRM))
-    if name == BEST:
-        found = choices(results)
-        if found.best is not None and found.is_confirmed:
-            rows = rows[rows["parent"] == found.best["trial"]]
-        elif found.best is not None:
-            return trials[found.best["trial"]]
-    else:
-        rows = rows[rows["arm"] == name]
-        if rows.empty:
-            rows = ranked(at_stage(results, Stage.SEARCH))
-            rows = rows[rows["arm"] == name]
-    if rows.empty:
-        whose = f"study '{results.study}'" if name == BEST else f"arm {name} of study '{results.study}'"
-        raise NoDataError(
-            f"{whose} has no completed trial, so no model yet. Let more trials finish: sweeper status {results.named}"
-        )
-    return trials[str(rows.iloc[0]["trial"])]
+    found = choices(results)
+    for rows, is_confirmed in ((found.contenders, found.is_confirmed), (found.searched, False)):
+        rows = rows if name == BEST else rows[rows["arm"] == name]
+        if len(rows):
+            parent = str(rows.iloc[0]["trial"])
+            return _first_training(opened, parent) if is_confirmed else trials[parent]
+    whose = f"study '{results.study}'" if name == BEST else f"arm {name} of study '{results.study}'"
+    raise NoDataError(f"{whose} has no completed trial, so no model yet. Let more trials finish: sweeper status {results.named}")
+
+
+def _first_training(opened: OpenedStudy, parent: str) -> Trial:
+    """Of the confirmed trainings of a configuration the one with the smallest seed."""
+    confirmed = opened.search.of_stage(Stage.CONFIRM)
+    completed = [trial for trial in confirmed if trial.parent == parent and trial.status is Status.COMPLETED]
+    return min(completed, key=lambda trial: trial.seed)
+
+
+def confirmed_arms(results: Results) -> list[str]:
+    """The arms with a confirmed configuration, the best first."""
+    found = choices(results)
+    return [*dict.fromkeys(found.contenders["arm"])] if found.is_confirmed else []
 
 
 def weights_of(opened: OpenedStudy, trial: Trial, typed: str) -> Checkpoint:

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper import catalog
-from sweeper.driver import weights
-from sweeper.driver.launch import load_dataset
+from sweeper.driver.inputs import load_dataset
 from sweeper.driver.retrain import Recorded, recorded
 from sweeper.errors import InputError, ResultsFolderError, SweeperError, UnknownNameError
+from sweeper.models.restoring import keras_of, restored
 from sweeper.models.verifying import Bounds, bounds_of, check, validation_of
 from sweeper.storage import explain, place
-from sweeper.training.devices import environment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +118,7 @@ def export_model(
     try:
         with tempfile.TemporaryDirectory(prefix=".sweeper-model-", dir=file.parent) as folder:
             made = Path(folder) / "model.keras"
-            _write_keras(opened.spec, record, dataset, stored, made)
+            _write_keras(opened, trial, dataset, stored, made)
             found = _predicted(made, validation.images)
             facts = check(opened, record, dataset, validation, rows, found)
             difference = None
@@ -199,30 +198,15 @@ def _fit(spec: StudySpec) -> str:
     return str(spec.dataset.options.get("fit", "crop"))
 
 
-def _write_keras(spec: StudySpec, record: Recorded, dataset: Dataset, stored: Checkpoint, file: Path) -> None:
+def _write_keras(opened: OpenedStudy, trial: Trial, dataset: Dataset, stored: Checkpoint, file: Path) -> None:
     """The model as a ``.keras`` file; its layers compute as those of the study do."""
-    begun = record.assignment
-    given = weights.weights_of(begun.architecture, begun.configuration, begun.arm, dataset, spec.training)
-    pretrained = next(iter(given.values()), None)
-    if "keras" not in sys.modules:  # otherwise on the backend that this process has: numbers are the same but for rounding
-        if importlib.util.find_spec(spec.training.backend) is None:
-            raise InputError(f"the study was trained with the backend {spec.training.backend}, which is not installed here.")
-        os.environ.update(environment(spec.training, spec.resources, str(file.parent / "keras")))
-    import keras
+    with keras_of(opened.spec):
+        from sweeper.training.portable import portable
+        from sweeper.training.recipe import Recipe
 
-    from sweeper.training.portable import portable
-    from sweeper.training.predicting import restored
-    from sweeper.training.recipe import Recipe
-    from sweeper.training.task import Task
-
-    task = Task.of(dataset.train, dataset.num_classes)
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(spec.training.precision)
-    try:
-        _, network = restored(begun.architecture, begun.configuration, task, stored, pretrained)
-        model = portable(network, task, Recipe.of(begun.configuration), pretrained=pretrained, fit=_fit(spec))
-    finally:
-        keras.config.set_dtype_policy(before)
+        found = restored(opened, trial, stored, dataset)
+        recipe = Recipe.of(trial.configuration)
+        model = portable(found.network, found.task, recipe, pretrained=found.pretrained, fit=_fit(opened.spec))
     model.save(file)
 
 

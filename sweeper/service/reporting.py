@@ -36,19 +36,12 @@ def written(study: OpenedStudy | RecordedStudy, out: Place | None = None) -> tup
 
 def notes_of(study: OpenedStudy | RecordedStudy) -> list[str]:
     """Caveats that the tables of results do not tell."""
-    from sweeper.driver.opened import OpenedStudy
-
-    to_come: int | None
-    if isinstance(study, OpenedStudy):
-        num_events, to_come = len(study.events), study.num_to_come
-    else:
-        num_events, to_come = study.derived.num_events, study.derived.num_to_come
-    if not num_events:
+    if not study.num_events:
         return ["The ledger of the study holds nothing: nothing has begun, or the folder ledger/ was lost."]
     notes = []
     if study.files.owner is not None:
         notes.append("A driver is at work on the study now.")
-    if to_come:
+    if to_come := study.num_to_come:
         notes.append(f"{to_come:,} planned trial{' has' if to_come == 1 else 's have'} not begun.")
     return notes
 

@@ -98,10 +98,9 @@ def results_of(study: OpenedStudy | RecordedStudy, *, with_predictions: bool = F
     """The result tables of a stored study, also while it runs; its predictions where asked for."""
     from sweeper.analysis.results import Results
     from sweeper.driver.images import images_of
-    from sweeper.driver.opened import OpenedStudy
     from sweeper.ledger import predictions
 
-    derived = study.derived() if isinstance(study, OpenedStudy) else study.derived
+    derived = study.derived
     found, class_names = predictions.read(study.folder) if with_predictions else (None, ())
     own: dict[str, Any] = {} if found is None else {"predictions": found.to_pandas(), "class_names": class_names}
     return Results(

@@ -38,6 +38,9 @@ BATCH_SIZES = (32, 64, 128)
 MOST_OF_AN_ARM, LEAST_OF_AN_ARM, FEWEST_OF_AN_ARM = 16, 4, 2
 """Trials of an arm: more are not planned; fewer tell little of it; and fewer are no search."""
 
+PARTS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01)
+"""Of the training images, where all of them leave no time for a search."""
+
 UNEVEN = 3.0
 """How many times the images of the smallest class the largest may have before the file says so."""
 
@@ -147,9 +150,31 @@ def begun(name: str, file: str, data: Data) -> Plan:
         arms, why = {"cnn": {}, "resnet": {}, "vit": {}}, "images are many, which a vision transformer needs"
     if side >= LARGE:
         why += f"; {side} pixels a side are too many for the dense layers of lenet"
-    steps = max(data.num_train // max(BATCH_SIZES), 1)
-    epochs = min(max(math.ceil(STEPS / steps), 8), 24)
+    epochs = epochs_for(data.num_train)
     return Plan(name=name, file=file, data=data, arms=arms, why_arms=why, trials_of_an_arm=8, max_epochs=epochs, seeds=3)
+
+
+def epochs_for(num_train: int) -> int:
+    """Epochs of a whole training on so many images."""
+    steps = max(num_train // max(BATCH_SIZES), 1)
+    return min(max(math.ceil(STEPS / steps), 8), 24)
+
+
+def part_for(plan: Plan, seconds: float, expected: float) -> float | None:
+    """The part of the training images with which the least that is a search takes so long, going by its steps.
+
+    Args:
+        plan: The study with all of them, which is that least.
+        seconds: The time.
+        expected: What it takes.
+
+    Returns:
+        One of `PARTS`; the smallest that leaves `STEPS_OF_AN_EPOCH` where none is small enough, and None where none leaves them.
+    """
+    whole = plan.data.num_train
+    parts = [part for part in PARTS if int(part * whole) >= STEPS_OF_AN_EPOCH * max(BATCH_SIZES)]
+    costs = {part: part * epochs_for(int(part * whole)) / epochs_for(whole) for part in parts}
+    return next((part for part in parts if costs[part] * expected <= seconds), parts[-1] if parts else None)
 
 
 def filled(plan: Plan, seconds: float, takes: Callable[[Plan], float]) -> tuple[Plan, bool]:

@@ -9,7 +9,7 @@ from typing import Any
 from sweeper import catalog
 from sweeper.errors import LONGEST, InputError, KnobError, did_you_mean, shortened, unknown
 from sweeper.ledger.records import METRICS, OBJECTIVES
-from sweeper.study import annotated, grid
+from sweeper.study import annotated, grid, own
 from sweeper.study import budget as budgets
 from sweeper.study.published import spaces_of
 from sweeper.study.space import TRAINING, Choice, Knob, Space, Value
@@ -109,7 +109,7 @@ def _check_arm(name: str, arm: dict[str, Any], recipe: str | None) -> Iterator[F
         if not isinstance(value, str):
             return
         if value not in (known_names := annotated.names() if kind_name == "space" else catalog.names(kind_name)):
-            yield (*place, kind_name), unknown(kind_name, value, known_names)
+            yield (*place, kind_name), own.unknown(kind_name, value, known_names)
             return  # a space of the same name is the same mistake
     try:
         space, arguments = annotated.load(space_name), catalog.parameters("architecture", architecture)
@@ -206,16 +206,16 @@ def _check_grid(search: object, arms: dict[str, Any], trials: int, recipe: str |
     if type(num_points) is not int or not 2 <= num_points <= 100:
         return
     found = ((name, space_of(name, arm, recipe)) for name, arm in arms.items())
-    grids = {name: grid.Grid(own, arms[name].get("fixed", {}), num_points) for name, own in found if own is not None}
+    grids = {name: grid.Grid(space, arms[name].get("fixed", {}), num_points) for name, space in found if space is not None}
     # The arms before this one, in the order of their names, may each have a trial more.
     most = min(
         (grids[name].num_trials * len(arms) + position for position, name in enumerate(sorted(arms)) if name in grids), default=0
     )
     shares = budgets.shares(trials, arms)
-    for name, own in grids.items():
-        if shares[name] > own.num_trials:
-            points = f"{own.size:,} {'point' if own.size == 1 else 'points'}"
-            default = "one trial more" if own.default_index is None else "one of them"
+    for name, one in grids.items():
+        if shares[name] > one.num_trials:
+            points = f"{one.size:,} {'point' if one.size == 1 else 'points'}"
+            default = "one trial more" if one.default_index is None else "one of them"
             yield (
                 ("budget", "trials"),
                 f"arm '{name}' would get {shares[name]:,} trials, but its grid has {points}; its default configuration is "
@@ -239,7 +239,7 @@ def space_of(name: str, arm: object, recipe: str | None) -> Space | None:
 def _check_dataset(dataset: dict[str, Any]) -> Iterator[Fault]:
     name = dataset["name"]
     if name not in catalog.names("dataset"):
-        yield ("dataset", "name"), unknown("dataset", name, catalog.names("dataset"))
+        yield ("dataset", "name"), own.unknown("dataset", name, catalog.names("dataset"))
         return
     options = catalog.parameters("dataset", name)
     for key, value in dataset.items():

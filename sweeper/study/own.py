@@ -5,9 +5,10 @@ It is no part of the study, and never enough to run the code: that takes the opt
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from sweeper import catalog
+from sweeper import catalog, errors
 from sweeper.errors import InputError
 from sweeper.study import strict_yaml
 from sweeper.study.strict_yaml import Place, Reading
@@ -42,3 +43,9 @@ def take_out(reading: Reading, path: object) -> list[tuple[Place, str]]:
         folder = folder_of(named, path)
         raise InputError(f"{path} needs the code in {folder}/, which is run only if you say so. Add: --code {folder}/")
     return []
+
+
+def unknown(kind: str, name: str, allowed: Iterable[str]) -> str:
+    """As `sweeper.errors.unknown`, and how one's own is given where none is in use."""
+    hint = "" if catalog.current() is not None else " One of your own is given with --code FOLDER (in Python: code=FOLDER)."
+    return errors.unknown(kind, name, allowed) + hint

@@ -33,6 +33,11 @@ class Knob:
     centre: Value | None = None
 
     @property
+    def has_default(self) -> bool:
+        """Whether it has one; what describes an argument with a default needs none."""
+        return self.default is not None
+
+    @property
     def likely(self) -> Value:
         """Where good values are expected: near it a search begins (`search.prior` in a study file)."""
         return self.default if self.centre is None else self.centre
@@ -232,7 +237,7 @@ class Space:
             if (missing := self._missing_condition(name, knob)) is not None:
                 raise KnobError(f"space of {self.architecture}: training knob '{name}': {missing}")
         for name, knob in self.knobs.items():
-            if knob.default is None:
+            if not knob.has_default:
                 raise KnobError(f"space of {self.architecture}: '{name}' has no default. Write one: default=...")
         order = list(self.knobs)
         for position, (name, knob) in enumerate(self.knobs.items()):

@@ -20,7 +20,10 @@ from sweeper.study import ablation, annotated, budget, constraints, faults, grid
 from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Space
 from sweeper.study.text import text_of
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+"""Of the name of a study; `sweeper.study.faults.STUDY_NAME` says it in words."""
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Folder = Annotated[str, Field(min_length=1)]

@@ -74,6 +74,7 @@ def test_an_own_network_is_run_interrupted_gone_on_with_and_opened(
         confirm={"seeds": 2},
     )
     before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr("ray.tune.tune._detect_reporter", None)  # in a notebook that one clears the cell, and our table with it
     with monkeypatch.context() as patched:
         patched.setattr(progress, "progress", interrupting)
         results = study.run(max_concurrent=1)

@@ -25,7 +25,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     Image.new("L", (9, 5)).save(tmp_path / "photo.png")
     trials: list[str] = []
 
-    def seen(opened: Any, trial: Any, image: Path) -> Any:
+    def seen(opened: Any, trial: Any, image: Path, typed: str) -> Any:
         from sweeper.training.activations import Activations, AttentionMap, FeatureMap, Gate
 
         trials.append(trial.trial)
@@ -104,12 +104,15 @@ def test_what_is_missing_is_named(run: Run, tmp_path: Path) -> None:
     assert "note.png: its content is not an image" in err
     Image.new("L", (9, 5)).save(tmp_path / "photo.png")
     code, _, err = run("activations", "made", tmp_path / "photo.png")
-    assert code == 1
-    assert "the weights of vit-00001-s1001 are gone. Choose another model with --model." in err
-
-
-def test_a_study_that_is_not_confirmed_has_no_model(run: Run, tmp_path: Path) -> None:
-    make(tmp_path / "results" / "made")
-    code, _, err = run("activations", "made", "photo.png")
     assert code == 2
-    assert "has no confirmed model; confirm it first: sweeper confirm made" in err
+    assert "the weights of vit-00001-s1001 were not kept" in err
+    assert "sweeper retrain made vit-00001-s1001 --keep" in err
+
+
+def test_of_a_study_that_is_not_confirmed_the_best_trial_is_meant(run: Run, tmp_path: Path) -> None:
+    make(tmp_path / "results" / "made")
+    Image.new("L", (9, 5)).save(tmp_path / "photo.png")
+    best = json.loads(run("recommend", "made", "--json")[1])["choice"]["trial"]
+    code, _, err = run("activations", "made", tmp_path / "photo.png")
+    assert code == 2
+    assert f"the weights of {best} were not kept" in err

@@ -151,7 +151,7 @@ def test_images_are_mirrored_only_where_somebody_says_so(run: Run, tmp_path: Pat
         return True
 
     monkeypatch.setattr("sweeper.cli.init.click.confirm", confirm)
-    monkeypatch.setattr("sweeper.cli.init._is_anybody_there", lambda: True)
+    monkeypatch.setattr("sweeper.cli.init.is_anybody_there", lambda: True)
     data = folder(tmp_path)
     assert run("init", data, "--out", "a.yaml")[0] == 0
     assert [arm.fixed["flip"] for arm in spec.load("a.yaml").arms.values()] == ["horizontal"] * 3
@@ -170,6 +170,34 @@ def test_files_that_cannot_be_used_are_left_out_and_told(run: Run, tmp_path: Pat
     assert code == 0
     assert "1 of 24 files cannot be used" in err
     assert spec.load("a.yaml").dataset.options["unreadable"] == "skip"
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_part_of_the_images_is_trained_on_where_all_leave_no_time(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rehearse(study: StudySpec, dataset: Any, workers: int) -> list[Piece]:
+        facts = {"start_s": 1.0, "import_s": None, "memory_mb": 500.0, "parameters": 1000}
+        return [Piece(arm=arm, epoch_s=len(dataset.train) / 100, **facts) for arm in study.arms]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rehearsal, "rehearse", rehearse)
+    images, labels = np.random.default_rng(0).integers(0, 256, (7000, 8, 8), dtype=np.uint8), np.arange(7000) % 2
+    np.savez(
+        tmp_path / "many.npz",
+        x_train=images[:6000],
+        y_train=labels[:6000],
+        x_validation=images[6000:],
+        y_validation=labels[6000:],
+    )
+    code, out, err = run("init", tmp_path / "many.npz", "--minutes", 2)
+    assert code == 0
+    assert "all images leave no time for a search in 2 minutes; now with 50% of them" in err
+    assert "3,000 training and 1,000 validation images" in out
+    assert (
+        "fraction: 0.5    # all 6,000 leave no time for a search in 2 minutes; what wins on a part"
+        in Path("many.yaml").read_text()
+    )
+    assert spec.load("many.yaml").budget.max_epochs == 9
 
 
 @pytest.mark.usefixtures("measured")
@@ -242,6 +270,15 @@ def test_as_much_as_fits_into_the_time() -> None:
     assert numbers(3 * 18 * (4 + 3) - 1) == (7, 12, 3, True)  # epochs are cut before the confirmation
     assert numbers(3 * 9 * 4) == (4, 9, 0, True)
     assert numbers(1) == (2, 9, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("num", "seconds", "part"),
+    [(60_000, 500, 0.5), (60_000, 499, 0.3), (60_000, 120, 0.1), (60_000, 1, 0.05), (6000, 1, 0.5), (5000, 1, None)],
+)
+def test_the_largest_part_of_the_images_that_leaves_time(num: int, seconds: float, part: float | None) -> None:
+    plan = beginning.begun("a", "a.yaml", data(num))
+    assert beginning.part_for(plan, seconds, expected=1000.0) == part
 
 
 @pytest.mark.parametrize(

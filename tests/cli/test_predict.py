@@ -32,7 +32,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         probabilities[:, label] = 0.6 if label == 3 else 0.5
         predictions.write(place(folder) / "predictions", trial, [("test", np.arange(2), np.array([3, 4]), probabilities)], NAMES)
 
-    def predicted(opened: Any, trials: Any, files: Any) -> Any:
+    def predicted(opened: Any, trials: Any, files: Any, typed: str) -> Any:
         sure = {trial.trial: np.eye(10)[[3 if trial.arm == "cnn" else 4]] for trial in trials}
         return NAMES, sure
 
@@ -56,6 +56,8 @@ def test_all_arms_answer_side_by_side_and_together(run: Run, results: Path) -> N
     assert "ensemble" not in out
     code, out, _ = run("predict", "made", "photo.png", "--model", "vit-00001-s1001", "--model", "vit-00001-s1002")
     assert "vit-00001-s1002" in out
+    code, out, _ = run("predict", "made", "photo.png", "--model", "cnn-00000")
+    assert "not tested" in out, "a trial of the search"
 
 
 def test_the_accuracy_beside_a_model_is_that_of_all_its_seeds(run: Run, results: Path) -> None:

@@ -170,7 +170,7 @@ def test_no_stamp_speaks_of_parts_that_came_after_the_events(study: StudyFolder)
     _commit(study)
     opened.write_tables()
     assert stamp.read(study.folder) is None
-    assert open_study(study).derived().num_events == len(opened.events) + 2
+    assert open_study(study).derived.num_events == len(opened.events) + 2
 
 
 def test_a_driver_killed_before_its_tables_leaves_those_of_before(study: StudyFolder, run: Run) -> None:

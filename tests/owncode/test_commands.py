@@ -110,7 +110,7 @@ def test_in_a_terminal_one_is_asked_once(
         return True
 
     monkeypatch.setattr(click, "confirm", confirm)
-    monkeypatch.setattr("sweeper.cli._code._is_terminal", lambda: True)
+    monkeypatch.setattr("sweeper.cli._code.is_anybody_there", lambda: True)
     code, _, err = run("check", "study.yaml")
     assert asked == ["my_code/ holds 2 Python files and will be run. Go on?"]
     assert code == code_of_exit

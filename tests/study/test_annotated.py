@@ -111,7 +111,9 @@ def test_a_study_with_an_own_architecture_is_read_like_any_other() -> None:
         assert faults(text.replace("width: 16", "width: 65"))[0].endswith("65 is outside its range; allowed: 8 to 64.")
         [fault] = faults(text.replace("kernel: 5", "kernl: 5"))
         assert "unknown knob 'kernl'. Did you mean 'kernel'?" in fault
-    assert "unknown architecture 'mine'" in faults(text)[0]
+    [fault] = faults(text)
+    assert "unknown architecture 'mine'" in fault
+    assert fault.endswith("One of your own is given with --code FOLDER (in Python: code=FOLDER).")
 
 
 def test_a_space_of_its_own_comes_first() -> None:

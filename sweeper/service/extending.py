@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-import click
 
 if TYPE_CHECKING:
     from sweeper.driver.opened import OpenedStudy
     from sweeper.study.spec import StudySpec
 
 
-def hand_over(study: OpenedStudy, wanted: StudySpec, repeat_decayed: bool) -> bool:
+def hand_over(study: OpenedStudy, wanted: StudySpec, repeat_decayed: bool, tell: Callable[[str], None]) -> bool:
     """Whether the driver that is at work on the study, if there is one, took over its extension.
+
+    Args:
+        study: The study.
+        wanted: What it is to become.
+        repeat_decayed: See `sweeper.search.extension.plan`.
+        tell: Gets a line that says so.
 
     Raises:
         InputError: It cannot, or networks of new arms do not fit the images.
@@ -49,5 +54,5 @@ def hand_over(study: OpenedStudy, wanted: StudySpec, repeat_decayed: bool) -> bo
             else "Does it see the same architectures and search spaces? Otherwise resume the study from here once it has ended."
         )
         raise InputError(f"the driver at work, process {owner.pid} on {owner.host}, cannot extend the study so. {why}")
-    click.echo(f"the driver at work, process {owner.pid} on {owner.host}, goes on with it", err=True)
+    tell(f"the driver at work, process {owner.pid} on {owner.host}, goes on with it")
     return True

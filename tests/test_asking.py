@@ -25,6 +25,14 @@ def test_versions_that_differ(theirs: dict[str, str | None], said: str) -> None:
     assert nodes.differences(theirs, {"keras": "3.1", "numpy": "2.0"}) == said
 
 
+def test_a_node_that_dies_while_it_is_asked_is_lived_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [{"NodeID": name, "NodeManagerHostname": name, "NodeManagerAddress": "10.0.0.1"} for name in ("cut-off", "dead")]
+    monkeypatch.setattr(asking, "alive", lambda: asked[:1])
+    silent = asking.NoAnswer(why="no answer")
+    assert nodes._named(asked, [silent, silent]) == ["cut-off (10.0.0.1): no answer"]
+    assert nodes._named(asked, ["", silent]) == []
+
+
 def test_what_a_machine_says_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = tmp_path / "nvidia-smi"
     command.write_text("#!/bin/sh\necho 'NVIDIA H200, 143771, 143000'\n")

@@ -72,7 +72,7 @@ def check_facts(training: TrainingSpec, resources: ResourcesSpec) -> None:
     ours = asking.versions(packages)
     nodes = [node for node in asking.alive() if _slots(node["Resources"], resources)]
     told = asking.facts(packages, nodes)
-    differing = [one.why if isinstance(one, asking.NoAnswer) else differences(one.versions, ours) for one in told]
+    differing = [one if isinstance(one, asking.NoAnswer) else differences(one.versions, ours) for one in told]
     if faults := _named(nodes, differing):
         needed = " ".join(f"{package}=={version}" for package, version in ours.items())
         raise InputError(
@@ -190,8 +190,16 @@ def _faults(marker: Place, nodes: list[dict[str, Any]]) -> list[str]:
 
 
 def _named(nodes: list[dict[str, Any]], faults: Sequence[Any]) -> list[str]:
-    """Those of the nodes' faults that are any, with the name of the node; no answer is one, too."""
-    told = [fault.why if isinstance(fault, asking.NoAnswer) else fault for fault in faults]
+    """Those of the nodes' faults that are any, with the name of the node.
+
+    No answer is one, too, unless the node died while it was asked: the sweep lives without it, as it does later.
+    """
+    silent = any(isinstance(fault, asking.NoAnswer) for fault in faults)
+    left = {node["NodeID"] for node in asking.alive()} if silent else set()
+    told = [
+        (fault.why if node["NodeID"] in left else "") if isinstance(fault, asking.NoAnswer) else fault
+        for node, fault in zip(nodes, faults, strict=True)
+    ]
     return [f"{asking.name_of(node)}: {fault}" for node, fault in zip(nodes, told, strict=True) if fault]
 
 

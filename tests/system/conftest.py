@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.system import hosts
+from tests.system.clusters import Cluster
 
 HERE = Path(__file__).parent
 
@@ -27,3 +28,15 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[hosts.Network]:
     """A network for the tests of a file, without hosts yet."""
     with hosts.network(tmp_path_factory.mktemp("net")) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three hosts with one CPU each, which ask for a token; tests leave them as they were."""
+    with hosts.network(tmp_path_factory.mktemp("three")) as net:
+        cluster = Cluster(net)
+        cluster.start("head")
+        cluster.start("one")
+        cluster.start("two", "--num-gpus=1")  # it has none: what is said of that is tested
+        cluster.ready()
+        yield cluster

@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RESULTS ?= results
 
-.PHONY: help install demo notebooks test test-long test-exports test-all test-fast lint format docs lock clean
+.PHONY: help install demo notebooks test test-long test-exports test-system test-all test-fast lint format docs lock clean
 
 help:
 	@echo "make demo       install, then run studies/digits.yaml, draw its figures and write its report (results/digits)"
 	@echo "make test       install, then test the main paths: ten minutes on two cores"
 	@echo "make test-all   every test: also the long ones of conformance, equality, continuation and kills"
 	@echo "make test-exports  what is exported for TensorBoard, MLflow and others, read back by them, in an environment of its own"
+	@echo "make test-system  clusters of hosts in network namespaces; needs root and Debian packages, which it installs"
 	@echo "make test-fast  the tests that need neither Ray nor more than ten seconds: two minutes"
 	@echo "make notebooks  install JupyterLab, then open notebooks/"
 	@echo "make lint       ruff and mypy"
@@ -40,7 +41,7 @@ demo: install
 # own order: by number of tests, as is the default, the long tests of the kills would come last, beside an idle core.
 PYTEST := $(BIN)/python -m pytest
 BY_FILE := -n 2 --dist loadfile
-FAST := not ray and not slow and not long
+FAST := not ray and not slow and not long and not system
 
 test: install
 	$(PYTEST) $(BY_FILE) -m "$(FAST)"
@@ -65,7 +66,16 @@ $(EXPORTS)/.installed: requirements-exports.lock $(STAMP)
 test-exports: $(EXPORTS)/.installed
 	$(EXPORTS)/bin/python -m pytest tests/exports
 
-test-all: test test-long test-exports
+# Hosts are namespaces of Linux, which root alone can make. Elsewhere the tests are skipped and say why.
+SYSTEM_PACKAGES := iproute2 mount util-linux
+
+test-system: install
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! dpkg --status $(SYSTEM_PACKAGES) > /dev/null 2>&1; then \
+		apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends $(SYSTEM_PACKAGES); \
+	fi
+	$(PYTEST) -m system tests/system
+
+test-all: test test-long test-exports test-system
 
 test-fast: install
 	$(PYTEST) -n 2 --dist load -m "$(FAST)"

@@ -1,6 +1,6 @@
 """A driver to be killed: ``sweeper launch``, and a witness outside of the study is told what was acknowledged.
 
-    python ray_driver.py --outside DIR --run N [--trainer stub|keras] STUDY.yaml [options of sweeper launch]
+    python ray_driver.py --outside DIR --run N [--trainer stub|keras] [--epoch-s S] STUDY.yaml [options of sweeper launch]
 
 Into the folder ``--outside`` go ``rows-<run>.jsonl``, every row of a commit once it returned; ``phases-<run>.txt``, how far the
 driver came and when; and ``epochs.jsonl``, every epoch a worker trained. All are only ever appended to. The exit code is that of
@@ -52,12 +52,13 @@ def main() -> None:
     parser.add_argument("--outside", type=Path, required=True)
     parser.add_argument("--run", type=int, required=True)
     parser.add_argument("--trainer", choices=("stub", "keras"), default="stub")
+    parser.add_argument("--epoch-s", type=float, default=Options.epoch_s, help="that the stub takes for an epoch")
     arguments, rest = parser.parse_known_args()
     phase = functools.partial(_phase, Appended(arguments.outside / f"phases-{arguments.run}.txt"))
     phase("started")
     make_importable()
     _tell_acknowledged(Appended(arguments.outside / f"rows-{arguments.run}.jsonl"), phase)
-    options = Options(run=arguments.run, log=arguments.outside / "epochs.jsonl")
+    options = Options(run=arguments.run, log=arguments.outside / "epochs.jsonl", epoch_s=arguments.epoch_s)
     worker: Callable[..., Any] = StubWorker if arguments.trainer == "stub" else LoggedWorker
     launch.launch = functools.partial(launch.launch, worker=functools.partial(worker, options=options))
     sys.argv = ["sweeper", "launch", *rest]

@@ -25,7 +25,7 @@ from cluster import attach as attaching
 from cluster.attach import attach, check_address, check_answer, shipped_code
 from sweeper import catalog
 from sweeper.cli import cli
-from sweeper.driver import nodes
+from sweeper.driver import asking, nodes
 from sweeper.errors import InputError, ResultsFolderError
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Status
@@ -202,7 +202,7 @@ def test_a_token_that_cannot_be_found(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_a_trial_runs_on_one_node(monkeypatch: pytest.MonkeyPatch) -> None:
     offered = [{"CPU": 3.0, "GPU": 1.0}, {"CPU": 3.0}, {}]
-    monkeypatch.setattr(nodes, "_alive", lambda: [{"Resources": each, "NodeManagerHostname": "host"} for each in offered])
+    monkeypatch.setattr(asking, "alive", lambda: [{"Resources": each, "NodeManagerHostname": "host"} for each in offered])
     assert nodes.slots(ResourcesSpec(cpus_per_trial=1)) == 6
     assert nodes.slots(ResourcesSpec(cpus_per_trial=2)) == 2
     assert nodes.slots(ResourcesSpec(cpus_per_trial=1, gpus_per_trial=0.5)) == 2

@@ -234,6 +234,7 @@ def _slots(order: Order, first: StudySpec, inputs: Inputs, *, is_private: bool) 
     """Trials that fit the running Ray at once; every node of a cluster must be able to work for the study."""
     slots = nodes.slots(first.resources)
     if not is_private:
+        nodes.check_facts(first.training, first.resources)
         nodes.check_images(inputs.dataset.files, first.resources)
         nodes.check_results(order.results_folder, first.resources)
     return slots

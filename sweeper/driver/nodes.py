@@ -1,21 +1,24 @@
-"""The nodes of a running Ray: how many trials fit on each, whether each sees the results folder, whether our own is alive."""
+"""The nodes of a running Ray: how many trials fit on each, whether each can work for a study, whether our own is alive."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sweeper.driver import asking
 from sweeper.errors import InputError, ResultsFolderError, SweeperError
 from sweeper.storage import LocalPlace, Place, Where, explain, place
-from sweeper.study.spec import ResourcesSpec
+from sweeper.study.spec import ResourcesSpec, TrainingSpec
 
-ANSWER_TIMEOUT_S = 120.0
-"""Longest time for the nodes to look for the results folder; a node that was idle first unpacks our code and starts Python."""
+DECIDING = ("keras", "numpy", "pyarrow")
+"""Packages of which every node must have our version: they decide what a trial gives, or how a checkpoint is written ..."""
+
+BACKEND = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("torch",)}
+"""... and those of each backend. Ray and Python are compared by Ray itself, when a node joins."""
 
 
 def slots(resources: ResourcesSpec) -> int:
@@ -24,7 +27,7 @@ def slots(resources: ResourcesSpec) -> int:
     Raises:
         InputError: Not even one does.
     """
-    nodes = _alive()
+    nodes = asking.alive()
     count = sum(_slots(node["Resources"], resources) for node in nodes)
     if count < 1:
         wanted = f"cpus_per_trial: {resources.cpus_per_trial}"
@@ -59,6 +62,47 @@ def check_own() -> None:
                 )
 
 
+def check_facts(training: TrainingSpec, resources: ResourcesSpec) -> None:
+    """Check that every node on which a trial fits has our versions of what decides a result, and a GPU where trials ask for one.
+
+    Raises:
+        InputError: A node does not; the message names it, and what differs.
+    """
+    packages = (*DECIDING, *BACKEND[training.backend])
+    ours = asking.versions(packages)
+    nodes = [node for node in asking.alive() if _slots(node["Resources"], resources)]
+    told = asking.facts(packages, nodes)
+    differing = [one.why if isinstance(one, asking.NoAnswer) else differences(one.versions, ours) for one in told]
+    if faults := _named(nodes, differing):
+        needed = " ".join(f"{package}=={version}" for package, version in ours.items())
+        raise InputError(
+            "not every node of the cluster has the packages of this machine; nothing was started:\n"
+            + _listed(faults)
+            + f"\nResults would depend on where a trial ran. Install on every node: {needed}"
+        )
+    blind = [
+        f"{asking.name_of(node)}: Ray was told of {node['Resources']['GPU']:g} GPUs, and there is none to be seen"
+        for node, one in zip(nodes, told, strict=True)
+        if resources.gpus_per_trial and isinstance(one, asking.Facts) and not one.has_gpu
+    ]
+    if blind:
+        raise InputError(
+            f"gpus_per_trial: {resources.gpus_per_trial:g}: not every node of the cluster has a GPU; nothing was started:\n"
+            + _listed(blind)
+            + "\nStart these nodes with --num-gpus=0, install their driver (nvidia-smi shows GPUs that work), or ask for none."
+        )
+
+
+def differences(theirs: Mapping[str, str | None], ours: Mapping[str, str | None]) -> str:
+    """Which packages have another version on a node than here; ``""`` where none has. Builds (``2.9.0+cpu``) may differ."""
+    found = [
+        f"{package} {theirs[package]} there, {version} here" if theirs[package] else f"{package} is not installed there"
+        for package, version in ours.items()
+        if (theirs[package] or "").split("+")[0] != (version or "").split("+")[0]
+    ]
+    return "; ".join(found)
+
+
 def check_results(results_folder: Where, resources: ResourcesSpec) -> None:
     """Check that every node on which a trial fits sees the results folder and may write to it.
 
@@ -80,7 +124,7 @@ def check_results(results_folder: Where, resources: ResourcesSpec) -> None:
         raise ResultsFolderError(explain(error, results_folder)) from error
     faults = ["nothing was asked"]
     try:
-        faults = _faults(marker, [node for node in _alive() if _slots(node["Resources"], resources)])
+        faults = _faults(marker, [node for node in asking.alive() if _slots(node["Resources"], resources)])
     finally:
         marker.remove_tree()
         if faults and not was_there:
@@ -99,8 +143,8 @@ def check_results(results_folder: Where, resources: ResourcesSpec) -> None:
             )
         raise ResultsFolderError(
             "not every node of the cluster can work for this study; nothing was started:\n"
-            + "\n".join(f"  - {fault}" for fault in faults)
-            + f"\nWorkers write checkpoints to {results_folder}: {needed} Every node needs the Python packages this machine has."
+            + _listed(faults)
+            + f"\nWorkers write checkpoints to {results_folder}: {needed}"
         )
 
 
@@ -121,12 +165,12 @@ def check_images(files: Sequence[str], resources: ResourcesSpec) -> None:
     """
     if not files:
         return
-    nodes = [node for node in _alive() if _slots(node["Resources"], resources)]
-    faults = _named(nodes, _answers(missing_of, list(files), nodes))
+    nodes = [node for node in asking.alive() if _slots(node["Resources"], resources)]
+    faults = _named(nodes, asking.answers(missing_of, list(files), nodes))
     if faults:
         raise InputError(
             "not every node of the cluster has the decoded images; nothing was started:\n"
-            + "\n".join(f"  - {fault}" for fault in faults)
+            + _listed(faults)
             + "\nThey are too many to travel through Ray. Name a folder that all nodes mount at the same path with --cache."
         )
 
@@ -138,43 +182,21 @@ def missing_of(files: list[str], node: str) -> str:
 
 def _faults(marker: Place, nodes: list[dict[str, Any]]) -> list[str]:
     """One sentence for every node that could not leave an answer this machine sees."""
-    faults = _answers(leave_answer, marker, nodes)
+    faults = asking.answers(leave_answer, marker, nodes)
     for number, node in enumerate(nodes):
         if not faults[number] and not (marker / node["NodeID"]).is_file():
             faults[number] = "what it writes to the results folder is not seen here: its folder of that name is another one"
     return _named(nodes, faults)
 
 
-def _named(nodes: list[dict[str, Any]], faults: list[str]) -> list[str]:
-    """Those of the nodes' faults that are any, with the name of the node."""
-    return [
-        f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}): {fault}"
-        for node, fault in zip(nodes, faults, strict=True)
-        if fault
-    ]
+def _named(nodes: list[dict[str, Any]], faults: Sequence[Any]) -> list[str]:
+    """Those of the nodes' faults that are any, with the name of the node; no answer is one, too."""
+    told = [fault.why if isinstance(fault, asking.NoAnswer) else fault for fault in faults]
+    return [f"{asking.name_of(node)}: {fault}" for node, fault in zip(nodes, told, strict=True) if fault]
 
 
-def _answers(question: Callable[[Any, str], str], subject: object, nodes: list[dict[str, Any]]) -> list[str]:
-    """What each node answers to a question, or why it does not."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    task = ray.remote(num_cpus=0, max_retries=0)(question)
-    asked = []
-    for node in nodes:
-        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked.append(task.options(scheduling_strategy=here).remote(subject, node["NodeID"]))
-    until = time.monotonic() + ANSWER_TIMEOUT_S
-    answers = []
-    for waiting in asked:
-        try:
-            answer = ray.get(waiting, timeout=max(0.0, until - time.monotonic()))
-        except ray.exceptions.GetTimeoutError:
-            answer = f"no answer within {ANSWER_TIMEOUT_S:.0f} s"
-        except ray.exceptions.RayError as error:
-            answer = f"no worker of ours starts there: {(str(error).strip().splitlines() or [type(error).__name__])[-1]}"
-        answers.append(answer)
-    return answers
+def _listed(faults: list[str]) -> str:
+    return "\n".join(f"  - {fault}" for fault in faults)
 
 
 def _slots(offered: dict[str, float], resources: ResourcesSpec) -> int:
@@ -185,9 +207,3 @@ def _slots(offered: dict[str, float], resources: ResourcesSpec) -> int:
         per_gpu = int(1 / resources.gpus_per_trial + 1e-9)
         count = min(count, int(gpus) * per_gpu if per_gpu else int(gpus // resources.gpus_per_trial))
     return count
-
-
-def _alive() -> list[dict[str, Any]]:
-    import ray
-
-    return [node for node in ray.nodes() if node["Alive"]]

@@ -154,7 +154,7 @@ class _Examination:
         yield from silent
         yield from machines.packages(self._facts, self._ours)
         most = max(arms.resources_of(self.study, arm).gpus_per_trial for arm in self.study.arms)
-        counted = {node: one["Resources"].get("GPU", 0.0) for node, one in machines.by_name(told, told).items()}
+        counted = {name: node["Resources"].get("GPU", 0.0) for name, node in zip(machines.names_of(told), told, strict=True)}
         yield from machines.gpus(self._facts, counted, most)
         folders = {questions.RAYS_OBJECTS: "/dev/shm", questions.CACHE: _cache()}
         if isinstance(self.asked.results_folder, LocalPlace):
@@ -189,7 +189,8 @@ class _Examination:
         self.forecast = forecast
         yield from outlook.outlook(forecast, storage.free_mb(self.asked.results_folder))
         shapes = [arms.resources_of(self.study, arm) for arm in self.study.arms]
-        slots = {node: max(arms.slots_of(one, shape) for shape in shapes) for node, one in machines.by_name(told, told).items()}
+        most = (max(arms.slots_of(node, shape) for shape in shapes) for node in told)
+        slots = dict(zip(machines.names_of(told), most, strict=True))
         yield from machines.memory(self._facts, slots, forecast.memory_mb.expected)
 
 

@@ -38,11 +38,16 @@ CLOCK_S = 5.0
 """How far clocks may be apart before times in tables and logs mislead."""
 
 
-def by_name(nodes: Sequence[dict[str, Any]], found: Sequence[Answer | NoAnswer]) -> dict[str, Answer | NoAnswer]:
-    """Answers by the names of the nodes; of nodes with one name and address, as on one machine, by a part of their ids too."""
+def names_of(nodes: Sequence[dict[str, Any]]) -> list[str]:
+    """What nodes are called; those of one name and address, as on one machine, by a part of their ids too."""
     names = [name_of(node) for node in nodes]
     ids = [node["NodeID"][:6] for node in nodes]
-    return {name if names.count(name) == 1 else f"{name}, {own}": one for name, own, one in zip(names, ids, found, strict=True)}
+    return [name if names.count(name) == 1 else f"{name}, {own}" for name, own in zip(names, ids, strict=True)]
+
+
+def by_name(nodes: Sequence[dict[str, Any]], found: Sequence[Answer | NoAnswer]) -> dict[str, Answer | NoAnswer]:
+    """Answers by the names of the nodes."""
+    return dict(zip(names_of(nodes), found, strict=True))
 
 
 def answered(told: Told[Answer]) -> tuple[dict[str, Answer], list[Finding]]:

@@ -64,7 +64,7 @@ def results(results_folder: Place, resources: Sequence[ResourcesSpec], told: Seq
             )
         if seconds and not slow:
             every = "every node writes and reads" if len(told) > 1 else "written and read"
-            yield ok("results", f"{results_folder}: {every}; {size} MB take {max(seconds.values()):.1f} s at most")
+            yield ok("results", f"{results_folder.resolve()}: {every}; {size} MB take {max(seconds.values()):.1f} s at most")
         yield from _lock(folder, told)
 
 

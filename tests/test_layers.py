@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OURS = ("sweeper", "architectures", "search_spaces", "cluster")
 
-DRIVEN = "driver training datasets search study ledger storage catalog errors"
+DRIVEN = "driver training datasets search study ledger storage catalog secrecy errors"
 """What runs a study, and what is below that."""
 
 TABLE: dict[str, tuple[str, str]] = {
@@ -21,6 +21,7 @@ TABLE: dict[str, tuple[str, str]] = {
     # nothing imports from a floor above its own.
     "sweeper/__init__.py": ("", ""),
     "sweeper/errors.py": ("", ""),
+    "sweeper/secrecy.py": ("", ""),
     "sweeper/streams.py": ("numpy", ""),
     "sweeper/owncode.py": ("", "errors"),
     "sweeper/installed.py": ("", "owncode errors"),
@@ -36,7 +37,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/storage": ("pyarrow", "storage errors"),
     "sweeper/ledger": ("pyarrow", "ledger storage errors"),
     "sweeper/ledger/records.py": ("pyarrow", ""),
-    "sweeper/study": ("pydantic pydantic_core yaml", "study ledger.records catalog errors"),
+    "sweeper/study": ("pydantic pydantic_core yaml", "study ledger.records catalog secrecy errors"),
     "sweeper/study/space.py": ("", "errors"),
     "sweeper/study/strict_yaml.py": ("yaml", ""),
     "search_spaces": ("", "study.space search_spaces._common"),
@@ -45,11 +46,11 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/replay": ("numpy pyarrow", "replay search study ledger.records streams errors"),
     "sweeper/training": (
         "keras tensorflow jax torch numpy",
-        "training datasets study ledger.records ledger.lock ledger.predictions storage streams catalog owncode errors",
+        "training datasets study ledger.records ledger.lock ledger.predictions storage streams catalog owncode secrecy errors",
     ),
-    "sweeper/driver": ("ray pydantic", "driver training datasets search study ledger storage catalog owncode errors"),
+    "sweeper/driver": ("ray pydantic", "driver training datasets search study ledger storage catalog owncode secrecy errors"),
     "sweeper/driver/networks.py": ("keras", "driver.weights training datasets study catalog owncode errors"),
-    "sweeper/driver/session.py": ("", "driver.retention training search ledger errors"),
+    "sweeper/driver/session.py": ("", "driver.retention training search ledger secrecy errors"),
     "sweeper/driver/opened.py": ("", "search study ledger storage errors"),
     "sweeper/driver/retrain.py": ("", "training ledger.records storage errors"),
     "sweeper/analysis": ("numpy pandas scipy sklearn", "analysis ledger.records errors"),
@@ -59,9 +60,13 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/models": ("keras numpy", f"models report analysis streams {DRIVEN}"),
     "sweeper/models/convert.py": ("keras tensorflow onnxruntime numpy", ""),
     "sweeper/service": ("rich", f"submission service report plots analysis {DRIVEN}"),
+    "sweeper/doctor": ("ray", f"doctor service owncode {DRIVEN}"),
     "sweeper/api": ("keras pandas numpy matplotlib", f"api service models report plots analysis owncode {DRIVEN}"),
     "sweeper/exports": ("tensorboard mlflow optuna wandb", "exports ledger storage study errors"),
-    "sweeper/cli": ("click rich", f"submission cli exports service models audit report plots analysis replay owncode {DRIVEN}"),
+    "sweeper/cli": (
+        "click rich",
+        f"submission cli doctor exports service models audit report plots analysis replay owncode {DRIVEN}",
+    ),
     "sweeper/__main__.py": ("", "cli"),
 }
 """The longest entry that fits a file counts."""

@@ -56,7 +56,7 @@ def test_rows_of_a_piece_become_those_of_whole_epochs() -> None:
         | {"peak_memory_mb": memory, "parameters": 70}
         for train_s, memory in ((9.0, 400.0), (0.8, 401.0), (0.7, 402.0))
     ]
-    found = rehearsal._piece(parse(STUDY), "cnn", data(), rows)
+    found = rehearsal.piece_of(parse(STUDY), "cnn", data(), rows)
     # 31 steps of 32 in an epoch, 8 in a piece; 2,000 images validated, 512 in a piece.
     assert found.epoch_s == pytest.approx(0.8 * 31 / 8 + 0.5 * 2000 / 512)
     assert (found.start_s, found.import_s, found.memory_mb, found.parameters) == (3.0, 5.0, 402.0, 70)
@@ -65,7 +65,7 @@ def test_rows_of_a_piece_become_those_of_whole_epochs() -> None:
 def test_few_images_are_a_whole_epoch() -> None:
     rows = [{"train_s": 0.8, "evaluate_s": 0.5, "checkpoint_s": 0.1, "build_s": 3.0, "import_s": None}] * 3
     rows = [{**row, "peak_memory_mb": 400.0, "parameters": 70} for row in rows]
-    assert rehearsal._piece(parse(STUDY), "cnn", data(100, 50), rows).epoch_s == pytest.approx(0.8 + 0.5 + 0.1)
+    assert rehearsal.piece_of(parse(STUDY), "cnn", data(100, 50), rows).epoch_s == pytest.approx(0.8 + 0.5 + 0.1)
 
 
 def test_a_study_takes_its_epochs_over_its_workers() -> None:

@@ -16,8 +16,10 @@ from sweeper.cli._shared import (
     study_to_come,
 )
 from sweeper.service.facts import driver_of, status_of
+from sweeper.service.words import dashboard_words
 
 if TYPE_CHECKING:
+    from sweeper.driver.opened import OpenedStudy
     from sweeper.storage import Place
 
 
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
 @json_option
 def status(study: str, results_folder: Place, watch: bool, is_line: bool, as_json: bool) -> None:
     """Where STUDY stands: trials by status, arms, epochs so far, the best trial, gains over defaults; also while it runs."""
-    is_told = False
+    is_told, look = False, _Look(results_folder, study, may_come=watch)
     while True:
-        facts = _look(results_folder, study, may_come=watch)
+        facts = look()
         if facts is None:
             if not is_told:
                 click.echo(f"there is no study '{study}' in {results_folder} yet; waiting for it", err=True)
@@ -49,23 +51,33 @@ def status(study: str, results_folder: Place, watch: bool, is_line: bool, as_jso
         time.sleep(2)
 
 
-def _look(results_folder: Place, study: str, *, may_come: bool) -> dict[str, Any] | None:
-    """Where a study stands now. Of one that does not exist yet, what its driver does; None while there is no driver either.
+class _Look:
+    """Looks at a study, once or again and again; what was read of it is not read again."""
 
-    Raises:
-        InputError: There is no such study, and none may come.
-    """
-    from sweeper.driver.opened import open_study
+    def __init__(self, results_folder: Place, study: str, *, may_come: bool):
+        self._results_folder, self._study, self._may_come = results_folder, study, may_come
+        self._opened: OpenedStudy | None = None
 
-    coming = study_to_come(results_folder, study)
-    owner = None if coming is None else coming.owner
-    if coming is None or (owner is None and not may_come):
-        return status_of(open_study(find_study(results_folder, study)))
-    if owner is None:
-        return None
-    return {"study": coming.folder.name, "folder": str(coming.folder), "is_running": True, "is_finished": False} | driver_of(
-        owner
-    )
+    def __call__(self) -> dict[str, Any] | None:
+        """Where the study stands now. Of one that does not exist yet, what its driver does; None while there is no driver either.
+
+        Raises:
+            InputError: There is no such study, and none may come.
+        """
+        from sweeper.driver.opened import looked_again, open_study
+
+        if self._opened is not None:
+            self._opened = looked_again(self._opened)
+            return status_of(self._opened)
+        coming = study_to_come(self._results_folder, self._study)
+        owner = None if coming is None else coming.owner
+        if coming is None or (owner is None and not self._may_come):
+            self._opened = open_study(find_study(self._results_folder, self._study))
+            return status_of(self._opened)
+        if owner is None:
+            return None
+        facts = {"study": coming.folder.name, "folder": str(coming.folder), "is_running": True, "is_finished": False}
+        return facts | driver_of(owner)
 
 
 def _line(facts: dict[str, Any]) -> str:
@@ -85,6 +97,8 @@ def _print_status(facts: dict[str, Any]) -> None:
     from sweeper.ledger.records import Status
 
     click.echo(f"study '{facts['study']}' ({facts['study_id']}): {_state(facts)}; {counted(facts['epochs'], 'epoch')}")
+    if facts["driver"] and facts["driver"]["dashboard"]:
+        click.echo(dashboard_words(**facts["driver"]["dashboard"]))
     columns = [status for status, count in facts["trials"].items() if count or status != Status.PAUSED]
     rows = [[arm, *(counts[column] for column in [*columns, "best"])] for arm, counts in facts["arms"].items()]
     rows.append(["all", *(facts["trials"][status] for status in columns), None])

@@ -104,7 +104,7 @@ def stored(key: str, num_bytes: int, write: Callable[[IO[bytes]], dict[str, Any]
     Raises:
         DatasetError: The folder cannot be used, or the disk has too little room.
     """
-    folder = _folder()
+    folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f"{key}.lock"):
@@ -147,12 +147,13 @@ def note(splits: Iterable[Pixels]) -> tuple[str, ...]:
         return ()
     size = sum(images.nbytes for images in mapped) / 1e9
     return (
-        f"{size:,.1f} GB of decoded images lie in {_folder()} and are read from there, not held in memory. Another launch finds "
-        "them; remove the folder when none needs it.",
+        f"{size:,.1f} GB of decoded images lie in {cache_folder()} and are read from there, not held in memory. Another launch "
+        "finds them; remove the folder when none needs it.",
     )
 
 
-def _folder() -> Path:
+def cache_folder() -> Path:
+    """Where decoded images are kept."""
     named = os.environ.get(CACHE)
     home = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "sweeper"
     return home.expanduser().absolute()

@@ -78,11 +78,40 @@ def _start_private(spec: StudySpec, arguments: dict[str, Any]) -> None:
         arguments["runtime_env"] = runtime_env
     if spec.resources.gpus_per_trial == 0:
         arguments["num_gpus"] = 0  # they are hidden now, and Ray refuses to count more than it sees
-    with environment_of(variables):
+    with environment_of(variables), _on_loopback():
         ray.init(**arguments)
     # Ray's autoscaler has nothing to do on one machine, and takes a second to end. Its death disturbs nothing.
     if (node := getattr(ray._private.worker, "_global_node", None)) is not None:
         node.kill_monitor(check_alive=False)
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let a Ray that starts within the block listen on loopback alone.
+
+    On Linux it would listen on every interface of the machine. It takes the address of loopback where it believes that it cannot
+    form clusters, as it does on macOS; an address that is asked for by name becomes another one.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        with environment_of({ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):  # for the processes that it starts
+            yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def dashboard() -> dict[str, str] | None:
+    """Where the dashboard of the running Ray is, ``HOST:PORT``, and the name of the machine it runs on; None without one."""
+    import ray
+
+    address = getattr(getattr(ray._private.worker, "_global_node", None), "webui_url", None)
+    if not address:
+        return None
+    heads = [node["NodeManagerHostname"] for node in ray.nodes() if "node:__internal_head__" in node["Resources"]]
+    return {"address": address, "head": heads[0] if heads else address.rpartition(":")[0]}
 
 
 @contextlib.contextmanager

@@ -18,9 +18,9 @@ from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 from sweeper import catalog
-from sweeper.driver import extending, inputs, nodes, own, provenance, requests
+from sweeper.driver import exposure, extending, inputs, nodes, own, provenance, requests
 from sweeper.driver.background import meanwhile
-from sweeper.driver.connection import connected, load_ray
+from sweeper.driver.connection import connected, dashboard, load_ray
 from sweeper.driver.inputs import Inputs
 from sweeper.driver.inputs import load_dataset as load_dataset
 from sweeper.driver.opened import OpenedStudy, open_study
@@ -233,6 +233,8 @@ def _slots(order: Order, first: StudySpec, inputs: Inputs, *, is_private: bool) 
     """Trials that fit the running Ray at once; every node of a cluster must be able to work for the study."""
     slots = nodes.slots(first.resources)
     if not is_private:
+        if warning := exposure.without_token():
+            order.tell(warning)
         nodes.check_facts(first.training, first.resources)
         nodes.check_images(inputs.dataset.files, first.resources)
         nodes.check_results(order.results_folder, first.resources)
@@ -245,7 +247,8 @@ def _slots(order: Order, first: StudySpec, inputs: Inputs, *, is_private: bool) 
 def _driver_detail(workers: int, ray_s: float) -> dict[str, Any]:
     """What the `driver_started` event says of this run, beside what the ledger adds: see `sweeper.ledger.tables.runs`."""
     facts = {"host": socket.gethostname(), "pid": os.getpid(), "versions": provenance.versions()}
-    return {**facts, "workers": workers, "ray_s": round(ray_s, 3), **own.detail(catalog.current())}
+    shown = {} if (found := dashboard()) is None else {"dashboard": found}
+    return {**facts, "workers": workers, "ray_s": round(ray_s, 3), **shown, **own.detail(catalog.current())}
 
 
 def _under_lock(files: StudyFolder, opened: OpenedStudy | None, ledger: Ledger) -> OpenedStudy:

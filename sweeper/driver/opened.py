@@ -97,6 +97,21 @@ def open_study(files: StudyFolder) -> OpenedStudy:
     return OpenedStudy(files=files, parts=parts, first=first, events=events, search=Search(first, {}).fold(events))
 
 
+def looked_again(study: OpenedStudy) -> OpenedStudy:
+    """The same study as it stands by now: only what it has got since is read and followed, where that can be told.
+
+    Raises:
+        ResultsFolderError: As `open_study`, as the rest.
+        LedgerError: See there.
+    """
+    found = study.files.read_on(study.parts, study.events[-1]) if study.events else None
+    if found is None:
+        return open_study(study.files)
+    for event in found[1]:
+        study.follow(event)
+    return dataclasses.replace(study, parts=found[0])
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecordedStudy:
     """A stored study, as far as its results go; what `OpenedStudy` has, too, is called the same.

@@ -20,7 +20,7 @@ from sweeper.errors import InputError
 from sweeper.ledger.records import Event, Kind
 from sweeper.search import forecast
 from sweeper.search.study import Search
-from sweeper.storage import place
+from sweeper.storage import Where, place
 from sweeper.study.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -127,8 +127,8 @@ def rehearse(study: StudySpec, dataset: Dataset, workers: int) -> list[Piece]:
         with concurrent.futures.ProcessPoolExecutor(
             min(workers, len(study.arms)), mp_context=context, initializer=_begin, initargs=(variables, catalog.current())
         ) as pool:
-            tasks = {arm: _task(study, arm, dataset, folder) | {"pretrained": pretrained} for arm in study.arms}
-            futures = {arm: pool.submit(_train, task) for arm, task in tasks.items()}
+            tasks = {arm: task_of(study, arm, dataset, folder) | {"pretrained": pretrained} for arm in study.arms}
+            futures = {arm: pool.submit(train, task) for arm, task in tasks.items()}
             found: dict[str, Any] = {}
             for arm, future in futures.items():
                 try:
@@ -137,7 +137,7 @@ def rehearse(study: StudySpec, dataset: Dataset, workers: int) -> list[Piece]:
                     found[arm] = "the process that trained it died, most likely out of memory"
     if faults := [f"  - arms.{arm}: {why}" for arm, why in found.items() if isinstance(why, str)]:
         raise InputError("\n".join([f"study '{study.name}': default configurations cannot be trained:", *faults]))
-    return [_piece(study, arm, dataset, rows) for arm, rows in found.items()]
+    return [piece_of(study, arm, dataset, rows) for arm, rows in found.items()]
 
 
 def forecast_of(study: StudySpec, pieces: list[Piece], workers: int, dataset: Dataset) -> Forecast:
@@ -184,8 +184,8 @@ def _kept(study: StudySpec, arm: str, workers: int) -> float:
     return min(study.trials_of(arm), KEEP_BEST) + confirm + workers / len(study.arms)
 
 
-def _task(study: StudySpec, arm: str, dataset: Dataset, folder: str) -> dict[str, Any]:
-    """What a process gets for an arm: a part of the images, and how they are trained on."""
+def task_of(study: StudySpec, arm: str, dataset: Dataset, folder: Where) -> dict[str, Any]:
+    """What `train` gets for an arm: a part of the images, how they are trained on, and a folder for its checkpoints."""
     configuration = study.arms[arm].first(study.space_of(arm))[0]
     num_train = min(len(dataset.train), BATCHES * batch_size_of(configuration))
     return {
@@ -193,7 +193,7 @@ def _task(study: StudySpec, arm: str, dataset: Dataset, folder: str) -> dict[str
         "architecture": study.arms[arm].architecture,
         "configuration": configuration,
         "seed": study.search.seed,
-        "folder": os.path.join(folder, arm),
+        "folder": place(folder) / arm,
         "train": _first(dataset.train, num_train),
         "validation": _first(dataset.validation, VALIDATED),
         "num_classes": dataset.num_classes,
@@ -214,7 +214,7 @@ def _first(split: Split, count: int) -> Split:
     return dataclasses.replace(split, images=split.images[rows], labels=split.labels[rows])
 
 
-def _piece(study: StudySpec, arm: str, dataset: Dataset, rows: list[dict[str, Any]]) -> Piece:
+def piece_of(study: StudySpec, arm: str, dataset: Dataset, rows: list[dict[str, Any]]) -> Piece:
     """What the rows of a piece mean for whole epochs."""
     batch_size = batch_size_of(study.arms[arm].first(study.space_of(arm))[0])
     steps = max(len(dataset.train) // batch_size, 1)
@@ -247,13 +247,13 @@ def _begin(variables: dict[str, str], code: Code | None) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # TensorFlow has messages that no setting silences
 
 
-def _train(task: dict[str, Any]) -> list[dict[str, Any]] | str:
-    """The rows of a piece, or why there are none."""
+def train(task: dict[str, Any]) -> list[dict[str, Any]] | str:
+    """The rows of a piece, once it is known that its checkpoint can be gone on from; or why there are none."""
     global _is_new
     from sweeper.training.failures import failure
     from sweeper.training.trial import Assignment, Worker
 
-    arm, folder = task.pop("arm"), place(task.pop("folder"))
+    arm, folder = task.pop("arm"), task.pop("folder")
     assignment = Assignment(
         trial=f"{arm}-00000",
         arm=arm,
@@ -273,9 +273,18 @@ def _train(task: dict[str, Any]) -> list[dict[str, Any]] | str:
     for _ in range(EPOCHS):
         report = worker.step()
         if "rows" not in report:
-            return str(report.get("fault") or report["failure"]["detail"]).strip().splitlines()[-1]
+            return _why(report)
         rows += report["rows"]
+    worker.start(dataclasses.replace(assignment, attempt=2))
+    report = worker.step()
+    if len(report.get("rows", ())) != EPOCHS:
+        return f"its checkpoint cannot be gone on from: {_why(report) if 'rows' not in report else 'it was not found again'}"
     if not _is_new:
         rows[0]["import_s"] = None
     _is_new = False
     return rows
+
+
+def _why(report: dict[str, Any]) -> str:
+    """What a worker reports instead of rows, in a line."""
+    return str(report.get("fault") or report["failure"]["detail"]).strip().splitlines()[-1]

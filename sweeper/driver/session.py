@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from sweeper import secrecy
 from sweeper.driver.retention import CheckpointRetention
 from sweeper.errors import SweeperError
 from sweeper.ledger.ledger import Ledger
@@ -306,7 +307,8 @@ class Session:
             if reason in (Reason.EXCEPTION, Reason.OUT_OF_MEMORY):  # of the group, which may be no fault of this trial
                 detail = f"{reason} of {live.num_together} trials trained together; this one is tried again alone: {detail}"
                 reason = None
-        event = self._facts(live.trial, Kind.ATTEMPT_ENDED).replace(attempt=live.attempt, reason=reason, detail=detail, **sizes)
+        told = secrecy.without(detail)  # an error may name the address that was asked, with its password
+        event = self._facts(live.trial, Kind.ATTEMPT_ENDED).replace(attempt=live.attempt, reason=reason, detail=told, **sizes)
         self.record(self.search.judge(event))
         self.commit()
 

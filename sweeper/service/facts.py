@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +14,25 @@ if TYPE_CHECKING:
     from sweeper.analysis.results import Results
     from sweeper.driver.opened import OpenedStudy
     from sweeper.ledger.lock import Owner
-    from sweeper.ledger.records import Stage
+    from sweeper.ledger.records import Event, Stage
     from sweeper.search.study import Search
 
 
-def driver_of(owner: Owner | None, last_started: float | None = None) -> dict[str, Any]:
-    """Who drives a study, and whether that driver still gets ready: it has not begun a generation of the ledger.
+def driver_of(owner: Owner | None, started: Event | None = None) -> dict[str, Any]:
+    """Who drives a study, whether that driver still gets ready, not having begun a generation of the ledger, and where Ray's
+    dashboard is, if there is one.
 
     Args:
         owner: Of the study's lock.
-        last_started: When the newest generation began, in seconds since 1970.
+        started: The event with which the newest generation began.
     """
     if owner is None:
         return {"driver": None}
-    is_ready = last_started is not None and last_started >= datetime.datetime.fromisoformat(owner.started).timestamp()
-    return {"driver": {"host": owner.host, "pid": owner.pid, "since": owner.started, "is_ready": is_ready}}
+    since = datetime.datetime.fromisoformat(owner.started).timestamp()
+    is_ready = started is not None and (started.time or 0.0) >= since
+    dashboard = json.loads(started.detail or "{}").get("dashboard") if started is not None and is_ready else None
+    facts = {"host": owner.host, "pid": owner.pid, "since": owner.started, "is_ready": is_ready, "dashboard": dashboard}
+    return {"driver": facts}
 
 
 def status_of(study: OpenedStudy) -> dict[str, Any]:
@@ -55,7 +60,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         "is_running": owner is not None,
         "is_finished": search.is_finished,
         "left": _left(study) if owner is not None else None,
-        **driver_of(owner, max((event.time or 0.0 for event in study.events if event.kind is Kind.DRIVER_STARTED), default=None)),
+        **driver_of(owner, next((event for event in reversed(study.events) if event.kind is Kind.DRIVER_STARTED), None)),
         "trials": counts,
         "repetitions": repetitions,
         "confirmations": confirmations,

@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Iterator
 from typing import IO
 
+from sweeper import secrecy
 from sweeper.errors import InputError, SweeperError
 
 
@@ -30,11 +31,11 @@ class Log:
                 raise InputError(f"--log {path}: it cannot be written ({why}). Name a file in a folder that exists.") from None
 
     def write(self, text: str) -> None:
-        """Append a line for each line of a text; without a file, do nothing."""
+        """Append a line for each line of a text, without credentials; without a file, do nothing."""
         if self._file is None:
             return
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        self._file.writelines(f"{now} {line}\n" for line in text.splitlines() if line.strip())
+        self._file.writelines(f"{now} {line}\n" for line in secrecy.without(text).splitlines() if line.strip())
         self._file.flush()
 
     @contextlib.contextmanager

@@ -48,3 +48,17 @@ def plain_data(data: Any) -> Any:
     if hasattr(data, "item"):
         data = data.item()
     return None if isinstance(data, float) and (data != data or data in (float("inf"), float("-inf"))) else data
+
+
+def dashboard_words(address: str, head: str) -> str:
+    """Where Ray's dashboard is, and how to reach it from another machine.
+
+    Args:
+        address: ``HOST:PORT`` that it listens on.
+        head: Name of the machine it runs on.
+    """
+    host, _, port = address.rpartition(":")
+    if host in ("127.0.0.1", "localhost", "[::1]"):
+        tunnel = f"ssh -N -L {port}:127.0.0.1:{port} {head}"
+        return f"Ray's dashboard: http://127.0.0.1:{port} on {head}; from elsewhere: {tunnel}, then http://127.0.0.1:{port}"
+    return f"Ray's dashboard: http://{address}"

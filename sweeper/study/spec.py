@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from sweeper import catalog
 from sweeper.errors import LedgerError, StudyFileError
-from sweeper.study import ablation, annotated, budget, constraints, faults, grid, hidden, own, points, strict_yaml
+from sweeper.study import ablation, annotated, budget, constraints, faults, grid, hidden, own, points, secret, strict_yaml
 from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Space
 from sweeper.study.text import text_of
 
@@ -264,7 +264,7 @@ def parse(text: str, path: object = "study") -> StudySpec:
     semantic = [*own.take_out(reading, path), *ablation.unfold(reading)]
     _fill(raw)
     semantic += [*ablation.check(raw), *faults.cross_check(raw), *points.cross_check(raw), *constraints.check(raw)]
-    semantic += hidden.check(raw)
+    semantic += [*hidden.check(raw), *secret.check(raw)]
     study = None
     try:
         study = StudySpec.model_validate(raw)

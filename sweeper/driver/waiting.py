@@ -20,7 +20,7 @@ from sweeper.study.spec import ResourcesSpec
 
 FILE = "waiting.json"
 
-PATIENCE_S = 120.0
+PATIENCE_S = 180.0
 """Time without a worker after which an arm is said to wait: one that starts loads a framework first."""
 
 NO_NODE_S = 5.0
@@ -81,7 +81,7 @@ def sentences(folder: Place) -> list[str]:
 
 def _why(session: Session, shape: ResourcesSpec, workers: int, waited_s: float) -> str | None:
     """Why no trial of a shape runs; None as long as that is no surprise."""
-    arms = [arm for arm in session.search.spec.arms if session.shape_of(arm) == shape]
+    arms = [arm for arm in session.search.spec.arms if session.crew.shape_of(arm) == shape]
     who = f"arm {arms[0]} waits" if len(arms) == 1 else f"arms {', '.join(arms)} wait"
     if not any(fits(offer, shape) for offer in session.places.offers):
         there = nodes.in_words(session.places.offers, [shape])

@@ -34,6 +34,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
     """Where a study stands, from its events alone: the trials of its search, and the repetitions."""
     from sweeper.analysis.gain import gains, words
     from sweeper.analysis.summary import validation_images
+    from sweeper.driver.waiting import sentences
     from sweeper.ledger.records import Kind, Stage
     from sweeper.search.lessons import sources_in
     from sweeper.training import checkpoint
@@ -56,6 +57,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         "is_finished": search.is_finished,
         "left": _left(study) if owner is not None else None,
         **driver_of(owner, max((event.time or 0.0 for event in study.events if event.kind is Kind.DRIVER_STARTED), default=None)),
+        "waiting": sentences(study.folder) if owner is not None else [],
         "trials": counts,
         "repetitions": repetitions,
         "confirmations": confirmations,

@@ -99,8 +99,9 @@ def take_environment(training: TrainingSpec, resources: ResourcesSpec) -> None:
     """
     from sweeper.training.devices import environment
 
-    keras_home = os.environ.get(KERAS_HOME) or os.environ["KERAS_HOME"]
-    os.environ.update(environment(training, resources, keras_home))
+    keras_home = os.environ.get(KERAS_HOME) or os.environ.get("KERAS_HOME", "")
+    variables = environment(training, resources, keras_home)
+    os.environ.update({name: value for name, value in variables.items() if value or name != "KERAS_HOME"})
 
 
 def ray_arguments(spec: StudySpec, cluster: str, options: dict[str, Any], keras_home: str) -> dict[str, Any]:

@@ -91,4 +91,4 @@ def _why(session: Session, shape: ResourcesSpec, workers: int, waited_s: float) 
         return None
     if not workers:
         return f"{who} until other arms have ended: both do not fit the nodes at once."
-    return f"{who} for room: Ray has started no worker for {nodes.words(shape)} yet. Does other work fill the nodes?"
+    return f"{who} for a worker: none has started for {nodes.words(shape)} yet. Does other work fill the nodes?"

@@ -289,8 +289,7 @@ def main() -> None:
             command = [sys.executable, __file__, "--one", name, "--trials", str(trials), "--folder", folder]
             run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             found[name] = json.loads(run.stdout.splitlines()[-1])
-            print(name, "done", file=sys.stderr)
-    (arguments.out / "load.json").write_text(json.dumps(found, indent=1) + "\n")
+            (arguments.out / "load.json").write_text(json.dumps(found) + "\n")
     draw(found, arguments.out / "load.png")
     print(told(found, arguments.trials))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sweeper.driver import connection
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import devices
 from tests.continuation import kit
@@ -59,6 +60,49 @@ def test_tensorflows_cap_is_set_before_its_first_operation(monkeypatch: pytest.M
     name = devices.configure(TrainingSpec(), ResourcesSpec(cpus_per_trial=4, gpus_per_trial=0.5))
     assert name == "a GPU"
     assert calls == [("intra", 4), ("inter", 1), ("gpu0", 20_000)]
+
+
+def test_torchs_cap_is_a_share_of_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    cuda = SimpleNamespace(
+        is_available=lambda: True,
+        set_per_process_memory_fraction=lambda share: calls.append(share),
+        get_device_name=lambda number: "a GPU",
+    )
+    fake = SimpleNamespace(
+        cuda=cuda,
+        set_num_threads=lambda threads: calls.append(threads),
+        use_deterministic_algorithms=lambda wanted, warn_only: None,
+    )
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    assert devices._torch(TrainingSpec(backend="torch"), ResourcesSpec(cpus_per_trial=2, gpus_per_trial=0.25)) == "a GPU"
+    assert devices._torch(TrainingSpec(backend="torch"), ResourcesSpec(gpus_per_trial=1)) == "a GPU"
+    assert devices._torch(TrainingSpec(backend="torch"), ResourcesSpec()) == "cpu"
+    assert calls == [2, 0.25, 1, 1], "threads, and the cap of a share"
+
+
+def test_workers_of_other_shapes_complete_what_all_were_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = TrainingSpec(backend="jax")
+    none, half = ResourcesSpec(), ResourcesSpec(gpus_per_trial=0.5, cpus_per_trial=2)
+    common = devices.common_environment(training, [none, half], "/k")
+    assert common == {
+        "KERAS_BACKEND": "jax", "KERAS_HOME": "/k", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONHASHSEED": "0",
+        "TF_DETERMINISTIC_OPS": "1",
+    }  # fmt: skip
+    assert devices.common_environment(training, [half], "/k") == devices.environment(training, half, "/k")
+    for shape, expected in (
+        (none, {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}),
+        (half, {"CUDA_VISIBLE_DEVICES": "3", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.500", "OMP_NUM_THREADS": "2"}),
+    ):
+        worker = {"SWEEPER_KERAS_HOME": "/k", "CUDA_VISIBLE_DEVICES": "3"}  # which Ray has assigned, or shows to all
+        monkeypatch.setattr(os, "environ", worker)
+        connection.take_environment(training, shape)
+        assert expected.items() <= worker.items()
+        assert worker["KERAS_HOME"] == "/k"
+        assert ("JAX_PLATFORMS" in worker) == (shape == none)
+    monkeypatch.setattr(os, "environ", bare := dict[str, str]())  # a Ray that somebody else started
+    connection.take_environment(training, none)
+    assert "KERAS_HOME" not in bare
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ import yaml
 
 from sweeper.datasets import _mapped
 from sweeper.driver import launch, networks, nodes, provenance, requests
+from sweeper.driver.places import Offer, Places
 from sweeper.errors import DatasetError, InputError, ResultsFolderError, StudyLockedError, SweeperError
 from sweeper.ledger import predictions, tables
 from sweeper.ledger.ledger import StudyFolder
@@ -342,7 +343,7 @@ def test_checkpoints_a_killed_driver_left_are_removed(data: Path, tmp_path: Path
     store.create(study(data).to_yaml())
     with store.drive() as ledger:
         keeper = CheckpointRetention(tmp_path / "checkpoints", search)
-        Session(search, ledger, keeper, 2, lambda event: None, {}).next_attempts("any")
+        Session(search, ledger, keeper, Places(lambda: [Offer(cpus=2)]), lambda event: None, {}).next_attempts("any")
     assert not left.exists()
 
 

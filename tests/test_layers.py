@@ -50,7 +50,10 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "sweeper/driver": ("ray pydantic", "driver training datasets search study ledger storage catalog owncode secrecy errors"),
     "sweeper/driver/networks.py": ("keras", "driver.weights training datasets study catalog owncode errors"),
-    "sweeper/driver/session.py": ("", "driver.retention training search ledger secrecy errors"),
+    "sweeper/driver/session.py": (
+        "",
+        "driver.retention driver.places driver.crew training search study.spec ledger secrecy errors",
+    ),
     "sweeper/driver/opened.py": ("", "search study ledger storage errors"),
     "sweeper/driver/retrain.py": ("", "training ledger.records storage errors"),
     "sweeper/analysis": ("numpy pandas scipy sklearn", "analysis ledger.records errors"),

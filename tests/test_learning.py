@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sweeper.driver import launch, learning
+from sweeper.driver.places import Offer
 from sweeper.errors import InputError
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Kind, Reason, Status
@@ -223,7 +224,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
         yield True
 
     monkeypatch.setattr(launch, "connected", connected)
-    monkeypatch.setattr(launch, "_slots", lambda *_, **__: 1)
+    monkeypatch.setattr(launch.nodes, "offers", lambda: [Offer(cpus=1)])
     monkeypatch.setattr(launch, "_trainable", lambda *_: None)
     monkeypatch.setattr(launch, "_run_tune", lambda *_: None)
 

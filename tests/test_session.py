@@ -22,6 +22,7 @@ from sweeper.driver import extending, inputs, launch, requests, tune
 from sweeper.driver import session as sessions
 from sweeper.driver.extending import extended
 from sweeper.driver.opened import OpenedStudy, open_study
+from sweeper.driver.places import Offer, Places
 from sweeper.driver.retention import CheckpointRetention
 from sweeper.driver.session import Session
 from sweeper.errors import InputError
@@ -30,7 +31,7 @@ from sweeper.ledger.records import Kind, Reason, Status
 from sweeper.search import details, repetition
 from sweeper.search.study import Search
 from sweeper.service.extending import hand_over
-from sweeper.study.spec import ArmSpec, StudySpec, parse
+from sweeper.study.spec import ArmSpec, ResourcesSpec, StudySpec, parse
 from tests.driverless import LedgerClock, drive, driven
 
 SPEC = parse(
@@ -42,6 +43,9 @@ budget: {trials: 2, max_epochs: 2}
 search: {sampler: random}
 """
 )
+
+
+ONE_CPU = {"resources": ResourcesSpec().model_dump()}
 
 
 @pytest.fixture
@@ -57,7 +61,12 @@ def at_work(kept: StudyFolder) -> Iterator[tuple[Session, LedgerClock]]:
     with driven(kept) as clock:
         assert clock.ledger is not None
         keeper = CheckpointRetention(kept.folder / "checkpoints", clock.search)
-        yield Session(clock.search, clock.ledger, keeper, 2, lambda event: None, {}), clock
+        yield Session(clock.search, clock.ledger, keeper, places(2, most=2), lambda event: None, {}), clock
+
+
+def places(cpus: int, most: int | None = None) -> Places:
+    """One node."""
+    return Places(lambda: [Offer(cpus=cpus)], most)
 
 
 def study_of(files: StudyFolder, session: Session) -> OpenedStudy:
@@ -211,7 +220,7 @@ def test_an_attempt_that_waits_for_a_worker_is_not_taken_for_hung(
     session, _ = at_work
     requests.post(kept.folder, extended(SPEC, max_epochs=4), repeats_decayed=False)
     extending.take_requests(session, study_of(kept, session))
-    assert tune.SearcherAdapter(session).suggest("one") == {}
+    assert tune.SearcherAdapter(session).suggest("one") == ONE_CPU
     assert session.hung() == []
     tune.CallbackAdapter(session).on_trial_start(1, [], worker := Actor("one"))
     assert worker.assigned == ["cnn-00000"]
@@ -226,7 +235,7 @@ def repeated(kept: StudyFolder) -> Iterator[Session]:
     with driven(kept) as clock:
         assert clock.ledger is not None
         keeper = CheckpointRetention(kept.folder / "checkpoints", clock.search)
-        session = Session(clock.search, clock.ledger, keeper, 3, lambda event: None, {}, num_workers=2)
+        session = Session(clock.search, clock.ledger, keeper, places(2), lambda event: None, {})
         session.record(details.planned_event(repetition.plan(clock.search, ["cnn-00000", "cnn-00001"], 4)))
         yield session
 
@@ -241,7 +250,7 @@ def test_a_draw_that_is_refused_is_drawn_again_by_the_same_worker(kept: StudyFol
     requests.post(kept.folder, extended(SPEC, trials=3), repeats_decayed=False)
     extending.take_requests(session, study_of(kept, session))
     searcher, scheduler, worker = tune.SearcherAdapter(session), tune.SchedulerAdapter(session), Actor("one")
-    assert searcher.suggest("one") == {}
+    assert searcher.suggest("one") == ONE_CPU
     tune.CallbackAdapter(session).on_trial_start(1, [], worker)
     refused = {"report": json.dumps({"failure": {"reason": "infeasible", "detail": "too small", "parameters": 7, "macs": 8}})}
     assert scheduler.on_trial_result(None, worker, refused) == "CONTINUE"
@@ -265,7 +274,7 @@ def test_a_free_worker_takes_the_repetition_it_has_the_program_of(repeated: Sess
     searcher, scheduler = tune.SearcherAdapter(repeated), tune.SchedulerAdapter(repeated)
     workers = [Actor("one"), Actor("two")]
     for worker in workers:
-        assert searcher.suggest(worker.trial_id) == {}
+        assert searcher.suggest(worker.trial_id) == ONE_CPU
     assert searcher.suggest("three") is None, "two workers are wanted, and no more"
     for worker in workers:
         tune.CallbackAdapter(repeated).on_trial_start(1, [], worker)
@@ -297,7 +306,7 @@ def grouped(repeated: Session) -> Session:
 
 def begun(session: Session, name: str) -> Actor:
     """A worker that has been given its first trials."""
-    assert tune.SearcherAdapter(session).suggest(name) == {}
+    assert tune.SearcherAdapter(session).suggest(name) == ONE_CPU
     tune.CallbackAdapter(session).on_trial_start(1, [], actor := Actor(name))
     return actor
 
@@ -378,7 +387,7 @@ def test_the_death_of_a_worker_ends_each_of_its_attempts(reason: Reason, then: s
 
 
 def test_a_worker_that_dies_as_it_starts_takes_one_attempt_with_it(grouped: Session) -> None:
-    assert tune.SearcherAdapter(grouped).suggest("one") == {}
+    assert tune.SearcherAdapter(grouped).suggest("one") == ONE_CPU
     grouped.on_death("one", Reason.DIED, "gone")
     assert [trial.trial for trial in grouped.search.trials.values() if trial.lost] == ["cnn-00000-s1"]
 

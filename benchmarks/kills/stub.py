@@ -35,6 +35,7 @@ import sweeper.driver.tune
 import sweeper.ledger.ledger
 from sweeper.datasets import Split
 from sweeper.driver import launch, networks, nodes, provenance
+from sweeper.driver.places import Offer
 from sweeper.errors import KnobError
 from sweeper.ledger import lock
 from sweeper.ledger.ledger import Ledger
@@ -108,7 +109,7 @@ def drive(job: Job) -> Gate:
     replace(networks, building=_no_framework)
     replace(sweeper.driver.tune, trainable=lambda context: {name: getattr(context, name) for name in NEEDED})
     replace(provenance, commit=lambda: None, versions=dict)
-    replace(nodes, slots=lambda resources: job.num_workers)
+    replace(nodes, offers=lambda: [Offer(cpus=job.num_workers)])
     replace(lock, HEARTBEAT_S=0.01)
     notes.watch_commits()
     Disk(str(job.results.parent), gate).install()

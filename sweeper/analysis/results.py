@@ -63,6 +63,7 @@ class Results:
         images: From a split and the numbers of its images, as predictions have them, each image (height, width, channels) and
             its class; raises `NoDataError` where they are gone. None where nobody can read them.
         baseline: The arm that others are compared with, where the study names one.
+        resources: What a trial of each arm occupied, in words, where that differs from arm to arm.
         typed: What a command has to be given for the study, where that is not its name: its folder.
 
     Raises:
@@ -83,6 +84,7 @@ class Results:
     class_names: tuple[str, ...] = ()
     images: Callable[[str, Sequence[int]], list[tuple[npt.NDArray[Any], int]]] | None = None
     baseline: str | None = None
+    resources: Mapping[str, str] = dataclasses.field(default_factory=dict)
     typed: str = ""
 
     def __post_init__(self) -> None:

@@ -370,7 +370,7 @@ class StudyResults:
         if not planned and opened.search.is_finished:
             return True
         slots = repeating.slots_of(
-            opened.first.resources,
+            opened.first.shapes,
             cluster=options.get("cluster", "local"),
             max_concurrent=options.get("max_concurrent"),
             num_cpus=options.get("num_cpus"),

@@ -74,7 +74,7 @@ def ablate(
     asked = [trial for name in trials for trial in (best_of_arms(data) if name == "best" else [name])]
     varies = None if vary == "training" else vary
     planned = repetition.plan(search, asked, num_seeds, varies)
-    opening = announcement(data, planned, num_known=len(search.planned), slots=slots_of(spec.resources, **options))
+    opening = announcement(data, planned, num_known=len(search.planned), slots=slots_of(spec.shapes, **options))
 
     def closing(now: OpenedStudy, facts: dict[str, Any]) -> None:
         if varies is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ def check(study_file: Path, is_measured: bool, as_json: bool) -> None:
     from sweeper.cli._networks import prepare_keras
     from sweeper.driver import learning
     from sweeper.driver.inputs import load_dataset
+    from sweeper.driver.nodes import words as words_of
     from sweeper.errors import StudyFileError
     from sweeper.search.lessons import words
     from sweeper.study import spec
@@ -53,6 +55,7 @@ def check(study_file: Path, is_measured: bool, as_json: bool) -> None:
         faults += wrong
         if arm:
             arms.append(arm | ({"weights": ", ".join(files[name])} if name in files else {}) | _points_of(study, name))
+            arms[-1] |= {"occupies": words_of(study.resources_of(name))} if len(study.shapes) > 1 else {}
     if faults:
         raise StudyFileError(study_file, faults)
     measured = _measured(study, dataset) if is_measured else None
@@ -72,7 +75,7 @@ def _measured(study: StudySpec, dataset: Dataset) -> tuple[list[Piece], Forecast
     from sweeper.driver import rehearsal
     from sweeper.service.repeating import slots_of
 
-    workers = slots_of(study.resources, cluster="local", max_concurrent=None, num_cpus=None) or 1
+    workers = slots_of(study.shapes, cluster="local", max_concurrent=None, num_cpus=None) or 1
     pieces = rehearsal.rehearse(study, dataset, workers)
     return pieces, rehearsal.forecast_of(study, pieces, workers, dataset)
 
@@ -202,6 +205,9 @@ def _print(study_file: Path, study: StudySpec, dataset: Dataset, arms: list[dict
         if "configurations" in arm:
             why = used_up(study.search, arm["configurations"])
             click.echo(f"note: arm '{arm['arm']}' ends after {arm['configurations']} of {arm['trials']} trials: {why}")
+    for arm in arms:
+        if (asked := study.resources_of(arm["arm"]).cpus_per_trial) > (here := os.cpu_count() or 1):
+            click.echo(f"note: arm '{arm['arm']}' asks for {asked} CPUs, and this machine has {here}: it needs a cluster")
     columns = list(dict.fromkeys(column for arm in arms for column in arm))
     table("arms, each at its default configuration", columns, [[arm.get(column) for column in columns] for arm in arms])
 

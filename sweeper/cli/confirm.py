@@ -69,7 +69,7 @@ def confirm_study(opened: OpenedStudy, asked: ConfirmSpec, as_json: bool, **opti
     plan = confirmations(opened, asked)
     planned = plan(opened.search)
     data = results_of(opened)
-    slots = slots_of(opened.first.resources, **options)
+    slots = slots_of(opened.first.shapes, **options)
     opening = announcement(data, planned, num_known=len(opened.search.planned), slots=slots) + _disk(data, planned)
 
     def closing(now: OpenedStudy, facts: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ def init(data: str, minutes: float, name: str | None, out: str | None, yes: bool
     file = _target(out or f"{_name(name, data)}.yaml")
     known, loaded = _look(data)
     plan = beginning.begun(_name(name, data), str(file), _facts(known, loaded, yes))
-    workers = slots_of(ResourcesSpec(), cluster="local", max_concurrent=None, num_cpus=None) or 1
+    workers = slots_of([ResourcesSpec()], cluster="local", max_concurrent=None, num_cpus=None) or 1
     plan, pieces, forecast = _filled(_buildable(plan, loaded), loaded, minutes, workers)
     if (part := _part(plan, known, forecast, minutes)) is not None:
         click.echo(f"all images leave no time for a search in {minutes:g} minutes; now with {part:.0%} of them", err=True)

@@ -62,7 +62,7 @@ def retrain(study: str, trial: str, most_epochs: int | None, keep: bool, results
     asked = {
         "precision": spec.training.precision,
         "deterministic": str(spec.training.deterministic).lower(),
-        "cpus_per_trial": str(spec.resources.cpus_per_trial),
+        "cpus_per_trial": str(spec.resources_of(record.assignment.arm).cpus_per_trial),
     }
     then, now = asked | record.circumstances, asked | work.circumstances([here])
     if as_json:
@@ -91,7 +91,7 @@ def _worker(spec: StudySpec, record: Recorded) -> Iterator[tuple[Worker, dict[st
 
     check_backend(spec.training.backend)
     with tempfile.TemporaryDirectory(prefix="sweeper-retrain-") as folder:
-        variables = environment(spec.training, spec.resources, os.path.join(folder, "keras"))
+        variables = environment(spec.training, spec.resources_of(record.assignment.arm), os.path.join(folder, "keras"))
         # Only once data and weights are loaded: what Keras downloaded before lies in the user's own home of Keras.
         keras_home = variables.pop("KERAS_HOME")
         os.environ.update(variables)
@@ -105,13 +105,13 @@ def _worker(spec: StudySpec, record: Recorded) -> Iterator[tuple[Worker, dict[st
         os.environ["KERAS_HOME"] = keras_home
         try:
             with quiet():
-                worker = _made(spec, dataset, place(folder) / "checkpoints", pretrained)
+                worker = _made(spec, begun.arm, dataset, place(folder) / "checkpoints", pretrained)
         except Exception as error:
             raise SweeperError(f"the framework cannot be set up here as the study asks: {error}") from error
         yield worker, constants
 
 
-def _made(spec: StudySpec, dataset: Dataset, checkpoints: Place, pretrained: dict[str, Pretrained]) -> Worker:
+def _made(spec: StudySpec, arm: str, dataset: Dataset, checkpoints: Place, pretrained: dict[str, Pretrained]) -> Worker:
     from sweeper.training.trial import Worker
 
     return Worker(
@@ -119,7 +119,7 @@ def _made(spec: StudySpec, dataset: Dataset, checkpoints: Place, pretrained: dic
         validation=dataset.validation,
         num_classes=dataset.num_classes,
         training=spec.training,
-        resources=spec.resources,
+        resources=spec.resources_of(arm),
         checkpoints=checkpoints,
         checkpoint_every_s=math.inf,  # no trial goes on from them
         pretrained=pretrained,

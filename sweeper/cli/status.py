@@ -131,6 +131,8 @@ def print_further(facts: dict[str, Any]) -> None:
     from sweeper.cli._shared import counted
     from sweeper.search.lessons import words
 
+    for sentence in facts["waiting"]:
+        click.echo(sentence)
     for source in facts["learned"]:
         click.echo(words(source))
     for why in facts["ended_early"]:

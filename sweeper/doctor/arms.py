@@ -11,7 +11,7 @@ from typing import Any
 from sweeper import catalog
 from sweeper.datasets import Dataset
 from sweeper.doctor.findings import Finding, fault, ok, warning
-from sweeper.driver import asking, connection, nodes, rehearsal, weights
+from sweeper.driver import asking, connection, nodes, places, rehearsal, weights
 from sweeper.driver.rehearsal import Forecast, Piece
 from sweeper.owncode import Code
 from sweeper.storage import Place
@@ -43,12 +43,12 @@ class Stay:
 
 def resources_of(study: StudySpec, arm: str) -> ResourcesSpec:
     """What a trial of an arm occupies."""
-    return study.resources
+    return study.resources_of(arm)
 
 
 def slots_of(node: Mapping[str, Any], resources: ResourcesSpec) -> int:
     """Trials that fit a node at once."""
-    return nodes._slots(node["Resources"], resources)
+    return places.slots(nodes.offer_of(node), resources)
 
 
 def stays(study: StudySpec, told: Sequence[Mapping[str, Any]]) -> list[Stay]:
@@ -129,13 +129,16 @@ def _begun(study: StudySpec, stay: Stay, dataset: Dataset, folder: Place, shared
     asked = resources_of(study, stay.arm)
     task = ray.remote(num_cpus=asked.cpus_per_trial, num_gpus=asked.gpus_per_trial, max_retries=0, max_calls=1)(own_rows)
     here = NodeAffinitySchedulingStrategy(stay.node["NodeID"], soft=False)
-    return task.options(scheduling_strategy=here).remote(rehearsal.task_of(study, stay.arm, dataset, folder), shared)
+    memory = None if asked.memory_gb is None else int(asked.memory_gb * 1e9)
+    return task.options(scheduling_strategy=here, memory=memory, accelerator_type=asked.accelerator_type).remote(
+        rehearsal.task_of(study, stay.arm, dataset, folder), shared
+    )
 
 
 def own_rows(task: dict[str, Any], shared: tuple[Mapping[str, Any], Code | None]) -> list[dict[str, Any]] | str:
     """The rows of a piece, or why there are none; runs on a node."""
     pretrained, code = shared
-    connection.take_keras_home()
+    connection.take_environment(task["training"], task["resources"])
     with catalog.using(code):
         return rehearsal.train({**task, "pretrained": pretrained})
 

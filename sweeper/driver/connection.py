@@ -12,7 +12,7 @@ from typing import Any
 
 from sweeper import catalog
 from sweeper.errors import SweeperError
-from sweeper.study.spec import StudySpec
+from sweeper.study.spec import ResourcesSpec, StudySpec, TrainingSpec
 
 KERAS_HOME = "SWEEPER_KERAS_HOME"
 """Names Keras's home to the workers of a private Ray. KERAS_HOME itself would also divert what this process downloads."""
@@ -76,7 +76,7 @@ def _start_private(spec: StudySpec, arguments: dict[str, Any]) -> None:
     variables[KERAS_HOME] = variables.pop("KERAS_HOME")
     if runtime_env:
         arguments["runtime_env"] = runtime_env
-    if spec.resources.gpus_per_trial == 0:
+    if not any(shape.gpus_per_trial for shape in spec.shapes):
         arguments["num_gpus"] = 0  # they are hidden now, and Ray refuses to count more than it sees
     with environment_of(variables), _on_loopback():
         ray.init(**arguments)
@@ -129,10 +129,17 @@ def environment_of(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def take_keras_home() -> None:
-    """Give Keras the home that this worker process inherited, if it did; to be called before Keras is imported."""
-    if home := os.environ.get(KERAS_HOME):
-        os.environ["KERAS_HOME"] = home
+def take_environment(training: TrainingSpec, resources: ResourcesSpec) -> None:
+    """Complete the environment that this worker process inherited; to be called before Keras is imported.
+
+    What all workers of a study have in common they were started with. Workers of a shape of their own also have a share of a GPU,
+    or none, of their own, and Ray gives them what it started for any.
+    """
+    from sweeper.training.devices import environment
+
+    keras_home = os.environ.get(KERAS_HOME) or os.environ.get("KERAS_HOME", "")
+    variables = environment(training, resources, keras_home)
+    os.environ.update({name: value for name, value in variables.items() if value or name != "KERAS_HOME"})
 
 
 def ray_arguments(spec: StudySpec, cluster: str, options: dict[str, Any], keras_home: str) -> dict[str, Any]:
@@ -147,8 +154,8 @@ def ray_arguments(spec: StudySpec, cluster: str, options: dict[str, Any], keras_
     Raises:
         InputError: The kind of cluster cannot be used as asked.
     """
-    from sweeper.training.devices import environment
+    from sweeper.training.devices import common_environment
 
     arguments: dict[str, Any] = catalog.load("cluster", cluster)(**options)
-    runtime_env = {"env_vars": environment(spec.training, spec.resources, keras_home), **arguments.pop("runtime_env", {})}
+    runtime_env = {"env_vars": common_environment(spec.training, spec.shapes, keras_home), **arguments.pop("runtime_env", {})}
     return {"runtime_env": runtime_env, "logging_level": logging.ERROR, **arguments}

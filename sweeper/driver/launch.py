@@ -25,8 +25,10 @@ from sweeper.driver.inputs import Inputs
 from sweeper.driver.inputs import load_dataset as load_dataset
 from sweeper.driver.opened import OpenedStudy, open_study
 from sweeper.driver.order import Order
+from sweeper.driver.places import Places
 from sweeper.driver.retention import KEEP_BEST, CheckpointRetention
 from sweeper.driver.session import Session
+from sweeper.driver.waiting import Waiting
 from sweeper.errors import InputError, StudyLockedError
 from sweeper.ledger import lock
 from sweeper.ledger.ledger import Ledger, StudyFolder, study_folder
@@ -171,26 +173,29 @@ def _run_held(
     if futures.wait([loading], timeout=FAULT_SHOWS_S).done:
         loading.result()
     started = time.monotonic()
-    with connected(first, order.cluster, order.cluster_options) as is_private:
+    whole = _whole(order, opened)
+    with connected(whole, order.cluster, order.cluster_options) as is_private:
         ray_s = time.monotonic() - started
         given = loading.result()
         for note in (*given.dataset.notes, *(lessons.words(source.facts()) for source in given.sources)):
             order.tell(note)
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
-        slots = _slots(order, first, given, is_private=is_private)
+        places = _places(order, whole, given, is_private=is_private)
         if opened is None:
             files.create(first.to_yaml())
-        workers = min(slots, order.max_concurrent or slots)
+        workers = sum(places.plan(dict.fromkeys(whole.shapes, 1)).values())
         own.store(files.folder, catalog.current())
         with files.drive(_driver_detail(workers, ray_s), study_id=first.study_id, lock=held) as ledger:
             study = _under_lock(files, opened, ledger)
-            session = _session(order, study, ledger, given, slots)
+            waiting = Waiting(files.folder, order.tell)
+            session = _session(order, study, ledger, given, places, waiting)
             order.watch(study.search, ledger.started)
             _extend(order, session, study, given.sources)
             trainable = _trainable(order, study, ledger, given)
             del given  # the only copy of the arrays on this machine is now the one in the object store
-            run = functools.partial(_run_tune, study.first.name, session, trainable, slots)
-            _drive(session, study, run, lambda: _repeat(order, session))
+            run = functools.partial(_run_tune, study.first.name, session, trainable)
+            with contextlib.closing(waiting):
+                _drive(session, study, run, lambda: _repeat(order, session))
             study = _finish(study, ledger)
     return Outcome(study=study, was_finished=False, is_interrupted=not study.search.is_finished)
 
@@ -229,16 +234,22 @@ def _tidied(order: Order, opened: OpenedStudy) -> Outcome:
     return Outcome(study=opened, was_finished=True, is_interrupted=False)
 
 
-def _slots(order: Order, first: StudySpec, inputs: Inputs, *, is_private: bool) -> int:
-    """Trials that fit the running Ray at once; every node of a cluster must be able to work for the study."""
-    slots = nodes.slots(first.resources)
+def _whole(order: Order, opened: OpenedStudy | None) -> StudySpec:
+    """The study asked for, with the arms that the stored one got since it began."""
+    return order.spec if opened is None else order.spec.model_copy(update={"arms": {**opened.spec.arms, **order.spec.arms}})
+
+
+def _places(order: Order, whole: StudySpec, inputs: Inputs, *, is_private: bool) -> Places:
+    """The nodes of the running Ray; on a cluster every one on which a trial fits must be able to work for the study."""
+    places = Places(nodes.offers, order.max_concurrent)
+    nodes.check_fit(places.offers, whole)
     if not is_private:
         if warning := exposure.without_token():
             order.tell(warning)
-        nodes.check_facts(first.training, first.resources)
-        nodes.check_images(inputs.dataset.files, first.resources)
-        nodes.check_results(order.results_folder, first.resources)
-    return slots
+        nodes.check_facts(whole.training, *whole.shapes)
+        nodes.check_images(inputs.dataset.files, *whole.shapes)
+        nodes.check_results(order.results_folder, *whole.shapes)
+    return places
 
 
 # ------------------------------------------------------------------------------------------------------------ under the lock
@@ -263,26 +274,25 @@ def _retention(order: Order, study: OpenedStudy) -> CheckpointRetention:
     return CheckpointRetention(study.folder / "checkpoints", study.search, order.keep_best)
 
 
-def _session(order: Order, study: OpenedStudy, ledger: Ledger, inputs: Inputs, slots: int) -> Session:
-    """The session; its beat takes requests and looks after the Ray we started."""
+def _session(order: Order, study: OpenedStudy, ledger: Ledger, inputs: Inputs, places: Places, waiting: Waiting) -> Session:
+    """The session; its beat takes requests, looks after the Ray we started, and for nodes that joined or left."""
 
     def beat(event: Event | None) -> None:
         if event is None:
             nodes.check_own()
+            places.look()
+            waiting.follow(session)
             extending.take_requests(session, study)
         order.watch(session.search, event)
 
-    # One more than run at once, so that a worker that becomes free finds its next trial waiting.
-    most_live = min(slots + 1, order.max_concurrent or slots + 1)
     session = Session(
         study.search,
         ledger,
         _retention(order, study),
-        most_live,
+        places,
         beat,
         provenance.constants_of(study.first, inputs.dataset),
         inputs.have_weights,
-        num_workers=min(slots, most_live),
         seeds_together=order.seeds_together,
     )
     return session
@@ -316,7 +326,6 @@ def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: Inputs)
             validation=inputs.dataset.validation,
             num_classes=inputs.dataset.num_classes,
             training=study.first.training,
-            resources=study.first.resources,
             checkpoints=(study.folder / "checkpoints").resolve(),
             checkpoint_every_s=order.checkpoint_every_s,
             claim=ledger.claim,
@@ -332,10 +341,10 @@ def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: Inputs)
     )
 
 
-def _run_tune(name: str, session: Session, trainable: Any, slots: int) -> None:
+def _run_tune(name: str, session: Session, trainable: Any) -> None:
     from sweeper.driver import tune
 
-    tune.run(name, session, trainable, slots)
+    tune.run(name, session, trainable)
 
 
 def _drive(session: Session, study: OpenedStudy, run: Callable[[], None], ask: Callable[[], None] = lambda: None) -> None:

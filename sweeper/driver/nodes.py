@@ -6,13 +6,14 @@ import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sweeper.driver import asking
+from sweeper.driver.places import Offer, fits
 from sweeper.errors import InputError, ResultsFolderError, SweeperError
 from sweeper.storage import LocalPlace, Place, Where, explain, place
-from sweeper.study.spec import ResourcesSpec, TrainingSpec
+from sweeper.study.spec import ResourcesSpec, StudySpec, TrainingSpec
 
 DECIDING = ("keras", "numpy", "pyarrow")
 """Packages of which every node must have our version: they decide what a trial gives, or how a checkpoint is written ..."""
@@ -21,25 +22,67 @@ BACKEND = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("t
 """... and those of each backend. Ray and Python are compared by Ray itself, when a node joins."""
 
 
-def slots(resources: ResourcesSpec) -> int:
-    """Trials that fit the running Ray at once; a trial runs on one node.
+ACCELERATOR = "accelerator_type:"
+"""What Ray puts before the type of a node's GPUs in the name of a resource."""
+
+
+def offers() -> list[Offer]:
+    """The nodes of the running Ray, and what each has."""
+    return [offer_of(node) for node in asking.alive()]
+
+
+def offer_of(node: Mapping[str, Any]) -> Offer:
+    """What a node has, which `ray.nodes` describes."""
+    has = node["Resources"]
+    return Offer(
+        name=node["NodeManagerHostname"],
+        address=node["NodeManagerAddress"],
+        node=node["NodeID"],
+        cpus=has.get("CPU", 0.0),
+        gpus=has.get("GPU", 0.0),
+        memory_gb=has.get("memory", 0.0) / 1e9,
+        accelerator_types=frozenset(name.removeprefix(ACCELERATOR) for name in has if name.startswith(ACCELERATOR)),
+    )
+
+
+def useful(shapes: Iterable[ResourcesSpec]) -> list[dict[str, Any]]:
+    """The nodes on which a trial of one of these shapes fits."""
+    wanted = [*shapes]
+    return [node for node in asking.alive() if any(fits(offer_of(node), shape) for shape in wanted)]
+
+
+def check_fit(offers: Sequence[Offer], study: StudySpec) -> None:
+    """Check that each arm's trials fit a node; a trial runs on one.
 
     Raises:
-        InputError: Not even one does.
+        InputError: Those of an arm do not; all such arms are named.
     """
-    nodes = asking.alive()
-    count = sum(_slots(node["Resources"], resources) for node in nodes)
-    if count < 1:
-        wanted = f"cpus_per_trial: {resources.cpus_per_trial}"
-        if resources.gpus_per_trial:
-            wanted += f", gpus_per_trial: {resources.gpus_per_trial}"
-        there = "; ".join(
-            f"{node['NodeManagerHostname']} has {node['Resources'].get('CPU', 0):g} CPUs and "
-            f"{node['Resources'].get('GPU', 0):g} GPUs"
-            for node in nodes
-        )
-        raise InputError(f"no trial fits: the study asks for {wanted}, {there}. Lower resources in the study file, or give more.")
-    return count
+    arms: dict[ResourcesSpec, list[str]] = {}
+    for arm in study.arms:
+        arms.setdefault(study.resources_of(arm), []).append(arm)
+    wanting = {shape: names for shape, names in arms.items() if not any(fits(offer, shape) for offer in offers)}
+    if not wanting:
+        return
+    asks = [f"{_who(names) if len(arms) > 1 else 'the study asks'} for {words(shape)}" for shape, names in wanting.items()]
+    there = in_words(offers, [*wanting])
+    raise InputError(f"no trial fits: {', '.join(asks)}, {there}. Lower resources in the study file, or give more.")
+
+
+def _who(arms: Sequence[str]) -> str:
+    return f"arm {arms[0]} asks" if len(arms) == 1 else f"arms {', '.join(arms)} ask"
+
+
+def in_words(offers: Sequence[Offer], shapes: Sequence[ResourcesSpec]) -> str:
+    """What nodes have of what trials ask for, in words."""
+    with_memory = any(shape.memory_gb for shape in shapes)
+    each = (f"{offer.words}, {offer.memory_gb:.1f} GB of memory" if with_memory else offer.words for offer in offers)
+    return "; ".join(each) or "there is no node"
+
+
+def words(shape: ResourcesSpec) -> str:
+    """What a trial asks for, as a study file has it."""
+    given = {name: value for name, value in shape.model_dump().items() if value}
+    return ", ".join(f"{name}: {value}" for name, value in given.items())
 
 
 def check_own() -> None:
@@ -62,7 +105,7 @@ def check_own() -> None:
                 )
 
 
-def check_facts(training: TrainingSpec, resources: ResourcesSpec) -> None:
+def check_facts(training: TrainingSpec, *shapes: ResourcesSpec) -> None:
     """Check that every node on which a trial fits has our versions of what decides a result, and a GPU where trials ask for one.
 
     Raises:
@@ -70,7 +113,7 @@ def check_facts(training: TrainingSpec, resources: ResourcesSpec) -> None:
     """
     packages = (*DECIDING, *BACKEND[training.backend])
     ours = asking.versions(packages)
-    nodes = [node for node in asking.alive() if _slots(node["Resources"], resources)]
+    nodes = useful(shapes)
     told = asking.facts(packages, nodes)
     differing = [one if isinstance(one, asking.NoAnswer) else differences(one.versions, ours) for one in told]
     if faults := _named(nodes, differing):
@@ -80,14 +123,15 @@ def check_facts(training: TrainingSpec, resources: ResourcesSpec) -> None:
             + _listed(faults)
             + f"\nResults would depend on where a trial ran. Install on every node: {needed}"
         )
+    asking_gpus = [shape for shape in shapes if shape.gpus_per_trial]
     blind = [
         f"{asking.name_of(node)}: Ray was told of {node['Resources']['GPU']:g} GPUs, and there is none to be seen"
         for node, one in zip(nodes, told, strict=True)
-        if resources.gpus_per_trial and isinstance(one, asking.Facts) and not one.has_gpu
+        if isinstance(one, asking.Facts) and not one.has_gpu and any(fits(offer_of(node), shape) for shape in asking_gpus)
     ]
     if blind:
         raise InputError(
-            f"gpus_per_trial: {resources.gpus_per_trial:g}: not every node of the cluster has a GPU; nothing was started:\n"
+            f"gpus_per_trial: {asking_gpus[0].gpus_per_trial:g}: not every node of the cluster has a GPU; nothing was started:\n"
             + _listed(blind)
             + "\nStart these nodes with --num-gpus=0, install their driver (nvidia-smi shows GPUs that work), or ask for none."
         )
@@ -103,14 +147,14 @@ def differences(theirs: Mapping[str, str | None], ours: Mapping[str, str | None]
     return "; ".join(found)
 
 
-def check_results(results_folder: Where, resources: ResourcesSpec) -> None:
+def check_results(results_folder: Where, *shapes: ResourcesSpec) -> None:
     """Check that every node on which a trial fits sees the results folder and may write to it.
 
     A folder is made there, every node writes a file to it, and it is removed again.
 
     Args:
         results_folder: Folder of all studies.
-        resources: What a trial needs.
+        *shapes: What trials occupy.
 
     Raises:
         ResultsFolderError: A node does not, or this machine itself does not; nothing is left behind.
@@ -124,7 +168,7 @@ def check_results(results_folder: Where, resources: ResourcesSpec) -> None:
         raise ResultsFolderError(explain(error, results_folder)) from error
     faults = ["nothing was asked"]
     try:
-        faults = _faults(marker, [node for node in asking.alive() if _slots(node["Resources"], resources)])
+        faults = _faults(marker, useful(shapes))
     finally:
         marker.remove_tree()
         if faults and not was_there:
@@ -157,7 +201,7 @@ def leave_answer(marker: Place, node: str) -> str:
     return ""
 
 
-def check_images(files: Sequence[str], resources: ResourcesSpec) -> None:
+def check_images(files: Sequence[str], *shapes: ResourcesSpec) -> None:
     """Check that every node on which a trial fits sees the files in which decoded images lie, if there are any.
 
     Raises:
@@ -165,7 +209,7 @@ def check_images(files: Sequence[str], resources: ResourcesSpec) -> None:
     """
     if not files:
         return
-    nodes = [node for node in asking.alive() if _slots(node["Resources"], resources)]
+    nodes = useful(shapes)
     faults = _named(nodes, asking.answers(missing_of, list(files), nodes))
     if faults:
         raise InputError(
@@ -205,13 +249,3 @@ def _named(nodes: list[dict[str, Any]], faults: Sequence[Any]) -> list[str]:
 
 def _listed(faults: list[str]) -> str:
     return "\n".join(f"  - {fault}" for fault in faults)
-
-
-def _slots(offered: dict[str, float], resources: ResourcesSpec) -> int:
-    """Trials that fit one node at once."""
-    count = int(offered.get("CPU", 0) // resources.cpus_per_trial)
-    if resources.gpus_per_trial:
-        gpus = offered.get("GPU", 0)
-        per_gpu = int(1 / resources.gpus_per_trial + 1e-9)
-        count = min(count, int(gpus) * per_gpu if per_gpu else int(gpus // resources.gpus_per_trial))
-    return count

@@ -122,22 +122,24 @@ def rehearse(study: StudySpec, dataset: Dataset, workers: int) -> list[Piece]:
 
     pretrained = weights.weights_for(study, [], dataset)[0] if weights.asking(study) else {}
     with tempfile.TemporaryDirectory(prefix="sweeper-rehearsal-") as folder:
-        variables = devices.environment(study.training, study.resources, folder)
         context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(
-            min(workers, len(study.arms)), mp_context=context, initializer=_begin, initargs=(variables, catalog.current())
-        ) as pool:
-            tasks = {arm: task_of(study, arm, dataset, folder) | {"pretrained": pretrained} for arm in study.arms}
-            futures = {arm: pool.submit(train, task) for arm, task in tasks.items()}
-            found: dict[str, Any] = {}
-            for arm, future in futures.items():
-                try:
-                    found[arm] = future.result()
-                except concurrent.futures.process.BrokenProcessPool:
-                    found[arm] = "the process that trained it died, most likely out of memory"
+        found: dict[str, Any] = {}
+        for shape in study.shapes:  # a process has one share of the machine
+            arms = [arm for arm in study.arms if study.resources_of(arm) == shape]
+            variables = devices.environment(study.training, shape, folder)
+            with concurrent.futures.ProcessPoolExecutor(
+                min(workers, len(arms)), mp_context=context, initializer=_begin, initargs=(variables, catalog.current())
+            ) as pool:
+                tasks = {arm: task_of(study, arm, dataset, folder) | {"pretrained": pretrained} for arm in arms}
+                futures = {arm: pool.submit(train, task) for arm, task in tasks.items()}
+                for arm, future in futures.items():
+                    try:
+                        found[arm] = future.result()
+                    except concurrent.futures.process.BrokenProcessPool:
+                        found[arm] = "the process that trained it died, most likely out of memory"
     if faults := [f"  - arms.{arm}: {why}" for arm, why in found.items() if isinstance(why, str)]:
         raise InputError("\n".join([f"study '{study.name}': default configurations cannot be trained:", *faults]))
-    return [piece_of(study, arm, dataset, rows) for arm, rows in found.items()]
+    return [piece_of(study, arm, dataset, found[arm]) for arm in study.arms]
 
 
 def forecast_of(study: StudySpec, pieces: list[Piece], workers: int, dataset: Dataset) -> Forecast:
@@ -198,7 +200,7 @@ def task_of(study: StudySpec, arm: str, dataset: Dataset, folder: Where) -> dict
         "validation": _first(dataset.validation, VALIDATED),
         "num_classes": dataset.num_classes,
         "training": study.training,
-        "resources": study.resources,
+        "resources": study.resources_of(arm),
         "limits": study.limits,
     }
 

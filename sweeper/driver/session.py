@@ -8,16 +8,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from sweeper import secrecy
+from sweeper.driver.crew import Crew
+from sweeper.driver.places import Places
 from sweeper.driver.retention import CheckpointRetention
 from sweeper.errors import SweeperError
 from sweeper.ledger.ledger import Ledger
 from sweeper.ledger.records import Event, Kind, Reason, Status
 from sweeper.search.study import Search
+from sweeper.study.spec import ResourcesSpec
 from sweeper.training.trial import Assignment
 
 HANG_FACTOR = 20.0
@@ -47,17 +50,17 @@ class Session:
 
     A worker is known by its Tune trial, and runs one attempt after another, or one group after another: repetitions of one trial
     that it trains together. The next attempts are proposed, and durable, while workers are busy, so that a worker that becomes
-    free need not wait for the sampler. A trial whose group failed is tried again alone.
+    free need not wait for the sampler. A trial whose group failed is tried again alone. Arms may ask for other resources: a
+    worker takes attempts of one shape (`sweeper.driver.places`), and the search is asked for arms whose shape has room.
 
     Args:
         search: The state machine.
         ledger: Open for writing.
         retention: Removes the study's checkpoints that are no longer needed.
-        most_live: Attempts that may have begun at once, running or waiting for a worker; those of one worker count as one.
+        places: How many workers of each shape are wanted at once.
         watch: Called with every event once it is applied, and with None about every second.
         constants: Columns that are the same in every event.
         have_weights: Arms whose trials begin with weights, for which these were read.
-        num_workers: Workers wanted at once; None for one per attempt.
         seeds_together: Repetitions of one trial that a worker trains together, at most.
     """
 
@@ -66,26 +69,23 @@ class Session:
         search: Search,
         ledger: Ledger,
         retention: CheckpointRetention,
-        most_live: int,
+        places: Places,
         watch: Callable[[Event | None], None],
         constants: Mapping[str, str | None],
         have_weights: Collection[str] = (),
-        num_workers: int | None = None,
         seeds_together: int = 1,
     ):
         self.search = search
         self.ledger = ledger
         self.retention = retention
-        self.most_live = most_live
+        self.places = places
         self.watch = watch
         self.constants = constants
         self.have_weights = set(have_weights)
-        self.num_workers = num_workers or most_live
         self.seeds_together = seeds_together
         self.live: dict[str, list[_Live]] = {}
         self._waiting: list[Assignment] = []
-        self._starting: set[str] = set()
-        """Workers that Tune has been asked for and that are not there yet."""
+        self.crew = Crew(search, places)
         self._parents: defaultdict[str, set[str]] = defaultdict(set)
         """Trials of which a worker trained repetitions: it has their programs."""
         self._alone: set[str] = set()
@@ -129,25 +129,28 @@ class Session:
         if self.ledger.num_buffered == 0:
             self.retention.clean()
 
-    def wants_worker(self, tune_id: str) -> bool:
-        """Whether a worker more is of use now; it is expected from then on. False for ever: see `is_exhausted`."""
+    def wants_worker(self, tune_id: str) -> ResourcesSpec | None:
+        """The shape of a worker more that is of use now, which is expected from then on. None for ever: see `is_exhausted`."""
         self._propose()
-        wants = len(self._starting) < len(self._waiting) and len(self._starting) + len(self.live) < self.num_workers
-        if wants:
-            self._starting.add(tune_id)
-        self.is_exhausted = not (self._starting or self._waiting or self.live)
-        return wants
+        waiting = self.crew.shapes_of(one.arm for one in self._waiting)
+        shape = self.crew.lacking(self._plan(), waiting, self._at_work())
+        if shape is not None:
+            self.crew.expect(tune_id, shape)
+        self.is_exhausted = not (self.crew.starting or self._waiting or self.live)
+        return shape
 
     def next_attempts(self, tune_id: str, *, is_alone: bool = False) -> list[Assignment]:
         """What a free worker is to run, one attempt or a group, recorded and durable; none when there is nothing for it now."""
-        self._starting.discard(tune_id)
-        if not self._waiting:
+        if not self.crew.arrives(tune_id) and self.crew.gives_way(tune_id, self._plan(), self._at_work()):
+            return []
+        if not (waiting := self._waiting_for(tune_id)):
             self._propose()
-        if not self._waiting:
+            waiting = self._waiting_for(tune_id)
+        if not waiting:
             return []
         # Of several that wait, one whose program the worker has: repetitions of one trial differ in their seeds alone.
         known = self._parents[tune_id]
-        first = next((one for one in self._waiting if self.search.trials[one.trial].parent in known), self._waiting[0])
+        first = next((one for one in waiting if self.search.trials[one.trial].parent in known), waiting[0])
         group = [first] if is_alone else [first, *self._companions(first)]
         taken = {one.trial for one in group}
         self._waiting = [one for one in self._waiting if one.trial not in taken]
@@ -215,7 +218,7 @@ class Session:
 
         One that dies as it starts takes the attempt with it that it was started for, or it would be started for ever.
         """
-        if tune_id not in self.live and tune_id in self._starting:
+        if tune_id not in self.live and tune_id in self.crew.starting:
             self.next_attempts(tune_id, is_alone=True)
         for live in self.live.pop(tune_id, ()):
             self._attempt_ended(live, Reason.TIMEOUT if live.is_hung else reason, detail)
@@ -223,7 +226,7 @@ class Session:
     def on_end(self, tune_id: str) -> None:
         """A worker is gone, or has nothing to do."""
         self.live.pop(tune_id, None)
-        self._starting.discard(tune_id)
+        self.crew.leaves(tune_id)
         self._parents.pop(tune_id, None)
 
     def tick(self) -> None:
@@ -266,7 +269,7 @@ class Session:
     def _propose(self) -> None:
         """Begin what the search proposes, as far as there is room, and make all of it durable."""
         is_new = False
-        while len(self.live) + len(self._waiting) < self._room() and (event := self.search.propose()) is not None:
+        while (event := self._next()) is not None:
             self._waiting.append(self._begin(event))
             is_new = True
         for event in self.search.endings():
@@ -274,6 +277,15 @@ class Session:
             is_new = True
         if is_new:
             self.commit()
+
+    def _next(self) -> Event | None:
+        """What the search proposes of arms for which there is room."""
+        begun, plan = self._at_work() + self.crew.shapes_of(one.arm for one in self._waiting), self._plan()
+        arms = [arm for arm in self.search.spec.arms if begun[shape := self.crew.shape_of(arm)] < self._room(plan.get(shape, 0))]
+        event = self.search.propose(arms) if arms else None
+        if event is None and not (begun or self.crew.starting):
+            return self.search.propose()  # there is no room for it: it waits, or Tune would take the study for finished
+        return event
 
     def _begin(self, event: Event) -> Assignment:
         """The attempt that was proposed, recorded."""
@@ -296,10 +308,31 @@ class Session:
             parent_seed=parent.seed if trial.varies and parent is not None else None,
         )
 
-    def _room(self) -> int:
-        """Attempts that may have begun now: some more repetitions, because nothing could be learned before they begin."""
+    def _room(self, workers: int) -> int:
+        """Attempts of a shape that may have begun now, those of one worker counting as one.
+
+        Of repetitions some more, because nothing could be learned before they begin.
+        """
         is_planned = bool(self.search.planned) and self.search.is_searched
-        return self.most_live + (self.num_workers if is_planned else 0)
+        return (workers + self.places.ahead if workers else 0) + (workers if is_planned else 0)
+
+    def idle(self) -> dict[ResourcesSpec, int]:
+        """Shapes that have work and no worker at it, each with how many workers are wanted of it."""
+        at_work = self._at_work()
+        return {shape: workers for shape, workers in self._plan().items() if not at_work[shape]}
+
+    def _plan(self) -> dict[ResourcesSpec, int]:
+        """Workers wanted of each shape that has work."""
+        begun = {self.search.trials[live.trial].arm for group in self.live.values() for live in group}
+        return self.crew.plan(begun | {one.arm for one in self._waiting})
+
+    def _at_work(self) -> Counter[ResourcesSpec]:
+        """Workers that have attempts, by shape."""
+        return self.crew.shapes_of(self.search.trials[group[0].trial].arm for group in self.live.values())
+
+    def _waiting_for(self, tune_id: str) -> list[Assignment]:
+        """What waits and a worker could run."""
+        return [one for one in self._waiting if self.crew.can_run(tune_id, one.arm)]
 
     def _attempt_ended(self, live: _Live, reason: Reason | None, detail: str, **sizes: int) -> None:
         if live.num_together > 1 and reason is not Reason.NODE_LOST:

@@ -117,7 +117,7 @@ def _network(study: OpenedStudy, trial: Trial) -> Network:
 def _measured(study: OpenedStudy, networks: list[Network], dataset: Dataset, runs: int) -> Iterator[dict[str, Any] | str]:
     """The columns of each network, or why there are none; a process is used until it dies."""
     context = multiprocessing.get_context("spawn")
-    backend, on_gpu = study.first.training.backend, study.first.resources.gpus_per_trial > 0
+    backend, on_gpu = study.first.training.backend, any(shape.gpus_per_trial for shape in study.spec.shapes)
     pool: concurrent.futures.ProcessPoolExecutor | None = None
     try:
         for architecture, text in networks:

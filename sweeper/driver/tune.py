@@ -56,7 +56,6 @@ class Context:
     validation: Split
     num_classes: int
     training: TrainingSpec
-    resources: ResourcesSpec
     checkpoints: Place
     checkpoint_every_s: float
     claim: Claim
@@ -73,20 +72,27 @@ class Context:
 OF_THE_ACTOR = ("code", "worker")
 """Fields of `Context` that are not the worker's."""
 
+RESOURCES = "resources"
+"""What a worker occupies, in the configuration of its Tune trial."""
+
+MOST_PENDING = "100000"
+"""Tune trials that may wait for room, in the words of its environment. The session asks for no more than fit."""
+
 
 class TrialActor(tune.Trainable):  # type: ignore[misc]
     """A worker process that runs one trial, or one group of trials, after another; what happens inside a trial raises nothing."""
 
     def setup(self, config: dict[str, Any], context: Context | None = None) -> None:
-        """Load the framework."""
+        """Load the framework, with its share of the machine."""
         assert context is not None
-        connection.take_keras_home()
+        resources = ResourcesSpec(**config[RESOURCES])
+        connection.take_environment(context.training, resources)
         self._worker: TrialWorker | None = None
         self._group: Together | None = None
         self._next = self._fault = ""
         needed = {
             field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name not in OF_THE_ACTOR
-        }
+        } | {"resources": resources}
         try:
             if context.code is not None:
                 catalog.use(context.code)
@@ -100,7 +106,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """The same process goes on as a new Tune trial."""
+        """The same process goes on as a new Tune trial, which occupies the same: Tune sees to that."""
         self._is_idle = True
         return True
 
@@ -135,10 +141,10 @@ class SearcherAdapter(Searcher):  # type: ignore[misc]
         self._session = session
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """An empty configuration for a worker; None when none is wanted now, FINISHED when none will be."""
+        """What a worker is to occupy; None when none is wanted now, FINISHED when none will be."""
         with self._session.guard():
-            if self._session.wants_worker(trial_id):
-                return {}
+            if (shape := self._session.wants_worker(trial_id)) is not None:
+                return {RESOURCES: shape.model_dump()}
         return str(Searcher.FINISHED) if self._session.is_exhausted else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -241,13 +247,23 @@ def _error_of(trial: Any) -> Exception | None:
 
 def trainable(context: Context) -> Any:
     """What Tune runs on a worker; the data are in the object store, where each node holds them once."""
-    resources = {"cpu": context.resources.cpus_per_trial, "gpu": context.resources.gpus_per_trial}
-    return tune.with_resources(tune.with_parameters(TrialActor, context=context), resources)
+    return tune.with_resources(tune.with_parameters(TrialActor, context=context), _request)
 
 
-def run(name: str, session: Session, trainable: Any, slots: int) -> None:
-    """Drive a study on a running Ray, where `slots` trials fit at once, until nothing is left to do or a signal comes."""
-    with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as storage, _tune_environment(slots), _terminate() as was_signalled:
+def _request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """What Ray is asked for."""
+    shape = ResourcesSpec(**config[RESOURCES])
+    bundle: dict[str, float] = {"CPU": shape.cpus_per_trial, "GPU": shape.gpus_per_trial}
+    if shape.memory_gb is not None:
+        bundle["memory"] = int(shape.memory_gb * 1e9)
+    if shape.accelerator_type is not None:
+        bundle[f"accelerator_type:{shape.accelerator_type}"] = 0.001  # as Ray itself does: a node has one in all
+    return tune.PlacementGroupFactory([{name: amount for name, amount in bundle.items() if amount}])
+
+
+def run(name: str, session: Session, trainable: Any) -> None:
+    """Drive a study on a running Ray until nothing is left to do or a signal comes."""
+    with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as storage, _tune_environment(), _terminate() as was_signalled:
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
@@ -278,13 +294,13 @@ def run(name: str, session: Session, trainable: Any, slots: int) -> None:
 
 
 @contextlib.contextmanager
-def _tune_environment(slots: int) -> Iterator[None]:
+def _tune_environment() -> Iterator[None]:
     """Tune's settings, read from the environment, and silence for its loggers, which repeat what we report; undone afterwards."""
     settings = {
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_GLOBAL_CHECKPOINT_S": "100000",
         "TUNE_FORCE_TRIAL_CLEANUP_S": "60",
-        "TUNE_MAX_PENDING_TRIALS_PG": str(slots),
+        "TUNE_MAX_PENDING_TRIALS_PG": MOST_PENDING,
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
         "RAY_AIR_NEW_OUTPUT": "0",

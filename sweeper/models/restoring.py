@@ -55,7 +55,7 @@ def keras_of(spec: StudySpec) -> Iterator[None]:
         if "keras" not in sys.modules:
             if importlib.util.find_spec(spec.training.backend) is None:
                 raise InputError(f"the study was trained with the backend {spec.training.backend}, which is not installed here.")
-            os.environ.update(environment(spec.training, spec.resources, folder))
+            os.environ.update(environment(spec.training, spec.shapes[0], folder))
         import keras
 
         before = keras.config.dtype_policy()

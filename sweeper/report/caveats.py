@@ -35,6 +35,9 @@ def caveats(found: Choices, notes: Sequence[str] = ()) -> tuple[Sentence, ...]:
     if len(arms(results)) == 1:
         told.append((f"The study has one arm, {arms(results)[0]}: there is no other architecture to compare it with.",))
     told += _of_the_data(results)
+    if results.resources:
+        text = "Arms were given different resources: their scores can be compared, seconds and memory of training cannot."
+        told.append((text,))
     if unsure := warning(results):
         command = Command(f"sweeper measure {results.named} --anew")
         told.append(said("{} Let nothing else run on the machine, then measure again: {}", unsure, command))

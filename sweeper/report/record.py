@@ -162,6 +162,8 @@ def measured(found: Choices) -> Section:
     ]
     for column in ("device", "versions", "commit"):
         rows.append([column, _recorded("; ".join(_texts(trials[column])), column)])
+    if results.resources:
+        rows.append(["resources of a trial", "; ".join(f"{arm}: {asked}" for arm, asked in results.resources.items())])
     if results.limits:
         rows.append(["constraints", ", ".join(f"{column} <= {most:,}" for column, most in results.limits.items())])
     if results.class_names:

@@ -68,7 +68,7 @@ class Arm:
     def reconsidered(self) -> list[Trial]:
         """Trials that wait at a rung which is not trusted any more."""
         names = self.promotion.reconsidered if self.promotion else []
-        return [trial for trial in self.trials if trial.trial in names]
+        return [trial for trial in self.trials if trial.trial in names] if names else []
 
     @property
     def num_epochs(self) -> int:

@@ -92,10 +92,11 @@ class Proposals:
 
         if search.repeats is not False:
             return draw(0)
-        known = own.known - {distinct.key_of(one) for one in waiting}
+        # Nothing is copied that is not changed: an arm of ten thousand trials would spend more on that than on all else.
+        known = own.known - {distinct.key_of(one) for one in waiting} if waiting else own.known
         taught = {distinct.key_of(one.configuration) for one in own.lessons}
         others = seed_of(search.seed, arm, number, "others")
-        found = distinct.new_configuration(draw, known | taught, space, fixed, others)
+        found = distinct.new_configuration(draw, known | taught if taught else known, space, fixed, others)
         is_new = distinct.key_of(found) not in known
         return found if is_new else distinct.new_configuration(draw, known, space, fixed, others)
 

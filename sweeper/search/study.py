@@ -120,18 +120,23 @@ class Search:
         """The trials of a stage, in the order they began."""
         return [trial for trial in self.trials.values() if trial.stage is stage]
 
-    def propose(self) -> Event | None:
+    def propose(self, arms: Collection[str] | None = None) -> Event | None:
         """The next attempt to dispatch.
 
         Interrupted trials come first, in the order they were interrupted, then those that are promoted, then those trained anew
         for more epochs, then a new one of the budget, then repetitions with other seeds. None when there is nothing to start
         now. The event changes nothing until it is applied.
+
+        Args:
+            arms: Of these alone, because there is room for no other; None for all.
         """
-        if name := next(iter(self._waiting), None) or self._next_promoted():
+        asked = self.spec.arms if arms is None else arms
+        if name := self._next_begun(asked):
             trial = self.trials[name]
             return self._suggested(trial, trial.attempt + 1)
-        arm = self._next_arm()
-        planned = [trial for trial in self._planned.values() if arm is None or trial.stage is Stage.SEARCH]
+        arm = self._next_arm(asked)
+        of_these = [trial for trial in self._planned.values() if trial.arm in asked]
+        planned = [trial for trial in of_these if arm is None or trial.stage is Stage.SEARCH]
         if planned:
             return self._suggested(min(planned, key=lambda trial: trial.stage is not Stage.SEARCH), attempt=1)
         if arm is None:
@@ -153,6 +158,11 @@ class Search:
             ),
             attempt=1,
         )
+
+    def has_next(self, arm: str) -> bool:
+        """Whether an attempt of an arm could be dispatched now."""
+        planned = (trial.arm == arm for trial in self._planned.values())
+        return self._next_arm([arm]) is not None or self._next_begun([arm]) is not None or any(planned)
 
     def propose_beside(self, trial: Trial, passed_over: Collection[str]) -> Event | None:
         """The next attempt at a repetition that differs from a trial in its seed alone, interrupted ones first; None without any.
@@ -326,9 +336,9 @@ class Search:
 
     # --------------------------------------------------------------------------------------------------------- details
 
-    def _next_arm(self) -> str | None:
+    def _next_arm(self, arms: Collection[str]) -> str | None:
         counted, shares = self._race.counted(self.spec), self._race.shares(self.spec)
-        return allocation.next_arm(counted, {arm: shares[arm] if self.to_come(arm) else 0 for arm in counted})
+        return allocation.next_arm(counted, {arm: shares[arm] if arm in arms and self.to_come(arm) else 0 for arm in counted})
 
     def _is_over(self, arm: str) -> bool:
         """Whether no further trial of an arm will come. In a race one that is out may return as long as there are trials."""
@@ -352,10 +362,13 @@ class Search:
             attempt=trial.attempt,
         )
 
-    def _next_promoted(self) -> str | None:
-        """A trial that waits at a rung and goes on now."""
-        found = (arm.next_promoted(is_over=self._is_over(name)) for name, arm in self.arms.items() if arm.promotion)
-        return next((trial for trial in found if trial is not None), None)
+    def _next_begun(self, arms: Collection[str]) -> str | None:
+        """A trial that was interrupted, or one that waits at a rung and goes on now."""
+        found = (
+            arm.next_promoted(is_over=self._is_over(name)) for name, arm in self.arms.items() if arm.promotion and name in arms
+        )
+        interrupted = (name for name in self._waiting if self.trials[name].arm in arms)
+        return next(interrupted, None) or next((trial for trial in found if trial is not None), None)
 
     def _detail(self, trial: Trial) -> str | None:
         if not trial.is_of_budget:

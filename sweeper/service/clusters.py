@@ -127,8 +127,8 @@ def job_of(study: StudySpec, study_file: Path, results: str, arguments: Sequence
         results=str(place(results).resolve()),
         code=None if code is None else str(place(code.origin).resolve()),
         arguments=tuple(arguments),
-        cpus_per_trial=study.resources.cpus_per_trial,
-        gpus_per_trial=study.resources.gpus_per_trial,
+        cpus_per_trial=max(shape.cpus_per_trial for shape in study.shapes),
+        gpus_per_trial=max(shape.gpus_per_trial for shape in study.shapes),
     )
 
 

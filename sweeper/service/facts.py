@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def driver_of(owner: Owner | None, started: Event | None = None) -> dict[str, Any]:
-    """Who drives a study, whether that driver still gets ready, not having begun a generation of the ledger, and where Ray's
-    dashboard is, if there is one.
+    """Who drives a study, whether that driver still gets ready, and where Ray's dashboard is, if there is one.
+
+    A driver is ready when it has begun a generation of the ledger.
 
     Args:
         owner: Of the study's lock.
@@ -39,6 +40,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
     """Where a study stands, from its events alone: the trials of its search, and the repetitions."""
     from sweeper.analysis.gain import gains, words
     from sweeper.analysis.summary import validation_images
+    from sweeper.driver.waiting import sentences
     from sweeper.ledger.records import Kind, Stage
     from sweeper.search.lessons import sources_in
     from sweeper.training import checkpoint
@@ -61,6 +63,7 @@ def status_of(study: OpenedStudy) -> dict[str, Any]:
         "is_finished": search.is_finished,
         "left": _left(study) if owner is not None else None,
         **driver_of(owner, next((event for event in reversed(study.events) if event.kind is Kind.DRIVER_STARTED), None)),
+        "waiting": sentences(study.folder) if owner is not None else [],
         "trials": counts,
         "repetitions": repetitions,
         "confirmations": confirmations,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,23 @@ if TYPE_CHECKING:
 
 
 def slots_of(
-    resources: ResourcesSpec, *, cluster: str, max_concurrent: int | None, num_cpus: int | None, **other: Any
+    shapes: Sequence[ResourcesSpec], *, cluster: str, max_concurrent: int | None, num_cpus: int | None, **other: Any
 ) -> int | None:
-    """Trials that run at once; None where that is not known before Ray is asked: on a cluster, and with GPUs."""
-    if cluster != "local" or resources.gpus_per_trial:
+    """Trials that run at once; None where that is not known before Ray is asked: on a cluster, and with GPUs.
+
+    Args:
+        shapes: What trials occupy, as `StudySpec.shapes` gives it.
+        cluster: Kind of cluster.
+        max_concurrent: As for `launch`.
+        num_cpus: As for `launch`.
+        other: Further options, which do not matter here.
+    """
+    from sweeper.driver.places import Offer, plan
+
+    if cluster != "local" or any(shape.gpus_per_trial for shape in shapes):
         return max_concurrent
-    fit = max((num_cpus or os.cpu_count() or 1) // resources.cpus_per_trial, 1)
-    return min(fit, max_concurrent or fit)
+    here = Offer(cpus=float(num_cpus or os.cpu_count() or 1), memory_gb=math.inf)
+    return max(sum(plan([here], dict.fromkeys(shapes, 1), max_concurrent).values()), 1)
 
 
 def check_at_rest(study: OpenedStudy) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sweeper.driver.opened import OpenedStudy, RecordedStudy
     from sweeper.ledger.ledger import StudyFolder
     from sweeper.storage import Place
+    from sweeper.study.spec import StudySpec
 
 RESULTS = "results"
 """Folder of studies where none is named."""
@@ -113,10 +114,18 @@ def results_of(study: OpenedStudy | RecordedStudy, *, with_predictions: bool = F
         timed_while_busy=derived.timed_while_busy,
         limits=study.first.limits,
         baseline=study.first.baseline,
+        resources=_resources(study.spec if isinstance(study, OpenedStudy) else study.first),
         images=images_of(study.first),
         typed="" if _is_found_by_name(study) else str(study.folder),
         **own,
     )
+
+
+def _resources(spec: StudySpec) -> dict[str, str]:
+    """What a trial of each arm occupies, in words; nothing where that is the same for all."""
+    from sweeper.driver.nodes import words
+
+    return {arm: words(spec.resources_of(arm)) for arm in spec.arms} if len(spec.shapes) > 1 else {}
 
 
 def _is_found_by_name(study: OpenedStudy | RecordedStudy) -> bool:

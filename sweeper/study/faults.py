@@ -73,10 +73,6 @@ def cross_check(raw: dict[str, Any]) -> Iterator[Fault]:
                 )
         if type(epochs) is int and type(grace) is int and grace > epochs >= 1:
             yield ("stopping", "grace_epochs"), f"{grace} is more than budget.max_epochs; allowed: 1 to {epochs}."
-    resources = raw.get("resources")
-    gpus = resources.get("gpus_per_trial") if isinstance(resources, dict) else None
-    if type(gpus) is float and gpus > 1 and gpus % 1:
-        yield ("resources", "gpus_per_trial"), f"{gpus:g} GPUs cannot be given; allowed: a part of one (0.5), or a whole number."
 
 
 # ---------------------------------------------------------------------------------------------------------------- arms

@@ -16,7 +16,20 @@ from pydantic_core import PydanticCustomError
 
 from sweeper import catalog
 from sweeper.errors import LedgerError, StudyFileError
-from sweeper.study import ablation, annotated, budget, constraints, faults, grid, hidden, own, points, secret, strict_yaml
+from sweeper.study import (
+    ablation,
+    annotated,
+    budget,
+    constraints,
+    faults,
+    grid,
+    hidden,
+    own,
+    points,
+    resources,
+    secret,
+    strict_yaml,
+)
 from sweeper.study.space import TRAINING, Choice, Configuration, Float, Knob, Space
 from sweeper.study.text import text_of
 
@@ -53,16 +66,32 @@ class DatasetSpec(BaseModel):
 Values = dict[str, bool | int | float | str]
 
 
+Cpus = Annotated[int, Field(ge=1, le=1024)]
+Gpus = Annotated[float, Field(ge=0, le=64)]
+Gigabytes = Annotated[float, Field(gt=0, le=65_536)]
+
+
+class ArmResourcesSpec(_Model):
+    """What an arm's trials occupy where that is not what the study says; None for what it says."""
+
+    cpus_per_trial: Cpus | None = Field(default=None, exclude_if=_is_none)
+    gpus_per_trial: Gpus | None = Field(default=None, exclude_if=_is_none)
+    memory_gb: Gigabytes | None = Field(default=None, exclude_if=_is_none)
+    accelerator_type: str | None = Field(default=None, exclude_if=_is_none)
+
+
 class ArmSpec(_Model):
     """One contender: an architecture, its search space, values that are not searched, and configurations to be tried first.
 
-    Knobs that a point does not name have their defaults. Without points the key is left out, as options of `SearchSpec` are.
+    Knobs that a point does not name have their defaults. Without points or resources of its own the key is left out, as options
+    of `SearchSpec` are.
     """
 
     architecture: str
     space: str
     fixed: Values = {}
     points: Annotated[tuple[Values, ...], Field(strict=False)] | None = Field(default=None, exclude_if=_is_none)
+    resources: ArmResourcesSpec | None = Field(default=None, exclude_if=_is_none)
 
     def first(self, space: Space) -> list[Configuration]:
         """What it begins with, given its search space: the default configuration, then its points."""
@@ -168,10 +197,12 @@ class TrainingSpec(_Model):
 
 
 class ResourcesSpec(_Model):
-    """What one trial occupies while it runs."""
+    """What one trial occupies while it runs; on one node, whose GPUs are of `accelerator_type` if that is given."""
 
-    cpus_per_trial: Annotated[int, Field(ge=1, le=1024)] = 1
-    gpus_per_trial: Annotated[float, Field(ge=0, le=64)] = 0.0
+    cpus_per_trial: Cpus = 1
+    gpus_per_trial: Gpus = 0.0
+    memory_gb: Gigabytes | None = Field(default=None, exclude_if=_is_none)
+    accelerator_type: str | None = Field(default=None, exclude_if=_is_none)
 
 
 class StudySpec(_Model):
@@ -220,6 +251,17 @@ class StudySpec(_Model):
         """The arm's share of `budget.trials`."""
         return budget.shares(self.budget.trials, self.arms)[arm]
 
+    def resources_of(self, arm: str) -> ResourcesSpec:
+        """What a trial of an arm occupies: what the arm says, else what the study says. Without a GPU it needs no type of one."""
+        own = self.arms[arm].resources
+        found = self.resources if own is None else self.resources.model_copy(update=own.model_dump())
+        return found if found.gpus_per_trial else found.model_copy(update={"accelerator_type": None})
+
+    @property
+    def shapes(self) -> tuple[ResourcesSpec, ...]:
+        """What trials occupy, each different answer once, in the order of the arms."""
+        return tuple(dict.fromkeys(map(self.resources_of, self.arms)))
+
     def space_of(self, arm: str) -> Space:
         """The search space of an arm, the recipe's knobs included."""
         space = annotated.load(self.arms[arm].space)
@@ -264,7 +306,7 @@ def parse(text: str, path: object = "study") -> StudySpec:
     semantic = [*own.take_out(reading, path), *ablation.unfold(reading)]
     _fill(raw)
     semantic += [*ablation.check(raw), *faults.cross_check(raw), *points.cross_check(raw), *constraints.check(raw)]
-    semantic += [*hidden.check(raw), *secret.check(raw)]
+    semantic += [*hidden.check(raw), *secret.check(raw), *resources.check(raw)]
     study = None
     try:
         study = StudySpec.model_validate(raw)
@@ -337,6 +379,8 @@ def _fill(raw: dict[str, Any]) -> None:
             arm.setdefault("space", arm["architecture"])
             if arm.get("fixed", {}) is None:
                 arm["fixed"] = {}
+            if arm.get("resources", ()) in (None, {}):
+                del arm["resources"]
 
 
 def _in_own_types(study: StudySpec) -> StudySpec:
@@ -365,6 +409,12 @@ def _typed(value: Any, knob: Knob | catalog.Parameter) -> Any:
 
 
 def _keys_at(place: strict_yaml.Place) -> list[str]:
-    section: Any = ArmSpec if place[:1] == ("arms",) else StudySpec.model_fields[str(place[0])].annotation if place else StudySpec
+    section: Any = (
+        (ArmResourcesSpec if place[2:] == ("resources",) else ArmSpec)
+        if place[:1] == ("arms",)
+        else StudySpec.model_fields[str(place[0])].annotation
+        if place
+        else StudySpec
+    )
     section = ConfirmSpec if place[:1] == ("confirm",) else section
     return list(section.model_fields)

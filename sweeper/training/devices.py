@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,12 @@ def environment(training: TrainingSpec, resources: ResourcesSpec, keras_home: st
     if resources.gpus_per_trial:
         variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
     return variables
+
+
+def common_environment(training: TrainingSpec, shapes: Sequence[ResourcesSpec], keras_home: str) -> dict[str, str]:
+    """What of `environment` is the same for workers of all these shapes."""
+    first, *others = (environment(training, shape, keras_home) for shape in shapes)
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
 
 def configure(training: TrainingSpec, resources: ResourcesSpec) -> str:

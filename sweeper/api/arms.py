@@ -25,6 +25,7 @@ class Arm:
     space: str | Space | Mapping[str, Knob] | None = None
     fixed: Mapping[str, Value] | None = None
     points: Sequence[Mapping[str, Value]] | None = None
+    resources: Mapping[str, Any] | None = None
 
 
 ArmLike = Arm | Mapping[str, Any] | Build | str | None
@@ -38,6 +39,7 @@ def arm(
     space: str | Space | Mapping[str, Knob] | None = None,
     fixed: Mapping[str, Value] | None = None,
     points: Sequence[Mapping[str, Value]] | None = None,
+    resources: Mapping[str, Any] | None = None,
     **knobs: Value,
 ) -> Arm:
     """An arm: an architecture, what is searched of it, and what is not.
@@ -50,6 +52,7 @@ def arm(
             arguments, and without any only training is searched.
         fixed: Values that are not searched, for knobs whose names are arguments here.
         points: Configurations to be tried first, after the default one.
+        resources: What its trials occupy where that is not what the study says, for example ``{"gpus_per_trial": 0.5}``.
         **knobs: Values that are not searched.
 
     Raises:
@@ -61,7 +64,9 @@ def arm(
     """
     if twice := sorted({*(fixed or {})} & {*knobs}):
         raise InputError(f"sweeper.arm: '{twice[0]}' is given twice, in fixed and by its name; keep one.")
-    return Arm(architecture=architecture, space=space, fixed={**(fixed or {}), **knobs} or None, points=points)
+    return Arm(
+        architecture=architecture, space=space, fixed={**(fixed or {}), **knobs} or None, points=points, resources=resources
+    )
 
 
 def written(arms: Mapping[str, ArmLike] | Sequence[str], code: Code | None) -> tuple[dict[str, Any], Code | None]:

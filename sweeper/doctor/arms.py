@@ -130,7 +130,8 @@ def _begun(study: StudySpec, stay: Stay, dataset: Dataset, folder: Place, shared
     task = ray.remote(num_cpus=asked.cpus_per_trial, num_gpus=asked.gpus_per_trial, max_retries=0, max_calls=1)(own_rows)
     here = NodeAffinitySchedulingStrategy(stay.node["NodeID"], soft=False)
     memory = None if asked.memory_gb is None else int(asked.memory_gb * 1e9)
-    return task.options(scheduling_strategy=here, memory=memory, accelerator_type=asked.accelerator_type).remote(
+    placed = task.options(scheduling_strategy=here, memory=memory, accelerator_type=asked.accelerator_type)
+    return placed.remote(rehearsal.task_of(study, stay.arm, dataset, folder), shared)
         rehearsal.task_of(study, stay.arm, dataset, folder), shared
     )
 

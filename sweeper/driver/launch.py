@@ -13,7 +13,7 @@ import importlib.util
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ from sweeper.storage import Place, Where
 from sweeper.study.spec import StudySpec
 
 if TYPE_CHECKING:
+    from sweeper.datasets import Dataset
     from sweeper.training.trial import TrialWorker
 
 COMPACT_AT_END = 64
@@ -180,7 +181,7 @@ def _run_held(
         for note in (*given.dataset.notes, *(lessons.words(source.facts()) for source in given.sources)):
             order.tell(note)
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
-        places = _places(order, whole, given, is_private=is_private)
+        places = _places(order, whole, _needed(order, opened, whole), given.dataset, is_private=is_private)
         if opened is None:
             files.create(first.to_yaml())
         workers = sum(places.plan(dict.fromkeys(whole.shapes, 1)).values())
@@ -239,17 +240,26 @@ def _whole(order: Order, opened: OpenedStudy | None) -> StudySpec:
     return order.spec if opened is None else order.spec.model_copy(update={"arms": {**opened.spec.arms, **order.spec.arms}})
 
 
-def _places(order: Order, whole: StudySpec, inputs: Inputs, *, is_private: bool) -> Places:
+def _places(order: Order, whole: StudySpec, needed: Collection[str], dataset: Dataset, *, is_private: bool) -> Places:
     """The nodes of the running Ray; on a cluster every one on which a trial fits must be able to work for the study."""
     places = Places(nodes.offers, order.max_concurrent)
-    nodes.check_fit(places.offers, whole)
+    nodes.check_fit(places.offers, whole, needed)
     if not is_private:
         if warning := exposure.without_token():
             order.tell(warning)
-        nodes.check_facts(whole.training, *whole.shapes)
-        nodes.check_images(inputs.dataset.files, *whole.shapes)
-        nodes.check_results(order.results_folder, *whole.shapes)
+        shapes = dict.fromkeys(map(whole.resources_of, needed))
+        nodes.check_facts(whole.training, *shapes)
+        nodes.check_images(dataset.files, *shapes)
+        nodes.check_results(order.results_folder, *shapes)
     return places
+
+
+def _needed(order: Order, opened: OpenedStudy | None, whole: StudySpec) -> list[str]:
+    """The arms that have trials left: new ones, those of a study that grows, and those with trials to come or to repeat."""
+    if opened is None or whole.budget != opened.spec.budget:
+        return [*whole.arms]
+    begun = {trial.arm for trial in inputs.to_repeat(order, opened.search)}
+    return [arm for arm in whole.arms if arm not in opened.spec.arms or arm in begun or opened.search.to_come(arm)]
 
 
 # ------------------------------------------------------------------------------------------------------------ under the lock

@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sweeper.driver import asking
@@ -51,19 +51,26 @@ def useful(shapes: Iterable[ResourcesSpec]) -> list[dict[str, Any]]:
     return [node for node in asking.alive() if any(fits(offer_of(node), shape) for shape in wanted)]
 
 
-def check_fit(offers: Sequence[Offer], study: StudySpec) -> None:
+def check_fit(offers: Sequence[Offer], study: StudySpec, needed: Collection[str]) -> None:
     """Check that each arm's trials fit a node; a trial runs on one.
+
+    Args:
+        offers: The nodes.
+        study: The study.
+        needed: Its arms that have trials left.
 
     Raises:
         InputError: Those of an arm do not; all such arms are named.
     """
     arms: dict[ResourcesSpec, list[str]] = {}
-    for arm in study.arms:
+    for arm in needed:
         arms.setdefault(study.resources_of(arm), []).append(arm)
     wanting = {shape: names for shape, names in arms.items() if not any(fits(offer, shape) for offer in offers)}
     if not wanting:
         return
-    asks = [f"{_who(names) if len(arms) > 1 else 'the study asks'} for {words(shape)}" for shape, names in wanting.items()]
+    asks = [
+        f"{_who(names) if len(study.shapes) > 1 else 'the study asks'} for {words(shape)}" for shape, names in wanting.items()
+    ]
     there = in_words(offers, [*wanting])
     raise InputError(f"no trial fits: {', '.join(asks)}, {there}. Lower resources in the study file, or give more.")
 

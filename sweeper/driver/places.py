@@ -8,6 +8,7 @@ another one needs. As nodes join and leave, and as arms end, the answer changes;
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
@@ -134,9 +135,10 @@ class Places:
         self._plan: dict[ResourcesSpec, int] = {}
 
     def look(self) -> None:
-        """Look again which nodes there are."""
-        if (offers := tuple(self._look())) != self.offers:
-            self.offers, self._wanted = offers, {}
+        """Look again which nodes there are; where Ray cannot say so now, they are taken for those there were."""
+        with contextlib.suppress(Exception):  # Ray's own classes of errors are many, and it ends what it cannot go on with
+            if (offers := tuple(self._look())) != self.offers:
+                self.offers, self._wanted = offers, {}
 
     def plan(self, wanted: Mapping[ResourcesSpec, int]) -> dict[ResourcesSpec, int]:
         """As the function `plan`, on these nodes."""

@@ -409,12 +409,6 @@ def _typed(value: Any, knob: Knob | catalog.Parameter) -> Any:
 
 
 def _keys_at(place: strict_yaml.Place) -> list[str]:
-    section: Any = (
-        (ArmResourcesSpec if place[2:] == ("resources",) else ArmSpec)
-        if place[:1] == ("arms",)
-        else StudySpec.model_fields[str(place[0])].annotation
-        if place
-        else StudySpec
-    )
-    section = ConfirmSpec if place[:1] == ("confirm",) else section
+    optional = {("confirm",): ConfirmSpec, ("arms",): ArmResourcesSpec if place[2:] == ("resources",) else ArmSpec}
+    section: Any = optional.get(place[:1]) or (StudySpec.model_fields[str(place[0])].annotation if place else StudySpec)
     return list(section.model_fields)

@@ -15,7 +15,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.server import ThreadedMotoServer
 
 from sweeper.storage import Place
-from sweeper.storage.s3 import ObjectPlace
+from sweeper.storage.objects import ObjectPlace
 
 _numbers = itertools.count()
 
@@ -48,7 +48,7 @@ def new_bucket(address: str) -> ObjectPlace:
     """An empty bucket."""
     name = f"bucket-{next(_numbers)}"
     urllib.request.urlopen(urllib.request.Request(f"{address}/{name}", method="PUT")).close()
-    return ObjectPlace(name)
+    return ObjectPlace("s3", name)
 
 
 def set_modified(path: Place, seconds: float) -> None:

@@ -18,7 +18,7 @@ import yaml
 
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Kind
-from sweeper.storage.s3 import ObjectPlace
+from sweeper.storage.objects import ObjectPlace
 from tests.buckets import environment
 
 pytestmark = [pytest.mark.ray, pytest.mark.long]

@@ -19,12 +19,12 @@ _CAUSES = {
 
 
 class UnansweredError(StorageError):
-    """Whether a request was carried out is unknown: no answer came."""
+    """No answer came to a request that may have been carried out."""
 
 
-def is_no_container(text: str) -> bool:
-    """Whether it is the bucket itself that is missing."""
-    return _code(text) in _NO_CONTAINER
+def is_about_a_file(text: str) -> bool:
+    """Whether it says that there is no such file, in a bucket that there is."""
+    return text.startswith("Object at location") and " not found" in text and _code(text) not in _NO_CONTAINER
 
 
 def is_refusal(text: str) -> bool:
@@ -61,7 +61,8 @@ def explained(text: str, where: str, container: str, kind: Kind, endpoint: str |
     if status is None and "HTTP error" in first:
         cause = re.search(r'message: "([^"]*)"', full)
         said = cause[1] if cause else next((ours for word, ours in _CAUSES.items() if word in full), "the connection broke")
-        return UnansweredError(
+        kind_of_error = StorageError if "kind: Connect" in full else UnansweredError
+        return kind_of_error(
             f"{where}: no answer {at}: {said}. Check {kind.endpoints[-1]} and the network, then run the command again."
         )
     return StorageError(

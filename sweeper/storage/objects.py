@@ -29,6 +29,7 @@ import hashlib
 import io
 import os
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -36,7 +37,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from sweeper.errors import ResultsFolderError, StorageError
 from sweeper.storage import answers
 from sweeper.storage.place import Given, Made, Place
-from sweeper.storage.stores import ATTEMPTS, KINDS, Kind, connect
+from sweeper.storage.stores import GIVE_UP_S, KINDS, Kind, connect
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,7 +111,7 @@ class ObjectPlace(Place):
         return self
 
     def exists(self) -> bool:
-        return not self.key or self.is_file() or any(self._listing())
+        return not self.key or self.is_file() or bool(self._ask(lambda store: next(store.list(self.key), ())))
 
     def is_file(self) -> bool:
         try:
@@ -120,22 +121,18 @@ class ObjectPlace(Place):
         return True
 
     def names(self) -> list[str]:
-        import obstore
-
-        with self._store() as store:
-            found = obstore.list_with_delimiter(store, self.key or None)
+        found = self._ask(lambda store: store.list_with_delimiter(self.key or None))
         paths = {*found["common_prefixes"], *(one["path"] for one in found["objects"])} - {self.key}
         return [path.rpartition("/")[2] for path in paths]
 
     def tree(self) -> dict[str, int]:
         start = len(self.key) + 1 if self.key else 0
-        return {one["path"][start:]: one["size"] for one in self._listing() if one["path"] != self.key}
+        found = self._ask(lambda store: store.list(self.key or None).collect())
+        return {one["path"][start:]: one["size"] for one in found if one["path"] != self.key}
 
     def read_bytes(self) -> bytes:
-        import obstore
-
-        with self._store() as store:
-            return obstore.get(store, self.key).bytes().to_bytes()
+        data: bytes = self._ask(lambda store: store.get(self.key).bytes().to_bytes())
+        return data
 
     def open(self) -> BinaryIO:
         return io.BufferedReader(_Ranges(self), RANGE_BYTES)
@@ -181,17 +178,12 @@ class ObjectPlace(Place):
         yield self._written_now()
 
     def move(self, target: Place) -> None:
-        import obstore
-
         assert isinstance(target, ObjectPlace) and target.bucket == self.bucket, "a file stays in its storage"
-        with self._store() as store:
-            obstore.rename(store, self.key, target.key)
+        self._ask(lambda store: store.rename(self.key, target.key))
 
     def remove(self) -> None:
-        import obstore
-
-        with contextlib.suppress(FileNotFoundError), self._store() as store:
-            obstore.delete(store, self.key)
+        with contextlib.suppress(FileNotFoundError):
+            self._ask(lambda store: store.delete(self.key))
 
     def remove_tree(self) -> None:
         with contextlib.suppress(OSError):
@@ -257,10 +249,10 @@ class ObjectPlace(Place):
     def _make(self, data: bytes | memoryview | pa.Buffer) -> None:
         """Write it where there is none.
 
-        A request whose answer was lost may have been carried out: then what is there is ours, not somebody else's. And a store
-        may refuse one of two that come at once for the other's sake, which then fails.
+        A request that was sent again, because its answer got lost, finds what the first one wrote: that is ours. And a store may
+        refuse both of two that come at once.
         """
-        for is_last in (False,) * (ATTEMPTS - 1) + (True,):
+        for wait_s in (0.1, 0.2, 0.4, None):
             try:
                 self._put(data, mode="create")
                 return
@@ -268,32 +260,18 @@ class ObjectPlace(Place):
                 there = self._content()
                 if there is not None and there == memoryview(data).cast("B"):
                     return
-                if there is not None or is_last:
+                if there is not None or wait_s is None:
                     raise
-            except answers.UnansweredError:
-                if is_last:
-                    raise
+                time.sleep(wait_s)
 
     def _put(self, data: bytes | memoryview | pa.Buffer, *, mode: Literal["create", "overwrite"] = "overwrite") -> None:
-        import obstore
-
-        with self._store() as store:
-            obstore.put(store, self.key, memoryview(data).cast("B"), mode=mode, max_concurrency=UPLOADS_AT_ONCE)
+        view = memoryview(data).cast("B")
+        self._ask(lambda store: store.put(self.key, view, mode=mode, max_concurrency=UPLOADS_AT_ONCE))
 
     def _facts(self) -> Any:
-        import obstore
-
         if not self.key:
             raise self._missing()
-        with self._store() as store:
-            return obstore.head(store, self.key)
-
-    def _listing(self) -> Iterator[Any]:
-        import obstore
-
-        with self._store() as store:
-            for found in obstore.list(store, self.key or None, chunk_size=1000):
-                yield from found
+        return self._ask(lambda store: store.head(self.key))
 
     def _missing(self) -> FileNotFoundError:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
@@ -301,33 +279,35 @@ class ObjectPlace(Place):
     def _exists(self) -> FileExistsError:
         return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self))
 
-    @contextlib.contextmanager
-    def _store(self) -> Iterator[Any]:
-        """The store, for one request, whose failure comes out in our words."""
+    def _ask(self, request: Callable[[Any], Any]) -> Any:
+        """What a store answers to a request, which is made again if it gives none; a failure comes out in our words."""
         from obstore.exceptions import AlreadyExistsError, BaseError
 
         endpoint = self._kind.endpoint
-        try:
-            yield _looked_at(self.scheme, self.bucket, endpoint)
-        except AlreadyExistsError:
-            raise self._exists() from None
-        except (BaseError, FileNotFoundError) as error:
-            text = str(error)
-            if isinstance(error, FileNotFoundError) and not answers.is_no_container(text):
-                raise self._missing() from None
-            # Not "from error", whose text may hold what gives access to the store.
-            raise answers.explained(text, str(self), self.bucket, self._kind, endpoint) from None
+        deadline = time.monotonic() + GIVE_UP_S
+        while True:
+            try:
+                return request(_looked_at(self.scheme, self.bucket, endpoint))
+            except AlreadyExistsError:
+                raise self._exists() from None
+            except (BaseError, FileNotFoundError) as error:
+                text = str(error)
+            if answers.is_about_a_file(text):
+                raise self._missing()
+            # The answer itself is not passed on: it may hold what gives access to the store.
+            explained = answers.explained(text, str(self), self.bucket, self._kind, endpoint)
+            if not isinstance(explained, answers.UnansweredError) or time.monotonic() > deadline:
+                raise explained
 
 
 @functools.cache
 def _looked_at(scheme: str, bucket: str, endpoint: str | None) -> Any:
     """The store of a bucket, after a look whether there is one: otherwise it would pass for an empty one."""
-    import obstore
     from obstore.exceptions import BaseError
 
     store = connect(scheme, bucket, endpoint)
     try:
-        next(iter(obstore.list(store, "is-there-a-bucket")), None)
+        next(store.list("is-there-a-bucket"), None)
     except BaseError as error:
         # Some may read and write below a prefix, and not list what is beside it.
         if not answers.is_refusal(str(error)):
@@ -357,12 +337,9 @@ class _Ranges(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        import obstore
-
         length = min(len(buffer), self._size - self._at)
         if length <= 0:
             return 0
-        with self._where._store() as store:
-            buffer[:length] = obstore.get_range(store, self._where.key, start=self._at, length=length)
+        buffer[:length] = self._where._ask(lambda store: store.get_range(self._where.key, start=self._at, length=length))
         self._at += length
         return length

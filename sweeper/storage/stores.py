@@ -124,7 +124,8 @@ def _s3(bucket: str, endpoint: str | None, options: dict[str, Any]) -> Any:
     if not (has_identity or own) and os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         raise StorageError(f"s3://{bucket}: there are no credentials. {KINDS['s3'].give}")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or own.get("region")
-    return S3Store(bucket, **_given(own, region=region, endpoint=endpoint), **options)
+    # Not all stores know the request that deletes several objects, and it is not made again where an answer gets lost.
+    return S3Store(bucket, disable_bulk_delete=True, **_given(own, region=region, endpoint=endpoint), **options)
 
 
 def _gs(bucket: str, endpoint: str | None, options: dict[str, Any]) -> Any:

@@ -12,14 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from moto.s3.responses import S3Response
+from obstore.exceptions import AlreadyExistsError, GenericError
 
 from sweeper.driver import requests
 from sweeper.errors import LedgerError, ResultsFolderError, StorageError, StudyLockedError
 from sweeper.ledger import lock, parts, tables
 from sweeper.ledger.ledger import Ledger, StudyFolder
 from sweeper.ledger.records import Event, Kind, Status
-from sweeper.storage.answers import UnansweredError
+from sweeper.storage import objects
 from sweeper.storage.objects import ObjectPlace
+from sweeper.storage.stores import KINDS
 from tests.buckets import set_modified
 from tests.ledger.ledgers import note, write_owner
 
@@ -77,7 +79,7 @@ def test_whoever_died_while_taking_over_is_taken_over_too(bucket: ObjectPlace) -
     assert sorted(study.folder.names()) == ["owner.guard", "study.yaml"]
 
 
-def test_a_beat_that_comes_late_brings_no_lost_lock_back(bucket: ObjectPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_beat_that_comes_late_brings_no_lost_lock_back(bucket: ObjectPlace) -> None:
     """A driver that slept over its request would otherwise go on, and what it commits be fenced off."""
     study = StudyFolder(bucket / "study")
     study.create("")
@@ -99,20 +101,30 @@ def test_a_store_that_ignores_conditions_is_refused(bucket: ObjectPlace, monkeyp
         pass
 
 
-@pytest.mark.parametrize("fault", ["lost", "refused"])
-def test_a_write_that_was_carried_out_though_no_answer_came_is_ours(
-    bucket: ObjectPlace, monkeypatch: pytest.MonkeyPatch, fault: str
-) -> None:
-    """It was sent again by us, or below us, and the store then finds a file that is there."""
-    put = ObjectPlace._put
-    faults = iter([UnansweredError("no answer") if fault == "lost" else FileExistsError()])
+class Spoilt:
+    """A store whose first answer to a write is another one than what happened."""
 
-    def carried_out(self: ObjectPlace, data: Any, **options: Any) -> None:
-        put(self, data, **options)
-        for error in faults:
+    def __init__(self, store: Any, error: Exception):
+        self._store, self._errors = store, iter([error])
+
+    def put(self, *arguments: Any, **options: Any) -> None:
+        self._store.put(*arguments, **options)
+        for error in self._errors:
             raise error
 
-    monkeypatch.setattr(ObjectPlace, "_put", carried_out)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize(
+    "answer", [GenericError("Error performing PUT in 1s - HTTP error: it broke"), AlreadyExistsError("is there")]
+)
+def test_a_write_that_was_carried_out_though_its_answer_got_lost_is_ours(
+    bucket: ObjectPlace, monkeypatch: pytest.MonkeyPatch, answer: Exception
+) -> None:
+    """It is sent again, by us or by what is below us, and the store then finds a file that is there."""
+    spoilt = Spoilt(objects._looked_at("s3", bucket.bucket, KINDS["s3"].endpoint), answer)
+    monkeypatch.setattr(objects, "_looked_at", lambda *_: spoilt)
     (bucket / "part").write_whole(b"ours")
     with pytest.raises(FileExistsError):
         (bucket / "part").write_whole(b"theirs")

@@ -113,7 +113,7 @@ def connect(scheme: str, container: str, endpoint: str | None) -> Any:
         raise
     except Exception as error:
         first = str(error).strip().partition("\n")[0].rstrip(".")
-        raise StorageError(f"{scheme}://{container}: no access to {kind.name}: {first}. {kind.give}") from error
+        raise StorageError(f"{scheme}://{container}: no access to {kind.name}: {first}. {kind.give}") from None
 
 
 def _s3(bucket: str, endpoint: str | None, options: dict[str, Any]) -> Any:

@@ -26,14 +26,23 @@ from sweeper.storage import LocalPlace, Place, objects, place, stores
 from sweeper.storage.objects import ObjectPlace
 from sweeper.training import checkpoint
 from sweeper.training.checkpoint import Checkpoint
-from tests.buckets import set_modified
+from tests.buckets import google_environment, set_modified
 
 # One contract
 
 
-@pytest.fixture(params=["local", "s3"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return place(tmp_path) if request.param == "local" else request.getfixturevalue("bucket")
+@pytest.fixture(params=["local", "s3", "gs"])
+def root(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Place:
+    if request.param == "local":
+        return place(tmp_path)
+    bucket: ObjectPlace = request.getfixturevalue("bucket")
+    if request.param == "gs":
+        address = request.getfixturevalue("s3_address")
+        for name, value in google_environment(address, tmp_path_factory.mktemp("google")).items():
+            monkeypatch.setenv(name, value)
+    return place(f"{request.param}://{bucket.bucket}")
 
 
 def test_a_place_has_a_name_and_a_parent(root: Place) -> None:

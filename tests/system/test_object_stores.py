@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import multiprocessing
 import os
@@ -18,7 +19,8 @@ from sweeper.errors import LedgerError, ResultsFolderError, StudyLockedError
 from sweeper.ledger import lock
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Kind
-from sweeper.storage import objects, stores
+from sweeper.storage import objects, place, stores
+from tests import test_storage
 from tests.ledger.ledgers import note, notes
 from tests.system import servers
 
@@ -53,6 +55,17 @@ def results(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         yield "az://race/results"
+
+
+@pytest.mark.parametrize("contract", [
+    test_storage.test_a_folder_and_what_lies_below_it, test_storage.test_what_is_missing_is_empty_or_said_to_be_missing,
+    test_storage.test_a_file_is_replaced_only_when_it_may_be, test_storage.test_a_large_file_is_whole,
+    test_storage.test_part_of_a_file_is_read_without_the_rest, test_storage.test_damaged_files_are_set_aside,
+    test_storage.test_checkpoints,
+], ids=lambda test: test.__name__)  # fmt: skip
+def test_places_are_what_they_are_elsewhere(results: str, contract: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = (monkeypatch,) if "monkeypatch" in inspect.signature(contract).parameters else ()
+    contract(place(results) / contract.__name__, *more)
 
 
 def drivers(results: str, number: int, rounds: int, together: Barrier, answers: Any) -> None:

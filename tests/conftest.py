@@ -27,7 +27,7 @@ os.environ.update(
 )
 
 if TYPE_CHECKING:
-    from sweeper.storage.s3 import ObjectPlace
+    from sweeper.storage.objects import ObjectPlace
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -145,13 +145,11 @@ def s3_address() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> ObjectPlace:
-    """An empty bucket, with the environment that gives access to it, and locks that are taken at once."""
-    from sweeper.storage.s3 import ObjectPlace
+    """An empty bucket, with the environment that gives access to it."""
     from tests import buckets
 
     for name, value in buckets.environment(s3_address).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(ObjectPlace, "settle_s", 0.01)
     return buckets.new_bucket(s3_address)
 
 

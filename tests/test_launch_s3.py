@@ -18,7 +18,7 @@ import yaml
 
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Kind
-from sweeper.storage.s3 import ObjectPlace
+from sweeper.storage.objects import ObjectPlace
 from tests.buckets import environment
 
 pytestmark = [pytest.mark.ray, pytest.mark.long]
@@ -137,7 +137,7 @@ def test_every_node_is_asked_whether_it_can_write_to_the_bucket(bucket: ObjectPl
     if is_wrong:
         assert "it cannot write to the results folder" in output
         assert "no answer at http://127.0.0.1:9" in output
-        assert "AWS_ENDPOINT_URL, as they are set here" in output
+        assert "AWS_DEFAULT_REGION and AWS_ENDPOINT_URL." in output
     else:
         assert output.strip().endswith("every node can write")
     assert bucket.tree() == {}, "nothing is left behind"

@@ -34,7 +34,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "architectures/_blocks/__init__.py": ("", "architectures._blocks"),
     "architectures": ("keras", "catalog errors architectures._blocks"),
     "cluster": ("ray", "catalog submission errors"),
-    "sweeper/storage": ("pyarrow", "storage errors"),
+    "sweeper/storage": ("pyarrow obstore", "storage errors"),
     "sweeper/ledger": ("pyarrow", "ledger storage errors"),
     "sweeper/ledger/records.py": ("pyarrow", ""),
     "sweeper/study": ("pydantic pydantic_core yaml", "study ledger.records catalog secrecy errors"),
@@ -75,7 +75,7 @@ TABLE: dict[str, tuple[str, str]] = {
 """The longest entry that fits a file counts."""
 
 HEAVY = ("ray", "keras", "tensorflow", "jax", "torch", "optuna", "sklearn", "PIL", "matplotlib", "seaborn", "pandas", "scipy",
-         "pyarrow", "numpy", "tensorboard", "mlflow", "wandb")  # fmt: skip
+         "pyarrow", "numpy", "obstore", "tensorboard", "mlflow", "wandb")  # fmt: skip
 
 AT_THE_TOP = {
     "sweeper/training": "keras numpy",

@@ -19,7 +19,7 @@ from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Kind, Reason, Status
 from sweeper.search import details, repetition
 from sweeper.search.lessons import sources_in
-from sweeper.storage.s3 import ObjectPlace
+from sweeper.storage.objects import ObjectPlace
 from sweeper.study.spec import StudySpec, parse
 from tests.driverless import drive, driven
 

@@ -57,7 +57,7 @@ def read_code(folder: str) -> Code:
     """
     from sweeper import owncode
 
-    if folder.startswith("s3://"):
+    if "://" in folder:
         from sweeper.driver.own import fetched
         from sweeper.storage import place
 

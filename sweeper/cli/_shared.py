@@ -45,7 +45,7 @@ results_option = click.option(
     type=_Folder(file_okay=False),
     default=RESULTS,
     show_default=True,
-    help="Folder of all studies, or s3://BUCKET/PREFIX.",
+    help="Folder of all studies, or s3://BUCKET/PREFIX, gs://..., az://...",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print facts as JSON.")
 study_argument = click.argument("study", shell_complete=studies)

@@ -132,8 +132,6 @@ def _begun(study: StudySpec, stay: Stay, dataset: Dataset, folder: Place, shared
     memory = None if asked.memory_gb is None else int(asked.memory_gb * 1e9)
     placed = task.options(scheduling_strategy=here, memory=memory, accelerator_type=asked.accelerator_type)
     return placed.remote(rehearsal.task_of(study, stay.arm, dataset, folder), shared)
-        rehearsal.task_of(study, stay.arm, dataset, folder), shared
-    )
 
 
 def own_rows(task: dict[str, Any], shared: tuple[Mapping[str, Any], Code | None]) -> list[dict[str, Any]] | str:

@@ -189,8 +189,8 @@ def check_results(results_folder: Where, *shapes: ResourcesSpec) -> None:
             )
         else:
             needed = (
-                "every node must be started with what gives access to it in its environment: AWS_ACCESS_KEY_ID, "
-                "AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL, as they are set here."
+                "every node must be started with what gives access to it in its environment, as it is set here: for s3:// "
+                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL."
             )
         raise ResultsFolderError(
             "not every node of the cluster can work for this study; nothing was started:\n"

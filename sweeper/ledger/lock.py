@@ -10,12 +10,11 @@ study over from a driver that was only asleep is harmless: the sleeper finds a f
 and stops, and the ledger's fence hides what it still managed to write. On a file system without flock two simultaneous
 takeovers of one stale lock are possible; the loser stops at its next commit.
 
-**On an object store the lock is best effort**: nothing there can be written under a condition, and nothing held. A driver
-looks, writes its owner file, waits a second and looks whether it is still its own. That tells two drivers apart that start at
-the same moment, unless one of them takes longer than that second between its look and its write. Then both work, until the one
-whose owner file was replaced finds that out before or after its next commit, and stops. What it had committed by then stays and
-counts; what it writes later does not. Two that opened the ledger at the very same time may both have begun the same generation,
-and the first part of the one that stopped may then stand in place of the other's. So do not start the same study twice at once.
+**On an object store** nothing can be held. There an owner file is made under the condition that there is none, and taken over or
+removed by whoever first makes a claim to what is in it (`sweeper.storage.objects`): of any number that try at the same moment
+one succeeds. A store that ignores the condition is refused. A heartbeat writes a file of its own beside, so that one on its way
+when its driver is taken over does no harm. And should one driver sleep over its claim and another follow, both beginning the same
+generation, then only one can make the part that begins it.
 """
 
 from __future__ import annotations
@@ -118,21 +117,18 @@ class Lock:
             machine=_machine(),
         )
         with _guard(folder) as now:
+            found = None
             with contextlib.suppress(FileNotFoundError):
+                # First what is in it: who reads a dead driver's name and then the time of its successor lets that one live.
+                content = path.read_bytes()
                 age = now - path.modified()
-                other = _read(path)
-                if not _is_stale(other, age):
-                    raise StudyLockedError(_held(folder, other, age))
-                path.remove()
+                if not _is_stale(_parsed(content), age):
+                    raise StudyLockedError(_held(folder, _parsed(content), age))
+                found = content
             try:
-                path.create(json.dumps(dataclasses.asdict(owner)).encode())
+                path.swap(found, _content(owner), now)
             except FileExistsError:
-                raise StudyLockedError(_held(folder, _read(path), 0.0)) from None
-            if path.settle_s:
-                time.sleep(path.settle_s)
-                other = _read(path) if path.is_file() else None
-                if other != owner:
-                    raise StudyLockedError(_held(folder, other, 0.0))
+                raise StudyLockedError(_held(folder, _winner(path, found), 0.0)) from None
         return cls(folder, owner)
 
     def check(self) -> None:
@@ -165,14 +161,12 @@ class Lock:
         if self._is_over.is_set():
             return
         self._is_over.set()
-        # A beat under way writes the owner file of an object store anew: freed before it arrives, the study would stay locked.
+        # A beat under way would arrive after the end.
         self._heart.join(STALE_S)
         path = self.folder / "owner.json"
         # A study whose folder was moved away or made read-only under a driver has nothing to release.
-        with contextlib.suppress(OSError), _guard(self.folder):
-            other = _read(path)
-            if other is not None and other.token == self.owner.token:
-                path.remove()
+        with contextlib.suppress(OSError), _guard(self.folder) as now:
+            path.swap(_content(self.owner), None, now)
 
     def _beat(self) -> None:
         path = self.folder / "owner.json"
@@ -233,12 +227,27 @@ def _guard(folder: Place) -> Iterator[float]:
         yield now
 
 
+def _winner(path: Place, beaten: bytes | None) -> Owner | None:
+    """Who has just taken the lock in our stead; None while that one has not written its name yet."""
+    with contextlib.suppress(OSError):
+        content = path.read_bytes()
+        return None if content == beaten else _parsed(content)
+    return None
+
+
 def _read(path: Place) -> Owner | None:
-    """The owner file's content; None when it is not one (a driver died while it wrote it)."""
-    text = path.read_bytes()
+    """Who the owner file names; None when it names nobody."""
+    return _parsed(path.read_bytes())
+
+
+def _content(owner: Owner) -> bytes:
+    return json.dumps(dataclasses.asdict(owner)).encode()
+
+
+def _parsed(content: bytes) -> Owner | None:
+    """The owner in the content of an owner file; None when it is none (a driver died while it wrote it)."""
     try:
-        content = json.loads(text)
-        owner = Owner(**content)
+        owner = Owner(**json.loads(content))
     except (ValueError, TypeError):
         return None
     return owner if isinstance(owner.pid, int) and 0 < owner.pid < 2**31 else None

@@ -101,7 +101,15 @@ class LocalPlace(Place):
                 _place(temporary, self.path)
         sync_folder(self.path.parent)
 
-    def create(self, data: bytes) -> None:
+    def swap(self, old: bytes | None, new: bytes | None, now: float) -> None:
+        if old is not None:
+            if self.read_bytes() != old:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self))
+            self.remove()
+        if new is not None:
+            self._create(new)
+
+    def _create(self, data: bytes) -> None:
         # In one step where there are links: half a lock, of a driver that was killed over it, would keep others out.
         with self._temporary(data) as temporary:
             try:

@@ -25,9 +25,6 @@ class Place(abc.ABC):
     What is said to raise `OSError` raises `StorageError` on an object store, which is one, and says in full what is wrong.
     """
 
-    settle_s = 0.0
-    """How long after `create` another one may still have replaced the file."""
-
     @property
     @abc.abstractmethod
     def name(self) -> str:
@@ -92,26 +89,37 @@ class Place(abc.ABC):
         """
 
     @abc.abstractmethod
-    def create(self, data: bytes) -> None:
-        """Write a small file where there is none; of several that try at once one succeeds, after `settle_s` at the latest.
+    def swap(self, old: bytes | None, new: bytes | None, now: float) -> None:
+        """Change a small file from one content to another; of several that try to change the same content one succeeds.
 
-        On a file system without hard links a reader may see it half written. Raises as `write_whole` does.
+        On a file system without hard links a reader may see it half written.
+
+        Args:
+            old: What is in it; None where there is none.
+            new: What is to be in it; None removes it.
+            now: What `hold` gave; on a file system the caller still holds what keeps others from changing the file.
+
+        Raises:
+            FileExistsError: There is something else, or somebody else is changing it.
+            OSError: It could not be written.
         """
 
     @abc.abstractmethod
     def touch(self) -> None:
-        """Make a file that is there newly modified. Raises as `read_bytes` does."""
+        """Make a file that is there newly modified, and never anything but that. Raises as `read_bytes` does."""
 
     @abc.abstractmethod
     def hold(self, wait_s: float) -> contextlib.AbstractContextManager[float]:
-        """Keep this file to oneself for a moment, as far as the storage can; gives the time by the clock of the storage.
+        """Keep this file to oneself for a moment where the storage can; gives the time by the clock of the storage.
+
+        An object store keeps nobody out, and need not: there `swap` decides.
 
         Args:
             wait_s: Longest time to wait for another one who has it.
 
         Raises:
             TimeoutError: That one kept it for longer.
-            OSError: The file cannot be written.
+            OSError: The file cannot be written; or the store does not keep what `swap` needs.
         """
 
     @abc.abstractmethod

@@ -212,11 +212,11 @@ def _entrypoint(job: Job) -> str:
         InputError: One would.
     """
     code = None if job.code is None or "://" in job.code else f"{JOB_FOLDER}/code"
-    words = job.command(study_file=f"{JOB_FOLDER}/study.yaml", code=code)
-    for word in words:
-        if not _WORD.fullmatch(word):
-            raise InputError(f"{word!r} cannot be said to a job on Kubernetes. Allowed: letters, digits and _ @ % + = : , . / -")
-    return " ".join(words)
+    parts = job.command(study_file=f"{JOB_FOLDER}/study.yaml", code=code)
+    for part in parts:
+        if not _WORD.fullmatch(part):
+            raise InputError(f"{part!r} cannot be said to a job on Kubernetes. Allowed: letters, digits and _ @ % + = : , . / -")
+    return " ".join(parts)
 
 
 def _claimed(job: Job, claim: str | None, claim_path: str | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

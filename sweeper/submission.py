@@ -15,7 +15,7 @@ Command = tuple[str, ...]
 """A program and its arguments; no shell reads them."""
 
 LONGEST_NAME = 47
-"""Characters of a job's name. KubeRay takes no longer one: Kubernetes allows 63, and KubeRay adds to the names of what it makes."""
+"""Characters of a job's name. KubeRay takes no longer one, because it adds to it, and Kubernetes has names of 63."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

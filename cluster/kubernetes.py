@@ -111,12 +111,13 @@ def kubernetes(
     _check_names(claim=claim, secret=secret, service_account=service_account, namespace=namespace)
     _check_names(operator_namespace=operator_namespace)
     files = _files(job)
-    volumes, mounts = _claimed(job, claim, claim_path)
+    volumes, mounts, environment = _claimed(job, claim, claim_path)
     grows = most > workers
     text = filled(
         Path(__file__).with_suffix(".yaml"),
         head_volumes=_items([*volumes, _TOKEN] if grows else volumes, 12),
         head_mounts=_items(mounts, 16),
+        environment=_items(environment, 16),
         worker_volumes=_items(volumes, 14),
         worker_mounts=_items(mounts, 18),
         **_written(
@@ -219,8 +220,8 @@ def _entrypoint(job: Job) -> str:
     return " ".join(parts)
 
 
-def _claimed(job: Job, claim: str | None, claim_path: str | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The volume of a claim and its mount; none of them without one.
+def _claimed(job: Job, claim: str | None, claim_path: str | None) -> tuple[list[dict[str, Any]], ...]:
+    """The volume of a claim, its mount, and a variable for the cache, which all pods must see; none of them without a claim.
 
     Raises:
         InputError: The results would be lost with the pods.
@@ -234,14 +235,18 @@ def _claimed(job: Job, claim: str | None, claim_path: str | None) -> tuple[list[
             )
         if claim_path is not None:
             raise InputError("claim_path is the place of a claim, and there is none. Give claim: NAME too, or neither.")
-        return [], []
+        return [], [], []
     mounted = claim_path or (job.results if is_folder else None)
     if mounted is None:
         raise InputError("claim_path is missing: say where the claim is mounted in every pod, such as /data.")
     word("claim_path", mounted, _PATH, "/data")
     if is_folder and not Path(job.results).is_relative_to(mounted):
         raise InputError(f"--results {job.results} is not in claim_path: {mounted}, so it would be lost with the pods.")
-    return [{"name": "claim", "persistentVolumeClaim": {"claimName": claim}}], [{"name": "claim", "mountPath": mounted}]
+    return (
+        [{"name": "claim", "persistentVolumeClaim": {"claimName": claim}}],
+        [{"name": "claim", "mountPath": mounted}],
+        [{"name": "SWEEPER_CACHE", "value": f"{mounted.rstrip('/')}/.sweeper-cache"}],
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------------- values

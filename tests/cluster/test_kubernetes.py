@@ -94,6 +94,7 @@ def test_values_arrive(tmp_path: Path) -> None:
     assert container["resources"]["limits"] == {"cpu": 8, "memory": "32Gi", "nvidia.com/gpu": 1}
     assert container["resources"]["requests"] == container["resources"]["limits"]
     assert {"name": "claim", "mountPath": "/mnt/lab"} in container["volumeMounts"]
+    assert {"name": "SWEEPER_CACHE", "value": "/mnt/lab/.sweeper-cache"} in container["env"]
     assert container["envFrom"] == [{"secretRef": {"name": "bucket"}}]
     assert worker["tolerations"] == [
         {"key": "spot", "operator": "Equal", "value": "true", "effect": "NoSchedule"},

@@ -11,8 +11,8 @@ help:
 	@echo "make demo       install, then run studies/digits.yaml, draw its figures and write its report (results/digits)"
 	@echo "make test       install, then test the main paths: ten minutes on two cores"
 	@echo "make test-all   every test: also the long ones of conformance, equality, continuation and kills"
-	@echo "make test-exports  what is exported for TensorBoard, MLflow and others, read back by them, in an environment of its own"
 	@echo "make test-system  clusters of hosts in network namespaces; needs root and Debian packages, which it installs"
+	@echo "make test-exports  what is written for TensorBoard, MLflow, Kubernetes and others, read by them, in an environment of its own"
 	@echo "make test-fast  the tests that need neither Ray nor more than ten seconds: two minutes"
 	@echo "make notebooks  install JupyterLab, then open notebooks/"
 	@echo "make lint       ruff and mypy"
@@ -52,7 +52,7 @@ test-long: install
 	$(PYTEST) $(BY_FILE) --no-loadscope-reorder -m "long and not ray"
 	$(PYTEST) -m "ray and long"
 
-# What is exported for other tools, read back by these tools: their libraries lie in an environment of their own, above that of the
+# What is written for other tools, read by these tools or held to their schemas: their libraries lie in an environment of their own, above that of the
 # project, so that nothing else meets them.
 EXPORTS := $(VENV)-exports
 
@@ -64,7 +64,7 @@ $(EXPORTS)/.installed: requirements-exports.lock $(STAMP)
 	@touch $@
 
 test-exports: $(EXPORTS)/.installed
-	$(EXPORTS)/bin/python -m pytest tests/exports
+	$(EXPORTS)/bin/python -m pytest tests/exports tests/cluster/test_kubernetes.py
 
 # Hosts are namespaces of Linux, which root alone can make. Elsewhere the tests are skipped and say why.
 SYSTEM_PACKAGES := iproute2 mount util-linux
@@ -108,8 +108,11 @@ lock:
 		--no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra notebooks --constraint requirements.lock \
 		--output-file requirements-notebooks.lock pyproject.toml
 	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra exports --constraint requirements.lock \
+		--no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra exports --extra manifests --constraint requirements.lock \
 		--output-file requirements-exports.lock pyproject.toml
+	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --extra cluster --constraint requirements.lock \
+		--output-file requirements-cluster.lock pyproject.toml
 	rm -rf $(VENV)-lock
 
 clean:

@@ -1,0 +1,1 @@
+"""Tests of whole systems: clusters of hosts that are namespaces of this machine."""

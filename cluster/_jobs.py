@@ -59,7 +59,7 @@ class Api:
             )
         if version != ours:
             raise InputError(
-                f"the cluster at {address} runs Ray {version}, and the code that would be sent there is for Ray {ours}. Start the "
+                f"the cluster at {address} runs Ray {version}, and the code that would be sent is for Ray {ours}. Start the "
                 f"cluster with Ray {ours}, or run this in an environment with Ray {version}."
             )
 
@@ -96,7 +96,7 @@ class Api:
         except OSError as error:
             reason = getattr(error, "reason", error)
             raise InputError(
-                f"nothing answers at {self._address} ({reason}). Does the cluster run, with ray[default] installed on its head? The "
+                f"nothing answers at {self._address} ({reason}). Does the cluster run, with ray[default] on its head? The "
                 "dashboard listens on its head alone unless it was started otherwise: ssh -L 8265:127.0.0.1:8265 HEAD"
             ) from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sweeper.errors import InputError
-from sweeper.submission import one_line
+from sweeper.submission import Job, one_line
 
 
 def count(name: str, value: int, least: int = 1, most: int = 1_000_000) -> int:
@@ -44,3 +44,21 @@ def lines(name: str, values: tuple[str, ...]) -> str:
         InputError: One of them is several.
     """
     return "\n".join(one_line(f"{name}, item {number}", value) for number, value in enumerate(values, start=1))
+
+
+def fits(job: Job, cpus: int, gpus: int) -> None:
+    """Check that a trial fits a worker.
+
+    Args:
+        job: What is submitted.
+        cpus: CPUs of a worker.
+        gpus: GPUs of it.
+
+    Raises:
+        InputError: It does not.
+    """
+    if job.cpus_per_trial > cpus or job.gpus_per_trial > gpus:
+        raise InputError(
+            f"no trial fits: the study asks for {job.cpus_per_trial:g} CPUs and {job.gpus_per_trial:g} GPUs, and a worker has "
+            f"cpus: {cpus} and gpus: {gpus}."
+        )

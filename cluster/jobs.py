@@ -28,8 +28,8 @@ def jobs(job: Job, *, address: str, python: str = "python") -> Submission:
     """
     if not re.fullmatch(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?/?", address):
         raise InputError(
-            f"address: {one_line('address', address)[:60]!r} is no address of a dashboard. Write http://HOST:8265 or https://HOST, "
-            "without a name or a token in it."
+            f"address: {one_line('address', address)[:60]!r} is no address of a dashboard. Write http://HOST:8265 or "
+            "https://HOST, without a name or a token in it."
         )
     has_code = job.code is not None and "://" not in job.code
     sent = job.command(study_file="study.yaml", code="code" if has_code else None)

@@ -64,7 +64,7 @@ def machines(
     has_code = job.code is not None and "://" not in job.code
     command = job.command(study_file="$FOLDER/study.yaml", code="$FOLDER/code" if has_code else None)
     resources = {
-        "num-cpus": cpus_per_host and count("cpus_per_host", cpus_per_host),
+        "num-cpus": cpus_per_host if cpus_per_host is None else count("cpus_per_host", cpus_per_host),
         "num-gpus": gpus_per_host if gpus_per_host is None else count("gpus_per_host", gpus_per_host, least=0),
     }
     first = 20_000 + int(digest, 16) % 1200 * 10 if port is None else count("port", port, least=1024, most=65532)

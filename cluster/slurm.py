@@ -6,7 +6,7 @@ import getpass
 import shlex
 from pathlib import Path
 
-from cluster._options import count, word
+from cluster._options import count, fits, word
 from cluster._shell import address, environment
 from sweeper.errors import InputError
 from sweeper.submission import Job, Submission, filled, one_line
@@ -60,26 +60,25 @@ def slurm(
     """
     folder = _log_folder(job, logs)
     count("nodes", nodes)
-    if (needed := job.cpus_per_trial) > count("cpus_per_node", cpus_per_node):
-        raise InputError(f"cpus_per_node: a trial asks for {needed:g} CPUs, so none would start with {cpus_per_node} a node.")
-    if (needed := job.gpus_per_trial) > count("gpus_per_node", gpus_per_node, least=0):
-        raise InputError(f"gpus_per_node: a trial asks for {needed:g} GPUs, so none would start with {gpus_per_node} a node.")
+    count("cpus_per_node", cpus_per_node)
+    count("gpus_per_node", gpus_per_node, least=0)
+    fits(job, cpus_per_node, gpus_per_node)
     asked = {
         "nodes": str(nodes),
         "ntasks-per-node": "1",
         "cpus-per-task": str(cpus_per_node),
         "gpus-per-node": str(gpus_per_node) if gpus_per_node else None,
-        "mem": memory and word("memory", memory, r"\d+[KMGT]?", "32G"),
-        "time": time and word("time", time, r"[\d:-]+", "12:00:00"),
-        "partition": partition and word("partition", partition),
-        "account": account and word("account", account),
-        "qos": qos and word("qos", qos),
+        "mem": _word("memory", memory, r"\d+[KMGT]?", "32G"),
+        "time": _word("time", time, r"[\d:-]+", "12:00:00"),
+        "partition": _word("partition", partition, r"[\w.,-]+", "gpu"),
+        "account": _word("account", account, r"[\w.:@-]+", "my_lab"),
+        "qos": _word("qos", qos, r"[\w.-]+", "normal"),
     }
     log = folder / f"{job.name}.log"
     directives = [
         f"#SBATCH --job-name={job.name}",
         "#SBATCH --dependency=singleton",
-        *(f"#SBATCH --{name}={value}" for name, value in asked.items() if value),
+        *(f"#SBATCH --{name}={value}" for name, value in asked.items() if value is not None),
         "#SBATCH --requeue",
         "#SBATCH --signal=B:TERM@90",
         "#SBATCH --open-mode=append",
@@ -131,3 +130,7 @@ def _option(number: int, text: str) -> str:
     if not one_line(f"extra, item {number}", text).startswith("-"):
         raise InputError(f"extra, item {number}: {text[:40]!r} is no option of sbatch. Write it as there, such as --exclusive.")
     return text
+
+
+def _word(name: str, value: str | None, allowed: str, example: str) -> str | None:
+    return None if value is None else word(name, value, allowed, example)

@@ -14,8 +14,8 @@ from sweeper.errors import InputError
 Command = tuple[str, ...]
 """A program and its arguments; no shell reads them."""
 
-LONGEST_NAME = 52
-"""Characters of a job's name: a Kubernetes object has 63, of which its controllers add up to 11 to those of what they make."""
+LONGEST_NAME = 47
+"""Characters of a job's name. KubeRay takes no longer one, because it adds to it, and Kubernetes has names of 63."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

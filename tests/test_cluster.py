@@ -72,7 +72,7 @@ def study_file(tmp_path: Path) -> Path:
         (["--cluster", "attach", "--num-gpus", "0", "--num-cpus", "1"], r"--num-gpus, --num-cpus cannot be used"),
         (["--address", "10.0.0.1:6379"], r"--address cannot be used with --cluster local .*takes: --num-cpus, .*--nice\."),
         (["--cluster", "attach", "--nice", "0"], r"--nice cannot be used with --cluster attach"),
-        (["--cluster", "atach"], r"unknown cluster 'atach'\. Did you mean 'attach'\? Allowed: attach, local\."),
+        (["--cluster", "atach"], r"unknown cluster 'atach'\. Did you mean 'attach'\? Allowed: attach, .*local"),
         (["--cluster", "attach", "--address", "ray://head:10001"], r"inside the cluster"),
     ],
 )
@@ -94,7 +94,7 @@ def test_workers_get_the_niceness_asked_for() -> None:
 def test_the_command_line_offers_every_option_of_every_kind() -> None:
     offered = {parameter.name for parameter in cli.commands["launch"].params}
     for kind in catalog.names("cluster"):
-        assert set(catalog.parameters("cluster", kind)) <= offered
+        assert catalog.submits(kind) or set(catalog.parameters("cluster", kind)) <= offered
 
 
 @pytest.mark.parametrize(

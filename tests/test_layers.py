@@ -32,7 +32,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "architectures/_blocks/checks.py": ("", "errors"),
     "architectures/_blocks/__init__.py": ("", "architectures._blocks"),
     "architectures": ("keras", "catalog errors architectures._blocks"),
-    "cluster": ("ray", "catalog submission errors"),
+    "cluster": ("ray", "cluster catalog submission owncode errors"),
     "sweeper/storage": ("pyarrow", "storage errors"),
     "sweeper/ledger": ("pyarrow", "ledger storage errors"),
     "sweeper/ledger/records.py": ("pyarrow", ""),

@@ -45,6 +45,6 @@ def serve(servers: Sequence[hosts.Host], folder: Path) -> Path:
         server.start(["/usr/sbin/sshd", "-D", "-e", "-f", folder / "sshd_config"]).wait_for("Server listening", 20)
     configuration = folder / "ssh_config"
     configuration.write_text(
-        f"Host *\n  User root\n  IdentityFile {folder / 'user'}\n  IdentitiesOnly yes\n  UserKnownHostsFile {folder / 'known_hosts'}\n"
+        f"Host *\n  User root\n  IdentityFile {folder / 'user'}\n  UserKnownHostsFile {folder / 'known_hosts'}\n"
     )
     return configuration

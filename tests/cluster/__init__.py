@@ -1,0 +1,1 @@
+"""Kinds of cluster that studies are submitted to."""

@@ -42,12 +42,19 @@ def jobs(job: Job, *, address: str, python: str = "python") -> Submission:
     code = ("--code", job.code) if has_code and job.code else ()
     client = (sys.executable, "-m", "cluster._jobs")
     named = ("--address", address.rstrip("/"), "--name", job.name)
-    plain = () if not address.startswith("http:") else ("The token and the code go there without encryption: use a tunnel.",)
+    is_plain = re.match(r"http://(?!127\.|localhost\b|\[::1\])", address)
     return Submission(
         files={"request.json": request, "study.yaml": job.study_file.read_text(encoding="utf-8")},
         submit=((*client, "submit", *named, *code),),
         status=((*client, "status", *named),),
         logs=((*client, "logs", *named),),
         down=((*client, "down", *named),),
-        notes=("the cluster goes on running, and costing, when the study is finished.", *plain),
+        notes=(
+            "the cluster goes on running, and costing, when the study is finished.",
+            *(
+                ("token and code go there without encryption: a tunnel of ssh to its loopback would be safe.",)
+                if is_plain
+                else ()
+            ),
+        ),
     )

@@ -108,7 +108,7 @@ driver)
 drive)
     export RAY_ADDRESS="$2:%%{port}"
     %%{enter}
-    echo "started on ${#hosts[@]} machines: $(date)"
+    echo "machines: ${#hosts[@]}; started: $(date)"
     trap '[ -z "$running" ] || kill -TERM "$running"' TERM
     running=
     python -m cluster._wait --address "$RAY_ADDRESS" --nodes "${#hosts[@]}" || exit

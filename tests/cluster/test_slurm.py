@@ -96,7 +96,9 @@ def test_with_results_in_a_bucket_the_log_needs_a_folder(tmp_path: Path) -> None
 # ------------------------------------------------------------------------------------------------------------- the script, run
 
 STAND_INS = {
-    "sweeper": 'echo "study gets: $*; address $RAY_ADDRESS"; trap "echo saved; exit 130" TERM; echo $$ >ready; sleep 30 >/dev/null 2>&1 & wait',
+    "sweeper": """trap "echo saved; exit 130" TERM
+    echo "study gets: $*; address $RAY_ADDRESS"; echo $$ >ready
+    sleep 30 >/dev/null 2>&1 & wait""",
     "python": "until [ -e ray-arguments ]; do sleep 0.05; done",  # which waits for Ray
     "ray": 'echo "$*" >>ray-arguments; trap "exit 0" TERM; sleep 30 >/dev/null 2>&1 & wait',
     "srun": "export SLURM_NODEID=0 SLURMD_NODENAME=one; bash -c node & echo $! >node-pid; wait",

@@ -196,6 +196,10 @@ class Host:
         self._namespaces.end()
         self._network.unplug(self.name)
 
+    def kill_all(self) -> None:
+        """End every process on it with SIGKILL; the machine stays, and says so to those that talked to them."""
+        subprocess.run([*self._namespaces.entering(), "kill", "-KILL", "-1"], capture_output=True)
+
     def cut(self) -> None:
         """Pull its cable; both sides wait for words that do not come."""
         self._network.switch.do("ip", "link", "set", self.name, "down")
@@ -209,8 +213,12 @@ class Host:
         self._namespaces.do("mount", "--bind", str(source), str(target))
 
     def hide(self, folder: Path) -> None:
-        """Show an empty folder in its place, on this host alone, until it boots anew."""
+        """Show an empty folder in its place, on this host alone, until `show` or until it boots anew."""
         self._namespaces.do("mount", "-t", "tmpfs", "tmpfs", str(folder))
+
+    def show(self, folder: Path) -> None:
+        """Show a folder again that was hidden."""
+        self._namespaces.do("umount", "--lazy", str(folder))
 
     def start(self, command: Sequence[str | Path], *, folder: Path | None = None, **settings: str) -> Process:
         """Start a command.

@@ -44,7 +44,8 @@ class Job:
     def name(self) -> str:
         """The job's name wherever it is submitted: lower-case letters, digits and hyphens; another study has another one."""
         plain = re.sub(r"[^a-z0-9-]+", "-", self.study.lower()).strip("-")
-        if plain == self.study and len(plain) <= LONGEST_NAME - len("sweeper-"):
+        is_plain = plain == self.study and re.search(r"-[0-9a-f]{6}$", plain) is None  # that looks like another one's digest
+        if is_plain and len(plain) <= LONGEST_NAME - len("sweeper-"):
             return f"sweeper-{plain}"
         digest = hashlib.sha256(self.study.encode()).hexdigest()[:6]
         return f"sweeper-{plain[: LONGEST_NAME - len('sweeper--') - len(digest)].strip('-')}-{digest}"

@@ -132,7 +132,8 @@ def check_kind_options(cluster: str, given: Iterable[str]) -> None:
     if not wrong:
         return
     named = ", ".join(_flag(name) for name in wrong)
-    others = [kind for kind in catalog.names("cluster") if set(wrong) & set(catalog.parameters("cluster", kind))]
+    kinds = [kind for kind in catalog.names("cluster") if not catalog.submits(kind)]
+    others = [kind for kind in kinds if set(wrong) & set(catalog.parameters("cluster", kind))]
     raise InputError(
         f"{named} cannot be used with --cluster {cluster} ({catalog.summary('cluster', cluster)}), which takes: "
         f"{', '.join(map(_flag, taken)) or 'none'}. Leave it out, or choose --cluster {' or '.join(others)}."

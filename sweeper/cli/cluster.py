@@ -100,7 +100,10 @@ def _asked(name: str) -> Callable[..., None]:
             raise InputError(submission.by_hand or f"a cluster of kind {where.kind} has nothing for this.")
         with tempfile.TemporaryDirectory(prefix="sweeper-cluster-") as folder:
             write(submission, Path(folder))
-            click.echo(perform(commands, Path(folder), say), nl=False)
+            printed = perform(commands, Path(folder), say)
+        click.echo(printed, nl=False)
+        if not printed.strip() and name != "down":
+            say(f"nothing: no job is known there as {job.name}")
 
     return ask
 

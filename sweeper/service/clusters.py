@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 COMMAND_TIMEOUT_S = 900.0
 """Time limit of one command. Machines that start may take minutes; a command that asks a question would wait for ever."""
+
+OURS = (sys.executable, "-m")
+"""How a command begins that is a module of ours: what it says, and its exit code, are those of this program."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,7 +163,7 @@ def perform(commands: Sequence[Command], folder: Path, tell: Callable[[str], Non
         What they printed on their standard output.
 
     Raises:
-        InputError: A program is not installed.
+        InputError: A program is not installed, or a module of ours says that the input is wrong.
         SweeperError: One failed or took too long; the later ones were not run.
     """
     missing = [command[0] for command in commands if shutil.which(command[0]) is None]
@@ -184,6 +188,8 @@ def perform(commands: Sequence[Command], folder: Path, tell: Callable[[str], Non
             raise SweeperError(f"{shlex.join(command)}: no end within {COMMAND_TIMEOUT_S:.0f} s, so it was ended.") from None
         if done.returncode != 0:
             tail = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-12:])
+            if command[:2] == OURS:
+                raise (InputError if done.returncode == InputError.exit_code else SweeperError)(tail)
             raise SweeperError(f"{shlex.join(command)} failed with {done.returncode}:\n{tail}")
         printed.append(done.stdout)
     return "".join(printed)

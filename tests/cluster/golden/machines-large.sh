@@ -1,0 +1,134 @@
+#!/bin/bash
+# Runs a study, or goes on with it, on machines reached by ssh: bash machines.sh submit|status|logs|down
+# The machines get a copy of this file, and do there what is asked for: token, node, driver, state, end.
+hosts=(ada@lab1 ada@lab2.example.org ada@10.0.0.7)
+ssh=(ssh -o BatchMode=yes -o ConnectTimeout=15 -o IdentitiesOnly=yes -i '/home/ada/a key' -p 2222 -F /home/ada/.ssh/lab)
+there='/tmp/sweeper-$(id -u)-6f1622ac' # short, because sockets lie in it
+
+# ------------------------------------------------------------------------------------------------------------------- from here
+# A command on a machine, by whatever shell its user has; it holds no single quote.
+on() { "${ssh[@]}" "$1" "bash -c 'folder=$there; $2'"; }
+
+# What this file does on a machine; nothing where it never was.
+ask() { on "$1" "[ ! -e \"\$folder/machines.sh\" ] || bash \"\$folder/machines.sh\" $2"; }
+
+copy() {
+    on "$1" 'mkdir -p -m 700 "$folder"; [ -O "$folder" ] && [ ! -L "$folder" ] || { echo "$folder belongs to another user"; exit 1; } >&2
+        cat >"$folder/machines.sh"' <"$0" && ask "$1" ready
+}
+
+submit() {
+    local host number token address
+    for host in "${hosts[@]}"; do
+        copy "$host" || { echo "$host cannot be used: see above. Nothing was started." >&2; exit 1; }
+    done
+    on "${hosts[0]}" 'cat >"$folder/study.yaml"' <study.yaml || exit 1
+    tar -C '/home/me/my code' --exclude=__pycache__ -czf - . | on "${hosts[0]}" 'rm -rf "$folder/code"; mkdir "$folder/code"; tar -xzf - -C "$folder/code"' || exit 1
+    token=$(ask "${hosts[0]}" token) && address=$(ask "${hosts[0]}" address) || exit 1
+    for number in "${!hosts[@]}"; do
+        ask "${hosts[number]}" "node $number $address" <<<"$token" || { echo "no Ray on ${hosts[number]}; see above" >&2; exit 1; }
+    done
+    ask "${hosts[0]}" "driver $address"
+}
+
+each() {
+    local host failed=0
+    for host in "${hosts[@]}"; do
+        echo "$host:"
+        ask "$host" "$1" || failed=1
+    done
+    return "$failed"
+}
+
+case $1 in
+submit) submit; exit ;;
+status) each state; exit ;;
+logs) on "${hosts[0]}" 'tail -n 200 "$folder/driver.log"'; exit ;;
+down) each end; exit ;;
+esac
+
+# ---------------------------------------------------------------------------------------------------------------- on a machine
+folder=$(dirname "$0")
+source /opt/sweeper/bin/activate
+unset RAY_AUTH_TOKEN RAY_ADDRESS
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$folder/token" RAY_memory_monitor_refresh_ms=0
+
+# Whether a process that this file started lives; its arguments name the folder, so no other process is taken for it.
+lives() { [ -e "$folder/$1.pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$(cat "$folder/$1.pid")/cmdline" | grep -qF "$folder"; }
+
+begin() { # name of a process, and what this file does as it; it outlives the connection
+    setsid bash "$0" "${@:2}" >>"$folder/$1.log" 2>&1 </dev/null &
+    echo $! >"$folder/$1.pid"
+}
+
+finish() { # name of a process, seconds that it has to end by itself
+    lives "$1" || return 0
+    local pid
+    pid=$(cat "$folder/$1.pid")
+    kill -TERM "$pid"
+    timeout "$2" tail --pid="$pid" -f /dev/null
+    kill -KILL -- "-$pid" 2>/dev/null # and what it left behind
+    return 0
+}
+
+case $1 in
+ready)
+    for program in sweeper ray python setsid; do
+        command -v "$program" >/dev/null && continue
+        echo "$program is not on PATH on $(hostname): see the option setup of the kind machines" >&2
+        exit 1
+    done
+    ;;
+token)
+    umask 077
+    [ -s "$folder/token" ] || head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$folder/token"
+    cat "$folder/token"
+    ;;
+address)
+    if [ "${#hosts[@]}" -eq 1 ]; then echo 127.0.0.1; else ip -4 -o address show dev eth1 | awk '{sub("/.*", "", $4); print $4; exit}'; fi
+    ;;
+node) # number of the machine, address of the head; the token comes from standard input
+    lives node && exit
+    (umask 077 && cat >"$folder/token")
+    begin node ray "$2" "$3"
+    ;;
+ray)
+    place=(--address="$3:25000")
+    if [ "$2" -eq 0 ]; then
+        place=(--head --node-ip-address="$3" --port=25000 --dashboard-host=127.0.0.1 --dashboard-port=$((25000 + 1))
+            --ray-client-server-port=$((25000 + 2)))
+    fi
+    exec ray start "${place[@]}" --block --num-cpus=8 --num-gpus=0 --temp-dir="$folder/ray" \
+        --dashboard-agent-listen-port=$((25000 + 3)) --disable-usage-stats
+    ;;
+driver)
+    lives driver && { echo "it runs already"; exit; }
+    begin driver drive "$2"
+    ;;
+drive)
+    export RAY_ADDRESS="$2:25000"
+    cd '/mnt/lab/it'"'"'s here' || exit
+    echo "machines: ${#hosts[@]}; started: $(date)"
+    trap '[ -z "$running" ] || kill -TERM "$running"' TERM
+    running=
+    python -m cluster._wait --address "$RAY_ADDRESS" --nodes "${#hosts[@]}" || exit
+    sweeper launch "$folder/study.yaml" --results /mnt/lab/results --cluster attach --code "$folder/code" --max-concurrent 4 &
+    running=$!
+    wait "$running"
+    while kill -0 "$running" 2>/dev/null; do wait "$running"; done
+    wait "$running" # what a signal interrupted gave another code
+    echo "ended with $?: $(date)"
+    finish node 40 # the other machines end when their head is gone
+    ;;
+state)
+    for name in node driver; do
+        [ -e "$folder/$name.log" ] || continue
+        lives "$name" && echo "  $name: it runs" || echo "  $name: it does not run; its last words: $(tail -n 1 "$folder/$name.log")"
+    done
+    ;;
+end)
+    finish driver 120 # it saves
+    finish node 40
+    rm -rf "$folder/ray" "$folder/token" "$folder/code" "$folder"/*.pid
+    ;;
+esac

@@ -1,0 +1,50 @@
+"""A study as a job of a real Ray with its dashboard and a token: submitted, stopped, submitted again, finished."""
+
+from __future__ import annotations
+
+import importlib.util
+import secrets
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.system import hosts
+from tests.system.submitted import ENVIRONMENT, Submitted, until
+
+pytestmark = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("aiohttp", "opencensus")),
+    reason="ray[default] is not installed, and without it Ray has no Jobs API",
+)
+
+
+def test_a_stopped_job_goes_on_when_it_is_submitted_again(net: hosts.Network, tmp_path: Path) -> None:
+    head = net.host("head")
+    (tmp_path / "token").write_text(secrets.token_hex(16))
+    tokens = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
+    kind = {"kind": "jobs", "address": "http://127.0.0.1:8265", "python": sys.executable}
+    # The head does not know our code; it is sent there.
+    apart = (
+        {name: value for name, value in ENVIRONMENT.items() if name != "PYTHONPATH"}
+        | tokens
+        | {"RAY_memory_monitor_refresh_ms": "0"}
+    )
+    starts = "from ray.scripts.scripts import main; main()"
+    started = head.start(
+        [sys.executable, "-c", starts, "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats"], **apart
+    )
+    started.wait_for("Ray runtime started", 180)
+    study = Submitted(head, tmp_path, kind, tokens)
+
+    def said() -> str:
+        return study.cluster("status") + study.cluster("logs")
+
+    assert "submitted sweeper-tiny-20" in study.launch()
+    until(lambda: study.num_epochs() > 3, 450, said)
+    assert "it runs already" in study.cluster("submit")
+    assert "STOPPED" in study.cluster("down")
+    assert "everything is saved" in study.cluster("logs")
+    study.cluster("submit")
+    until(lambda: "SUCCEEDED" in study.cluster("status"), 450, said)
+    study.check()
+    assert Path(tmp_path / "token").read_text() not in study.cluster("logs")

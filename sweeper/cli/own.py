@@ -104,8 +104,8 @@ def check_code(folder: str, backend: str, input_shape: tuple[int, int, int] | No
     """Check all that is in FOLDER; each finding is a sentence, and with one the exit code is 1.
 
     Networks must build on images of several sizes and at the ends of their knobs, give one float32 logit per class, have a
-    gradient at every weight, follow from the seed, and be restored from their weights alone. Search spaces must fit their
-    architectures. Datasets and plots are loaded, but no data are read.
+    gradient at every weight, follow from the seed, be restored from their weights alone, and run in mixed precision, too. Search
+    spaces must fit their architectures. Datasets are read with the defaults of their options; plots are loaded, not drawn.
     """
     from sweeper import catalog
     from sweeper.cli._code import read_code
@@ -117,15 +117,18 @@ def check_code(folder: str, backend: str, input_shape: tuple[int, int, int] | No
         from sweeper.training import conformance
 
         found = conformance.of_code(code, conformance.SHAPES if input_shape is None else (input_shape,))
-    num_findings = sum(map(len, found.values()))
+    num_findings = sum(len(look.findings) for look in found.values())
     if as_json:
-        print_json({"folder": code.origin, "backend": backend, "notes": code.notes, "findings": found})
+        findings, told = ({path: [*getattr(look, what)] for path, look in found.items()} for what in ("findings", "told"))
+        print_json({"folder": code.origin, "backend": backend, "notes": code.notes, "findings": findings, "told": told})
     else:
         for note in code.notes:
             click.echo(f"note: {note}")
-        for path, sentences in found.items():
-            click.echo(f"{code.origin}{path}: {counted(len(sentences), 'finding') if sentences else 'no finding'}")
-            for sentence in sentences:
+        for path, look in found.items():
+            click.echo(f"{code.origin}{path}: {counted(len(look.findings), 'finding') if look.findings else 'no finding'}")
+            for sentence in look.findings:
                 click.echo(f"  - {sentence}")
+            for sentence in look.told:
+                click.echo(f"    note: {sentence}")
     if num_findings:
         sys.exit(1)

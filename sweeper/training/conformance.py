@@ -1,8 +1,9 @@
-"""What a network of a user's own must do to be trained, checked on small images: each finding is a sentence."""
+"""What a user's own code must do, above all networks to be trained, checked on small images: each finding is a sentence."""
 
 from __future__ import annotations
 
 import ast
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import keras
 import numpy as np
 
 from sweeper import catalog
+from sweeper.datasets import _named
 from sweeper.errors import SweeperError
 from sweeper.owncode import Code, in_words
 from sweeper.study import annotated
@@ -27,9 +29,25 @@ CLASSES = 5
 
 BACKENDS = ("tensorflow", "torch", "jax")
 
+MIXED = ("mixed_float16", "mixed_bfloat16")
+"""Precisions of a study with which a network computes with half of the digits."""
 
-def findings(name: str, shapes: Sequence[Shape] = SHAPES) -> list[str]:
-    """What is wrong with an architecture; empty where nothing is.
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Look:
+    """What came of a look at a file.
+
+    Args:
+        findings: What is wrong, a sentence each.
+        told: What is good to know, a sentence each.
+    """
+
+    findings: Sequence[str] = ()
+    told: Sequence[str] = ()
+
+
+def architecture(name: str, shapes: Sequence[Shape] = SHAPES) -> Look:
+    """What is wrong with an architecture, and what is good to know.
 
     Args:
         name: Name in the catalog.
@@ -39,18 +57,20 @@ def findings(name: str, shapes: Sequence[Shape] = SHAPES) -> list[str]:
         space = annotated.load(name)
         arguments = space.default()
     except SweeperError as error:
-        return [str(error)]
+        return Look(findings=[str(error)])
     found = [*_imports(name), *_unknown(name, space)]
     refused = {shape: _why_not(name, shape, arguments) for shape in shapes}
     taken = [shape for shape, why in refused.items() if why is None]
     if not taken:
-        return [*found, next(why for why in refused.values() if why is not None)]
+        return Look(findings=[*found, next(why for why in refused.values() if why is not None)])
     where = catalog.where("architecture", name)
     for shape, why in refused.items():
         if why is not None:
             found.append(f"it takes images of {_size(taken[0])}, but not of {_size(shape)}: {why}")
-    found += [f"{where}: {text}" for text in _network(name, taken[0], arguments)]
-    return [*dict.fromkeys([*found, *_ends(name, space, taken[0])])]
+    network = [*_network(name, taken[0], arguments)]
+    mixed = Look() if network else _mixed(name, taken[0], arguments)
+    found += [f"{where}: {text}" for text in (*network, *mixed.findings)]
+    return Look(findings=[*dict.fromkeys([*found, *_ends(name, space, taken[0])])], told=mixed.told)
 
 
 def _imports(name: str) -> Iterator[str]:
@@ -86,13 +106,14 @@ def _why_not(name: str, shape: Shape, arguments: Mapping[str, Any]) -> str | Non
     except SweeperError as error:
         return str(error)
     except Exception as error:  # of the user's code, or of the framework, of whatever class
-        return _in_words(name, error)
+        return _of_code(catalog.where("architecture", name), error)
     return None
 
 
-def _in_words(name: str, error: Exception) -> str:
+def _of_code(file: str, error: Exception) -> str:
+    """An exception in words, with its place in the user's code; in `file`, if that does not show."""
     code = catalog.current()
-    place = (code.place_of(error) if code is not None else "") or catalog.where("architecture", name)
+    place = (code.place_of(error) if code is not None else "") or file
     return f"{place}: {in_words(error)}."
 
 
@@ -120,6 +141,29 @@ def _network(name: str, shape: Shape, arguments: Mapping[str, Any]) -> Iterator[
         yield f"it cannot be run: {in_words(error)}."
     if any(isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization) for layer in measure.leaves(first)):
         yield "it rescales its images, which come with a mean of 0 and a deviation of 1 already. Leave the layer out."
+
+
+def _mixed(name: str, shape: Shape, arguments: Mapping[str, Any]) -> Look:
+    """What comes of computing with half of the digits."""
+    before = keras.config.dtype_policy()
+    found, halved = [], []
+    try:
+        for precision in MIXED:
+            keras.config.set_dtype_policy(precision)
+            try:
+                logits = _outputs(_made(name, shape, arguments), _images(shape, 3))
+            except Exception as error:  # of layers of the user's own
+                found.append(f"with precision {precision} it cannot be run: {in_words(error)}.")
+                continue
+            if not all(np.isfinite(one.astype(np.float32)).all() for one in logits):
+                found.append(f"with precision {precision} it gives numbers that are not finite, before any training.")
+            if any(one.dtype != np.float32 for one in logits):
+                halved.append(precision)
+    finally:
+        keras.config.set_dtype_policy(before)
+    advice = "All of them stay with keras.layers.Dense(num_classes, dtype='float32')."
+    told = [f"with precision {' or '.join(halved)} its logits have half of the digits, too. {advice}"] if halved else []
+    return Look(findings=found, told=told)
 
 
 def _images(shape: Shape, number: int) -> Any:
@@ -209,12 +253,12 @@ def _size(shape: Shape) -> str:
 # ---------------------------------------------------------------------------------------------------- all of a folder
 
 
-def of_code(code: Code, shapes: Sequence[Shape] = SHAPES) -> dict[str, list[str]]:
-    """The findings on everything in a folder of own code, which must be in use, by the path of the file."""
-    found = {path: findings(name, shapes) for name, path in code.names("architecture").items()}
-    found |= {path: _space(name) for name, path in code.names("space").items()}
-    found |= {path: _function("dataset", name) for name, path in code.names("dataset").items()}
-    found |= {path: _function("plot", name) for name, path in code.names("plot").items()}
+def of_code(code: Code, shapes: Sequence[Shape] = SHAPES) -> dict[str, Look]:
+    """What comes of a look at everything in a folder of own code, which must be in use, by the path of the file."""
+    found = {path: architecture(name, shapes) for name, path in code.names("architecture").items()}
+    found |= {path: Look(findings=_space(name)) for name, path in code.names("space").items()}
+    found |= {path: _dataset(name) for name, path in code.names("dataset").items()}
+    found |= {path: Look(findings=_plot(name)) for name, path in code.names("plot").items()}
     return found
 
 
@@ -230,14 +274,32 @@ def _space(name: str) -> list[str]:
     return [f"{catalog.where('space', name)}: its architecture '{space.architecture}' does not exist."]
 
 
-def _function(kind: str, name: str) -> list[str]:
-    """What is wrong with a dataset or a plot, as far as that shows without reading data or drawing."""
+def _dataset(name: str) -> Look:
+    """What comes of reading a dataset with the defaults of its options, its test split too."""
     try:
-        arguments = catalog.parameters(kind, name)
-        catalog.load(kind, name)
+        options = {key: one.default for key, one in catalog.parameters("dataset", name).items()}
+        catalog.load("dataset", name)
+        if open_ones := [key for key, default in options.items() if default == catalog.Parameter.REQUIRED]:
+            return Look(told=[f"not read: its option {open_ones[0]} has no default. sweeper describe-data takes one."])
+        data = _named.read(name, options)
+        splits = {"training": data.train, "validation": data.validation} | ({"test": data.read_test()} if data.has_test else {})
+    except SweeperError as error:
+        return Look(findings=[str(error)])
+    except Exception as error:  # of what the user's code gives to read the test split with
+        return Look(findings=[_of_code(catalog.where("dataset", name), error)])
+    counts = ", ".join(f"{len(split):,} {what}" for what, split in splits.items())
+    size, kind = _size(data.input_shape), data.train.images.dtype
+    return Look(told=[f"{counts} images of {size}, {kind}, in {data.num_classes} classes."])
+
+
+def _plot(name: str) -> list[str]:
+    """What is wrong with a plot, as far as that shows without drawing."""
+    try:
+        arguments = catalog.parameters("plot", name)
+        catalog.load("plot", name)
     except SweeperError as error:
         return [str(error)]
-    open_ones = [one for one, argument in arguments.items() if kind == "plot" and argument.default == catalog.Parameter.REQUIRED]
+    open_ones = [one for one, argument in arguments.items() if argument.default == catalog.Parameter.REQUIRED]
     if not open_ones:
         return []
-    return [f"{catalog.where(kind, name)}: its argument '{open_ones[0]}' has no default, and only the results are given."]
+    return [f"{catalog.where('plot', name)}: its argument '{open_ones[0]}' has no default, and only the results are given."]

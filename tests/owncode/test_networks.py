@@ -50,6 +50,14 @@ def mine(input_shape, num_classes):
 """
 
 
+GOOD = """
+import numpy as np
+from sweeper import from_arrays
+
+def good():
+    return from_arrays("good", np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8), np.arange(40) % 2)
+"""
+
 OF_FINE = "from sweeper import Choice, Space\nfine = Space(architecture='fine', model={'deep': Choice(1)})\n"
 
 
@@ -72,7 +80,7 @@ def test_a_plain_function_is_taken_whatever_it_builds_with(text: str) -> None:
         assert model.built
         assert model.output_shape == (None, 5)
         assert structure_key("mine", {"width": 3, "batch_size": 32}).startswith('["mine", {"width": 3}')
-        assert conformance.findings("mine", [(8, 8, 1)]) == []
+        assert conformance.architecture("mine", [(8, 8, 1)]).findings == []
 
 
 @pytest.mark.parametrize(
@@ -144,6 +152,10 @@ def test_what_cannot_be_trained_is_one_sentence(text: str, said: str) -> None:
             ),
             "it gives probabilities, but training needs the values before softmax (logits). Leave softmax out.",
         ),
+        (
+            ending("return keras.Model(image, keras.layers.Dense(num_classes)(1e6 * x))"),
+            "mine.py: with precision mixed_float16 it gives numbers that are not finite, before any training.",
+        ),
         (ending("return 1 / 0"), "my_code/architectures/mine.py, line 7: ZeroDivisionError: division by zero."),
         (
             "import keras\ndef mine(s, n):\n    i = keras.Input(s); x = keras.layers.MaxPooling2D(16)(i)\n"
@@ -155,7 +167,7 @@ def test_what_cannot_be_trained_is_one_sentence(text: str, said: str) -> None:
 @pytest.mark.slow
 def test_each_finding_is_a_sentence(text: str, said: str) -> None:
     with catalog.using(code_of(text)):
-        [found] = conformance.findings("mine", [(32, 32, 1), (8, 8, 1)])
+        [found] = conformance.architecture("mine", [(32, 32, 1), (8, 8, 1)]).findings
     assert said in found
     assert "\n" not in found
 
@@ -197,11 +209,14 @@ def test_the_command_checks_every_kind(run: Run, tmp_path: Path) -> None:
         files={
             "architectures/raises.py": "raise RuntimeError('no')\n",
             "architectures/fine.py": SEQUENTIAL.replace("mine", "fine"),
+            "architectures/halved.py": SEQUENTIAL.replace("mine", "halved"),
             "architectures/other.py": "def another(): ...\n",
             "search_spaces/fine.py": OF_FINE,
             "search_spaces/lost.py": "from sweeper import Space\nlost = Space(architecture='nowhere')\n",
             "search_spaces/table.py": "table = {}\n",
-            "datasets/good.py": "def good(size: int = 8): ...\n",
+            "datasets/asks.py": "def asks(path: str): ...\n",
+            "datasets/empty.py": "def empty(): ...\n",
+            "datasets/good.py": GOOD,
             "plots/needy.py": "def needy(results, colour): ...\n",
         },
     ).write(tmp_path)
@@ -211,7 +226,14 @@ def test_the_command_checks_every_kind(run: Run, tmp_path: Path) -> None:
     assert code == 1
     root = f"{tmp_path}/"
     assert facts["notes"] == [f"{root}: architectures/model.pkl: not read, since only *.py files are."]
-    assert {path: len(found) for path, found in facts["findings"].items() if not found} == {"datasets/good.py": 0}
+    fine = ["architectures/halved.py", "datasets/asks.py", "datasets/good.py"]
+    assert [path for path, found in facts["findings"].items() if not found] == fine
+    halved = "with precision mixed_float16 or mixed_bfloat16 its logits have half of the digits, too."
+    assert facts["told"].pop("architectures/halved.py")[0].startswith(halved)
+    assert {path: told for path, told in facts["told"].items() if told} == {
+        "datasets/asks.py": ["not read: its option path has no default. sweeper describe-data takes one."],
+        "datasets/good.py": ["24 training, 8 validation, 8 test images of 8x8x1, uint8, in 2 classes."],
+    }
     name_it = "Name the function like the file, or the file like the function."
     told = {path: found[0].removeprefix(root) for path, found in facts["findings"].items() if found}
     assert told == {
@@ -221,6 +243,7 @@ def test_the_command_checks_every_kind(run: Run, tmp_path: Path) -> None:
         "search_spaces/fine.py": "architectures/fine.py: fine has no argument 'deep', which its search space sets.",
         "search_spaces/lost.py": "search_spaces/lost.py: its architecture 'nowhere' does not exist.",
         "search_spaces/table.py": "search_spaces/table.py: table is a dict. Make it a search space: sweeper.Space(...).",
+        "datasets/empty.py": "datasets/empty.py: empty returns nothing. End it with: return sweeper.from_arrays(...)",
         "plots/needy.py": "plots/needy.py: its argument 'colour' has no default, and only the results are given.",
     }
 

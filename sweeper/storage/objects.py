@@ -46,6 +46,9 @@ REQUESTS_AT_ONCE = 16
 RANGE_BYTES = 2**16
 """Least that is read of an object at once where only parts of it are read."""
 
+LARGE_BYTES = 2**20
+"""From here on sending takes a while on a slow line."""
+
 UPLOADS_AT_ONCE = 4
 """Pieces of a large file on their way at once: more would starve each other on a slow line."""
 
@@ -266,7 +269,9 @@ class ObjectPlace(Place):
 
     def _put(self, data: bytes | memoryview | pa.Buffer, *, mode: Literal["create", "overwrite"] = "overwrite") -> None:
         view = memoryview(data).cast("B")
-        self._ask(lambda store: store.put(self.key, view, mode=mode, max_concurrency=UPLOADS_AT_ONCE))
+        self._ask(
+            lambda store: store.put(self.key, view, mode=mode, max_concurrency=UPLOADS_AT_ONCE), is_upload=len(view) > LARGE_BYTES
+        )
 
     def _facts(self) -> Any:
         if not self.key:
@@ -279,7 +284,7 @@ class ObjectPlace(Place):
     def _exists(self) -> FileExistsError:
         return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self))
 
-    def _ask(self, request: Callable[[Any], Any]) -> Any:
+    def _ask(self, request: Callable[[Any], Any], *, is_upload: bool = False) -> Any:
         """What a store answers to a request, which is made again if it gives none; a failure comes out in our words."""
         from obstore.exceptions import AlreadyExistsError, BaseError
 
@@ -287,7 +292,8 @@ class ObjectPlace(Place):
         deadline = time.monotonic() + GIVE_UP_S
         while True:
             try:
-                return request(_looked_at(self.scheme, self.bucket, endpoint))
+                store = _looked_at(self.scheme, self.bucket, endpoint)
+                return request(connect(self.scheme, self.bucket, endpoint, is_upload=True) if is_upload else store)
             except AlreadyExistsError:
                 raise self._exists() from None
             except (BaseError, FileNotFoundError) as error:

@@ -23,7 +23,8 @@ from sweeper.errors import StorageError
 
 CONNECT_TIMEOUT_S = 5.0
 SILENCE_TIMEOUT_S = 20.0
-"""An answer that does not come for this long counts as a failure ..."""
+UPLOAD_TIMEOUT_S = 120.0
+"""An answer that does not come for this long counts as a failure (the second where much is sent first, which counts too) ..."""
 
 REQUEST_TIMEOUT_S = 600.0
 """... however slowly a large file comes otherwise, ..."""
@@ -89,18 +90,20 @@ class Kind:
 
 
 @functools.cache
-def connect(scheme: str, container: str, endpoint: str | None) -> Any:
+def connect(scheme: str, container: str, endpoint: str | None, is_upload: bool = False) -> Any:
     """The store of a container. Made when it is first needed, in every process anew; nothing is asked of it.
 
     Args:
         scheme: One of `KINDS`.
         container: The bucket.
         endpoint: By `Kind.endpoint`.
+        is_upload: Whether it is to send much at once.
 
     Raises:
         StorageError: There are no credentials, or none that can be used.
     """
-    client = {"connect_timeout": CONNECT_TIMEOUT_S, "read_timeout": SILENCE_TIMEOUT_S, "timeout": REQUEST_TIMEOUT_S}
+    silence_s = UPLOAD_TIMEOUT_S if is_upload else SILENCE_TIMEOUT_S
+    client = {"connect_timeout": CONNECT_TIMEOUT_S, "read_timeout": silence_s, "timeout": REQUEST_TIMEOUT_S}
     options = {
         "client_options": {name: datetime.timedelta(seconds=value) for name, value in client.items()}
         | {"allow_http": (endpoint or "").startswith("http://")},

@@ -8,6 +8,8 @@ import json
 import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from sweeper.ledger import lock
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Kind
 from sweeper.storage import objects, place, stores
-from tests import test_storage
+from tests import test_launch_s3, test_storage
 from tests.ledger.ledgers import note, notes
 from tests.system import servers
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
 pytestmark = pytest.mark.system
+
+study_file = test_launch_s3.study_file
 
 ROUNDS = int(os.environ.get("ROUNDS", "200"))
 """How often two drivers start at the same instant."""
@@ -147,6 +151,30 @@ def test_on_a_bad_line_nothing_is_lost_or_repeated(ceph: str, monkeypatch: pytes
     assert all(count[fault] for fault in faults)
     assert notes(study) == [str(index) for index in range(number)]
     assert set(acknowledged) <= set(range(number)) and len(set(acknowledged)) == len(acknowledged)
+
+
+def test_a_sweep_on_a_bad_line_ends_whole(ceph: str, study_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver and its workers: the command a user gives, on Ray, with real training."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("KERAS_HOME", "KERAS_BACKEND", "RAY_ADDRESS")}
+    variables = servers.ceph_bucket(ceph, "sweep")
+
+    def run(address: str, *arguments: str) -> str:
+        command = [sys.executable, "-m", "sweeper", *arguments]
+        given = kept | variables | {"AWS_ENDPOINT_URL": address}
+        done = subprocess.run(command, env=given, cwd=study_file.parent, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    faults = dict.fromkeys(("500", "500 afterwards", "cut", "cut afterwards", "late"), 0.02)
+    with servers.bad_line(ceph, faults) as (address, count):
+        run(address, "launch", str(study_file), "--results", "s3://sweep/results", "--num-cpus", "2")
+    print(dict(count))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    study = StudyFolder("s3://sweep/results/tiny")
+    epochs = [(event.trial, event.epoch) for event in study.read() if event.kind is Kind.EPOCH]
+    assert len(epochs) == len(set(epochs)) == 100
+    run(ceph, "audit", str(study.folder))
 
 
 def notes_surely(study: StudyFolder) -> list[str | None]:

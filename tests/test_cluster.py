@@ -223,7 +223,7 @@ def test_an_arm_that_fits_no_node_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         nodes.check_fit(offers, parse(STUDY + "resources: {cpus_per_trial: 4}"), ["cnn"])
     small, large = "cnn: {}", "vit: {resources: {gpus_per_trial: 1, accelerator_type: A100, memory_gb: 1.5}}"
     mixed = parse(f"name: m\ndataset: {{name: digits}}\nbudget: {{trials: 4, max_epochs: 2}}\narms:\n  {small}\n  {large}\n")
-    with pytest.raises(InputError, match=r"arm vit asks for .*gpus_per_trial: 1.0, memory_gb: 1.5, acc.*2.0 GB of"):
+    with pytest.raises(InputError, match=r"arm 'vit' asks for .*gpus_per_trial: 1.0, memory_gb: 1.5, acc.*2.0 GB of"):
         nodes.check_fit(offers, mixed, mixed.arms)
     nodes.check_fit(offers, mixed, ["cnn"])
 

@@ -257,7 +257,7 @@ def test_nodes_come_and_go(tmp_path: Path) -> None:
         waiting._since = dict.fromkeys(waiting._since, -1000.0)
         waiting.follow(session)
         assert told == sentences(StudyFolder(tmp_path / "mixed").folder)
-        assert "arm b waits for a node: no trial fits any that is there. Asked for: cpus_per_trial: 1, gpus_per_t" in told[0]
+        assert "arm 'b' waits for a node: no trial fits any that is there. Asked for: cpus_per_trial: 1, gpus_per_t" in told[0]
         assert "c has 2 CPUs and 0 GPUs; m has 3 CPUs" in told[0]
         cluster.nodes["again"] = Offer(name="g", cpus=4, gpus=1)
         driver.step()

@@ -83,5 +83,5 @@ def test_each_arm_runs_where_it_fits_as_nodes_leave_and_join(tmp_path: Path) -> 
     assert ran.keys() <= {("small", "cpus"), ("small", "joined"), ("large", "gpu"), ("large", "joined")}
     (waited,) = found["told"]
     assert waited.startswith(
-        "arm large waits for a node: no trial fits any that is there. Asked for: cpus_per_trial: 1, gpus_per"
+        "arm 'large' waits for a node: no trial fits any that is there. Asked for: cpus_per_trial: 1, gpus_per"
     )

@@ -76,7 +76,7 @@ def check_fit(offers: Sequence[Offer], study: StudySpec, needed: Collection[str]
 
 
 def _who(arms: Sequence[str]) -> str:
-    return f"arm {arms[0]} asks" if len(arms) == 1 else f"arms {', '.join(arms)} ask"
+    return f"arm '{arms[0]}' asks" if len(arms) == 1 else f"arms {', '.join(arms)} ask"
 
 
 def in_words(offers: Sequence[Offer], shapes: Sequence[ResourcesSpec]) -> str:

@@ -82,7 +82,7 @@ def sentences(folder: Place) -> list[str]:
 def _why(session: Session, shape: ResourcesSpec, workers: int, waited_s: float) -> str | None:
     """Why no trial of a shape runs; None as long as that is no surprise."""
     arms = [arm for arm in session.search.spec.arms if session.crew.shape_of(arm) == shape]
-    who = f"arm {arms[0]} waits" if len(arms) == 1 else f"arms {', '.join(arms)} wait"
+    who = f"arm '{arms[0]}' waits" if len(arms) == 1 else f"arms {', '.join(arms)} wait"
     if not any(fits(offer, shape) for offer in session.places.offers):
         there = nodes.in_words(session.places.offers, [shape])
         text = f"{who} for a node: no trial fits any that is there. Asked for: {nodes.words(shape)}; {there}."

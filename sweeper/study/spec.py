@@ -409,6 +409,7 @@ def _typed(value: Any, knob: Knob | catalog.Parameter) -> Any:
 
 
 def _keys_at(place: strict_yaml.Place) -> list[str]:
-    optional = {("confirm",): ConfirmSpec, ("arms",): ArmResourcesSpec if place[2:] == ("resources",) else ArmSpec}
-    section: Any = optional.get(place[:1]) or (StudySpec.model_fields[str(place[0])].annotation if place else StudySpec)
+    of_arm = ArmResourcesSpec if place[2:] == ("resources",) else ArmSpec
+    section: Any = {"confirm": ConfirmSpec, "arms": of_arm}.get(str(place[0])) if place else StudySpec
+    section = section or StudySpec.model_fields[str(place[0])].annotation
     return list(section.model_fields)

@@ -56,22 +56,25 @@ test-long: install
 # project, so that nothing else meets them.
 EXPORTS := $(VENV)-exports
 
-$(EXPORTS)/.installed: requirements-exports.lock $(STAMP)
-	$(PYTHON) -m venv --clear $(EXPORTS)
+$(VENV)-%/.installed: requirements-%.lock $(STAMP)
+	$(PYTHON) -m venv --clear $(@D)
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
-		> "$$($(EXPORTS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/project.pth"
-	$(EXPORTS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-exports.lock
+		> "$$($(@D)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/project.pth"
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 test-exports: $(EXPORTS)/.installed
 	$(EXPORTS)/bin/python -m pytest tests/exports tests/cluster/test_kubernetes.py
 
-# Hosts are namespaces of Linux, which root alone can make. Elsewhere the tests are skipped and say why.
+# Hosts are namespaces of Linux, which root alone can make. Elsewhere the tests are skipped and say why. Ray's dashboard, which one
+# of them reaches for without the token, lies in an environment of its own, too.
 SYSTEM_PACKAGES := iproute2 mount util-linux
+CLUSTER := $(VENV)-cluster
 
-test-system: install
+test-system: install $(CLUSTER)/.installed
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! dpkg --status $(SYSTEM_PACKAGES) > /dev/null 2>&1; then \
-		apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends $(SYSTEM_PACKAGES); \
+		apt-get update --quiet=2 && \
+		DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends $(SYSTEM_PACKAGES); \
 	fi
 	$(PYTEST) -m system tests/system
 
@@ -116,4 +119,4 @@ lock:
 	rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) $(EXPORTS)
+	rm -rf $(VENV) $(EXPORTS) $(CLUSTER)

@@ -151,4 +151,4 @@ class Troubled:
         """Start the nodes again that have ended."""
         for name, node in self._cluster.nodes.items():
             if node.poll() is not None:
-                self._cluster.start(name)
+                self._cluster.restart(name)

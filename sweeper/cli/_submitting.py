@@ -69,7 +69,9 @@ def submit_job(where: Named, job: Job, submission: Submission, out: Path | None 
     if submission.by_hand:
         raise InputError(submission.by_hand)
     click.echo(perform(submission.submit, folder, say), nl=False)
-    click.echo(f"submitted as {job.name}. Follow it with: sweeper status {job.study} --results {job.results} --watch")
+    click.echo(
+        f"the job is known there as {job.name}. Follow the study with: sweeper status {job.study} --results {job.results} --watch"
+    )
 
 
 def folder_of(where: Named, job: Job) -> Path:

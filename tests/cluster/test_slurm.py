@@ -99,12 +99,14 @@ STAND_INS = {
     "sweeper": """trap "echo saved; exit 130" TERM
     echo "study gets: $*; address $RAY_ADDRESS"; echo $$ >ready
     sleep 30 >/dev/null 2>&1 & wait""",
-    "python": "until [ -e ray-arguments ]; do sleep 0.05; done",  # which waits for Ray
+    # Waits for Ray.
+    "python": """until [ -e ray-arguments ]; do sleep 0.05; done
+    [ -z "$WAITS" ] || { touch waits; exec sleep 30 >/dev/null 2>&1; }""",
     "ray": 'echo "$*" >>ray-arguments; trap "exit 0" TERM; sleep 30 >/dev/null 2>&1 & wait',
     "srun": "export SLURM_NODEID=0 SLURMD_NODENAME=one; bash -c node & echo $! >node-pid; wait",
     "scancel": 'kill -TERM "$(cat node-pid)"',
     "squeue": "echo ${STATE:-RUNNING}",
-    "scontrol": 'echo "scontrol $*"; kill -KILL $PPID',
+    "scontrol": 'echo "scontrol $*"; kill -TERM "$(cat node-pid)"; kill -KILL $PPID',  # Slurm ends the run
 }
 
 
@@ -146,6 +148,18 @@ def test_the_signal_reaches_the_study_which_saves_and_the_job_is_queued_again(tm
     ray = (tmp_path / "ray-arguments").read_text()
     assert "--port=20030 " in ray and "--dashboard-host=127.0.0.1 --dashboard-port=20031" in ray  # 20000 + 2403 % 1200 * 10
     assert "address 127.0.0.1:20030" in said
+
+
+def test_a_signal_before_the_study_has_begun_queues_the_job_again(tmp_path: Path) -> None:
+    (tmp_path / "ready").touch()
+    process = started(tmp_path, WAITS="long")
+    until = time.monotonic() + 60
+    while not (tmp_path / "waits").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert "study gets" not in said and "scontrol requeue 2403" in said
 
 
 def test_a_job_that_was_cancelled_is_not_queued_again(tmp_path: Path) -> None:

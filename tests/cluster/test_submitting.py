@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster import attach as attaching
 from sweeper.cli import cli
+from sweeper.cli._running import kind_and_options
 from sweeper.errors import InputError, StudyFileError, SweeperError, UnknownNameError
 from sweeper.service.clusters import named, perform, render
 from sweeper.submission import LONGEST_NAME, Job, Submission, filled, one_line
@@ -100,14 +100,18 @@ def test_what_is_named_and_not_there(tmp_path: Path) -> None:
         named("local").submission(job_in(tmp_path))
 
 
-def test_a_file_may_name_attach_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my.yaml").write_text("kind: attach\naddress: 10.0.0.1:6379\n")
-    asked: list[str] = []
-    monkeypatch.setattr(attaching, "_ask", lambda address: asked.append(address) or {"problem": "unreachable", "detail": "no"})
-    job_in(tmp_path)
-    done = run(tmp_path, "launch", "digits.yaml", "--cluster", "my.yaml")
-    assert isinstance(done.exception, InputError) and "nothing answers at 10.0.0.1:6379" in str(done.exception)
-    assert asked == ["10.0.0.1:6379"]
+def test_a_file_may_name_a_kind_that_runs_from_here_and_flags_come_first(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("kind: attach\naddress: 10.0.0.1:6379\n")
+    assert kind_and_options(str(file), {"address": None}) == ("attach", {"address": "10.0.0.1:6379"})
+    assert kind_and_options(str(file), {"address": "10.0.0.2:6379"}) == ("attach", {"address": "10.0.0.2:6379"})
+    with pytest.raises(InputError, match=r"--nice cannot be used with --cluster attach .*choose --cluster local\."):
+        kind_and_options(str(file), {"nice": 3})
+    with pytest.raises(InputError, match=r"--address cannot be used with --cluster local .*choose --cluster attach\."):
+        kind_and_options("local", {"address": "10.0.0.1:6379"})
+    file.write_text("kind: slurm\ncpus_per_node: 1\n")
+    with pytest.raises(InputError, match="a whole study is submitted to slurm, and nothing else runs there"):
+        kind_and_options(str(file), {})
 
 
 # --------------------------------------------------------------------------------------------------------------------- commands
@@ -148,7 +152,7 @@ def test_launch_submits_with_its_options(slurms: Path) -> None:
     assert script == (slurms / "sweeper-digits-slurm" / "job.sbatch").read_text()
     assert f"sweeper launch {slurms}/digits.yaml --results '{slurms}/my results' --cluster attach" in script
     assert "--max-concurrent 3 --quiet" in script and "#SBATCH --exclusive" in script
-    assert "Submitted batch job 7" in done.output and "submitted as sweeper-digits" in done.output
+    assert "Submitted batch job 7" in done.output and "known there as sweeper-digits" in done.output
 
 
 def test_options_of_this_machine_are_not_passed_on(slurms: Path) -> None:

@@ -22,6 +22,7 @@ submit() {
     for host in "${hosts[@]}"; do
         copy "$host" || { echo "$host cannot be used: see above. Nothing was started." >&2; exit 1; }
     done
+    ask "${hosts[0]}" busy || each end >/dev/null || exit 1 # what is left of an earlier run has another head
     on "${hosts[0]}" 'cat >"$folder/study.yaml"' <study.yaml || exit 1
     tar -C '/home/me/my code' --exclude=__pycache__ -czf - . | on "${hosts[0]}" 'rm -rf "$folder/code"; mkdir "$folder/code"; tar -xzf - -C "$folder/code"' || exit 1
     token=$(ask "${hosts[0]}" token) && address=$(ask "${hosts[0]}" address) || exit 1
@@ -35,16 +36,16 @@ each() {
     local host failed=0
     for host in "${hosts[@]}"; do
         echo "$host:"
-        ask "$host" "$1" || failed=1
+        ask "$host" "$1" || { echo "  it cannot be reached, or has failed" && failed=1; }
     done
     return "$failed"
 }
 
 case $1 in
 submit) submit; exit ;;
-status) each state; exit ;;
+status) each state; exit 0 ;;
 logs) on "${hosts[0]}" 'tail -n 200 "$folder/driver.log"'; exit ;;
-down) each end; exit ;;
+down) each end || { echo "it has not ended everywhere: run this again" >&2; exit 1; }; exit ;;
 esac
 
 # ---------------------------------------------------------------------------------------------------------------- on a machine
@@ -101,6 +102,7 @@ ray)
     exec ray start "${place[@]}" --block --num-cpus=8 --num-gpus=0 --temp-dir="$folder/ray" \
         --dashboard-agent-listen-port=$((25000 + 3)) --disable-usage-stats
     ;;
+busy) lives driver ;;
 driver)
     lives driver && { echo "it runs already"; exit; }
     begin driver drive "$2"
@@ -109,14 +111,18 @@ drive)
     export RAY_ADDRESS="$2:25000"
     cd '/mnt/lab/it'"'"'s here' || exit
     echo "machines: ${#hosts[@]}; started: $(date)"
-    trap '[ -z "$running" ] || kill -TERM "$running"' TERM
+    stopping=
     running=
-    python -m cluster._wait --address "$RAY_ADDRESS" --nodes "${#hosts[@]}" || exit
-    sweeper launch "$folder/study.yaml" --results /mnt/lab/results --cluster attach --code "$folder/code" --max-concurrent 4 &
-    running=$!
-    wait "$running"
-    while kill -0 "$running" 2>/dev/null; do wait "$running"; done
-    wait "$running" # what a signal interrupted gave another code
+    trap 'stopping=yes; [ -z "$running" ] || kill -TERM "$running" 2>/dev/null' TERM
+    run() {
+        [ -z "$stopping" ] || return 143
+        "$@" &
+        running=$!
+        wait "$running"
+        while kill -0 "$running" 2>/dev/null; do wait "$running"; done
+        wait "$running" # what a signal interrupted gave another code
+    }
+    run python -m cluster._wait --address "$RAY_ADDRESS" --nodes "${#hosts[@]}" && run sweeper launch "$folder/study.yaml" --results /mnt/lab/results --cluster attach --code "$folder/code" --max-concurrent 4
     echo "ended with $?: $(date)"
     finish node 40 # the other machines end when their head is gone
     ;;

@@ -9,10 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from cluster._options import count, fits, lines, word
+from cluster._options import count, fits, growing, lines, word
 from sweeper import owncode
 from sweeper.errors import InputError
-from sweeper.submission import Job, Submission, filled, one_line
+from sweeper.submission import Command, Job, Submission, filled, one_line
 
 BUCKETS = {"aws": "s3://", "gcp": "gs://"}
 """How the address of a bucket of each provider begins."""
@@ -76,7 +76,7 @@ def cloud(
         workers: Workers at the start, and at least.
         max_workers: Most of them.
         spot: Whether workers are spot machines: cheaper, and taken away at any time.
-        idle_timeout_minutes: Minutes without a trial after which a worker beyond ``workers`` ends.
+        idle_timeout_minutes: Minutes after the study's end until a worker beyond ``workers`` ends.
         disk_gib: Disk of each machine, GiB.
         ssh_user: User of the image.
         prepare: Lines of shell that run first on every machine; the default one is for Ubuntu.
@@ -112,7 +112,10 @@ def cloud(
         prepare="\n".join(f"  - {_text(line)}" for line in lines("prepare", prepare).splitlines()),
         install=_text(f"~/sweeper-env/bin/pip install --quiet --constraint ~/sweeper-job/constraints.txt {there} {asked}"),
     )
-    return Submission(files={"cloud.yaml": text, **_files(job)}, notes=_notes(workers, max_workers, spot), by_hand=_by_hand(job))
+    code = None if job.code is None or "://" in job.code else "sweeper-job/code"
+    launch = growing(job.command(study_file="sweeper-job/study.yaml", code=code), max_workers, cpus, gpus)
+    files = {"cloud.yaml": text, **_files(job)}
+    return Submission(files=files, notes=_notes(workers, max_workers, spot), by_hand=_by_hand(job, launch))
 
 
 def _check(job: Job, provider: str) -> None:
@@ -206,11 +209,9 @@ def _notes(workers: int, max_workers: int, spot: bool) -> tuple[str, ...]:
     )
 
 
-def _by_hand(job: Job) -> str:
+def _by_hand(job: Job, launch: Command) -> str:
     """The commands to type."""
-    code = None if job.code is None or "://" in job.code else "sweeper-job/code"
-    launch = shlex.join(job.command(study_file="sweeper-job/study.yaml", code=code))
-    logged = shlex.quote(f"{launch} > ~/sweeper.log 2>&1")
+    logged = shlex.quote(f"{shlex.join(launch)} > ~/sweeper.log 2>&1")
     return f"""a cluster in a cloud costs money, so it is started and ended by hand. In the folder of cloud.yaml, with
 ray[default] installed and the provider's credentials in place, type:
   ray get-auth-token --generate > /dev/null   # once: the token that Ray asks for

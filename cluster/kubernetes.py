@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from cluster._options import count, fits, word
+from cluster._options import count, fits, growing, word
 from sweeper import owncode
 from sweeper.errors import InputError
 from sweeper.submission import Command, Job, Submission, filled, one_line
@@ -78,7 +78,7 @@ def kubernetes(
         job: The study.
         image: Image of all pods: sweeper, as ``cluster/Dockerfile`` makes it, with the Ray that is installed here.
         workers: Pods for trials at the start, and at least.
-        max_workers: Most of them: with more than ``workers``, the cluster grows while trials wait. None for no more.
+        max_workers: Most of them: with more than ``workers``, the cluster grows as nodes can be had. None for no more.
         cpus: CPUs of each.
         memory_gib: Memory of each, GiB.
         gpus: GPUs of each, of NVIDIA.
@@ -93,7 +93,7 @@ def kubernetes(
         tolerations: Taints of nodes that workers may run on all the same, as ``key=value:Effect``; that of GPUs is among them.
         user: Number of the user and the group that all runs as; 1 or more.
         retries: How often the job begins again, on a new cluster, where the study goes on.
-        idle_timeout_s: Seconds after which a worker beyond ``workers`` that has no trial ends.
+        idle_timeout_s: Seconds after the study's end until a worker beyond ``workers`` ends.
         namespace: Namespace of all of it.
         operator_namespace: Namespace in which KubeRay runs; None lets in what calls itself KubeRay in any namespace.
         context: Context of kubectl; None for the current one.
@@ -113,6 +113,7 @@ def kubernetes(
     files = _files(job)
     volumes, mounts, environment = _claimed(job, claim, claim_path)
     grows = most > workers
+    command = job.command(study_file=f"{JOB_FOLDER}/study.yaml", code=f"{JOB_FOLDER}/code" if len(files) > 1 else None)
     text = filled(
         Path(__file__).with_suffix(".yaml"),
         head_volumes=_items([*volumes, _TOKEN] if grows else volumes, 12),
@@ -124,7 +125,7 @@ def kubernetes(
             name=job.name,
             namespace=namespace,
             operator_namespace={} if operator_namespace is None else {"kubernetes.io/metadata.name": operator_namespace},
-            entrypoint=_entrypoint(job),
+            entrypoint=_entrypoint(growing(command, most, cpus, gpus) if grows else command),
             image=word("image", image, _IMAGE, "registry.example.org/sweeper:0.1.0"),
             user=user,
             retries=retries,
@@ -206,18 +207,16 @@ def _config_map(job: Job, namespace: str, files: Sequence[tuple[str, str, str]])
     return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": facts, "data": data}, indent=2) + "\n"
 
 
-def _entrypoint(job: Job) -> str:
-    """The command as one line that two shells read, that of the submitting pod and that of the head: no word needs quotes.
+def _entrypoint(command: Command) -> str:
+    """A command as one line that two shells read, that of the submitting pod and that of the head: no word needs quotes.
 
     Raises:
         InputError: One would.
     """
-    code = None if job.code is None or "://" in job.code else f"{JOB_FOLDER}/code"
-    parts = job.command(study_file=f"{JOB_FOLDER}/study.yaml", code=code)
-    for part in parts:
+    for part in command:
         if not _WORD.fullmatch(part):
             raise InputError(f"{part!r} cannot be said to a job on Kubernetes. Allowed: letters, digits and _ @ % + = : , . / -")
-    return " ".join(parts)
+    return " ".join(command)
 
 
 def _claimed(job: Job, claim: str | None, claim_path: str | None) -> tuple[list[dict[str, Any]], ...]:

@@ -114,6 +114,7 @@ def test_values_arrive(tmp_path: Path) -> None:
     assert f"\nray=={metadata.version('ray')}\n" in submission.files["job/constraints.txt"]
     [line] = [line for line in submission.by_hand.splitlines() if "--tmux" in line]
     assert shlex.split(shlex.split(line)[-1])[:-2] == [
+        *("python", "-m", "cluster._grow", "--workers", "4", "--cpus", "4", "--gpus", "1"),
         *("sweeper", "launch", "sweeper-job/study.yaml", "--results", "s3://bucket/results", "--cluster", "attach"),
         *("--code", "sweeper-job/code", "--max-concurrent", "4", ">"),
     ]

@@ -81,6 +81,7 @@ def test_values_arrive(tmp_path: Path) -> None:
     found = documents(submission)
     spec = found["RayJob"]["spec"]
     assert spec["entrypoint"].split() == [
+        *("python", "-m", "cluster._grow", "--workers", "8", "--cpus", "8", "--gpus", "1"),
         *("sweeper", "launch", "/sweeper/job/study.yaml", "--results", "/mnt/lab/results", "--cluster", "attach"),
         *("--code", "/sweeper/job/code", "--max-concurrent", "4"),
     ]

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def driver_of(owner: Owner | None, started: Event | None = None) -> dict[str, Any]:
-    """Who drives a study, whether that driver still gets ready, not having begun a generation of the ledger, and where Ray's
-    dashboard is, if there is one.
+    """Who drives a study, whether that driver still gets ready, and where Ray's dashboard is.
+
+    A driver gets ready until it has begun a generation of the ledger.
 
     Args:
         owner: Of the study's lock.

@@ -57,7 +57,7 @@ def answered(told: Told[Answer]) -> tuple[dict[str, Answer], list[Finding]]:
         fault(
             "nodes",
             f"{node}: {one.why}",
-            "look for its reason in Ray's logs on that node (/tmp/ray/session_latest/logs), or take the node out of the cluster",
+            "look for its reason in Ray's logs on that node (session_latest/logs in its temporary folder), or take the node out",
         )
         for node, one in told.items()
         if isinstance(one, NoAnswer)

@@ -25,7 +25,7 @@ from cluster import attach as attaching
 from cluster.attach import attach, check_address, check_answer, shipped_code
 from sweeper import catalog
 from sweeper.cli import cli
-from sweeper.driver import asking, nodes
+from sweeper.driver import asking, exposure, nodes
 from sweeper.driver.places import Offer, plan
 from sweeper.errors import InputError, ResultsFolderError
 from sweeper.ledger.ledger import StudyFolder
@@ -250,6 +250,25 @@ class TestResultsFolder:
         assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(
+    ("address", "has_tokens", "is_warned"),
+    [("::", False, True), ("::", True, False), ("127.0.0.1", False, False)],
+)
+def test_a_cluster_that_takes_work_from_anyone(
+    address: str, has_tokens: bool, is_warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = {"NodeManagerHostname": "head", "NodeManagerAddress": "10.0.0.1"}
+    port = exposure.Port(program="GCS", address=address, port=6379)
+    monkeypatch.setattr(asking, "alive", lambda: [node, node])
+    monkeypatch.setattr(exposure, "ports", lambda nodes: [(port,), asking.NoAnswer(why="busy")])
+    monkeypatch.setattr(exposure, "has_tokens", lambda: has_tokens)
+    said = exposure.without_token()
+    assert (
+        said.startswith("this cluster asks for no token, and other machines reach GCS (6379) on head (10.0.0.1): ") == is_warned
+    )
+    assert bool(said) == is_warned
+
+
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_every_node_must_see_the_decoded_images(tmp_path: Path) -> None:
@@ -265,6 +284,7 @@ def test_every_node_must_see_the_decoded_images(tmp_path: Path) -> None:
 OWN = """
 import json, os, pathlib, sys, time, ray
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from sweeper.driver import asking, exposure
 from sweeper.driver.connection import connected
 from sweeper.study import spec
 
@@ -288,7 +308,9 @@ with connected(spec.load(sys.argv[1]), "local", {"num_cpus": 2, "num_gpus": 1}):
     ]
     looks = ray.get([actor.look.remote(sys.argv[2:]) for actor in actors])
     changed = [name for name in sys.argv[2:] if os.environ.get(name) != before.get(name)]
-print(json.dumps({"first": first, "looks": looks, "changed": changed, "processes": sorted(processes)}))
+    ports = exposure.ports(asking.alive())[0]
+    listening = {port.program: port.is_open for port in ports}
+print(json.dumps({"listening": listening, "first": first, "looks": looks, "changed": changed, "processes": sorted(processes)}))
 """
 
 
@@ -305,6 +327,7 @@ def test_the_first_actors_are_the_processes_that_a_ray_of_our_own_starts_with(st
     assert [own for _, own in seen["looks"]] == [settings | {"KERAS_HOME": None}] * 2
     assert seen["changed"] == []
     assert "monitor" not in seen["processes"]
+    assert seen["listening"] == {"GCS": False, "raylet": False, "workers and agents": False}, "on loopback alone"
 
 
 # -------------------------------------------------------------------------------------- a cluster that was running

@@ -38,6 +38,7 @@ stopping: {rule: asha, grace_epochs: 1, reduction_factor: 10}
 NOT_RUN = {
     r"--cluster attach": "needs a Ray cluster that is running; covered by tests/test_cluster.py",
     r"my_slurm\.yaml": "needs Slurm; covered by tests/cluster and tests/system/test_slurm.py",
+    r"^sweeper doctor": "trains on a Ray of its own; covered by tests/test_doctor.py",
     r"s3://bucket": "needs a bucket; covered by tests/test_launch_s3.py",
     r"--diagram densenet\.png": "builds a large network; covered by tests/test_diagram.py",
     r"--parameters vgg\.png": "builds a large network; covered by tests/test_shares.py",

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from sweeper.driver import launch
-from sweeper.driver.opened import OpenedStudy, open_study
+from sweeper.driver.opened import OpenedStudy, looked_again, open_study
 from sweeper.errors import UnknownNameError
 from sweeper.ledger.ledger import StudyFolder
+from sweeper.ledger.records import Event
 from sweeper.search.study import Search
 from sweeper.study.spec import StudySpec, parse
+from tests import driverless
 from tests.conftest import Run
-from tests.driverless import drive
+from tests.driverless import LedgerClock, drive
 
 STUDY = """
 name: a
@@ -99,6 +101,28 @@ def test_what_is_tidied_is_what_another_driver_left(files: StudyFolder, counts: 
     assert outcome.was_finished
     assert len(outcome.study.events) == len(opened.events) + 1
     assert counts == {"reads": 2, "folds": 2}
+
+
+def test_what_is_looked_at_again_is_read_on(tmp_path: Path, counts: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a driver does between two looks: it commits, merges parts, is killed, comes back."""
+    files, looks, reads = StudyFolder(tmp_path / "a"), [], []
+
+    class Watched(LedgerClock):
+        def record(self, event: Event) -> None:
+            super().record(event)
+            before = counts["reads"]
+            looks.append(looked_again(looks[-1]) if looks else open_study(files))
+            reads.append(counts["reads"] - before)
+            seen, whole = looks[-1], open_study(files)
+            assert (seen.parts, seen.events, seen.search.trials) == (whole.parts, whole.events, whole.search.trials)
+
+    monkeypatch.setattr(driverless, "LedgerClock", Watched)
+    drive(files, parse(STUDY.replace("max_epochs: 2", "max_epochs: 5")), num_events=6, commit_every=1)
+    num_first = len(reads)
+    assert sum(reads) == 1
+    drive(files, commit_every=1, compact_every=4)
+    assert reads[num_first] == 1, "a new generation may hide what was read"
+    assert 1 < sum(reads[num_first:]) < len(reads[num_first:]) / 2, "else only where parts were merged"
 
 
 def test_a_study_is_opened_where_its_spaces_are_not_but_not_launched(files: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:

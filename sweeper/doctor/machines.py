@@ -57,7 +57,7 @@ def answered(told: Told[Answer]) -> tuple[dict[str, Answer], list[Finding]]:
         fault(
             "nodes",
             f"{node}: {one.why}",
-            "look for its reason in Ray's logs on that node (/tmp/ray/session_latest/logs), or take the node out of the cluster",
+            "look for its reason in Ray's logs on that node (session_latest/logs in its temporary folder), or take the node out",
         )
         for node, one in told.items()
         if isinstance(one, NoAnswer)
@@ -187,10 +187,10 @@ def clocks(told: Mapping[str, Clock]) -> Iterator[Finding]:
     """Whether the clocks of the nodes agree with ours. Heartbeats are times of files, which a shared disk's clients may set."""
     far = {node: one for node, one in told.items() if abs(one.ahead_s) - one.within_s > CLOCK_S}
     for node, one in far.items():
-        side = "ahead" if one.ahead_s > 0 else "behind"
+        side = "ahead of" if one.ahead_s > 0 else "behind"
         yield warning(
             "clocks",
-            f"{node}: its clock is {abs(one.ahead_s):,.0f} s {side} of this machine's",
+            f"{node}: its clock is {abs(one.ahead_s):,.0f} s {side} this machine's",
             "let both take the time from a server (chrony or ntpd). Times in tables mislead"
             + (f", and a lock may look abandoned: that takes {STALE_S:.0f} s" if abs(one.ahead_s) > STALE_S / 2 else ""),
         )

@@ -45,27 +45,32 @@ def results(results_folder: Place, resources: Sequence[ResourcesSpec], told: Seq
         resources: What trials need; a node on which none fits need not reach it.
         told: The nodes.
     """
-    try:
-        for shape in dict.fromkeys(resources):
-            nodes.check_results(results_folder, shape)
-    except ResultsFolderError as error:
-        yield fault("results", str(error))
-        return
-    with own_folder(results_folder) as folder:
-        seconds, silent = answered(by_name(told, questions.seconds_of(folder, told)))
-        yield from silent
-        slow = {node: one for node, one in seconds.items() if one > SLOW_S}
-        size = questions.PROBE_BYTES // 2**20
-        for node, one in slow.items():
-            yield warning(
-                "results",
-                f"{node} takes {one:.0f} s to write {size} MB to {results_folder} and read them again",
-                "checkpoints will hold trials up: --checkpoint-minutes 5 writes fewer of them",
-            )
-        if seconds and not slow:
-            every = "every node writes and reads" if len(told) > 1 else "written and read"
-            yield ok("results", f"{results_folder.resolve()}: {every}; {size} MB take {max(seconds.values()):.1f} s at most")
+    with own_folder(results_folder) as folder:  # around all, so that results that were not there are not there afterwards
+        try:
+            for shape in dict.fromkeys(resources):
+                nodes.check_results(results_folder, shape)
+        except ResultsFolderError as error:
+            yield fault("results", str(error))
+            return
+        yield from _speed(results_folder, folder, told)
         yield from _lock(folder, told)
+
+
+def _speed(results_folder: Place, folder: Place, told: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+    """How quickly each node writes and reads there."""
+    seconds, silent = answered(by_name(told, questions.seconds_of(folder, told)))
+    yield from silent
+    slow = {node: one for node, one in seconds.items() if one > SLOW_S}
+    size = questions.PROBE_BYTES // 2**20
+    for node, one in slow.items():
+        yield warning(
+            "results",
+            f"{node} takes {one:.0f} s to write {size} MB to {results_folder} and read them again",
+            "checkpoints will hold trials up: --checkpoint-minutes 5 writes fewer of them",
+        )
+    if seconds and not slow:
+        every = "every node writes and reads" if len(told) > 1 else "written and read"
+        yield ok("results", f"{results_folder.resolve()}: {every}; {size} MB take {max(seconds.values()):.1f} s at most")
 
 
 def _lock(folder: Place, told: Sequence[dict[str, Any]]) -> Iterator[Finding]:
@@ -79,10 +84,10 @@ def _lock(folder: Place, told: Sequence[dict[str, Any]]) -> Iterator[Finding]:
     yield from silent
     wrong = {node: text for node, text in refusals.items() if text}
     for node, text in wrong.items():
-        yield fault(
+        yield warning(
             "lock",
             f"{node}: {text}; the lock does not work on this storage",
-            "mount it with locks (NFS: without nolock), or choose another results folder",
+            "mount it with locks (NFS: without nolock), or see to it that a study is never driven twice at once",
         )
     if refusals and not wrong:
         yield ok("lock", "a second driver is refused" + (f", from each of {len(told)} nodes" if len(told) > 1 else ""))

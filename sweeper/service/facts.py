@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def driver_of(owner: Owner | None, started: Event | None = None) -> dict[str, Any]:
-    """Who drives a study, whether that driver still gets ready, and where Ray's dashboard is, if there is one.
+    """Who drives a study, whether that driver still gets ready, and where Ray's dashboard is.
 
-    A driver is ready when it has begun a generation of the ledger.
+    A driver gets ready until it has begun a generation of the ledger.
 
     Args:
         owner: Of the study's lock.

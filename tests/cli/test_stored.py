@@ -199,11 +199,16 @@ def test_status_tells_that_a_driver_gets_ready(run: Run, tmp_path: Path) -> None
     with lock.preparing(place(folder)) as held:
         name = f"study 'made' ({parse(STUDY).study_id})"
         assert run("status", "made")[1].startswith(f"{name}: reading the data, then starting Ray, since {held.owner.started} ")
-        with StudyFolder(folder).drive(lock=held):
+        with StudyFolder(folder).drive({"dashboard": {"address": "127.0.0.1:8265", "head": "node7"}}, lock=held):
             assert run("status", "made")[1].startswith(f"{name}: running, about ")
+            assert (
+                "dashboard: http://127.0.0.1:8265 on node7; from elsewhere: ssh -N -L 8265:127.0.0.1:8265 node7, then"
+                in (run("status", "made")[1])
+            )
             assert run("status", "made", "--line")[1].startswith("made: 0/12 trials, none completed yet, running, about ")
             assert set(json.loads(run("status", "made", "--json")[1])["left"]) == {"search_s", "confirm_s"}
     assert "not running; sweeper resume goes on" in run("status", "made")[1]
+    assert "dashboard" not in run("status", "made")[1]
 
 
 def test_watching_waits_for_a_study_that_is_to_come(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sweeper import catalog, owncode
 from sweeper.driver import networks, own
@@ -197,6 +198,30 @@ def test_a_sweep_of_own_code_goes_on_after_a_change_and_is_trained_again(
     assert "own code has changed, so the trial may not come out the same: architectures/_parts.py\n" in other.stderr
     assert other.returncode == 1
     assert f"own code: architectures/_parts.py: recorded {parts[0]}, now {parts[2]}" in other.stdout
+
+
+@pytest.mark.ray
+@pytest.mark.long
+@pytest.mark.usefixtures("ray_ready", "framework")
+def test_a_network_of_own_code_is_confirmed_timed_and_asked_for_a_picture(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code_of().write(tmp_path / "my_code")
+    (tmp_path / "study.yaml").write_text(STUDY.replace("trials: 2, max_epochs: 2", "trials: 1, max_epochs: 1"))
+    own_code = ("--code", "my_code")
+    returned, _, err = run("launch", "study.yaml", *own_code)
+    assert returned == 0, err
+    returned, out, err = run("confirm", "own", "--seeds", 1, "--json", *own_code)
+    assert returned == 0, err
+    (confirmed,) = json.loads(out)["confirmed"]
+    assert (confirmed["arm"], confirmed["n"]) == ("mine", 1)
+    assert confirmed["latency_ms"] > 0, "timed in a process of its own"
+    Image.new("L", (9, 5)).save("photo.png")
+    returned, out, err = run("predict", "own", "photo.png", "--json", *own_code)
+    assert returned == 0, err
+    assert sum(json.loads(out)["images"][0]["models"]["mine"].values()) == pytest.approx(1.0, abs=1e-5)
+    assert "needs dataset 'few_digits', architecture 'mine'" in run("predict", "own", "photo.png")[2]
 
 
 def retrained(trial: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tests.test_layers import ROOT, circles, floors, graph, upward
+from tests.layers import ROOT, circles, floors, graph, upward
 
 HIDDEN = ("sweeper/__init__.py", "sweeper/__main__.py")
 

@@ -58,11 +58,13 @@ class Submitted:
 
     def launch(self) -> str:
         """Submit it as a user does."""
-        return self.do("sweeper", "launch", "study.yaml", "--cluster", "cluster.yaml", "--results", "results")
+        return self.do(
+            sys.executable, "-m", "sweeper", "launch", "study.yaml", "--cluster", "cluster.yaml", "--results", "results"
+        )
 
     def cluster(self, word: str) -> str:
         """``sweeper cluster WORD`` of it."""
-        return self.do("sweeper", "cluster", word, "cluster.yaml", "study.yaml", "--results", "results")
+        return self.do(sys.executable, "-m", "sweeper", "cluster", word, "cluster.yaml", "study.yaml", "--results", "results")
 
     def num_epochs(self) -> int:
         """Epochs that are stored."""

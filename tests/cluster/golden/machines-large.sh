@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs a study, or goes on with it, on machines reached by ssh: bash machines.sh submit|status|logs|down
-# The machines get a copy of this file, and do there what is asked for: token, node, driver, state, end.
+# The machines get a copy of this file, and do there what is asked for: ready, node, driver, state, end, ...
 hosts=(ada@lab1 ada@lab2.example.org ada@10.0.0.7)
 ssh=(ssh -o BatchMode=yes -o ConnectTimeout=15 -o IdentitiesOnly=yes -i '/home/ada/a key' -p 2222 -F /home/ada/.ssh/lab)
 there='/tmp/sweeper-$(id -u)-6f1622ac' # short, because sockets lie in it
@@ -14,7 +14,7 @@ ask() { on "$1" "[ ! -e \"\$folder/machines.sh\" ] || bash \"\$folder/machines.s
 
 copy() {
     on "$1" 'mkdir -p -m 700 "$folder"; [ -O "$folder" ] && [ ! -L "$folder" ] || { echo "$folder belongs to another user"; exit 1; } >&2
-        cat >"$folder/machines.sh"' <"$0" && ask "$1" ready
+        cat >"$folder/new" && mv "$folder/new" "$folder/machines.sh"' <"$0" && ask "$1" ready
 }
 
 submit() {
@@ -22,9 +22,11 @@ submit() {
     for host in "${hosts[@]}"; do
         copy "$host" || { echo "$host cannot be used: see above. Nothing was started." >&2; exit 1; }
     done
-    ask "${hosts[0]}" busy || each end >/dev/null || exit 1 # what is left of an earlier run has another head
-    on "${hosts[0]}" 'cat >"$folder/study.yaml"' <study.yaml || exit 1
-    tar -C '/home/me/my code' --exclude=__pycache__ -czf - . | on "${hosts[0]}" 'rm -rf "$folder/code"; mkdir "$folder/code"; tar -xzf - -C "$folder/code"' || exit 1
+    if ! ask "${hosts[0]}" busy; then
+        each end >/dev/null || exit 1 # what is left of an earlier run has another head
+        on "${hosts[0]}" 'cat >"$folder/study.yaml"' <study.yaml || exit 1
+        tar -C '/home/me/my code' --exclude=__pycache__ -czf - . | on "${hosts[0]}" 'rm -rf "$folder/code"; mkdir "$folder/code"; tar -xzf - -C "$folder/code"' || exit 1
+    fi
     token=$(ask "${hosts[0]}" token) && address=$(ask "${hosts[0]}" address) || exit 1
     for number in "${!hosts[@]}"; do
         ask "${hosts[number]}" "node $number $address" <<<"$token" || { echo "no Ray on ${hosts[number]}; see above" >&2; exit 1; }

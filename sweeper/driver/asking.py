@@ -28,9 +28,11 @@ class NoAnswer:
 
     Args:
         why: What became of the question, for a person.
+        has_died: Whether the node was lost meanwhile, as far as Ray knows.
     """
 
     why: str
+    has_died: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,8 @@ def answers(question: Callable[[Any, str], Any], subject: object, nodes: Sequenc
             found.append(NoAnswer(why=f"no answer within {ANSWER_TIMEOUT_S:.0f} s"))
         except ray.exceptions.RayError as error:
             last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-            found.append(NoAnswer(why=f"no worker of ours starts there: {last}"))
+            has_died = isinstance(error, ray.exceptions.NodeDiedError)
+            found.append(NoAnswer(why=f"no worker of ours starts there: {last}", has_died=has_died))
     return found
 
 

@@ -245,13 +245,15 @@ def _named(nodes: list[dict[str, Any]], faults: Sequence[Any]) -> list[str]:
 
     No answer is one, too, unless the node died while it was asked: the sweep lives without it, as it does later.
     """
-    silent = any(isinstance(fault, asking.NoAnswer) for fault in faults)
-    left = {node["NodeID"] for node in asking.alive()} if silent else set()
-    told = [
-        (fault.why if node["NodeID"] in left else "") if isinstance(fault, asking.NoAnswer) else fault
-        for node, fault in zip(nodes, faults, strict=True)
-    ]
-    return [f"{asking.name_of(node)}: {fault}" for node, fault in zip(nodes, told, strict=True) if fault]
+    is_silent = any(isinstance(fault, asking.NoAnswer) for fault in faults)
+    left = {node["NodeID"] for node in asking.alive()} if is_silent else set()
+    named = []
+    for node, fault in zip(nodes, faults, strict=True):
+        if isinstance(fault, asking.NoAnswer):
+            fault = fault.why if node["NodeID"] in left and not fault.has_died else ""
+        if fault:
+            named.append(f"{asking.name_of(node)}: {fault}")
+    return named
 
 
 def _listed(faults: list[str]) -> str:

@@ -10,13 +10,12 @@ from typing import Any
 from sweeper import catalog
 from sweeper.datasets import Dataset
 from sweeper.doctor import arms, data, machines, outlook, questions, security, storage
-from sweeper.doctor.findings import CHECK_TIMEOUT_S, Finding, Level, checked, fault, ok, warning
+from sweeper.doctor.findings import CHECK_TIMEOUT_S, Finding, Level, checked, fault, warning
 from sweeper.driver import asking, connection, exposure, nodes
 from sweeper.driver.asking import Facts
 from sweeper.driver.inputs import load_dataset
 from sweeper.driver.rehearsal import Forecast
 from sweeper.errors import SweeperError
-from sweeper.service.words import dashboard_words
 from sweeper.storage import LocalPlace, Place
 from sweeper.study.spec import StudySpec, parse
 
@@ -174,7 +173,7 @@ class _Examination:
             for one in silent
         )
         if (shown := connection.dashboard()) is not None:
-            yield ok("dashboard", dashboard_words(**shown))
+            yield from security.dashboard(**shown)
 
     def _arms(self, dataset: Dataset, told: list[dict[str, Any]]) -> Iterator[Finding]:
         """Every arm on the workers; then what that foretells."""

@@ -14,6 +14,7 @@ from sweeper.doctor.findings import Finding, ok, warning
 from sweeper.driver import exposure
 from sweeper.driver.exposure import Port
 from sweeper.owncode import Code
+from sweeper.service.words import dashboard_words
 
 WHAT = "security"
 
@@ -41,13 +42,18 @@ def ports(told: Mapping[str, Sequence[Port]], has_tokens: bool) -> Iterator[Find
             "start every node with RAY_AUTH_MODE=token and one token (ray get-auth-token --generate; RAY_AUTH_TOKEN_PATH), and "
             "let a firewall close these ports to all but the nodes",
         )
-    for node, found in told.items():
-        if any(port.is_open and port.program == exposure.DASHBOARD for port in found):
-            yield warning(
-                WHAT,
-                f"{node}: the dashboard can be reached from other machines; jobs are submitted there",
-                "start the head with --dashboard-host=127.0.0.1, and reach it by ssh -L",
-            )
+
+
+def dashboard(address: str, head: str) -> Iterator[Finding]:
+    """Where Ray's dashboard is, and whether other machines reach it; arguments as of `dashboard_words`."""
+    if exposure.is_loopback(address.rpartition(":")[0].strip("[]")):
+        yield ok("dashboard", dashboard_words(address, head))
+    else:
+        yield warning(
+            WHAT,
+            f"other machines reach the dashboard on {head} ({address}), to which jobs are submitted, too",
+            "start the head with --dashboard-host=127.0.0.1, and reach it by ssh -L",
+        )
 
 
 def _listed(reached: Mapping[str, str]) -> str:

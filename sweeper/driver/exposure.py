@@ -17,11 +17,9 @@ from typing import Any
 
 from sweeper.driver import asking
 
-DASHBOARD = "dashboard and Jobs API"
-
 PROGRAMS = {
     "gcs_server": "GCS",
-    "dashboard.py": DASHBOARD,
+    "dashboard.py": "dashboard",
     "ray.util.client.server": "client server",
     "raylet": "raylet",
 }
@@ -47,8 +45,15 @@ class Port:
     @property
     def is_open(self) -> bool:
         """Whether other machines may reach it."""
-        own = ipaddress.ip_address(self.address)
-        return not (getattr(own, "ipv4_mapped", None) or own).is_loopback
+        return not is_loopback(self.address)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches an address."""
+    if address == "localhost":
+        return True
+    own = ipaddress.ip_address(address)
+    return (getattr(own, "ipv4_mapped", None) or own).is_loopback
 
 
 def has_tokens() -> bool:

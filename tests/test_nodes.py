@@ -1,87 +1,100 @@
-"""Nodes that differ, leave and join under a sweep: each arm runs where it fits, and a lost node counts against no trial."""
+"""Nodes of a running Ray: what fits them, what they must see, and who can reach them."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from sweeper.driver import asking, exposure, nodes
+from sweeper.driver.places import Offer, plan
+from sweeper.errors import InputError, ResultsFolderError
+from sweeper.study.spec import ResourcesSpec, parse
 
-SWEEP = """
-import functools, json, os, sys
-sys.path.insert(0, os.environ["STUB"])
-import ray
-from ray.cluster_utils import Cluster
-from stub_worker import Options, StubWorker, make_importable
-from sweeper.driver import launch
-from sweeper.study.spec import parse
-from sweeper.ledger.ledger import StudyFolder
-
-make_importable()
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-with_gpu = {"num_gpus": 1, "resources": {"accelerator_type:T4": 1}}
-nodes = {"cpus": cluster.add_node(num_cpus=2), "gpu": cluster.add_node(num_cpus=1, **with_gpu)}
-ray.init(address=cluster.address, log_to_driver=False)
-spec = parse('''
-name: mixed
-dataset: {name: digits, size: 8}
-arms:
-  small: {architecture: cnn}
-  large: {architecture: cnn, resources: {gpus_per_trial: 1, accelerator_type: T4, memory_gb: 0.2}}
-budget: {trials: 12, max_epochs: 6}
-search: {sampler: random}
-stopping: {rule: none}
-''')
-told = []
-
-class Where(StubWorker):
-    "Says where it runs, and which GPUs it sees."
-
-    def _train_epoch(self, epoch):
-        row = super()._train_epoch(epoch)
-        return row and row | {"device": ray.get_runtime_context().get_node_id(), "worker": os.environ["CUDA_VISIBLE_DEVICES"]}
-
-def watch(search, event):
-    if event and event.arm == "large" and event.epoch == 3 and len(nodes) == 2:
-        nodes["joined"] = None
-        cluster.remove_node(nodes["gpu"], allow_graceful=False)
-    if told and nodes.get("joined", 0) is None:
-        nodes["joined"] = cluster.add_node(num_cpus=1, **with_gpu)
-
-worker = functools.partial(Where, options=Options(epoch_s=0.2))
-tell = lambda text: told.append(text) if "waits" in text else None
-outcome = launch.launch(spec, sys.argv[1], watch=watch, worker=worker, tell=tell)
-events = StudyFolder(outcome.folder).read()
-names = {node.node_id: name for name, node in nodes.items()}
-ran = {(event.arm, names[event.device], event.worker) for event in events if event.device in names}
-lost = {event.reason for event in events if event.kind == "attempt_ended" and event.status == "interrupted"}
-print(json.dumps({"is_finished": outcome.search.is_finished, "ran": sorted(ran), "lost": sorted(lost), "told": told}))
-ray.shutdown()
-cluster.shutdown()
+STUDY = """
+name: large
+dataset: {name: digits}
+arms: {cnn: {}}
+budget: {trials: 2, max_epochs: 2}
+resources: {cpus_per_trial: 4}
 """
 
 
+def test_a_trial_runs_on_one_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = [{"CPU": 3.0, "GPU": 1.0, "memory": 8e9, "accelerator_type:T4": 1.0}, {"CPU": 3.0}, {}]
+    host = {"NodeManagerHostname": "host", "NodeManagerAddress": "10.0.0.1", "NodeID": "1"}
+    monkeypatch.setattr(asking, "alive", lambda: [{"Resources": each, **host} for each in offered])
+    for shape, count in [
+        (ResourcesSpec(), 6),
+        (ResourcesSpec(cpus_per_trial=2), 2),
+        (ResourcesSpec(gpus_per_trial=0.5), 2),
+        (ResourcesSpec(gpus_per_trial=0.3), 3),
+        (ResourcesSpec(memory_gb=3), 2),
+        (ResourcesSpec(gpus_per_trial=0.1, accelerator_type="T4"), 3),
+        (ResourcesSpec(gpus_per_trial=0.1, accelerator_type="A100"), 0),
+    ]:
+        assert plan(nodes.offers(), {shape: 1}) == {shape: count}
+
+
+def test_an_arm_that_fits_no_node_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    offers = [Offer(name="host", cpus=3, gpus=1, memory_gb=2, accelerator_types=frozenset(["T4"])), Offer(name="b", cpus=3)]
+    with pytest.raises(InputError, match=r"the study asks for cpus_per_trial: 4, host has 3 CPUs and 1 GPUs \(T4\); b"):
+        nodes.check_fit(offers, parse(STUDY), ["cnn"])
+    small, large = "cnn: {}", "vit: {resources: {gpus_per_trial: 1, accelerator_type: A100, memory_gb: 1.5}}"
+    mixed = parse(f"name: m\ndataset: {{name: digits}}\nbudget: {{trials: 4, max_epochs: 2}}\narms:\n  {small}\n  {large}\n")
+    with pytest.raises(InputError, match=r"arm 'vit' asks for .*gpus_per_trial: 1.0, memory_gb: 1.5, acc.*2.0 GB of"):
+        nodes.check_fit(offers, mixed, mixed.arms)
+    nodes.check_fit(offers, mixed, ["cnn"])
+
+
 @pytest.mark.ray
-@pytest.mark.long
-def test_each_arm_runs_where_it_fits_as_nodes_leave_and_join(tmp_path: Path) -> None:
-    hidden = ("KERAS_HOME", "KERAS_BACKEND", "RAY_ADDRESS", "CUDA_VISIBLE_DEVICES")
-    environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    settings = {"STUB": str(ROOT / "benchmarks"), "RAY_memory_monitor_refresh_ms": "0"}
-    command = [sys.executable, "-c", SWEEP, str(tmp_path)]
-    run = subprocess.run(command, env=environment | settings, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert run.returncode == 0, run.stderr[-3000:]
-    found = json.loads(run.stdout.splitlines()[-1])
-    assert found["is_finished"]
-    assert found["lost"] == ["node_lost"], "which is no fault of the trial"
-    ran = {(arm, node): gpus for arm, node, gpus in found["ran"]}
-    assert {("small", "cpus"): "", ("large", "gpu"): "0", ("large", "joined"): "0"}.items() <= ran.items(), ran
-    assert ran.keys() <= {("small", "cpus"), ("small", "joined"), ("large", "gpu"), ("large", "joined")}
-    (waited,) = found["told"]
-    assert waited.startswith(
-        "arm 'large' waits for a node: no trial fits any that is there. Asked for: cpus_per_trial: 1, gpus_per"
+@pytest.mark.usefixtures("ray_session")
+class TestResultsFolder:
+    def test_a_folder_that_every_node_sees(self, tmp_path: Path) -> None:
+        nodes.check_results(tmp_path / "results", ResourcesSpec())
+        assert list((tmp_path / "results").iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("answer", "said"),
+        [
+            (lambda marker, node: "", "is not seen here"),
+            (lambda marker, node: "cannot write", "cannot write"),
+            (lambda marker, node: 1 / 0, "no worker of ours starts there: ZeroDivisionError"),
+        ],
     )
+    def test_a_node_that_does_not(self, answer: Any, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(nodes, "leave_answer", answer)
+        with pytest.raises(ResultsFolderError, match=rf"(?s){socket.gethostname()}.*{said}.*--results"):
+            nodes.check_results(tmp_path / "results", ResourcesSpec())
+        assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "has_tokens", "is_warned"),
+    [("::", False, True), ("::", True, False), ("127.0.0.1", False, False)],
+)
+def test_a_cluster_that_takes_work_from_anyone(
+    address: str, has_tokens: bool, is_warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = {"NodeManagerHostname": "head", "NodeManagerAddress": "10.0.0.1"}
+    port = exposure.Port(program="GCS", address=address, port=6379)
+    monkeypatch.setattr(asking, "alive", lambda: [node, node])
+    monkeypatch.setattr(exposure, "ports", lambda nodes: [(port,), asking.NoAnswer(why="busy")])
+    monkeypatch.setattr(exposure, "has_tokens", lambda: has_tokens)
+    said = exposure.without_token()
+    assert (
+        said.startswith("this cluster asks for no token, and other machines reach GCS (6379) on head (10.0.0.1): ") == is_warned
+    )
+    assert bool(said) == is_warned
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_every_node_must_see_the_decoded_images(tmp_path: Path) -> None:
+    (tmp_path / "images").write_bytes(b"")
+    nodes.check_images([], ResourcesSpec())
+    nodes.check_images([str(tmp_path / "images")], ResourcesSpec())
+    with pytest.raises(InputError, match=rf"(?s){socket.gethostname()} \(.*\): there is no {tmp_path}/gone\n.*--cache"):
+        nodes.check_images([str(tmp_path / "images"), str(tmp_path / "gone")], ResourcesSpec())

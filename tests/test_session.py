@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import os
@@ -13,11 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 import sweeper
-from sweeper.cli import _running as launching
-from sweeper.cli import cli, status
+from sweeper.cli import status
 from sweeper.driver import extending, inputs, launch, requests, tune
 from sweeper.driver import session as sessions
 from sweeper.driver.extending import extended
@@ -29,7 +26,6 @@ from sweeper.errors import InputError
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Kind, Reason, Status
 from sweeper.search import details, repetition
-from sweeper.search.study import Search
 from sweeper.service.extending import hand_over
 from sweeper.study.spec import ArmSpec, ResourcesSpec, StudySpec, parse
 from tests.driverless import LedgerClock, drive, driven
@@ -395,28 +391,3 @@ def test_a_worker_that_dies_as_it_starts_takes_one_attempt_with_it(grouped: Sess
 def test_only_jax_trains_seeds_together(kept: StudyFolder) -> None:
     with pytest.raises(InputError, match=r"--seeds-together 8: only JAX trains several seeds.*'a' trains with tensorflow"):
         launch.launch(SPEC, kept.folder.parent, seeds_together=8)
-
-
-def test_facts_are_printed_by_who_hands_over_too(kept: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching, "hand_over", lambda *arguments: True)
-    result = CliRunner().invoke(cli, ["resume", str(kept.folder), "--trials", "3", "--json"])
-    assert result.exit_code == 0
-    assert json.loads(result.stdout)["study"] == "a"
-    assert result.stderr == "extending study 'a': trials 2 -> 3\n"
-
-
-def test_status_of_a_study_that_lost_its_extension_counts_what_its_search_does(kept: StudyFolder) -> None:
-    with driven(kept) as clock:
-        assert clock.ledger is not None
-        longer = Search(extended(open_study(kept).first, trials=3)).fold(clock.log)
-        proposed = longer.propose()
-        assert proposed is not None
-        clock.record(proposed)
-        clock.end(proposed.trial or "", Reason.EXCEPTION)
-        planned = repetition.plan(clock.search, ["defaults"], 1)
-        clock.record(details.planned_event([dataclasses.replace(one, arm="lost", trial="lost-00000-s1") for one in planned]))
-        assert clock.search.is_finished
-        clock.ledger.commit()
-    facts = status.status_of(open_study(kept))
-    assert facts["arms"]["cnn"]["pending"] == facts["trials"]["pending"] == 0
-    assert facts["is_finished"]

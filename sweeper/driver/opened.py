@@ -13,7 +13,7 @@ import json
 from collections.abc import Collection, Sequence
 
 from sweeper.errors import LedgerError
-from sweeper.ledger import stamp
+from sweeper.ledger import newer, stamp
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Event
 from sweeper.ledger.stamp import Derived
@@ -104,7 +104,11 @@ def looked_again(study: OpenedStudy) -> OpenedStudy:
         ResultsFolderError: As `open_study`, as the rest.
         LedgerError: See there.
     """
-    found = study.files.read_on(study.parts, study.events[-1]) if study.events else None
+    found = (
+        newer.read_on(study.files.ledger_folder, study.files.part_names(), study.parts, study.events[-1])
+        if study.events
+        else None
+    )
     if found is None:
         return open_study(study.files)
     for event in found[1]:
@@ -130,6 +134,11 @@ class RecordedStudy:
     def folder(self) -> Place:
         """Where it lies."""
         return self.files.folder
+
+    @property
+    def spec(self) -> StudySpec:
+        """The study as first run: its results do not say what it has become."""
+        return self.first
 
     @property
     def num_events(self) -> int:

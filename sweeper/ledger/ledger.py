@@ -41,7 +41,7 @@ from typing import Any
 import pyarrow as pa
 
 from sweeper.errors import InputError, LedgerError, ResultsFolderError, StudyLockedError, SweeperError
-from sweeper.ledger import newer, parts
+from sweeper.ledger import parts
 from sweeper.ledger.lock import Claim, Lock, Owner, live_owner
 from sweeper.ledger.records import SCHEMA_VERSION, Event, Kind
 from sweeper.storage import Place, Where, explain, explain_reading, place
@@ -211,10 +211,6 @@ class StudyFolder:
         if not self.exists and not self.ledger_folder.exists():
             raise ResultsFolderError(self._nothing_here())
         return parts.to_events(parts.unfenced(parts.merge(parts.read_all(self.ledger_folder).values())), self.ledger_folder)
-
-    def read_on(self, known: Collection[str], last: Event) -> tuple[frozenset[str], list[Event]] | None:
-        """As `sweeper.ledger.newer.read_on`."""
-        return newer.read_on(self.ledger_folder, self.part_names(), known, last)
 
     def _lock(self) -> Lock:
         try:

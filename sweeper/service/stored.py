@@ -114,7 +114,7 @@ def results_of(study: OpenedStudy | RecordedStudy, *, with_predictions: bool = F
         timed_while_busy=derived.timed_while_busy,
         limits=study.first.limits,
         baseline=study.first.baseline,
-        resources=_resources(study.spec if isinstance(study, OpenedStudy) else study.first),
+        resources=_resources(study.spec),
         images=images_of(study.first),
         typed="" if _is_found_by_name(study) else str(study.folder),
         **own,

@@ -63,7 +63,7 @@ def test_a_package_holds_our_code_the_study_and_the_users_code_and_is_the_same_f
     assert _jobs.package(tmp_path, code) == (name, packed)
     held = zipfile.ZipFile(io.BytesIO(packed)).namelist()
     assert {"study.yaml", "sweeper/__main__.py", "cluster/attach.py", "code/architectures/mine.py"} <= {*held}
-    assert not [name for name in held if "__pycache__" in name or "secret" in name]
+    assert not [name for name in held if "__pycache__" in name or ".secret" in name]
     (code / "architectures" / "mine.py").write_text("x = 2\n")
     assert _jobs.package(tmp_path, code)[0] != name
 

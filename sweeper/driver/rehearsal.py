@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sweeper import catalog
 from sweeper.driver import weights
 from sweeper.errors import InputError
 from sweeper.ledger.records import Event, Kind
@@ -203,6 +204,7 @@ def task_of(study: StudySpec, arm: str, dataset: Dataset, folder: Where) -> dict
         "training": study.training,
         "resources": study.resources,
         "limits": study.limits,
+        "code": catalog.current(),
     }
 
 
@@ -250,6 +252,11 @@ def _begin(variables: dict[str, str]) -> None:
 
 def train(task: dict[str, Any]) -> list[dict[str, Any]] | str:
     """The rows of a piece, once it is known that its checkpoint can be gone on from; or why there are none."""
+    with catalog.using(task.pop("code")):
+        return _trained(task)
+
+
+def _trained(task: dict[str, Any]) -> list[dict[str, Any]] | str:
     global _is_new
     from sweeper.training.failures import failure
     from sweeper.training.trial import Assignment, Worker

@@ -212,31 +212,6 @@ class StudyFolder:
             raise ResultsFolderError(self._nothing_here())
         return parts.to_events(parts.unfenced(parts.merge(parts.read_all(self.ledger_folder).values())), self.ledger_folder)
 
-    def read_on(self, known: Collection[str], last: Event) -> tuple[frozenset[str], list[Event]] | None:
-        """The names of all parts, and the events beyond those of some parts, read without these; safe while a driver writes.
-
-        None where that is not to be had, and everything has to be read anew: parts are gone, because they were merged or moved
-        away, or a new generation began, which may fence events off.
-
-        Args:
-            known: Names of the parts that were read.
-            last: The newest event that they hold.
-
-        Raises:
-            LedgerError: A part is damaged, or was written by a newer version.
-        """
-        names = self.part_names()
-        if not names >= {*known}:
-            return None
-        try:
-            rows = parts.read_merged(self.ledger_folder, sorted(names - {*known}))
-        except FileNotFoundError:  # merged meanwhile
-            return None
-        events = parts.to_events(rows, self.ledger_folder)
-        if any(event.kind is Kind.DRIVER_STARTED or event.key <= last.key for event in events):
-            return None
-        return names, events
-
     def _lock(self) -> Lock:
         try:
             return Lock.acquire(self.folder)

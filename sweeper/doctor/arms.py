@@ -8,12 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sweeper import catalog
 from sweeper.datasets import Dataset
 from sweeper.doctor.findings import Finding, fault, ok, warning
 from sweeper.driver import asking, connection, nodes, places, rehearsal, weights
 from sweeper.driver.rehearsal import Forecast, Piece
-from sweeper.owncode import Code
 from sweeper.storage import Place
 from sweeper.study.spec import ResourcesSpec, StudySpec
 
@@ -98,7 +96,7 @@ def tried(
     import ray
 
     pretrained = weights.weights_for(study, [], dataset)[0] if weights.asking(study) else {}
-    shared = ray.put((pretrained, catalog.current()))
+    shared = ray.put(pretrained)
     waiting = {_begun(study, one, dataset, folder / str(number), shared): one for number, one in enumerate(planned)}
     until = time.monotonic() + TRAIN_TIMEOUT_S
     found: dict[str, Finding] = {}
@@ -134,12 +132,10 @@ def _begun(study: StudySpec, stay: Stay, dataset: Dataset, folder: Place, shared
     return placed.remote(rehearsal.task_of(study, stay.arm, dataset, folder), shared)
 
 
-def own_rows(task: dict[str, Any], shared: tuple[Mapping[str, Any], Code | None]) -> list[dict[str, Any]] | str:
+def own_rows(task: dict[str, Any], pretrained: Mapping[str, Any]) -> list[dict[str, Any]] | str:
     """The rows of a piece, or why there are none; runs on a node."""
-    pretrained, code = shared
     connection.take_environment(task["training"], task["resources"])
-    with catalog.using(code):
-        return rehearsal.train({**task, "pretrained": pretrained})
+    return rehearsal.train({**task, "pretrained": pretrained})
 
 
 def _rows_of(done: Any) -> list[dict[str, Any]] | str:

@@ -13,9 +13,9 @@ import json
 from collections.abc import Collection, Sequence
 
 from sweeper.errors import LedgerError
-from sweeper.ledger import newer, stamp
+from sweeper.ledger import parts, stamp
 from sweeper.ledger.ledger import StudyFolder
-from sweeper.ledger.records import Event
+from sweeper.ledger.records import Event, Kind
 from sweeper.ledger.stamp import Derived
 from sweeper.search.study import Search
 from sweeper.storage import Place
@@ -91,10 +91,10 @@ def open_study(files: StudyFolder) -> OpenedStudy:
         ResultsFolderError: There is no study.
         LedgerError: Its file or its ledger is damaged, or its file is not what the study began with.
     """
-    parts = files.part_names()
+    names = files.part_names()
     events = files.read()
     first = first_spec(files, events)
-    return OpenedStudy(files=files, parts=parts, first=first, events=events, search=Search(first, {}).fold(events))
+    return OpenedStudy(files=files, parts=names, first=first, events=events, search=Search(first, {}).fold(events))
 
 
 def looked_again(study: OpenedStudy) -> OpenedStudy:
@@ -104,16 +104,29 @@ def looked_again(study: OpenedStudy) -> OpenedStudy:
         ResultsFolderError: As `open_study`, as the rest.
         LedgerError: See there.
     """
-    found = (
-        newer.read_on(study.files.ledger_folder, study.files.part_names(), study.parts, study.events[-1])
-        if study.events
-        else None
-    )
-    if found is None:
+    names = study.files.part_names()
+    events = _read_on(study, names) if study.events else None
+    if events is None:
         return open_study(study.files)
-    for event in found[1]:
+    for event in events:
         study.follow(event)
-    return dataclasses.replace(study, parts=found[0])
+    return dataclasses.replace(study, parts=names)
+
+
+def _read_on(study: OpenedStudy, names: frozenset[str]) -> list[Event] | None:
+    """The events of the parts that are new among these; None where everything has to be read anew.
+
+    That is where parts are gone, because they were merged or moved away, and where a new generation may fence events off.
+    """
+    folder, known = study.files.ledger_folder, frozenset(study.parts)
+    if not names >= known:
+        return None
+    try:
+        events = parts.to_events(parts.read_merged(folder, sorted(names - known)), folder)
+    except FileNotFoundError:  # merged meanwhile
+        return None
+    is_on = all(event.kind is not Kind.DRIVER_STARTED and event.key > study.events[-1].key for event in events)
+    return events if is_on else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,6 @@ from sweeper.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset, Split
-    from sweeper.owncode import Code
 
 BATCHES = 8
 """Of an epoch of a piece."""
@@ -128,7 +127,7 @@ def rehearse(study: StudySpec, dataset: Dataset, workers: int) -> list[Piece]:
             arms = [arm for arm in study.arms if study.resources_of(arm) == shape]
             variables = devices.environment(study.training, shape, folder)
             with concurrent.futures.ProcessPoolExecutor(
-                min(workers, len(arms)), mp_context=context, initializer=_begin, initargs=(variables, catalog.current())
+                min(workers, len(arms)), mp_context=context, initializer=_begin, initargs=(variables,)
             ) as pool:
                 tasks = {arm: task_of(study, arm, dataset, folder) | {"pretrained": pretrained} for arm in arms}
                 futures = {arm: pool.submit(train, task) for arm, task in tasks.items()}
@@ -202,6 +201,7 @@ def task_of(study: StudySpec, arm: str, dataset: Dataset, folder: Where) -> dict
         "training": study.training,
         "resources": study.resources_of(arm),
         "limits": study.limits,
+        "code": catalog.current(),
     }
 
 
@@ -240,17 +240,20 @@ _is_new = True
 """Whether this process has trained nothing yet."""
 
 
-def _begin(variables: dict[str, str], code: Code | None) -> None:
-    """Prepare a process as Ray prepares a worker, and give it the user's own code."""
+def _begin(variables: dict[str, str]) -> None:
+    """Prepare a process as Ray prepares a worker."""
     os.environ.update(variables)
-    if code is not None:
-        catalog.use(code)
     os.nice(NICENESS)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # TensorFlow has messages that no setting silences
 
 
 def train(task: dict[str, Any]) -> list[dict[str, Any]] | str:
     """The rows of a piece, once it is known that its checkpoint can be gone on from; or why there are none."""
+    with catalog.using(task.pop("code")):
+        return _trained(task)
+
+
+def _trained(task: dict[str, Any]) -> list[dict[str, Any]] | str:
     global _is_new
     from sweeper.training.failures import failure
     from sweeper.training.trial import Assignment, Worker

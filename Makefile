@@ -40,7 +40,7 @@ demo: install
 # own order: by number of tests, as is the default, the long tests of the kills would come last, beside an idle core.
 PYTEST := $(BIN)/python -m pytest
 BY_FILE := -n 2 --dist loadfile
-FAST := not ray and not slow and not long
+FAST := not ray and not slow and not long and not system
 
 test: install
 	$(PYTEST) $(BY_FILE) -m "$(FAST)"

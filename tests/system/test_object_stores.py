@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sweeper.audit.findings import Found
+from sweeper.audit.whole import audit
 from sweeper.errors import LedgerError, ResultsFolderError, StudyLockedError
 from sweeper.ledger import lock
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Kind
 from sweeper.storage import objects, place, stores
+from sweeper.study.spec import parse
 from tests import test_launch_s3, test_storage
+from tests.driverless import drive, facts
 from tests.ledger.ledgers import note, notes
 from tests.system import servers
 
@@ -32,6 +36,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 study_file = test_launch_s3.study_file
+
+SWEEP = """\
+name: sweep
+dataset: {name: digits}
+arms: {cnn: {}, se: {architecture: cnn, fixed: {attention: se}}, vit: {}}
+budget: {trials: 24, max_epochs: 8}
+search: {sampler: random, seed: 1}
+stopping: {rule: asha, grace_epochs: 1, reduction_factor: 2}
+"""
 
 ROUNDS = int(os.environ.get("ROUNDS", "200"))
 """How often two drivers start at the same instant."""
@@ -175,6 +188,26 @@ def test_a_sweep_on_a_bad_line_ends_whole(ceph: str, study_file: Path, monkeypat
     epochs = [(event.trial, event.epoch) for event in study.read() if event.kind is Kind.EPOCH]
     assert len(epochs) == len(set(epochs)) == 100
     run(ceph, "audit", str(study.folder))
+
+
+def test_a_sweep_on_a_bad_line_ends_as_elsewhere(ceph: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real search and ledger, with a worker that trains nothing, twice: in a folder, and in the store."""
+    spec = parse(SWEEP)
+    here, there = StudyFolder(tmp_path / "sweep"), StudyFolder("s3://stub/results/sweep")
+    drive(here, spec)
+    for name, value in servers.ceph_bucket(ceph, "stub").items():
+        monkeypatch.setenv(name, value)
+    faults = dict.fromkeys(("500", "500 afterwards", "cut", "cut afterwards", "late"), 0.02)
+    with servers.bad_line(ceph, faults) as (address, count):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        drive(there, spec, compact_every=40)
+    print(dict(count))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", ceph)
+    told, expected = facts(there), facts(here)
+    assert told["fold"] == expected["fold"]
+    for table in ("trials", "epochs"):
+        assert [row | {"time": 0} for row in told[table]] == [row | {"time": 0} for row in expected[table]]
+    assert [finding for finding in audit(there).findings if finding.kind is not Found.STALE] == []
 
 
 def notes_surely(study: StudyFolder) -> list[str | None]:

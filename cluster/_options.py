@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sweeper.errors import InputError
-from sweeper.submission import Job, one_line
+from sweeper.submission import Command, Job, one_line
 
 
 def count(name: str, value: int, least: int = 1, most: int = 1_000_000) -> int:
@@ -44,6 +44,12 @@ def lines(name: str, values: tuple[str, ...]) -> str:
         InputError: One of them is several.
     """
     return "\n".join(one_line(f"{name}, item {number}", value) for number, value in enumerate(values, start=1))
+
+
+def growing(command: Command, workers: int, cpus: int, gpus: int) -> Command:
+    """A command that runs while Ray's autoscaler is asked for workers, as many as there may be; else it would add none."""
+    asked = ("--workers", str(workers), "--cpus", str(cpus), "--gpus", str(gpus))
+    return ("python", "-m", "cluster._grow", *asked, *command)
 
 
 def fits(job: Job, cpus: int, gpus: int) -> None:

@@ -22,11 +22,13 @@ class Cluster:
     Args:
         net: The network; its folder gets the token, and the folder that all hosts share.
         num_cpus: CPUs that each host offers.
+        python: The Python of the nodes.
         node_settings: Environment variables of all nodes, beside what they need.
     """
 
-    def __init__(self, net: hosts.Network, *, num_cpus: int = 1, **node_settings: str):
+    def __init__(self, net: hosts.Network, *, num_cpus: int = 1, python: str | Path = sys.executable, **node_settings: str):
         self.net = net
+        self.python = python
         self.num_cpus = num_cpus
         self.shared = net.folder / "shared"
         self.shared.mkdir()
@@ -36,6 +38,7 @@ class Cluster:
         self.token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         self.settings = {"RAY_memory_monitor_refresh_ms": "0", **node_settings}
         self.nodes: dict[str, hosts.Process] = {}
+        self._options: dict[str, tuple[str, ...]] = {}
         self.head: hosts.Host | None = None
 
     @property
@@ -55,14 +58,27 @@ class Cluster:
         is_head = self.head is None
         self.head = self.head or host
         role = ("--head", f"--port={PORT}") if is_head else (f"--address={self.address}",)
-        self.nodes[name] = self._begin(host, (*role, *options))
+        self._options[name] = (*role, *options)
+        self.restart(name)
         if is_head:
             self.ready()
 
+    def restart(self, name: str) -> None:
+        """Start Ray anew on a host, as it was started before; whatever runs there is killed."""
+        self.net.hosts[name].kill_all()
+        self.nodes[name] = self._begin(self.net.hosts[name], self._options[name])
+
     def ready(self) -> None:
         """Wait until all nodes that were started belong to the cluster."""
-        for node in self.nodes.values():
-            node.wait_for("Ray runtime started", STARTS_WITHIN_S)
+        for name in self._options:
+            for last in (False, False, True):
+                try:
+                    self.nodes[name].wait_for("Ray runtime started", STARTS_WITHIN_S)
+                    break
+                except AssertionError:  # Ray gives up after 30 s, which a busy machine may take
+                    if last:
+                        raise
+                    self.restart(name)
 
     def packages_of(self, name: str) -> Path:
         """A folder whose packages this host has beside the installed ones, and before them."""
@@ -72,7 +88,7 @@ class Cluster:
 
     def _begin(self, host: hosts.Host, options: tuple[str, ...]) -> hosts.Process:
         plain = [f"--num-cpus={self.num_cpus}", "--object-store-memory=100000000", "--disable-usage-stats"]
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--node-ip-address={host.address}"]
+        command = [self.python, "-m", "ray.scripts.scripts", "start", "--block", f"--node-ip-address={host.address}"]
         path = f"{self.packages_of(host.name)}:{BENCHMARKS}"  # stub workers lie in the latter; our own code is shipped
         return host.start([*command, *plain, *options], PYTHONPATH=path, **self.token, **self.settings)
 

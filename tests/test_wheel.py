@@ -78,7 +78,8 @@ def test_the_wheel_holds_every_module_the_style_and_script_of_reports_and_says_i
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     there = {file.relative_to(ROOT).as_posix() for name in PACKAGES for file in (ROOT / name).rglob("*.py")}
     beside = {"sweeper/__init__.pyi", "sweeper/report/page.css", "sweeper/report/page.js"}
-    templates = {f"cluster/{file.name}" for file in (ROOT / "cluster").glob("*.*") if file.suffix not in (".py", ".typed")}
+    files = [file for file in (ROOT / "cluster").iterdir() if file.is_file()]
+    templates = {f"cluster/{file.name}" for file in files if file.suffix not in (".py", ".typed")}
     assert held == there | beside | templates | {f"{name}/py.typed" for name in PACKAGES}
 
 

@@ -280,7 +280,7 @@ class TestOnOneRay:
     ) -> None:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: find_spec("keras" if name == "torch" else name))
         spec = study(data, training={"backend": "torch"})
-        with pytest.raises(SweeperError, match="Keras runs on tensorflow, the study asks for torch"):
+        with pytest.raises(SweeperError, match=r"(?s)a worker cannot go on.*No module named 'torch'"):
             launch.launch(spec, tmp_path)
         trials, _ = rows_of(tmp_path / "tiny")
         assert {trial["status"] for trial in trials} == {Status.INTERRUPTED}

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from sweeper.driver import tune
+from sweeper.driver import nodes, tune
 from sweeper.driver.places import Offer, Places, fits, plan
 from sweeper.driver.retention import CheckpointRetention
 from sweeper.driver.session import Session
 from sweeper.driver.waiting import Waiting, sentences
-from sweeper.errors import StudyFileError
+from sweeper.errors import InputError, StudyFileError
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Reason
 from sweeper.search import extension
@@ -99,9 +99,35 @@ def test_they_cannot_change_once_a_study_is_there_and_new_arms_bring_their_own()
     ],
 )
 def test_how_many_workers_of_each_shape(offers: list[tuple[int, int]], wanted: Any, found: Any) -> None:
-    nodes = [Offer(cpus=cpus, gpus=gpus) for cpus, gpus in offers]
-    assert plan(nodes, wanted) == found
-    assert sum(plan(nodes, wanted, most=1).values()) == min(1, sum(found.values()))
+    there = [Offer(cpus=cpus, gpus=gpus) for cpus, gpus in offers]
+    assert plan(there, wanted) == found
+    assert sum(plan(there, wanted, most=1).values()) == min(1, sum(found.values()))
+
+
+def test_a_trial_runs_on_one_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = [{"CPU": 3.0, "GPU": 1.0, "memory": 8e9, "accelerator_type:T4": 1.0}, {"CPU": 3.0}, {}]
+    host = {"NodeManagerHostname": "host", "NodeManagerAddress": "10.0.0.1", "NodeID": "1"}
+    monkeypatch.setattr(nodes, "_alive", lambda: [{"Resources": each, **host} for each in offered])
+    for shape, count in [
+        (ResourcesSpec(), 6),
+        (ResourcesSpec(cpus_per_trial=2), 2),
+        (ResourcesSpec(gpus_per_trial=0.5), 2),
+        (ResourcesSpec(gpus_per_trial=0.3), 3),
+        (ResourcesSpec(memory_gb=3), 2),
+        (ResourcesSpec(gpus_per_trial=0.1, accelerator_type="T4"), 3),
+        (ResourcesSpec(gpus_per_trial=0.1, accelerator_type="A100"), 0),
+    ]:
+        assert plan(nodes.offers(), {shape: 1}) == {shape: count}
+
+
+def test_an_arm_that_fits_no_node_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    offers = [Offer(name="host", cpus=3, gpus=1, memory_gb=2, accelerator_types=frozenset(["T4"])), Offer(name="b", cpus=3)]
+    with pytest.raises(InputError, match=r"the study asks for cpus_per_trial: 4, host has 3 CPUs and 1 GPUs \(T4\); b"):
+        nodes.check_fit(offers, study("{}", more="resources: {cpus_per_trial: 4}"), ["a"])
+    mixed = study("{}", "{gpus_per_trial: 1, accelerator_type: A100, memory_gb: 1.5}")
+    with pytest.raises(InputError, match=r"arm 'b' asks for .*gpus_per_trial: 1.0, memory_gb: 1.5, acc.*2.0 GB of"):
+        nodes.check_fit(offers, mixed, mixed.arms)
+    nodes.check_fit(offers, mixed, ["a"])
 
 
 # ---------------------------------------------------------------------------------------------------- a driver without Ray
@@ -215,8 +241,8 @@ CASES = {
 @pytest.mark.parametrize("rule", ["none", "promote"])
 @pytest.mark.parametrize("case", CASES)
 def test_every_trial_of_every_arm_ends_where_it_fits(case: str, rule: str, tmp_path: Path) -> None:
-    arms, nodes = CASES[case]
-    cluster = Cluster(**{f"n{number}": Offer(cpus=cpus, gpus=gpus) for number, (cpus, gpus) in enumerate(nodes)})
+    arms, there = CASES[case]
+    cluster = Cluster(**{f"n{number}": Offer(cpus=cpus, gpus=gpus) for number, (cpus, gpus) in enumerate(there)})
     with begun(tmp_path, study(*arms, more=f"stopping: {{rule: {rule}}}"), cluster) as driver:
         while driver.step():
             assert driver.number < 3000, "nobody may be asked for in vain"

@@ -57,12 +57,7 @@ def at_work(kept: StudyFolder) -> Iterator[tuple[Session, LedgerClock]]:
     with driven(kept) as clock:
         assert clock.ledger is not None
         keeper = CheckpointRetention(kept.folder / "checkpoints", clock.search)
-        yield Session(clock.search, clock.ledger, keeper, places(2, most=2), lambda event: None, {}), clock
-
-
-def places(cpus: int, most: int | None = None) -> Places:
-    """One node."""
-    return Places(lambda: [Offer(cpus=cpus)], most)
+        yield Session(clock.search, clock.ledger, keeper, Places(lambda: [Offer(cpus=2)], 2), lambda event: None, {}), clock
 
 
 def study_of(files: StudyFolder, session: Session) -> OpenedStudy:
@@ -231,7 +226,7 @@ def repeated(kept: StudyFolder) -> Iterator[Session]:
     with driven(kept) as clock:
         assert clock.ledger is not None
         keeper = CheckpointRetention(kept.folder / "checkpoints", clock.search)
-        session = Session(clock.search, clock.ledger, keeper, places(2), lambda event: None, {})
+        session = Session(clock.search, clock.ledger, keeper, Places(lambda: [Offer(cpus=2)]), lambda event: None, {})
         session.record(details.planned_event(repetition.plan(clock.search, ["cnn-00000", "cnn-00001"], 4)))
         yield session
 

@@ -101,8 +101,16 @@ ray)
         place=(--head --node-ip-address="$3" --port=25000 --dashboard-host=127.0.0.1 --dashboard-port=$((25000 + 1))
             --ray-client-server-port=$((25000 + 2)))
     fi
-    exec ray start "${place[@]}" --block --num-cpus=8 --num-gpus=0 --temp-dir="$folder/ray" \
-        --dashboard-agent-listen-port=$((25000 + 3)) --disable-usage-stats
+    stopping=
+    trap 'stopping=yes; kill -TERM "$ray"' TERM
+    for attempt in 1 2 3; do # Ray gives up after 30 s, which a busy machine may need
+        ray start "${place[@]}" --block --num-cpus=8 --num-gpus=0 --temp-dir="$folder/ray" \
+            --dashboard-agent-listen-port=$((25000 + 3)) --disable-usage-stats &
+        ray=$!
+        wait "$ray" || wait "$ray"
+        [ -z "$stopping" ] || break
+        echo "Ray has ended, $attempt of 3"
+    done
     ;;
 busy) lives driver ;;
 driver)
@@ -126,7 +134,7 @@ drive)
     }
     run python -m cluster._wait --address "$RAY_ADDRESS" --nodes "${#hosts[@]}" && run sweeper launch "$folder/study.yaml" --results /mnt/lab/results --cluster attach --code "$folder/code" --max-concurrent 4
     echo "ended with $?: $(date)"
-    finish node 40 # the other machines end when their head is gone
+    finish node 40 # the other machines end some minutes after their head is gone
     ;;
 state)
     for name in node driver; do

@@ -68,7 +68,8 @@ test-exports: $(EXPORTS)/.installed
 
 # Hosts are namespaces of Linux, which root alone can make. Elsewhere the tests are skipped and say why. Ray's dashboard, which one
 # of them reaches for without the token, lies in an environment of its own, too.
-SYSTEM_PACKAGES := iproute2 mount util-linux
+SYSTEM_PACKAGES := iproute2 mount util-linux slurmctld slurmd slurm-client munge openssh-server openssh-client shellcheck \
+	radosgw ceph-mon ceph-osd ceph-common
 CLUSTER := $(VENV)-cluster
 
 test-system: install $(CLUSTER)/.installed

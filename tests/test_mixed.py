@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sweeper.driver import nodes, tune
+from sweeper.driver import asking, nodes, tune
 from sweeper.driver.places import Offer, Places, fits, plan
 from sweeper.driver.retention import CheckpointRetention
 from sweeper.driver.session import Session
@@ -107,7 +107,7 @@ def test_how_many_workers_of_each_shape(offers: list[tuple[int, int]], wanted: A
 def test_a_trial_runs_on_one_node(monkeypatch: pytest.MonkeyPatch) -> None:
     offered = [{"CPU": 3.0, "GPU": 1.0, "memory": 8e9, "accelerator_type:T4": 1.0}, {"CPU": 3.0}, {}]
     host = {"NodeManagerHostname": "host", "NodeManagerAddress": "10.0.0.1", "NodeID": "1"}
-    monkeypatch.setattr(nodes, "_alive", lambda: [{"Resources": each, **host} for each in offered])
+    monkeypatch.setattr(asking, "alive", lambda: [{"Resources": each, **host} for each in offered])
     for shape, count in [
         (ResourcesSpec(), 6),
         (ResourcesSpec(cpus_per_trial=2), 2),

@@ -194,11 +194,11 @@ def test_decoding_takes_no_memory_for_all_images(tmp_path: Path, cache: Path) ->
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(_mapped.CACHE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert _mapped._folder() == tmp_path / "sweeper"
+    assert _mapped.cache_folder() == tmp_path / "sweeper"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert _mapped._folder() == Path.home() / ".cache" / "sweeper"
+    assert _mapped.cache_folder() == Path.home() / ".cache" / "sweeper"
     monkeypatch.setenv(_mapped.CACHE, "~/images")
-    assert _mapped._folder() == Path.home() / "images"
+    assert _mapped.cache_folder() == Path.home() / "images"
 
 
 def test_facts_are_plain(tmp_path: Path, cache: Path) -> None:

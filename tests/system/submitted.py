@@ -17,11 +17,13 @@ from tests.tiny_study import TINY, check_whole
 
 ROOT = Path(__file__).parents[2]
 
+EPOCHS = 400
+
 STUDY = {
     "name": "tiny",
     "dataset": {"name": "digits", "fraction": 0.1},
     "arms": {"cnn": {"fixed": {**TINY, "width": 16, "num_blocks": 2, "dense_units": 64}}},
-    "budget": {"trials": 2, "max_epochs": 400},
+    "budget": {"trials": 2, "max_epochs": EPOCHS},
     "search": {"sampler": "random"},
     "stopping": {"rule": "none"},
 }
@@ -70,6 +72,10 @@ class Submitted:
         """Epochs that are stored."""
         there = (self.results / "tiny" / "ledger").is_dir()
         return sum(event.kind is Kind.EPOCH for event in StudyFolder(self.results / "tiny").read()) if there else 0
+
+    def await_end(self, what: Callable[[], str]) -> None:
+        """Wait until every epoch is stored. To ask the cluster starts a program each time, on the study's own CPUs."""
+        until(lambda: self.num_epochs() == 2 * EPOCHS, 450, what)
 
     def check(self) -> None:
         """It is finished: every trial has every epoch once, some from before and some from after the interruption."""

@@ -45,6 +45,7 @@ def test_a_stopped_job_goes_on_when_it_is_submitted_again(net: hosts.Network, tm
     assert "STOPPED" in study.cluster("down")
     assert "everything is saved" in study.cluster("logs")
     study.cluster("submit")
-    until(lambda: "SUCCEEDED" in study.cluster("status"), 450, said)
+    study.await_end(said)
+    until(lambda: "SUCCEEDED" in study.cluster("status"), 60, said)
     study.check()
     assert Path(tmp_path / "token").read_text() not in study.cluster("logs")

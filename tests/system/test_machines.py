@@ -40,7 +40,8 @@ def test_a_study_goes_on_after_its_machines_were_left(net: hosts.Network, tmp_pa
         printed = study.cluster("logs")
         assert "everything is saved" in printed and secret not in printed
         study.cluster("submit")
-        until(lambda: "ended with 0" in study.cluster("logs"), 450, lambda: study.cluster("logs"))
+        study.await_end(lambda: study.cluster("logs"))
+        until(lambda: "ended with 0" in study.cluster("logs"), 60, lambda: study.cluster("logs"))
         study.check()
         study.cluster("down")
     finally:

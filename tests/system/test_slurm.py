@@ -41,7 +41,8 @@ def test_a_preempted_job_is_queued_again_and_goes_on(slurms: tuple[Host, Path]) 
     assert not token.exists()
     stopped = study.num_epochs()
     study.do("scontrol", "update", "JobId=1", "StartTime=now")  # Slurm lets a job that is queued again wait for two minutes
-    until(lambda: "COMPLETED" in study.cluster("status"), 450, said)
+    study.await_end(said)
+    until(lambda: "COMPLETED" in study.cluster("status"), 60, said)
     study.check()
     assert study.num_epochs() > stopped
     printed = study.cluster("logs")

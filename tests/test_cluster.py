@@ -343,5 +343,6 @@ def test_a_study_on_a_cluster_that_was_running(head: tuple[str, Path, dict[str, 
     assert settings == {"KERAS_HOME": str(keras_home), "KERAS_BACKEND": "tensorflow", "OMP_NUM_THREADS": "1"}
     assert keras_home.is_dir(), "made where the worker runs"
     shipped = [path for path in folder.glob("session_2*/runtime_resources/*/**/*") if path.is_file() and path.suffix != ".lock"]
-    assert {path.suffix for path in shipped} == {".py", ".pyi", ".typed", ".css", ".js"}
+    templates = {"", ".json", ".md", ".sbatch", ".sh", ".yaml"}
+    assert {path.suffix for path in shipped} == {".py", ".pyi", ".typed", ".css", ".js", *templates}
     assert sum(path.stat().st_size for path in shipped) < 3_000_000

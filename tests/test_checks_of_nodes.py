@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweeper.driver import asking, exposure, nodes
+from sweeper.driver import asking, connection, exposure, nodes
 from sweeper.errors import InputError, ResultsFolderError
 from sweeper.study.spec import ResourcesSpec
 
@@ -62,3 +62,18 @@ def test_every_node_must_see_the_decoded_images(tmp_path: Path) -> None:
     nodes.check_images([str(tmp_path / "images")], ResourcesSpec())
     with pytest.raises(InputError, match=rf"(?s){socket.gethostname()} \(.*\): there is no {tmp_path}/gone\n.*--cache"):
         nodes.check_images([str(tmp_path / "images"), str(tmp_path / "gone")], ResourcesSpec())
+
+
+@pytest.mark.parametrize(("was_there", "mode"), [(False, 0o600), (True, 0o644)])
+def test_a_token_that_ray_makes_for_us_is_closed_to_others(
+    was_there: bool, mode: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / ".ray" / "auth_token"
+    file.parent.mkdir()
+    if was_there:
+        file.write_text("theirs")
+        file.chmod(mode)
+    with connection._token_for_us_alone():
+        file.write_text("made")
+    assert file.stat().st_mode & 0o777 == mode

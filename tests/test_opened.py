@@ -1,22 +1,29 @@
-"""A stored study is read once and folded once; a driver reads it again only if another one has written meanwhile."""
+"""A stored study is read once and folded once, again only if a driver has written meanwhile; what commands say of it."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from sweeper.cli import _running as launching
+from sweeper.cli import cli, status
 from sweeper.driver import launch
+from sweeper.driver.extending import extended
 from sweeper.driver.opened import OpenedStudy, looked_again, open_study
 from sweeper.errors import UnknownNameError
 from sweeper.ledger.ledger import StudyFolder
-from sweeper.ledger.records import Event
+from sweeper.ledger.records import Event, Reason
+from sweeper.search import details, repetition
 from sweeper.search.study import Search
 from sweeper.study.spec import StudySpec, parse
 from tests import driverless
 from tests.conftest import Run
-from tests.driverless import LedgerClock, drive
+from tests.driverless import LedgerClock, drive, driven
 
 STUDY = """
 name: a
@@ -136,3 +143,28 @@ def test_a_study_is_opened_where_its_spaces_are_not_but_not_launched(files: Stud
     assert launch.launch(whole, files.folder.parent).was_finished
     with pytest.raises(UnknownNameError):
         launch.launch(more, files.folder.parent)
+
+
+def test_facts_are_printed_by_who_hands_over_too(files: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "hand_over", lambda *arguments: True)
+    result = CliRunner().invoke(cli, ["resume", str(files.folder), "--trials", "4", "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["study"] == "a"
+    assert result.stderr == "extending study 'a': trials 3 -> 4\n"
+
+
+def test_status_of_a_study_that_lost_its_extension_counts_what_its_search_does(files: StudyFolder) -> None:
+    with driven(files) as clock:
+        assert clock.ledger is not None
+        longer = Search(extended(open_study(files).first, trials=4)).fold(clock.log)
+        proposed = longer.propose()
+        assert proposed is not None
+        clock.record(proposed)
+        clock.end(proposed.trial or "", Reason.EXCEPTION)
+        planned = repetition.plan(clock.search, ["defaults"], 1)
+        clock.record(details.planned_event([dataclasses.replace(one, arm="lost", trial="lost-00000-s1") for one in planned]))
+        assert clock.search.is_finished
+        clock.ledger.commit()
+    facts = status.status_of(open_study(files))
+    assert facts["arms"]["cnn"]["pending"] == facts["trials"]["pending"] == 0
+    assert facts["is_finished"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class _Folder(click.Path):
-    """A folder that need not exist, or ``s3://BUCKET/PREFIX``, as a `Place`."""
+    """A folder that need not exist, or an address in a bucket such as ``s3://BUCKET/PREFIX``, as a `Place`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from sweeper.storage import LocalPlace, place

@@ -8,6 +8,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from sweeper import catalog
@@ -78,11 +79,21 @@ def _start_private(spec: StudySpec, arguments: dict[str, Any]) -> None:
         arguments["runtime_env"] = runtime_env
     if not any(shape.gpus_per_trial for shape in spec.shapes):
         arguments["num_gpus"] = 0  # they are hidden now, and Ray refuses to count more than it sees
-    with environment_of(variables), _on_loopback():
+    with environment_of(variables), _on_loopback(), _token_for_us_alone():
         ray.init(**arguments)
     # Ray's autoscaler has nothing to do on one machine, and takes a second to end. Its death disturbs nothing.
     if (node := getattr(ray._private.worker, "_global_node", None)) is not None:
         node.kill_monitor(check_alive=False)
+
+
+@contextlib.contextmanager
+def _token_for_us_alone() -> Iterator[None]:
+    """Close to others the file of a token that Ray makes within the block: everybody on the machine may read it as it is."""
+    file = Path.home() / ".ray" / "auth_token"
+    was_there = file.exists()
+    yield
+    if not was_there and file.exists():
+        file.chmod(0o600)
 
 
 @contextlib.contextmanager

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from sweeper import secrecy
+from sweeper.study.faults import Fault
 from sweeper.study.strict_yaml import Place
-
-Fault = tuple[Place, str]
 
 
 def check(raw: Any, place: Place = ()) -> Iterator[Fault]:

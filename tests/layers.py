@@ -46,7 +46,10 @@ TABLE: dict[str, tuple[str, str]] = {
         "keras tensorflow jax torch numpy",
         "training datasets study ledger.records ledger.lock ledger.predictions storage streams catalog owncode secrecy errors",
     ),
-    "sweeper/driver": ("ray pydantic", "driver training datasets search study ledger storage catalog owncode secrecy errors"),
+    "sweeper/driver": (
+        "ray psutil pydantic",
+        "driver training datasets search study ledger storage catalog owncode secrecy errors",
+    ),
     "sweeper/driver/networks.py": ("keras", "driver.weights training datasets study catalog owncode errors"),
     "sweeper/driver/session.py": (
         "",

@@ -16,7 +16,6 @@ from sweeper.doctor import arms, examination, machines, outlook, security
 from sweeper.doctor.examination import Report
 from sweeper.doctor.findings import Finding, Level, checked, fault, ok, warning
 from sweeper.doctor.questions import RAYS_FILES, RAYS_OBJECTS, Disk, Limits
-from sweeper.driver import exposure
 from sweeper.driver.asking import Clock, Facts, Gpu, NoAnswer
 from sweeper.driver.exposure import Port
 from sweeper.driver.rehearsal import Forecast, Range
@@ -157,12 +156,6 @@ def test_who_can_reach_ray() -> None:
     assert told(security.dashboard("10.0.0.1:8265", "head")) == [
         ("warning", "other machines reach the dashboard on head (10.0.0.1:8265), to which jobs are submitted, too")
     ]
-
-
-def test_addresses_as_the_kernel_writes_them() -> None:
-    assert exposure._address("0100007F") == "127.0.0.1"
-    assert exposure._address("0" * 32) == "::"
-    assert exposure._address("0000000000000000FFFF00000100007F") == "::ffff:7f00:1"
 
 
 def test_what_others_may_read(tmp_path: Path) -> None:

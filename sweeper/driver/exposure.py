@@ -5,14 +5,11 @@ Whoever reaches a Ray without a token can run code as the user who started it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import glob
 import ipaddress
-import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from sweeper.driver import asking
@@ -100,75 +97,26 @@ def words(found: Sequence[Port]) -> str:
 
 
 def own_ports(subject: None, node: str) -> tuple[Port, ...]:
-    """Where the processes of the Ray that runs this worker listen.
+    """Where the processes of the Ray that runs this worker listen. Another user's may be left out, and one that has ended."""
+    import psutil  # brought by Ray, in whose worker this runs
 
-    Raises:
-        OSError: This system does not tell.
-    """
-    programs = dict(_programs(os.getppid()))
-    sockets = {inode: program for pid, program in programs.items() for inode in _sockets_of(pid)}
-    found = {
-        Port(program=sockets[inode], address=address, port=port)
-        for table in ("/proc/net/tcp", "/proc/net/tcp6")
-        for inode, address, port in _listening(table)
-        if inode in sockets
-    }
+    found: set[Port] = set()
+    for process, program in _programs(psutil):
+        with contextlib.suppress(psutil.Error):
+            listening = (one for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN)
+            found |= {Port(program=program, address=one.laddr.ip, port=one.laddr.port) for one in listening}
     return tuple(sorted(found))
 
 
-def _programs(raylet: int) -> Iterator[tuple[int, str]]:
-    """The processes of a Ray, given its raylet: those below it, and those whose command line names its session or its GCS."""
-    command = _command_of(raylet)
+def _programs(psutil: Any) -> Iterator[tuple[Any, str]]:
+    """The processes of a Ray and what each is: those below its raylet, and those whose command names its session or its GCS."""
+    raylet = psutil.Process().parent()
+    command = " ".join(raylet.cmdline())
     session, gcs = re.search(r"session_\d[\w-]+", command), re.search(r"--gcs-address=(\S+)", command)
     marks = [*([session[0]] if session else []), *([f"--address={gcs[1]} "] if gcs else [])]
-    below = set(_below(raylet))
-    for folder in glob.glob("/proc/[0-9]*"):
-        pid = int(folder.rpartition("/")[2])
-        command = _command_of(pid)
-        if pid in below or any(mark in command for mark in marks):
+    below = {raylet.pid, *(process.pid for process in raylet.children(recursive=True))}
+    for process in psutil.process_iter(["cmdline"]):
+        command = " ".join(process.info["cmdline"] or ()) + " "
+        if process.pid in below or any(mark in command for mark in marks):
             program = command.split(" --")[0]
-            yield pid, next((name for part, name in PROGRAMS.items() if part in program), WORKERS)
-
-
-def _below(pid: int) -> Iterator[int]:
-    yield pid
-    for file in glob.glob(f"/proc/{pid}/task/*/children"):
-        try:
-            children = Path(file).read_text().split()
-        except OSError:  # it has ended
-            continue
-        for child in children:
-            yield from _below(int(child))
-
-
-def _command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
-    except OSError:
-        return ""
-
-
-def _sockets_of(pid: int) -> Iterator[str]:
-    """The inodes of a process's sockets; none of one that has ended, or is another user's."""
-    for file in glob.glob(f"/proc/{pid}/fd/*"):
-        try:
-            target = os.readlink(file)
-        except OSError:
-            continue
-        if target.startswith("socket:["):
-            yield target[8:-1]
-
-
-def _listening(table: str) -> Iterator[tuple[str, str, int]]:
-    """Inode, address and port of every socket of the table that listens."""
-    for line in Path(table).read_text().splitlines()[1:]:
-        columns = line.split()
-        if columns[3] == "0A":
-            address, port = columns[1].split(":")
-            yield columns[9], _address(address), int(port, 16)
-
-
-def _address(text: str) -> str:
-    """An address as the kernel writes it: words of 32 bits in the order of this machine's bytes, in hexadecimal digits."""
-    words_ = [int(text[start : start + 8], 16).to_bytes(4, sys.byteorder) for start in range(0, len(text), 8)]
-    return str(ipaddress.ip_address(b"".join(words_)))
+            yield process, next((name for part, name in PROGRAMS.items() if part in program), WORKERS)

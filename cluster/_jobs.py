@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import hashlib
-import importlib.util
 import io
 import json
 import os
@@ -20,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sweeper.catalog import PACKAGES
+from cluster.attach import GIVE_TOKEN, our_folders
 from sweeper.errors import InputError, SweeperError
 
 ANSWER_TIMEOUT_S = 60.0
@@ -115,10 +114,7 @@ def _authorization() -> dict[str, str]:
 def _token_advice(address: str) -> str:
     """What to do if the cluster asks for a token; it shows none."""
     sent = "the one that was sent is not its own" if _authorization() else "none was sent"
-    return (
-        f"the cluster at {address} asks for a token, and {sent}. Set RAY_AUTH_MODE=token, and give the cluster's token in the "
-        "environment variable RAY_AUTH_TOKEN, in a file that RAY_AUTH_TOKEN_PATH names, or in ~/.ray/auth_token."
-    )
+    return f"the cluster at {address} asks for a token, and {sent}. {GIVE_TOKEN}"
 
 
 def package(folder: Path, code: Path | None) -> tuple[str, bytes]:
@@ -132,10 +128,8 @@ def package(folder: Path, code: Path | None) -> tuple[str, bytes]:
         The name that the cluster knows it by, which is the same for the same files, and its bytes.
     """
     files = {"study.yaml": folder / "study.yaml"}
-    for name in sorted({package.split(".")[0] for package in PACKAGES.values()}):
-        spec = importlib.util.find_spec(name)
-        assert spec is not None and spec.submodule_search_locations
-        files |= _files(Path(next(iter(spec.submodule_search_locations))), name)
+    for name, ours in our_folders().items():
+        files |= _files(ours, name)
     if code is not None:
         files |= _files(code, "code")
     packed = io.BytesIO()

@@ -20,6 +20,12 @@ from sweeper.errors import InputError
 ANSWER_TIMEOUT_S = 45.0
 """Time limit for the answer of the cluster, including the start of the process that asks."""
 
+GIVE_TOKEN = (
+    "Set RAY_AUTH_MODE=token, and give the cluster's token in the environment variable RAY_AUTH_TOKEN, in a file that "
+    "RAY_AUTH_TOKEN_PATH names, or in ~/.ray/auth_token."
+)
+"""What to do if a cluster asks for a token."""
+
 SHIPPED_WITHOUT = ("__pycache__", "*.pyc")
 """Files of our packages that are not shipped."""
 
@@ -109,11 +115,7 @@ def _token_advice(address: str) -> str:
         if mode == "token"
         else f"none was sent: RAY_AUTH_MODE is {mode or 'not set'}"
     )
-    return (
-        f"--cluster attach: the cluster at {address} asks for a token, and {sent}. Set RAY_AUTH_MODE=token, and give the "
-        "cluster's token in the environment variable RAY_AUTH_TOKEN, in a file that RAY_AUTH_TOKEN_PATH names, or in "
-        "~/.ray/auth_token."
-    )
+    return f"--cluster attach: the cluster at {address} asks for a token, and {sent}. {GIVE_TOKEN}"
 
 
 def _check_versions(address: str, theirs: dict[str, Any]) -> None:
@@ -152,8 +154,7 @@ def _ask(address: str) -> dict[str, Any]:
 
 def shipped_code() -> dict[str, Any]:
     """The part of a runtime environment that brings our packages to every node."""
-    packages = sorted({package.split(".")[0] for package in PACKAGES.values()})
-    code: dict[str, Any] = {"py_modules": [_folder(package) for package in packages], "excludes": list(SHIPPED_WITHOUT)}
+    code: dict[str, Any] = {"py_modules": [*map(str, our_folders().values())], "excludes": list(SHIPPED_WITHOUT)}
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
         # Without a working folder, workers import first from the folder in which this command was called, and on another node
         # that folder may hold old code. A job submitted with a working folder already has one, and may have only one.
@@ -161,10 +162,14 @@ def shipped_code() -> dict[str, Any]:
     return code
 
 
-def _folder(package: str) -> str:
-    spec = importlib.util.find_spec(package)
-    assert spec is not None and spec.submodule_search_locations
-    return str(next(iter(spec.submodule_search_locations)))
+def our_folders() -> dict[str, Path]:
+    """The folder of each of our packages, by its name."""
+    found = {}
+    for name in sorted({package.split(".")[0] for package in PACKAGES.values()}):
+        spec = importlib.util.find_spec(name)
+        assert spec is not None and spec.submodule_search_locations
+        found[name] = Path(next(iter(spec.submodule_search_locations)))
+    return found
 
 
 @functools.cache

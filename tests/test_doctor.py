@@ -195,8 +195,10 @@ def test_every_arm_and_every_node_is_tried() -> None:
         ("one", "a"),
         ("two", "a"),
     ]
-    found = told(arms.without_room(study, [node("b", 0)]))
-    assert found[0] == ("fault", "a trial asks for 1 CPUs and 0 GPUs, and fits no node: b (ip) has 0 CPUs and 0 GPUs")
+    [found] = arms.without_room(study, [node("b", 0)])
+    assert found.level is Level.FAULT
+    assert found.found.startswith("no trial fits: the study asks for cpus_per_trial: 1, b has 0 CPUs and 0 GPUs.")
+    assert "Lower resources" in found.found
 
 
 def test_what_became_of_a_piece() -> None:

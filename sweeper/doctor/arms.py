@@ -12,6 +12,7 @@ from sweeper.datasets import Dataset
 from sweeper.doctor.findings import Finding, fault, ok, warning
 from sweeper.driver import asking, connection, nodes, places, rehearsal, weights
 from sweeper.driver.rehearsal import Forecast, Piece
+from sweeper.errors import InputError
 from sweeper.storage import Place
 from sweeper.study.spec import ResourcesSpec, StudySpec
 
@@ -39,11 +40,6 @@ class Stay:
         return f"arm {self.arm} on {asking.name_of(dict(self.node))}"
 
 
-def resources_of(study: StudySpec, arm: str) -> ResourcesSpec:
-    """What a trial of an arm occupies."""
-    return study.resources_of(arm)
-
-
 def slots_of(node: Mapping[str, Any], resources: ResourcesSpec) -> int:
     """Trials that fit a node at once."""
     return places.slots(nodes.offer_of(node), resources)
@@ -54,12 +50,12 @@ def stays(study: StudySpec, told: Sequence[Mapping[str, Any]]) -> list[Stay]:
     planned: list[Stay] = []
     load: Counter[str] = Counter()
     for arm in study.arms:
-        fitting = [node for node in told if slots_of(node, resources_of(study, arm))]
+        fitting = [node for node in told if slots_of(node, study.resources_of(arm))]
         if fitting:
             planned.append(Stay(arm=arm, node=min(fitting, key=lambda node: load[node["NodeID"]])))
             load[planned[-1].node["NodeID"]] += 1
     for node in told:
-        arms = [arm for arm in study.arms if slots_of(node, resources_of(study, arm))]
+        arms = [arm for arm in study.arms if slots_of(node, study.resources_of(arm))]
         if arms and not load[node["NodeID"]]:
             planned.append(Stay(arm=arms[len(planned) % len(arms)], node=node))
     return planned
@@ -67,18 +63,10 @@ def stays(study: StudySpec, told: Sequence[Mapping[str, Any]]) -> list[Stay]:
 
 def without_room(study: StudySpec, told: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     """The arms whose trials fit no node."""
-    has = "; ".join(
-        f"{asking.name_of(dict(node))} has {node['Resources'].get('CPU', 0):g} CPUs and {node['Resources'].get('GPU', 0):g} GPUs"
-        for node in told
-    )
-    for arm in study.arms:
-        asked = resources_of(study, arm)
-        if not any(slots_of(node, asked) for node in told):
-            yield fault(
-                f"arm {arm}",
-                f"a trial asks for {asked.cpus_per_trial} CPUs and {asked.gpus_per_trial:g} GPUs, and fits no node: {has}",
-                "lower resources in the study file, or start larger nodes",
-            )
+    try:
+        nodes.check_fit([nodes.offer_of(node) for node in told], study, study.arms)
+    except InputError as error:
+        yield fault("arms", str(error))
 
 
 def tried(
@@ -105,7 +93,7 @@ def tried(
         for done in ray.wait([*waiting], timeout=5.0)[0]:
             stay = waiting.pop(done)
             rows = _rows_of(done)
-            found[stay.name] = judged(stay, rows, resources_of(study, stay.arm))
+            found[stay.name] = judged(stay, rows, study.resources_of(stay.arm))
             tell(f"{stay.name}: {'trained' if isinstance(rows, list) else 'failed'}")
             if isinstance(rows, list):
                 pieces.setdefault(stay.arm, rehearsal.piece_of(study, stay.arm, dataset, rows))
@@ -124,7 +112,7 @@ def _begun(study: StudySpec, stay: Stay, dataset: Dataset, folder: Place, shared
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    asked = resources_of(study, stay.arm)
+    asked = study.resources_of(stay.arm)
     task = ray.remote(num_cpus=asked.cpus_per_trial, num_gpus=asked.gpus_per_trial, max_retries=0, max_calls=1)(own_rows)
     here = NodeAffinitySchedulingStrategy(stay.node["NodeID"], soft=False)
     memory = None if asked.memory_gb is None else int(asked.memory_gb * 1e9)
@@ -174,5 +162,5 @@ def foretold(study: StudySpec, dataset: Dataset, pieces: Sequence[Piece], told: 
     """What the study takes, if a piece of every arm was trained."""
     if len(pieces) < len(study.arms):
         return None
-    workers = min(sum(slots_of(node, resources_of(study, arm)) for node in told) for arm in study.arms)
+    workers = min(sum(slots_of(node, study.resources_of(arm)) for node in told) for arm in study.arms)
     return rehearsal.forecast_of(study, [*pieces], workers, dataset)

@@ -37,8 +37,7 @@ def on_nodes(dataset: Dataset, resources: Sequence[ResourcesSpec], told: Sequenc
     """Whether the nodes can have the images: from files that all see, or through Ray's memory."""
     if dataset.files:
         try:
-            for shape in dict.fromkeys(resources):
-                nodes.check_images(dataset.files, shape)
+            nodes.check_images(dataset.files, *resources)
         except InputError as error:
             yield fault(WHAT, str(error))
             return

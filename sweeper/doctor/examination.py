@@ -133,8 +133,7 @@ class _Examination:
         self._check("nodes", lambda: self._machines(told))
         self._check("security", lambda: self._reached(told))
         self.asked.tell(f"trying the results folder {self.asked.results_folder} from every node")
-        shapes = [arms.resources_of(self.study, arm) for arm in self.study.arms]
-        self._check("results", lambda: storage.results(self.asked.results_folder, shapes, told))
+        self._check("results", lambda: storage.results(self.asked.results_folder, self.study.shapes, told))
         if self._dataset is None:
             self.findings.append(
                 warning(
@@ -144,7 +143,7 @@ class _Examination:
             return
         dataset = self._dataset
         if self.asked.study is not None:
-            self._check("data", lambda: data.on_nodes(dataset, shapes, told))
+            self._check("data", lambda: data.on_nodes(dataset, self.study.shapes, told))
         self._check("arms", lambda: self._arms(dataset, told), arms.TRAIN_TIMEOUT_S + CHECK_TIMEOUT_S)
 
     def _machines(self, told: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -152,7 +151,7 @@ class _Examination:
         self._facts, silent = machines.answered(machines.by_name(told, asking.facts(self._packages, told)))
         yield from silent
         yield from machines.packages(self._facts, self._ours)
-        most = max(arms.resources_of(self.study, arm).gpus_per_trial for arm in self.study.arms)
+        most = max(shape.gpus_per_trial for shape in self.study.shapes)
         counted = {name: node["Resources"].get("GPU", 0.0) for name, node in zip(machines.names_of(told), told, strict=True)}
         yield from machines.gpus(self._facts, counted, most)
         folders = {questions.RAYS_OBJECTS: "/dev/shm", questions.CACHE: _cache()}
@@ -187,8 +186,7 @@ class _Examination:
             return
         self.forecast = forecast
         yield from outlook.outlook(forecast, storage.free_mb(self.asked.results_folder))
-        shapes = [arms.resources_of(self.study, arm) for arm in self.study.arms]
-        most = (max(arms.slots_of(node, shape) for shape in shapes) for node in told)
+        most = (max(arms.slots_of(node, shape) for shape in self.study.shapes) for node in told)
         slots = dict(zip(machines.names_of(told), most, strict=True))
         yield from machines.memory(self._facts, slots, forecast.memory_mb.expected)
 

@@ -35,7 +35,7 @@ ROOM_FOR = {
 """What to do where a disk is short, by its use."""
 
 CLOCK_S = 5.0
-"""How far clocks may be apart before times in tables and logs mislead."""
+"""How far clocks may be apart, that of the storage among them, before times in tables and logs mislead."""
 
 
 def names_of(nodes: Sequence[dict[str, Any]]) -> list[str]:

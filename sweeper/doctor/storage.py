@@ -13,7 +13,7 @@ from typing import Any
 
 from sweeper.doctor import questions
 from sweeper.doctor.findings import Finding, fault, ok, warning
-from sweeper.doctor.machines import answered, by_name
+from sweeper.doctor.machines import CLOCK_S, answered, by_name
 from sweeper.driver import nodes
 from sweeper.errors import ResultsFolderError
 from sweeper.ledger.lock import Lock
@@ -22,9 +22,6 @@ from sweeper.study.spec import ResourcesSpec
 
 SLOW_S = 10.0
 """Time to write and read `questions.PROBE_BYTES`, beyond which checkpoints hold trials up."""
-
-CLOCK_S = 5.0
-"""How far the clock of the storage may be from ours: the age of a heartbeat is told by both."""
 
 
 def permissions(results_folder: Place) -> Iterator[Finding]:
@@ -47,8 +44,7 @@ def results(results_folder: Place, resources: Sequence[ResourcesSpec], told: Seq
     """
     with own_folder(results_folder) as folder:  # around all, so that results that were not there are not there afterwards
         try:
-            for shape in dict.fromkeys(resources):
-                nodes.check_results(results_folder, shape)
+            nodes.check_results(results_folder, *resources)
         except ResultsFolderError as error:
             yield fault("results", str(error))
             return

@@ -150,6 +150,7 @@ def test_a_study_is_started_outlives_the_connection_and_saves_when_it_is_ended(
     setup = (f"export PATH={tmp_path / 'bin'}:/usr/bin:/bin",)
     found = machines(job, hosts=("lab1",), setup=setup, folder=str(inside), cpus_per_host=2)
     there = folder_of(found)
+    (port,) = re.findall(r"Ray's ports, (\d+) and others", found.notes[1])
     assert drive(found, "status") == (0, "lab1:\n")
     assert drive(found, "submit")[0] == 0
     exit_code, said = drive(found, "submit")
@@ -158,7 +159,8 @@ def test_a_study_is_started_outlives_the_connection_and_saves_when_it_is_ended(
     while "architectures" not in (said := drive(found, "logs")[1]):
         assert time.monotonic() < until, said
         time.sleep(0.1)
-    assert f"study gets: launch {there}/study.yaml --results /a 'b' $c --cluster attach --code {there}/code; 127.0.0.1:2" in said
+    launched = f"launch {there}/study.yaml --results /a 'b' $c --cluster attach --code {there}/code"
+    assert f"study gets: {launched}; 127.0.0.1:{port}\n" in said
     assert STUDY in said  # the file, as it is there
     assert drive(found, "status")[1].count("it runs") == 2
     secret = (there / "token").read_text().strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,6 +49,14 @@ def test_a_process_that_dies_is_no_fault_of_the_study(monkeypatch: pytest.Monkey
         pytest.raises(SweeperError, match=r"ended with 1\.\n(.*\n)*.*abacus"),
     ):
         faults_of(IMAGES)
+
+
+def test_jax_is_not_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "jax", None)
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['jax'] = None")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with networks.building(parse(STUDY), ["vit"]) as faults_of:
+        assert len(faults_of(IMAGES)) == 2
 
 
 def test_without_new_arms_there_is_no_process(monkeypatch: pytest.MonkeyPatch) -> None:

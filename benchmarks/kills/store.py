@@ -104,6 +104,8 @@ def strike(options: argparse.Namespace) -> Iterator[Figures]:
     size: dict[str, Any] = {"trials": 4, "max_epochs": 3} if options.small else {"trials": 24, "max_epochs": 6}
     for number, (sampler, num_workers, is_serial, is_extended, by_clock) in enumerate(RANDOM):
         num_kills = options.kills // len(RANDOM) + (number < options.kills % len(RANDOM))
+        if not num_kills:
+            continue
         chosen = setup(sampler, num_workers=num_workers, is_serial=is_serial, rule=options.rule, **size)
         if is_extended:
             grown = chosen.spec.budget.model_copy(update={"trials": chosen.spec.budget.trials + 4})

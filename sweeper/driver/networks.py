@@ -6,6 +6,7 @@ A process of its own builds them for a driver, which so needs no Keras and takes
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from sweeper.driver.weights import environment_beside
 from sweeper.errors import InputError, KnobError, SweeperError
 from sweeper.study.space import TRAINING, Configuration, Value
 from sweeper.study.spec import StudySpec
-from sweeper.training import built
+from sweeper.training import built, devices
 from sweeper.training.limits import LimitError, sizes_of
 from sweeper.training.weights.pretrained import wants_weights
 
@@ -113,8 +114,8 @@ def building(study: StudySpec, arms: Collection[str]) -> Iterator[Callable[[Data
         return
     architectures = [*dict.fromkeys(study.arms[name].architecture for name in arms)]
     environment = environment_beside(study.training)
-    if not any(map(is_own, architectures)):
-        # Shapes are all that is asked for, and Keras on NumPy is there in half the time of Keras on a framework.
+    if importlib.util.find_spec("jax") and not any(map(is_own, architectures)):
+        # Shapes are all that is asked for, and Keras on NumPy, for which it imports JAX, is there in half the time.
         environment["KERAS_BACKEND"] = "numpy"
     environment.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), f"sweeper-keras-{os.getuid()}"))
     command = [sys.executable, "-m", "sweeper.driver.networks", *architectures]
@@ -182,6 +183,7 @@ def is_own(architecture: str) -> bool:
 def _main() -> None:
     """Take the user's code, load the architectures named, and Keras with them; then build what is asked for, print the faults."""
     with catalog.using(owncode.from_plain(json.loads(sys.stdin.readline()))):
+        devices.load()
         for architecture in sys.argv[1:]:
             catalog.load("architecture", architecture)
         print(json.dumps(faults_of(json.loads(sys.stdin.read()))))

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from sweeper.datasets import _mapped
-from sweeper.driver import launch, networks, nodes, provenance, requests
+from sweeper.driver import inputs, launch, networks, nodes, provenance, requests
 from sweeper.driver.places import Offer, Places
 from sweeper.errors import DatasetError, InputError, ResultsFolderError, StudyLockedError, SweeperError
 from sweeper.ledger import predictions, tables
@@ -69,7 +69,7 @@ class TestOnOneRay:
         assert kept == {trial["trial"] for trial in trials if trial["status"] == Status.COMPLETED}
         assert (outcome.folder / "tables" / "trials.parquet").is_file()
         with pytest.raises(DatasetError):  # the search read everything but this
-            launch.load_dataset(spec).read_test()
+            inputs.load_dataset(spec).read_test()
 
         shutil.copy(outcome.folder / "tables" / "epochs.parquet", outcome.folder / "tables" / "trials.parquet")
         again = launch.launch(spec, tmp_path, keep_best=1)

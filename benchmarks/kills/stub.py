@@ -34,7 +34,7 @@ import sweeper.driver.session
 import sweeper.driver.tune
 import sweeper.ledger.ledger
 from sweeper.datasets import Split
-from sweeper.driver import launch, networks, nodes, provenance
+from sweeper.driver import inputs, launch, networks, nodes, provenance
 from sweeper.driver.places import Offer
 from sweeper.errors import KnobError
 from sweeper.ledger import lock
@@ -105,7 +105,8 @@ def drive(job: Job) -> Gate:
     replace(sweeper.ledger.ledger, COMMIT_AFTER_ROWS=COMMIT_AFTER_ROWS, COMMIT_AFTER_S=math.inf)
     replace(sweeper.driver.session, COMPACT_AFTER=COMPACT_AFTER)
     replace(tune, Tuner=lambda context, **configs: Tuner(context, gate, notes, job, **configs))
-    replace(launch, load_dataset=lambda spec: DATASET, connected=_ray)
+    replace(inputs, load_dataset=lambda spec: DATASET)
+    replace(launch, connected=_ray)
     replace(networks, building=_no_framework)
     replace(sweeper.driver.tune, trainable=lambda context: {name: getattr(context, name) for name in NEEDED})
     replace(provenance, commit=lambda: None, versions=dict)

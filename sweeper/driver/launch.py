@@ -22,7 +22,6 @@ from sweeper.driver import exposure, extending, inputs, nodes, own, provenance, 
 from sweeper.driver.background import meanwhile
 from sweeper.driver.connection import connected, dashboard, load_ray
 from sweeper.driver.inputs import Inputs
-from sweeper.driver.inputs import load_dataset as load_dataset
 from sweeper.driver.opened import OpenedStudy, open_study
 from sweeper.driver.order import Order
 from sweeper.driver.places import Places

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sweeper.driver import launch, provenance
+from sweeper.driver import inputs, provenance
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Event, Kind
 from sweeper.search import confirmation, details
@@ -46,7 +46,7 @@ def study() -> StudySpec:
 
 def record(spec: StudySpec, folder: Path) -> StudyFolder:
     """The study as workers and a driver leave it: a trial of each arm, and of each two confirmed ones."""
-    dataset = launch.load_dataset(spec)
+    dataset = inputs.load_dataset(spec)
     stored = StudyFolder(folder)
     stored.create(spec.to_yaml())
     constants = provenance.constants_of(spec, dataset)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sweeper.driver.launch import load_dataset
+from sweeper.driver.inputs import load_dataset
 from sweeper.driver.opened import open_study
 from sweeper.ledger import predictions
 from sweeper.ledger.ledger import StudyFolder

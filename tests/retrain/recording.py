@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeper.driver import launch, provenance
+from sweeper.driver import inputs, provenance
 from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import Event, Kind
 from sweeper.search.study import Search
@@ -50,7 +50,7 @@ def study(data: Path, **fixed: Any) -> StudySpec:
 
 
 def worker_of(spec: StudySpec, checkpoints: Path) -> Worker:
-    dataset = launch.load_dataset(spec)
+    dataset = inputs.load_dataset(spec)
     return Worker(
         train=dataset.train,
         validation=dataset.validation,
@@ -72,7 +72,7 @@ def record(spec: StudySpec, folder: Path, attempts: tuple[int, ...] = (EPOCHS,),
     """
     stored = StudyFolder(folder)
     stored.create(spec.to_yaml())
-    constants = provenance.constants_of(spec, launch.load_dataset(spec))
+    constants = provenance.constants_of(spec, inputs.load_dataset(spec))
     for count in attempts:
         with stored.drive({}, study_id=spec.study_id) as ledger:
             search = Search(spec).fold(stored.read())

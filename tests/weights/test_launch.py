@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeper.driver import extending, launch, requests
+from sweeper.driver import extending, inputs, launch, requests
 from sweeper.driver import weights as transfer
 from sweeper.driver.opened import open_study
 from sweeper.errors import InputError, SweeperError
@@ -124,7 +124,7 @@ def test_what_waits_in_the_folder_is_read_for_too_unless_it_cannot_be(
     monkeypatch.setattr(files, "_space", lambda arm: Space(architecture="resnet"))
     spec = study_of(data, folder, **tiny.FIXED).model_copy(update={"arms": {}})
     net = study_of(data, folder, **tiny.FIXED).arms["net"]
-    dataset = launch.load_dataset(spec)
+    dataset = inputs.load_dataset(spec)
 
     def weights() -> set[str]:
         waiting = [asked for _, asked, _ in requests.waiting(place(tmp_path))]

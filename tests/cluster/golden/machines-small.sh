@@ -55,6 +55,7 @@ folder=$(dirname "$0")
 source /opt/sweeper/bin/activate
 unset RAY_AUTH_TOKEN RAY_ADDRESS
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$folder/token" RAY_memory_monitor_refresh_ms=0
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 # Ray need not wait for its services to empty: the study has saved
 
 # Whether a process that this file started lives; its arguments name the folder, so no other process is taken for it.
 lives() { [ -e "$folder/$1.pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$(cat "$folder/$1.pid")/cmdline" | grep -qF "$folder"; }

@@ -79,7 +79,7 @@ test-system: install $(CLUSTER)/.installed
 		apt-get update --quiet=2 && \
 		DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends $(SYSTEM_PACKAGES); \
 	fi
-	ROUNDS=$(ROUNDS) $(PYTEST) -m system tests/system --ignore tests/system/test_jobs.py
+	ROUNDS=$(ROUNDS) $(PYTEST) $(BY_FILE) -m system tests/system --ignore tests/system/test_jobs.py
 	$(CLUSTER)/bin/python -m pytest -m system tests/system/test_jobs.py
 
 test-all: test test-long test-exports test-system

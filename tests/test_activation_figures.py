@@ -53,6 +53,7 @@ def test_gates_near_their_ends() -> None:
     assert np.asarray(drawn[0])[0].tolist() == pytest.approx([0.0, 0.09, 0.11, 0.95])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("image", IMAGES)
 @pytest.mark.parametrize(("blocks", "channels"), [(1, 1), (6, 20)])
 def test_the_feature_maps(blocks: int, channels: int, image: str) -> None:

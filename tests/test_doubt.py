@@ -111,6 +111,7 @@ def test_of_two_seeds_no_chance_is_told() -> None:
     assert "on the front, but too few seeds (2) to say how surely" in words(figure) and "drawn again" not in words(figure)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("arms", [2, 16])
 def test_the_drawings(arms: int) -> None:
     results = synthetic.build(num_arms=arms, trials_per_arm=6, confirm_seeds=3)

@@ -281,6 +281,7 @@ def test_describe_compares_with_and_without_skip_connections(describe: Callable[
     assert Path(files[1]).read_bytes().startswith(b"<?xml")
 
 
+@pytest.mark.long
 def test_with_normalisation_plain_networks_explode_towards_the_image(tmp_path: Path) -> None:
     knobs = ["--set", "blocks_per_stage=8-8", "--set", "width=8", "--input-shape", "8,8,1"]
     command = ["describe", "resnet", *knobs, "--gradient-flow", str(tmp_path / "flow.png"), "--json"]

@@ -47,6 +47,7 @@ def test_the_first_trial_is_the_default_and_conditions_are_kept() -> None:
     assert all(("slope" in trial.params) == (trial.params["pooling"] == "max") for trial in study.trials)
 
 
+@pytest.mark.long
 def test_it_finds_better_than_chance() -> None:
     ours = [study_of(seed, KNOBS).best_value for seed in range(3)]
     at_random = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))

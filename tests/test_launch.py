@@ -14,12 +14,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from benchmarks.stub_worker import Options, StubWorker
 from sweeper.datasets import _mapped
 from sweeper.driver import inputs, launch, networks, nodes, provenance, requests
 from sweeper.driver.places import Offer, Places
@@ -30,9 +30,12 @@ from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
 from sweeper.search import confirmation, details, repetition
 from sweeper.search.study import Search
 from tests.datasets.kit import classes, splits
-from tests.tiny_study import check_whole, rows_of, study
+from tests.tiny_study import TINY, check_whole, rows_of, study
 
 pytestmark = pytest.mark.ray
+
+STUB = functools.partial(StubWorker, options=Options(epoch_s=0.05))
+"""Where nothing depends on what is trained: it needs no framework, which takes a worker six seconds to load."""
 
 
 @pytest.mark.usefixtures("ray_ready")
@@ -142,7 +145,7 @@ class TestOnOneRay:
                 posted.append(requests.post(tmp_path / "tiny", wanted, repeats_decayed=False))
                 posted.append(requests.post(tmp_path / "tiny", study(data, trials=1, epochs=3), repeats_decayed=False))
 
-        outcome = launch.launch(spec, tmp_path, watch=watch)
+        outcome = launch.launch(spec, tmp_path, watch=watch, worker=STUB)
         assert len(posted) == 2
         assert not any(path.exists() for path in posted), "what a study cannot become is dropped"
         assert outcome.search.spec.budget.trials == 4
@@ -190,31 +193,23 @@ class TestOnOneRay:
         assert class_names == tuple("0123456789")
         assert launch.launch(spec, tmp_path, repeat=plan).was_finished
 
-    @pytest.mark.parametrize(
-        ("fixed", "reason", "detail"),
-        [
-            ({"optimizer": "sgd", "learning_rate": 1e30}, Reason.NAN, None),
-            ({"no_such_knob": 1}, Reason.EXCEPTION, "no_such_knob"),
-            ({"dense_units": 10**13}, Reason.OUT_OF_MEMORY, None),
-            ({"kernel_size": -1}, Reason.INFEASIBLE, "kernel_size"),
-        ],
-    )
     def test_a_trial_that_fails_is_a_row_with_its_reason(
-        self,
-        fixed: dict[str, Any],
-        reason: Reason,
-        detail: str | None,
-        data: Path,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(networks, "building", lambda study, arms: contextlib.nullcontext(lambda dataset: []))
-        count = 1 if reason is Reason.OUT_OF_MEMORY else 2  # TensorFlow waits ten seconds before it gives up
-        outcome = launch.launch(study(data, trials=count, fixed=fixed), tmp_path)
+        expected = {
+            "diverges": ({"optimizer": "sgd", "learning_rate": 1e30}, Reason.NAN, ""),
+            "unknown": ({"no_such_knob": 1}, Reason.EXCEPTION, "no_such_knob"),
+            "huge": ({"dense_units": 10**13}, Reason.OUT_OF_MEMORY, ""),
+            "odd": ({"kernel_size": -1}, Reason.INFEASIBLE, "kernel_size"),
+        }
+        arms = {name: {"architecture": "cnn", "space": "cnn", "fixed": TINY | fixed} for name, (fixed, _, _) in expected.items()}
+        outcome = launch.launch(study(data, trials=4, arms=arms), tmp_path)
         trials, _ = rows_of(outcome.folder)
-        assert [(trial["status"], trial["reason"]) for trial in trials] == [(Status.FAILED, reason)] * count
-        if detail:
-            assert detail in trials[0]["detail"]
+        assert {trial["arm"]: (trial["status"], trial["reason"]) for trial in trials} == {
+            name: (Status.FAILED, reason) for name, (_, reason, _) in expected.items()
+        }
+        assert all(expected[trial["arm"]][2] in (trial["detail"] or "") for trial in trials)
         assert outcome.search.is_finished
 
     def test_networks_that_cannot_be_built_are_refused_before_anything_is_there(self, data: Path, tmp_path: Path) -> None:
@@ -238,7 +233,7 @@ class TestOnOneRay:
                 killed.append(event.trial)
                 os.kill(int((event.worker or "").rsplit(":", 1)[1]), signal.SIGKILL)
 
-        outcome = launch.launch(spec, tmp_path, watch=watch)
+        outcome = launch.launch(spec, tmp_path, watch=watch, worker=STUB)
         assert killed
         check_whole(outcome.folder, spec)
         trials, epochs = rows_of(outcome.folder)
@@ -257,11 +252,11 @@ class TestOnOneRay:
                 raise ZeroDivisionError("in the driver")
 
         with pytest.raises(ZeroDivisionError, match="in the driver"):
-            launch.launch(spec, tmp_path, watch=watch)
+            launch.launch(spec, tmp_path, watch=watch, worker=STUB)
         store = StudyFolder(tmp_path / "tiny")
         assert store.owner is None
         assert {trial.status for trial in Search(spec).fold(store.read()).trials.values()} == {Status.INTERRUPTED}
-        outcome = launch.launch(spec, tmp_path)
+        outcome = launch.launch(spec, tmp_path, worker=STUB)
         check_whole(outcome.folder, spec)
         assert outcome.search.is_finished
 
@@ -271,7 +266,7 @@ class TestOnOneRay:
         def watch(search: Search, event: Event | None) -> None:
             running.append(sum(trial.status is Status.RUNNING for trial in search.trials.values()))
 
-        outcome = launch.launch(study(data, trials=3), tmp_path, max_concurrent=1, watch=watch)
+        outcome = launch.launch(study(data, trials=3), tmp_path, max_concurrent=1, watch=watch, worker=STUB)
         assert outcome.search.is_finished
         assert max(running) == 1
 
@@ -287,7 +282,7 @@ class TestOnOneRay:
 
     def test_trials_share_logical_gpus(self, data: Path, tmp_path: Path) -> None:
         spec = study(data, trials=2, epochs=1, resources={"cpus_per_trial": 1, "gpus_per_trial": 0.5})
-        assert launch.launch(spec, tmp_path).search.is_finished
+        assert launch.launch(spec, tmp_path, worker=STUB).search.is_finished
         with pytest.raises(InputError, match=r"no trial fits.*gpus_per_trial: 3"):
             launch.launch(study(data, "big", resources={"gpus_per_trial": 3.0}), tmp_path)
         assert not (tmp_path / "big").exists(), "the corrected study must not be refused for the one that could not run"
@@ -302,7 +297,7 @@ class TestOnOneRay:
         with monkeypatch.context() as patch:
             patch.setattr(tables, "write_tables", full)
             with pytest.raises(ResultsFolderError):
-                launch.launch(spec, tmp_path)
+                launch.launch(spec, tmp_path, worker=STUB)
         assert Search(spec).fold(StudyFolder(tmp_path / "tiny").read()).is_finished
         assert launch.launch(spec, tmp_path).was_finished
 

@@ -128,6 +128,7 @@ def made_up(arms: int, classes: int, images: int) -> Results:
     return dataclasses.replace(results, predictions=table, class_names=names)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("arms", "classes"), [(2, 3), (5, 10), (2, 45)])
 def test_the_drawings(arms: int, classes: int) -> None:
     results = made_up(arms, classes, images=300)

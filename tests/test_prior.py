@@ -74,6 +74,7 @@ def test_trials_say_whether_the_prior_is_right(sign: int, low: float, high: floa
     assert (prior.weight(history) > 0.5) == (sign > 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [TpeSampler, TreesSampler])
 def test_early_draws_lie_near_the_default_and_later_ones_where_trials_are_good(kind: Any) -> None:
     prior = Prior(SPACE, {})

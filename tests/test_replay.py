@@ -80,6 +80,7 @@ def test_a_search_takes_what_the_table_has_and_keeps_to_the_clock(sampler: str, 
         assert sum(event.epoch == 9 for event in events) >= len(epochs) - 2
 
 
+@pytest.mark.long
 def test_surrogates_find_more_than_chance(tmp_path: Path) -> None:
     tasks = read(made(tmp_path, count=120))
 

@@ -57,7 +57,7 @@ def test_a_study_file_may_name_every_sampler() -> None:
 
 @pytest.mark.parametrize("kind", ["qmc", "grid"])
 @pytest.mark.parametrize("name", catalog.names("space"))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(number=st.integers(1, 10**6), seed=seeds)
 def test_every_configuration_is_a_point_of_its_space(kind: str, name: str, number: int, seed: int) -> None:
     """Of every search space there is: complete, in range, only knobs that exist."""

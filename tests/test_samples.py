@@ -94,6 +94,7 @@ def test_only_images_that_every_model_predicted() -> None:
     assert set(table["row"]) == {1} and set(table["images"]) == {1}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("arms", "classes", "channels"), [(1, 3, 1), (2, 10, 3), (8, 45, 1)])
 def test_the_drawing(arms: int, classes: int, channels: int) -> None:
     results = made_up(arms, classes, images=300)

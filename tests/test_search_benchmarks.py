@@ -40,6 +40,7 @@ def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
+@pytest.mark.long
 def test_peers_and_ours_are_in_one_table(printed: Printed, tmp_path: Path) -> None:
     peers = [["Optuna TPE", "none"], ["Optuna TPE", "Hyperband"], ["random", "Ray ASHA"]]
     wanted = ["/".join(name) for name in peers]
@@ -95,6 +96,7 @@ def test_a_suggestion_becomes_the_nearest_configuration_that_is_left(monkeypatch
     assert nearest.num_left == 0
 
 
+@pytest.mark.long
 def test_made_up_tasks_are_noise_and_perfect(printed: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(SCRIPTS)
     import made_up

@@ -90,6 +90,7 @@ def test_confirmed_trials_come_before_those_of_an_ablation() -> None:
     assert "Stage confirm: 9 completed" in forest(both).get_supxlabel()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("arms", "seeds"), [(2, 2), (16, 5)])
 def test_the_drawings(arms: int, seeds: int) -> None:
     results = synthetic.build(num_arms=arms, trials_per_arm=2, ablation_seeds=seeds)

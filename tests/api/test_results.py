@@ -118,6 +118,7 @@ def test_what_is_not_there(made: sweeper.StudyResults) -> None:
         made.ablate(cpus=1)  # type: ignore[call-arg]
 
 
+@pytest.mark.long
 def test_what_trains_more_asks_the_driver_for_it(
     made: sweeper.StudyResults, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

@@ -62,6 +62,7 @@ def test_an_image_does_not_depend_on_the_others_of_its_batch(name: str) -> None:
         np.testing.assert_allclose(np.asarray(together)[:1], np.asarray(alone), atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_every_weight_gets_a_gradient(name: str) -> None:
     import tensorflow as tf

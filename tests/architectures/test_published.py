@@ -26,6 +26,7 @@ def is_slow(name: str, published: Published) -> bool:
     return not is_first or published.parameters > 15_000_000 or name in MANY_LAYERS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "published"),
     [pytest.param(*pair, marks=pytest.mark.long if is_slow(*pair) else ()) for pair in PUBLISHED],

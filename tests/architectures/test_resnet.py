@@ -128,6 +128,7 @@ def test_resnet_normalises_as_told_and_has_biases_only_without() -> None:
         assert {layer.use_bias for layer in convolutions} == {norm == "none"}
 
 
+@pytest.mark.long
 def test_resnet_without_normalisation_starts_with_small_branches_and_learns() -> None:
     digits = load_digits()
     pixels, labels = ((digits.images[:40, :, :, None] - 4.9) / 6.0).astype("float32"), digits.target[:40]

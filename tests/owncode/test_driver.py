@@ -153,6 +153,7 @@ def test_the_copy_is_that_of_the_newest_code(tmp_path: Path) -> None:
         own.fetched(place(tmp_path))
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_ready")
 def test_a_sweep_of_own_code_goes_on_after_a_change_and_is_trained_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -80,12 +81,14 @@ STRUCTURES = st.recursive(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from(KEYS), STRUCTURES, max_size=9))
 def test_any_structure(data: dict[str, Any]) -> None:
     only_understood(yaml.safe_dump(data, allow_unicode=True))
 
 
+@pytest.mark.long
 @settings(max_examples=200)
 @given(st.sampled_from(SECTIONS), STRUCTURES)
 def test_a_study_with_any_one_part(key: str, part: Any) -> None:

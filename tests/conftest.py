@@ -68,6 +68,15 @@ def _under_policy(name: str) -> Iterator[None]:
 
 
 @pytest.fixture
+def shapes_alone() -> Iterator[None]:
+    """Networks get no weights, see `tests.architectures.kit.shapes_alone`."""
+    from tests.architectures import kit
+
+    with kit.shapes_alone():
+        yield
+
+
+@pytest.fixture
 def released() -> Iterator[None]:
     """Lets go of the network of a test after it: models hold themselves in circles, and the largest take gigabytes."""
     yield

@@ -23,6 +23,7 @@ from sweeper.plots._diagram import WIDTH, diagram
 from sweeper.training.measuring._folding import Part, Step, fold
 from sweeper.training.measuring.blocks import Block, blocks
 from sweeper.training.measuring.measure import calls, count_macs, trainable_parameters
+from tests.architectures.kit import shapes_alone
 
 pytestmark = pytest.mark.usefixtures("framework")
 
@@ -61,7 +62,8 @@ def built() -> Callable[[str], keras.Model]:
     def build(size: str) -> keras.Model:
         name, arguments, shape = SIZES[size]
         if size not in models:
-            models[size] = catalog.load("architecture", name)(shape, 7, **arguments)
+            with shapes_alone():
+                models[size] = catalog.load("architecture", name)(shape, 7, **arguments)
         return models[size]
 
     return build

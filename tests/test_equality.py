@@ -106,6 +106,7 @@ def test_equal_weights_give_equal_logits(application: Application, parity: str) 
 
 @pytest.mark.long
 @pytest.mark.parametrize("application", APPLICATIONS, ids=label)
+@pytest.mark.usefixtures("shapes_alone")
 def test_costs_the_same(application: Application) -> None:
     side = SIZES.get(application.arguments["variant"], 224)
     shape = (side, side, 3)

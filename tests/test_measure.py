@@ -231,6 +231,7 @@ def test_a_subclassed_model_is_refused() -> None:
     ],
     ids=["depthwise", "squeeze and excitation", "groups"],
 )
+@pytest.mark.usefixtures("shapes_alone")
 def test_counts_agree_with_the_papers(make: Any, macs: float) -> None:
     assert count_macs(make(weights=None)) == pytest.approx(macs, rel=0.03)
 

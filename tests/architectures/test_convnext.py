@@ -26,6 +26,7 @@ def published_tiny(framework: object) -> keras.Model:
     return catalog.load("architecture", "convnext")((224, 224, 3), 1000, variant="tiny")
 
 
+@pytest.mark.usefixtures("shapes_alone")
 def test_tiny_has_the_stages_of_the_paper(published_tiny: keras.Model) -> None:
     maps = [shape[1:] for shape in layer_shapes(published_tiny, keras.layers.DepthwiseConv2D)]
     assert maps == [(56, 56, 96)] * 3 + [(28, 28, 192)] * 3 + [(14, 14, 384)] * 9 + [(7, 7, 768)] * 3

@@ -49,6 +49,7 @@ def test_efficientnet_normalises_as_published_in_its_variants(variant: str) -> N
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("shapes_alone")
 def test_efficientnet_phi_scales_width_and_depth_together() -> None:
     def sizes(**knobs: float) -> tuple[list[int], int]:
         model = build("efficientnet", attention="none", **knobs)
@@ -63,6 +64,7 @@ def test_efficientnet_phi_scales_width_and_depth_together() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("shapes_alone")
 def test_efficientnet_phi_stands_on_top_of_a_variant() -> None:
     # B0 and one unit of phi: 1.1 times as wide and 1.2 times as deep, which are B2's coefficients.
     def weights(variant: str, **knobs: float) -> list[tuple[int, ...]]:

@@ -112,12 +112,14 @@ SPACES_OF_SMALL_NETWORKS = [name for name in SPACES if name not in SPACES_OF_VAR
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SPACES_OF_SMALL_NETWORKS)
+@pytest.mark.usefixtures("shapes_alone")
 def test_everything_a_space_can_produce_builds(name: str) -> None:
     check_builds(name, points(catalog.load("space", name)))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SPACES_OF_VARIANTS)
+@pytest.mark.usefixtures("shapes_alone")
 def test_the_smallest_and_the_largest_published_network_take_small_images(name: str) -> None:
     space: Space = catalog.load("space", name)
     options = cast(Choice, space.model["variant"]).options
@@ -126,6 +128,7 @@ def test_the_smallest_and_the_largest_published_network_take_small_images(name: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES_OF_SMALL_NETWORKS)
+@pytest.mark.usefixtures("shapes_alone")
 def test_some_of_what_a_space_can_produce_builds(name: str) -> None:
     space: Space = catalog.load("space", name)
     check_builds(name, [space.default(), *random_points(space, 1)])

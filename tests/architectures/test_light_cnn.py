@@ -77,6 +77,7 @@ def around(space: Space, point: Configuration) -> Iterator[Configuration]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["corners", "random", "largest"])
+@pytest.mark.usefixtures("shapes_alone")
 def test_everything_in_the_space_is_below_a_million_parameters(kind: str) -> None:
     space: Space = catalog.load("space", "light_cnn")
     function = catalog.load("architecture", "light_cnn")

@@ -60,6 +60,7 @@ def test_is_linear_where_it_is_narrow() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("variant", MILLIONS)
+@pytest.mark.usefixtures("shapes_alone")
 def test_counts_as_the_reference_implementation_does(variant: str) -> None:
     model = published(variant, (32, 32, 3))
     scales = sum(measure.trainable_parameters(layer) for layer in layers(model, keras.layers.BatchNormalization))

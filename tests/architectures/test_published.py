@@ -32,6 +32,7 @@ def is_slow(name: str, published: Published) -> bool:
     [pytest.param(*pair, marks=pytest.mark.long if is_slow(*pair) else ()) for pair in PUBLISHED],
     ids=[f"{name}-{'-'.join(map(str, p.arguments.values()))}" for name, p in PUBLISHED],
 )
+@pytest.mark.usefixtures("shapes_alone")
 def test_has_the_published_size(name: str, published: Published) -> None:
     model = catalog.load("architecture", name)(published.input_shape, published.num_classes, **published.arguments)
     assert measure.trainable_parameters(model) == pytest.approx(published.parameters, rel=published.parameters_tolerance, abs=0)
@@ -72,6 +73,7 @@ def test_a_variant_fixed_in_a_study_is_the_published_network(name: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("name", "variant", "low", "high"), [("densenet", "121", 6.9, 7.0), ("efficientnet", "b0", 4.0, 4.1)])
+@pytest.mark.usefixtures("shapes_alone")
 def test_published_networks_on_small_gray_images(name: str, variant: str, low: float, high: float) -> None:
     model = catalog.load("architecture", name)((48, 48, 1), 7, variant=variant)
     assert low < measure.trainable_parameters(model) / 1e6 < high

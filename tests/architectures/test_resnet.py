@@ -73,6 +73,7 @@ def test_squeeze_excitation_keeps_at_least_four_units() -> None:
         pytest.param("152", (3, 8, 36, 3), marks=pytest.mark.long),
     ],
 )
+@pytest.mark.usefixtures("shapes_alone")
 def test_resnet_has_the_layers_of_table_1(variant: str, blocks: tuple[int, ...]) -> None:
     model = catalog.load("architecture", "resnet")((224, 224, 3), 1000, variant=variant)
     expansion, num_projections = (1, 3) if variant in ("18", "34") else (4, 4)

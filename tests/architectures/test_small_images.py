@@ -11,7 +11,7 @@ from sweeper import catalog
 from sweeper.errors import KnobError
 from tests.architectures.kit import NAMES
 
-pytestmark = pytest.mark.usefixtures("framework")
+pytestmark = pytest.mark.usefixtures("framework", "shapes_alone")
 
 SHAPES = ((1, 1, 1), (5, 1, 3), (2, 3, 1), (7, 9, 3), (16, 16, 1), (31, 33, 3))
 

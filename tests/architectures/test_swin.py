@@ -199,6 +199,7 @@ TABLE_7 = {
 
 
 @pytest.mark.parametrize("variant", ["tiny", *(pytest.param(name, marks=pytest.mark.long) for name in ("small", "base"))])
+@pytest.mark.usefixtures("shapes_alone")
 def test_swin_has_the_stages_of_the_papers_table(variant: str) -> None:
     width, depths, heads = TABLE_7[variant]
     model = catalog.load("architecture", "swin")((224, 224, 3), 1000, variant=variant)
@@ -231,6 +232,7 @@ def test_swin_has_the_stages_of_the_papers_table(variant: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("merging", ["concatenation", "average"])
 @pytest.mark.parametrize("shape", [(2, 2, 1), (2, 9, 1), (3, 5, 3), (13, 7, 1)], ids=str)
+@pytest.mark.usefixtures("shapes_alone")
 def test_swin_takes_every_image_that_holds_a_patch(shape: tuple[int, int, int], merging: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

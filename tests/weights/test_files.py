@@ -24,6 +24,7 @@ Array = np.ndarray[Any, Any]
 
 @pytest.mark.long
 @pytest.mark.parametrize("entry", APPLICATIONS, ids=lambda entry: entry.name)
+@pytest.mark.usefixtures("shapes_alone")
 def test_files_have_the_names_that_keras_gives_them(entry: Application, monkeypatch: pytest.MonkeyPatch) -> None:
     from keras.src.utils import file_utils
 

@@ -15,7 +15,7 @@ from sweeper.errors import KnobError, UnknownNameError
 from sweeper.plots._inference import inference
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_measures_each_architecture_in_a_process_of_its_own(tmp_path: Path) -> None:
     shape = ["--input-shape", "8,8,1", "--batch", "1", "--batch", "2", "--runs", "3"]
     command = [sys.executable, "-m", "sweeper", "benchmark", "cnn", "resnet", *shape, "--out", str(tmp_path), "--json"]

@@ -181,7 +181,7 @@ def test_nothing_at_the_address() -> None:
         attach(address=f"127.0.0.1:{free_port()}")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_something_that_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attaching, "ANSWER_TIMEOUT_S", 4.0)
     with listening() as opened, pytest.raises(InputError, match="did not answer as a Ray cluster within 4 s"):

@@ -143,7 +143,7 @@ print(json.dumps([counts[f"/jax/compilation_cache/cache_{name}"] for name in ("h
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_second_process_compiles_no_program_of_jax_anew(tmp_path: Path) -> None:
     kit.write_data(tmp_path / "data.npz")
     told = []

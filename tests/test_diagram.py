@@ -49,7 +49,7 @@ SIZES: dict[str, tuple[str, dict[str, Any], tuple[int, int, int]]] = {
 
 
 CASES = [
-    pytest.param(size, marks=() if size.startswith("tiny") or size in ("cnn", "resnet 50") else pytest.mark.slow)
+    pytest.param(size, marks=() if size.startswith("tiny") or size in ("cnn", "resnet 50") else pytest.mark.long)
     for size in SIZES
 ]
 
@@ -307,7 +307,7 @@ def check(picture: Figure, num_blocks: int) -> None:
         assert not overlap(place, where), (text, other)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("size", CASES)
 def test_every_text_has_its_place(size: str, built: Built) -> None:
     found = blocks(built(size))

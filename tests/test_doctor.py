@@ -248,7 +248,7 @@ def test_a_study_file_with_faults_is_one_of_the_findings(run: Run, tmp_path: Pat
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("ray_session")
 def test_a_study_on_ray(run: Run, tmp_path: Path) -> None:
     """Every check for real; nothing of it stays."""

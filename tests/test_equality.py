@@ -18,7 +18,7 @@ from sweeper import catalog
 from sweeper.training.measuring import measure
 from sweeper.training.weights.applications import APPLICATIONS, Application, in_order
 
-pytestmark = pytest.mark.usefixtures("framework", "double_precision", "released")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("framework", "double_precision", "released")]
 
 Array = np.ndarray[Any, Any]
 
@@ -29,8 +29,8 @@ SMALL_SHAPES = {"even": (32, 32, 3), "odd": (39, 34, 3)}
 """For networks that are slow in Keras Applications: in double precision its convolutions with a group for each channel take
 thirty times as long as depthwise ones."""
 
-QUICK = ("efficientnet-b0", "densenet-121", "resnet-50", "mobilenet_v2-1.0", "convnext-tiny", "vgg-16")
-"""One of each family, tested on every run with images of odd sides; even sides are for these alone."""
+WITH_EVEN_SIDES = ("efficientnet-b0", "densenet-121", "resnet-50", "mobilenet_v2-1.0", "convnext-tiny", "vgg-16")
+"""One of each family: even sides are for these alone."""
 
 SIZES = {
     **{f"b{size}": side for size, side in enumerate((224, 240, 288, 300, 380, 456, 528, 600))},
@@ -44,15 +44,10 @@ def label(application: Application) -> str:
 
 
 CASES = [
-    pytest.param(
-        application,
-        parity,
-        id=f"{label(application)}-{parity}",
-        marks=pytest.mark.slow if label(application) in QUICK and parity == "odd" else pytest.mark.long,
-    )
+    pytest.param(application, parity, id=f"{label(application)}-{parity}")
     for application in APPLICATIONS
     for parity in SHAPES
-    if parity == "odd" or label(application) in QUICK
+    if parity == "odd" or label(application) in WITH_EVEN_SIDES
 ]
 
 
@@ -104,7 +99,6 @@ def test_equal_weights_give_equal_logits(application: Application, parity: str) 
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("application", APPLICATIONS, ids=label)
 @pytest.mark.usefixtures("shapes_alone")
 def test_costs_the_same(application: Application) -> None:

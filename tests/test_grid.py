@@ -87,7 +87,7 @@ def test_every_point_has_one_index(space: Space, num_points: int, data: st.DataO
         assert grid.num_trials == grid.size
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", catalog.names("space"))
 @given(data=st.data())
 def test_points_of_every_real_space_are_complete(name: str, data: st.DataObject) -> None:

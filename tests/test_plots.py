@@ -75,7 +75,7 @@ def overlap(one: Bbox, other: Bbox) -> bool:
     return bool(one.x0 < other.x1 and other.x0 < one.x1 and one.y0 < other.y1 and other.y0 < one.y1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", MODULES)
 def test_text_stays_inside_the_figure_and_off_other_text(name: str, size: str) -> None:
@@ -162,7 +162,7 @@ def test_frames_are_those_of_the_analysis() -> None:
         pd.testing.assert_frame_equal(frame(results, stage="confirm"), expected[name][1])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", MODULES)
 def test_repetitions_leave_a_picture_of_the_search_as_it_was(name: str) -> None:
     without, repeated = synthetic.build(), synthetic.build(ablation_seeds=4, confirm_seeds=2)
@@ -178,7 +178,7 @@ def picture_of(figure: Figure) -> Any:
     return figure.canvas.buffer_rgba()  # type: ignore[attr-defined]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [1, 2, 3, 8, 10])
 @pytest.mark.parametrize("arms", [1, 2, 3, 6, 8])
 def test_text_of_a_seed_strip_stays_inside_and_off_other_text(arms: int, seeds: int) -> None:
@@ -270,7 +270,7 @@ def test_every_trial_of_the_front_is_labelled_inside_the_axes(results: Results) 
     assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1 for box in boxes.values())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("spread", [1.0, 0.1, 0.0])
 def test_labels_of_a_crowd_do_not_overlap(spread: float) -> None:
     stream = np.random.default_rng(0)

@@ -75,7 +75,7 @@ def train(worker: Worker, trial: str, epochs: int = 1, **knobs: Any) -> list[lis
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_program_given_other_values_is_one_that_was_made_with_them(worker: Any) -> None:
     first, second = ({name: pair[version] for name, pair in VALUES.items()} for version in (0, 1))
     always = {"optimizer": "sgd", "mix": "mixup"}
@@ -166,7 +166,7 @@ def test_gradients_are_clipped_together() -> None:
     assert joined.clipped(gradients, None) is gradients
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_neither_chunks_nor_streaming_nor_storing_change_a_bit(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     knobs = {"dropout": 0.2, "flip": "horizontal", "dense_dropout": 0.0}
     whole = train(worker(), "whole", epochs=2, **knobs)

@@ -92,7 +92,7 @@ def test_early_stopping_and_confirmation_are_in_the_forecast() -> None:
     assert found.disk_mb.expected == pytest.approx(12 * (2 * 2 + 2 * 3 + 1) + 0.002 * (found.epochs + 4))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_piece_of_own_code_is_trained_for_real(run: Run, tmp_path: Path) -> None:
     network = tmp_path / "my_code" / "architectures" / "mine.py"
     network.parent.mkdir(parents=True)
@@ -110,7 +110,7 @@ def test_a_piece_of_own_code_is_trained_for_real(run: Run, tmp_path: Path) -> No
     assert "forecast" not in json.loads(run("check", file, "--json", "--code", tmp_path / "my_code")[1])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_default_configuration_that_cannot_be_trained_is_named() -> None:
     images = data(40, 20)
     flat = Split(images.train.images[..., 0], images.train.labels)  # without channels

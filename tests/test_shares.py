@@ -100,7 +100,7 @@ def test_a_picture_that_cannot_be_written_is_one_error(run: Run, tmp_path: Path)
     assert "Give another file with --parameters" in err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_describe_times_one_and_thirty_two_images(run: Run) -> None:
     code, out, _ = run("describe", "lenet", "--input-shape", "8,8,1", "--latency", "--json")
     assert code == 0

@@ -258,7 +258,7 @@ def fault(code: str) -> bytes:
     return f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>said by the store</Message></Error>'.encode()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("status", "code", "said"),
     [

@@ -157,7 +157,7 @@ def test_a_recipe_begins_anew_on_a_reused_program_and_goes_on_in_another(recipe:
     assert [row["attempt"] for row in first + rest] == [1, 1, 2, 2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_wrapped_optimizer_keeps_all_of_its_state(make: Any) -> None:
     import keras
 
@@ -176,7 +176,7 @@ def test_a_wrapped_optimizer_keeps_all_of_its_state(make: Any) -> None:
         keras.config.set_dtype_policy(before)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_moving_average_is_validated_and_never_trained(make: Any) -> None:
     plain = train(make(), assignment("cnn"))
     averaged = train(make(), assignment("cnn", ema_momentum=0.9))
@@ -187,7 +187,7 @@ def test_a_moving_average_is_validated_and_never_trained(make: Any) -> None:
     assert [row["val_loss"] for row in hardly] == pytest.approx([row["val_loss"] for row in plain], rel=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("change", [{"mix": "mixup"}, {"flip": "both", "cutout": 0.3}], ids=str)
 def test_augmentation_changes_what_is_trained_on_and_nothing_else(change: dict[str, Any], make: Any) -> None:
     still = {"learning_rate": 1e-7, "batch_norm": False}  # the weights stay where they begin
@@ -215,7 +215,7 @@ def test_trials_with_one_seed_see_the_same_augmentation_in_every_arm(make: Any) 
     assert [state.tolist() for state in states("one", 4)[0]] != [state.tolist() for state in one]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_rows_the_driver_never_saw_come_from_the_checkpoint(make: Any) -> None:
     first = train(make(), assignment("cnn"), epochs=3)
     worker = make()
@@ -249,7 +249,7 @@ def test_every_optimizer_works_with_the_recipes_defaults(optimizer: str) -> None
     assert build_optimizer(Recipe.of({"optimizer": optimizer})) is not None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("half_precision")  # as `devices.configure` sets it in a worker process
 def test_every_program_of_a_worker_has_the_precision_of_the_study(make: Any) -> None:
     import keras
@@ -289,7 +289,7 @@ def test_a_checkpoint_that_cannot_be_removed_is_no_reason_to_stop(tmp_path: Path
     assert [path.name for path in checkpoint.stored(tmp_path)] == ["epoch-00002.npz"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_checkpoints_by_time_leave_out_all_but_the_last_epoch(make: Any, tmp_path: Path) -> None:
     rows = train(make(checkpoint_every_s=3600.0), assignment("cnn"), epochs=EPOCHS - 1)
     assert [row["checkpoint_s"] for row in rows] == [None] * (EPOCHS - 1)
@@ -300,7 +300,7 @@ def test_checkpoints_by_time_leave_out_all_but_the_last_epoch(make: Any, tmp_pat
     assert [path.name for path in checkpoint.stored(place(tmp_path / "checkpoints" / "t"))] == [f"epoch-{EPOCHS:05d}.npz"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_whose_driver_lost_the_study_writes_nothing_more(make: Any, tmp_path: Path) -> None:
     study = StudyFolder(tmp_path / "study")
     study.create("{}")
@@ -315,7 +315,7 @@ def test_a_worker_whose_driver_lost_the_study_writes_nothing_more(make: Any, tmp
     assert found == ["attempt-2/epoch-00002.npz", "attempt-1/epoch-00001.npz"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_late_first_attempt_knows_no_checkpoints_and_leaves_its_successors_alone(make: Any, tmp_path: Path) -> None:
     """It was dispatched, its connection broke, the next attempt ran; then it came to run after all."""
     whole = train(make(), assignment("cnn"), epochs=2)

@@ -72,7 +72,7 @@ def _run(command: list[object], folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_wheel_holds_every_module_the_style_and_script_of_reports_and_says_it_is_typed(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}

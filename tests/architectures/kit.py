@@ -33,10 +33,6 @@ PUBLISHED = [(name, published) for name in NAMES for published in catalog.load("
 SPACES_OF_VARIANTS = [name for name in SPACES if "variant" in catalog.load("space", name).model]
 
 
-MANY_LAYERS = ("densenet", "efficientnet")
-"""Families that take seconds to build and to trace; the longest tests of them are not among the quick ones."""
-
-
 def build(name: str, shape: tuple[int, int, int] = (8, 8, 1), num_classes: int = 10, **knobs: Any) -> keras.Model:
     """The smallest instance of an architecture, with some of its knobs changed."""
     function = catalog.load("architecture", name)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("framework")
 SHAPE = (8, 8, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_a_checkpoint_restores_outputs_and_random_states(name: str, tmp_path: Path) -> None:
     random.seed(1)

@@ -25,7 +25,7 @@ def test_cnn_default_has_about_a_million_parameters() -> None:
     assert 800_000 < measure.trainable_parameters(model) < 1_100_000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "knobs"),
     [

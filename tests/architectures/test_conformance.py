@@ -110,7 +110,7 @@ def test_learns_a_few_digits_by_heart(name: str) -> None:
     assert accuracy > 0.95
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_pythons_seed_decides_the_weights(name: str) -> None:
     def variables(seed: int) -> list[np.ndarray[Any, Any]]:

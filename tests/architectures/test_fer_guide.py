@@ -139,7 +139,7 @@ def test_positions_are_trained_or_stay_as_drawn() -> None:
     assert activations == ["relu", "linear"] * 2 + ["linear"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "theirs"), [("densenet", "DenseNet121"), ("efficientnet", "EfficientNetB0")])
 def test_a_large_network_is_that_of_keras_applications(name: str, theirs: str) -> None:
     """The same weights give the same features, and the layers have the same options."""

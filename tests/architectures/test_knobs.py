@@ -126,7 +126,7 @@ def test_the_smallest_and_the_largest_published_network_take_small_images(name: 
     check_builds(name, [space.default({"variant": option}) for option in (options[0], options[-1])])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", SPACES_OF_SMALL_NETWORKS)
 @pytest.mark.usefixtures("shapes_alone")
 def test_some_of_what_a_space_can_produce_builds(name: str) -> None:

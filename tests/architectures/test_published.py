@@ -12,7 +12,6 @@ from sweeper.study.published import spaces_of
 from sweeper.study.space import TRAINING, Choice, Space
 from sweeper.training.measuring import measure
 from tests.architectures.kit import (
-    MANY_LAYERS,
     PUBLISHED,
     SPACES_OF_VARIANTS,
 )
@@ -20,16 +19,10 @@ from tests.architectures.kit import (
 pytestmark = pytest.mark.usefixtures("framework", "released")
 
 
-def is_slow(name: str, published: Published) -> bool:
-    """All but the first of each family, and those that take long to build or to fill."""
-    is_first = published is catalog.load("architecture", name).published[0]
-    return not is_first or published.parameters > 15_000_000 or name in MANY_LAYERS
-
-
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "published"),
-    [pytest.param(*pair, marks=pytest.mark.long if is_slow(*pair) else ()) for pair in PUBLISHED],
+    PUBLISHED,
     ids=[f"{name}-{'-'.join(map(str, p.arguments.values()))}" for name, p in PUBLISHED],
 )
 @pytest.mark.usefixtures("shapes_alone")
@@ -48,7 +41,7 @@ budget: {{trials: 1, max_epochs: 1}}
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", SPACES_OF_VARIANTS)
 def test_a_variant_fixed_in_a_study_is_the_published_network(name: str) -> None:
     space: Space = catalog.load("space", name)

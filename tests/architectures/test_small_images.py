@@ -27,7 +27,7 @@ def check(name: str, shape: tuple[int, int, int], knobs: dict[str, Any]) -> None
         assert model.output_shape == (None, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("shape", SHAPES[:4], ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_smallest_instance_takes_small_images_or_says_why_not(name: str, shape: tuple[int, int, int]) -> None:

@@ -19,7 +19,7 @@ COLUMNS = {
 """Columns A, B, D and E of table 1 as convolutions of each stage, and of table 2: millions of parameters."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("variant", COLUMNS)
 def test_vgg_is_that_of_the_tables(variant: str) -> None:
     # The two hidden layers of 4096 units, which take a second to draw, are added by hand.

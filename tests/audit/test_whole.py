@@ -59,7 +59,7 @@ def test_a_study_of_every_schema(version: int, tmp_path: Path, run: Run) -> None
     assert Found.REPEATED not in found(study)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(12))
 def test_killed_anywhere_any_number_of_times(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)

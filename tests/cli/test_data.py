@@ -177,7 +177,7 @@ def test_refusals(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arg
     assert said in err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fer2013(run: Run, shared_data: Path) -> None:
     code, out, err = run("fer2013", "--path", shared_data / "fer2013", "--json")
     assert (code, err) == (0, "")

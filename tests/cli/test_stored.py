@@ -240,7 +240,7 @@ def repeat(folder: Path, spec: StudySpec, log: list[Event]) -> None:
             ledger.append(suggested.replace(**facts, **done))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_repetitions_are_not_counted_as_trials_of_the_search(run: Run, tmp_path: Path) -> None:
     spec = parse(STUDY)
     folder = tmp_path / "results" / "made"

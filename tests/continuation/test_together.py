@@ -21,7 +21,7 @@ from sweeper.training.devices import environment
 from tests.continuation.kit import BASE, SIZES, metrics, write_data
 from tests.continuation.together import EPOCHS
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 EVERYTHING = {
     "dropout": 0.2,

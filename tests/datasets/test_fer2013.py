@@ -301,7 +301,7 @@ def test_fer2013_makes_images_of_test_rows_only_when_asked(tmp_path: Path, monke
     assert asked == ["PrivateTest"] * 7
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fer2013_in_full(shared_data: Path) -> None:
     data = fer2013(path=str(shared_data / "fer2013" / "fer2013.csv.bz2"))
     found = audit(data)

@@ -164,7 +164,7 @@ def test_an_outage_while_a_part_is_written_leaves_it_in_doubt(bucket: ObjectPlac
     assert study.owner is None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_many_parts_are_read(bucket: ObjectPlace) -> None:
     study = StudyFolder(bucket / "study")
     study.create("")

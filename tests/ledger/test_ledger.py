@@ -323,7 +323,7 @@ def test_compaction_interrupted_anywhere(local_study: StudyFolder, monkeypatch: 
     check_interrupted_compaction(local_study, monkeypatch, patched, step, is_merged=step >= 2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("step", range(5))
 def test_compaction_interrupted_between_files(study: StudyFolder, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Steps: writing the merged part, removal of each of four parts."""
@@ -366,7 +366,7 @@ def check_interrupted_compaction(
     assert sequences == [set(range(1, 6 if is_merged else 5)), {1, 2}]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_reader_beside_a_driver_that_writes_and_compacts(study: StudyFolder) -> None:
     seen: list[list[str | None]] = []
     errors: list[BaseException] = []

@@ -24,7 +24,7 @@ from tests.conftest import Run
 from tests.models.recording import study
 from tests.retrain.recording import tamper
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("framework")]
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("framework")]
 
 
 def snippet(card: Path) -> str:

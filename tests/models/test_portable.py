@@ -23,7 +23,7 @@ from sweeper.training.recipe import Recipe
 from sweeper.training.resizing import resized
 from sweeper.training.task import Task
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("framework")]
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("framework")]
 
 TASK = Task(
     input_shape=(8, 8, 1), num_classes=5, image_dtype="uint8", mean=(0.3,), deviation=(0.2,), class_counts=(1, 1, 1, 1, 1)

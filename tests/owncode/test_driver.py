@@ -81,7 +81,7 @@ def code_of(**changed: str) -> Code:
     return Code(origin="my_code/", files={**FILES, **{f"{path.replace('__', '/')}.py": text for path, text in changed.items()}})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "said"),
     [

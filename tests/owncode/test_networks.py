@@ -164,7 +164,7 @@ def test_what_cannot_be_trained_is_one_sentence(text: str, said: str) -> None:
         ),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_finding_is_a_sentence(text: str, said: str) -> None:
     with catalog.using(code_of(text)):
         [found] = conformance.architecture("mine", [(32, 32, 1), (8, 8, 1)]).findings
@@ -172,7 +172,7 @@ def test_each_finding_is_a_sentence(text: str, said: str) -> None:
     assert "\n" not in found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_new_writes_passes_check_code(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = run("new", "architecture", "first")
@@ -202,7 +202,7 @@ def test_a_name_that_cannot_be(name: str, said: str, run: Run, tmp_path: Path, m
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_checks_every_kind(run: Run, tmp_path: Path) -> None:
     Code(
         origin="",
@@ -248,7 +248,7 @@ def test_the_command_checks_every_kind(run: Run, tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_operations_of_tensorflow_are_found_on_any_backend(backend: str, tmp_path: Path) -> None:
     code_of(LAYER).write(tmp_path)

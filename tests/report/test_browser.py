@@ -12,7 +12,7 @@ from sweeper.report.page import page
 from tests.report import kit
 from tests.report.browser import Browser, browser, found
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(found() is None, reason="no Chromium on this machine")]
+pytestmark = [pytest.mark.long, pytest.mark.skipif(found() is None, reason="no Chromium on this machine")]
 
 FIGURE = "document.querySelector('figure.interactive')"
 

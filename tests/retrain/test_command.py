@@ -16,7 +16,7 @@ from sweeper.training.trial import Worker
 from tests.conftest import Run
 from tests.retrain.recording import EPOCHS, broken, record, study, tamper, write_data
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("framework")]
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("framework")]
 
 
 def test_the_command_says_identical(stored: StudyFolder, run: Run) -> None:

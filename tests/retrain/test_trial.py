@@ -19,7 +19,7 @@ from sweeper.study.spec import StudySpec
 from sweeper.training.trial import Worker
 from tests.retrain.recording import EPOCHS, broken, record, study, tamper, worker_of, write_data
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("framework")]
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("framework")]
 
 
 def once_more(stored: StudyFolder, tmp_path: Path, trial: str = "cnn-00000", **options: Any) -> Comparison:

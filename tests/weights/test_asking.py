@@ -76,7 +76,7 @@ arms:
     assert [arm.name for arm in transfer.asking(study)] == ["plain", "fixed"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("entry", APPLICATIONS, ids=lambda entry: entry.name)
 def test_the_networks_of_the_table_are_recognised(entry: Application) -> None:
     known = {knob: value for knob, value in applications.resolved(entry.architecture, {}).items() if knob in TRAINING_ONLY}
@@ -89,7 +89,7 @@ def test_the_networks_of_the_table_are_recognised(entry: Application) -> None:
         assert applications.matching(entry.architecture, {**entry.arguments, knob: other}) != entry, knob
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("architecture", sorted({entry.architecture for entry in APPLICATIONS}))
 def test_knobs_for_training_alone_change_neither_weights_nor_what_is_computed(architecture: str) -> None:
     function = catalog.load("architecture", architecture)

@@ -82,7 +82,7 @@ def test_a_folder_that_nothing_needs_is_a_fault(command: str, run: Run, data: Pa
     assert "training.weights_folder: no arm begins with weights. Leave it out" in err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_check_says_which_files_are_needed(run: Run, data: Path, tmp_path: Path) -> None:
     dense = "{architecture: densenet, space: densenet_published, fixed: {variant: '121', weights: imagenet}}"
     file = write_study(tmp_path / "study.yaml", data, f"{{plain: {{architecture: cnn}}, d: {dense}}}")
@@ -116,7 +116,7 @@ def test_a_driver_takes_no_new_arm_whose_weights_it_has_not_read(data: Path, tmp
         extending.extend(Session(), study, wanted, repeats_decayed=False)  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_waits_in_the_folder_is_read_for_too_unless_it_cannot_be(
     data: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +138,7 @@ def test_what_waits_in_the_folder_is_read_for_too_unless_it_cannot_be(
     assert weights() == {"net"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_process_that_breaks_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "request.json").write_text("{")
     with pytest.raises(SweeperError, match=r"(?s)the weights could not be read: the process that does it ended with 1.*JSON"):

@@ -138,7 +138,7 @@ def test_going_on_and_a_reused_program_are_bit_for_bit_the_same(
     assert metrics(rest) == metrics(whole[2:])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("half_precision")
 def test_in_half_precision_weights_are_whole_and_frozen_ones_stay(
     folder: Path, splits: tuple[Split, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -156,7 +156,7 @@ def test_in_half_precision_weights_are_whole_and_frozen_ones_stay(
     assert metrics(trained(again, assignment(attempt=2, known=2, trained="last-1"), epochs=2)) == metrics(whole[2:])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_row_says_which_file_its_trial_began_with(
     folder: Path, splits: tuple[Split, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,8 +37,8 @@ demo: install
 	$(BIN)/sweeper report digits --results $(RESULTS)
 
 # Fast tests first, over two processes; then those that share one Ray, which wants the cores for itself.
-# By file, because what the tests of a file share, such as trained networks, is made once in each process. Slow files come in their
-# own order: by number of tests, as is the default, the long tests of the kills would come last, beside an idle core.
+# By file, because what the tests of a file share, such as trained networks, is made once in each process. Files of long tests come
+# in their own order: by number of tests, as is the default, the kills would come last, beside an idle core.
 PYTEST := $(BIN)/python -m pytest
 BY_FILE := -n 2 --dist loadfile
 FAST := not ray and not long and not system

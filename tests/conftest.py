@@ -130,7 +130,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def networks_built_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs a study on Ray builds its networks in this process, which has the framework, instead of one for each study."""
+    """Where this process has the framework, a study's first networks are built in it, instead of in a process for each study."""
     if request.node.get_closest_marker("ray") is not None or "framework" in request.fixturenames:
         from sweeper.driver import networks
         from tests.driverless import building

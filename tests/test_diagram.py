@@ -72,7 +72,6 @@ def built() -> Callable[[str], keras.Model]:
 Built = Callable[[str], keras.Model]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("size", CASES)
 def test_blocks_sum_to_the_model(size: str, built: Built) -> None:
     model = built(size)
@@ -89,7 +88,6 @@ def outline(found: list[Block]) -> list[tuple[str, tuple[int, ...], list[int]]]:
     return [(block.title, block.output_shape, [part.repeats for part in block.parts]) for block in found]
 
 
-@pytest.mark.long
 def test_a_densenet_of_429_layers_is_six_boxes(built: Built) -> None:
     found = blocks(built("densenet 121"))
     assert outline(found) == [

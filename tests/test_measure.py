@@ -221,7 +221,6 @@ def test_a_subclassed_model_is_refused() -> None:
         count_macs(Model())
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("make", "macs"),
     [

@@ -1,6 +1,6 @@
 """A sweep on three hosts in trouble: nodes die, one is cut off, the driver is killed and preempted.
 
-    python benchmarks/chaos/run.py                    # eight minutes in trouble, then six in peace; as root
+    python benchmarks/chaos/run.py                    # seven minutes in trouble, then five in peace; as root
     python benchmarks/chaos/run.py --short            # two minutes of trouble alone: what the tests run
 
 The hosts are network namespaces (`tests/system/hosts.py`), each with its own address, processes and `ray start`, and ask for a

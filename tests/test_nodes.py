@@ -50,11 +50,14 @@ def watch(search, event):
     if event and event.arm == "large" and event.epoch == 3 and len(nodes) == 2:
         nodes["joined"] = None
         cluster.remove_node(nodes["gpu"], allow_graceful=False)
-    if told and nodes.get("joined", 0) is None:
-        nodes["joined"] = cluster.add_node(num_cpus=1, **with_gpu)
+    if told and "other" not in nodes:
+        path = f"{os.environ['OTHER_KERAS']}:{os.environ['PYTHONPATH']}"
+        nodes["other"] = cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": path}, **with_gpu)
+    if len(told) > 1 and nodes.get("joined", 0) is None:
+        nodes["joined"] = cluster.add_node(num_cpus=1, env_vars={"PATH": os.environ["SHOWS_A_GPU"]}, **with_gpu)
 
 worker = functools.partial(Where, options=Options(epoch_s=0.2))
-tell = lambda text: told.append(text) if "waits" in text else None
+tell = lambda text: told.append(text) if "waits" in text or "left out" in text else None
 outcome = launch.launch(spec, sys.argv[1], watch=watch, worker=worker, tell=tell)
 events = StudyFolder(outcome.folder).read()
 names = {node.node_id: name for name, node in nodes.items()}
@@ -66,12 +69,22 @@ cluster.shutdown()
 """
 
 
+def write(file: Path, text: str) -> Path:
+    """A file with this text."""
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    return file
+
+
 @pytest.mark.ray
 @pytest.mark.long
 def test_each_arm_runs_where_it_fits_as_nodes_leave_and_join(tmp_path: Path) -> None:
     hidden = ("KERAS_HOME", "KERAS_BACKEND", "RAY_ADDRESS", "CUDA_VISIBLE_DEVICES")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     settings = {"STUB": str(ROOT / "benchmarks"), "RAY_memory_monitor_refresh_ms": "0"}
+    settings |= {"OTHER_KERAS": str(tmp_path / "packages"), "SHOWS_A_GPU": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    write(tmp_path / "packages/keras-4.0.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: keras\nVersion: 4.0.0\n")
+    write(tmp_path / "bin/nvidia-smi", "#!/bin/sh\necho T4, 15000, 14000\n").chmod(0o755)
     command = [sys.executable, "-c", SWEEP, str(tmp_path)]
     run = subprocess.run(command, env=environment | settings, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr[-3000:]
@@ -81,7 +94,9 @@ def test_each_arm_runs_where_it_fits_as_nodes_leave_and_join(tmp_path: Path) -> 
     ran = {(arm, node): gpus for arm, node, gpus in found["ran"]}
     assert {("small", "cpus"): "", ("large", "gpu"): "0", ("large", "joined"): "0"}.items() <= ran.items(), ran
     assert ran.keys() <= {("small", "cpus"), ("small", "joined"), ("large", "gpu"), ("large", "joined")}
-    (waited,) = found["told"]
+    waited, left_out, *more = found["told"]
+    assert " is left out: keras 4.0.0 there, " in left_out and "and start Ray there again; the study goes on" in left_out
+    assert all("waits for a node" in text for text in more), "of the other node it is said once"
     assert waited.startswith(
         "arm 'large' waits for a node: no trial fits any that is there. Asked for: cpus_per_trial: 1, gpus_per"
     )

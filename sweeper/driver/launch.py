@@ -18,7 +18,7 @@ from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 from sweeper import catalog
-from sweeper.driver import exposure, extending, inputs, nodes, own, provenance, requests
+from sweeper.driver import exposure, extending, inputs, joining, nodes, own, provenance, requests
 from sweeper.driver.background import meanwhile
 from sweeper.driver.connection import connected, dashboard, load_ray
 from sweeper.driver.inputs import Inputs
@@ -191,7 +191,7 @@ def _run_held(
             session = _session(order, study, ledger, given, places, waiting)
             order.watch(study.search, ledger.started)
             _extend(order, session, study, given.sources)
-            trainable = _trainable(order, study, ledger, given)
+            trainable = _trainable(order, study, ledger, given, places)
             del given  # the only copy of the arrays on this machine is now the one in the object store
             run = functools.partial(_run_tune, study.first.name, session, trainable)
             with contextlib.closing(waiting):
@@ -241,12 +241,13 @@ def _whole(order: Order, opened: OpenedStudy | None) -> StudySpec:
 
 def _places(order: Order, whole: StudySpec, needed: Collection[str], dataset: Dataset, *, is_private: bool) -> Places:
     """The nodes of the running Ray; on a cluster every one on which a trial fits must be able to work for the study."""
-    places = Places(nodes.offers, order.max_concurrent)
+    places = Places(nodes.offers, order.max_concurrent, order.tell)
     nodes.check_fit(places.offers, whole, needed)
+    shapes = dict.fromkeys(map(whole.resources_of, needed))
+    places.checked = frozenset(node["NodeID"] for node in nodes.useful(shapes))
     if not is_private:
         if warning := exposure.without_token():
             order.tell(warning)
-        shapes = dict.fromkeys(map(whole.resources_of, needed))
         nodes.check_facts(whole.training, *shapes)
         nodes.check_images(dataset.files, *shapes)
         nodes.check_results(order.results_folder, *shapes)
@@ -324,7 +325,7 @@ def _repeat(order: Order, session: Session) -> None:
     session.commit()
 
 
-def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: Inputs) -> Any:
+def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: Inputs, places: Places) -> Any:
     """What Tune runs on a worker."""
     from sweeper.driver import tune
     from sweeper.training.trial import Worker
@@ -346,6 +347,7 @@ def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: Inputs)
             predictions=(study.folder / "predictions").resolve(),
             worker=order.worker or Worker,
             code=catalog.current(),
+            checked=joining.Checked(nodes=places.checked, versions=nodes.versions(study.first.training)),
         )
     )
 

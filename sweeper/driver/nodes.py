@@ -112,14 +112,19 @@ def check_own() -> None:
                 )
 
 
+def versions(training: TrainingSpec) -> dict[str, str | None]:
+    """The versions here of the packages that decide a result."""
+    return asking.versions((*DECIDING, *BACKEND[training.backend]))
+
+
 def check_facts(training: TrainingSpec, *shapes: ResourcesSpec) -> None:
     """Check that every node on which a trial fits has our versions of what decides a result, and a GPU where trials ask for one.
 
     Raises:
         InputError: A node does not; the message names it, and what differs.
     """
-    packages = (*DECIDING, *BACKEND[training.backend])
-    ours = asking.versions(packages)
+    ours = versions(training)
+    packages = [*ours]
     nodes = useful(shapes)
     told = asking.facts(packages, nodes)
     differing = [one if isinstance(one, asking.NoAnswer) else differences(one.versions, ours) for one in told]

@@ -41,6 +41,11 @@ class Offer:
     accelerator_types: frozenset[str] = frozenset()
 
     @property
+    def called(self) -> str:
+        """Its name in messages; with its address because several may share a name."""
+        return f"{self.name} ({self.address})"
+
+    @property
     def words(self) -> str:
         """What it has, in words."""
         kinds = f" ({', '.join(sorted(self.accelerator_types))})" if self.accelerator_types else ""
@@ -121,15 +126,25 @@ def fits(offer: Offer, shape: ResourcesSpec) -> bool:
 
 
 class Places:
-    """The nodes as they are now, and what fits them.
+    """The nodes as they are now, less those that are refused, and what fits them.
 
     Args:
         look: Gives the nodes.
         most: Workers at most; None for as many as fit.
+        tell: Called with a sentence for a person when a node is refused.
     """
 
-    def __init__(self, look: Callable[[], Sequence[Offer]], most: int | None = None):
-        self._look, self._most = look, most
+    def __init__(
+        self,
+        look: Callable[[], Sequence[Offer]],
+        most: int | None = None,
+        tell: Callable[[str], None] = lambda note: None,
+    ):
+        self._look, self._most, self.tell = look, most, tell
+        self.refused: set[str] = set()
+        """Ids of nodes whose workers cannot work for the study. One that is mended and joins again has a new id."""
+        self.checked: frozenset[str] = frozenset()
+        """Ids of nodes that were asked before the first trial whether they can work for the study."""
         self.offers = tuple(look())
         self._wanted: dict[ResourcesSpec, int] = {}
         self._plan: dict[ResourcesSpec, int] = {}
@@ -137,8 +152,14 @@ class Places:
     def look(self) -> None:
         """Look again which nodes there are; where Ray cannot say so now, they are taken for those there were."""
         with contextlib.suppress(Exception):  # Ray's own classes of errors are many, and it ends what it cannot go on with
-            if (offers := tuple(self._look())) != self.offers:
+            if (offers := tuple(offer for offer in self._look() if offer.node not in self.refused)) != self.offers:
                 self.offers, self._wanted = offers, {}
+
+    def refuse(self, node: str) -> None:
+        """Place no worker on the node with this id any more."""
+        self.refused.add(node)
+        self.offers = tuple(offer for offer in self.offers if offer.node != node)
+        self._wanted = {}
 
     def plan(self, wanted: Mapping[ResourcesSpec, int]) -> dict[ResourcesSpec, int]:
         """As the function `plan`, on these nodes."""

@@ -182,10 +182,8 @@ class Session:
         A group's is that of `sweeper.training.together.Together.step`.
         """
         if "fault" in report:
-            raise SweeperError(
-                f"a worker cannot go on, and no other trial could on it: {report['fault']}\n"
-                "Everything so far is saved. Mend this, then launch again to go on."
-            )
+            self._on_fault(tune_id, **report)
+            return []
         if tune_id not in self.live:  # what it was started for, another worker took
             return []
         group = self.live[tune_id]
@@ -196,6 +194,22 @@ class Session:
         if not group:
             del self.live[tune_id]
         return [live.trial for live in group]
+
+    def _on_fault(self, tune_id: str, fault: str, node: str, called: str) -> None:
+        """No trial can run where this worker is: what it has goes on elsewhere, which counts against none of them."""
+        is_known = node in self.places.refused
+        self.places.refuse(node)
+        # If it joined later, there was a time without it, and the study waits for another node as it did then.
+        if node in self.places.checked and not any(self._plan().values()):
+            raise SweeperError(
+                f"no trial can run on {called}, and there is no other node for it: {fault}\n"
+                "Everything so far is saved. Mend this, then launch again to go on."
+            )
+        if not is_known:
+            why = fault if not fault.startswith("Traceback") else fault.strip().splitlines()[-1] + "."
+            self.places.tell(f"{called} is left out: {why} Mend this, and start Ray there again; the study goes on without it.")
+        for live in self.live.pop(tune_id, ()):
+            self._attempt_ended(live, Reason.NODE_LOST, fault)
 
     def _goes_on(self, live: _Live, report: dict[str, Any]) -> bool:
         now = time.monotonic()

@@ -29,6 +29,7 @@ from ray.tune.search import Searcher
 from sweeper import catalog
 from sweeper.datasets import Split
 from sweeper.driver import connection
+from sweeper.driver.joining import Checked
 from sweeper.driver.session import Session
 from sweeper.errors import StudyLockedError, SweeperError
 from sweeper.ledger.lock import Claim
@@ -67,13 +68,14 @@ class Context:
     predictions: Place
     code: Code | None
     worker: Callable[..., TrialWorker]
+    checked: Checked
 
 
-OF_THE_ACTOR = ("code", "worker")
+OF_THE_ACTOR = ("code", "worker", "checked")
 """Fields of `Context` that are not the worker's."""
 
-RESOURCES = "resources"
-"""What a worker occupies, in the configuration of its Tune trial."""
+RESOURCES, REFUSED = "resources", "refused"
+"""What a worker occupies, and the nodes that it may not be on, in the configuration of its Tune trial."""
 
 MOST_PENDING = "100000"
 """Tune trials that may wait for room, in the words of its environment. The session asks for no more than fit."""
@@ -90,19 +92,21 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self._worker: TrialWorker | None = None
         self._group: Together | None = None
         self._next = self._fault = ""
+        self._node = ray.get_runtime_context().get_node_id()
         needed = {
             field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name not in OF_THE_ACTOR
         } | {"resources": resources}
         try:
+            context.checked.check(self._node, context.claim, resources)
             if context.code is not None:
                 catalog.use(context.code)
             test = None if context.test is None else context.test.opened()
             needed |= {"train": context.train.opened(), "validation": context.validation.opened(), "test": test}
             self._worker = context.worker(**needed)
         except SweeperError as error:
-            self._fault = f"on {socket.gethostname()}: {error}"
+            self._fault = str(error)
         except Exception as error:
-            self._fault = f"on {socket.gethostname()}: {failure(error)['detail']}"
+            self._fault = str(failure(error)["detail"])
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -122,7 +126,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """One epoch, or a failure of the trial, or a fault of the worker; nothing from a worker without an attempt."""
         if self._worker is None:
-            return {"report": json.dumps({"fault": self._fault})}
+            return self._report({"fault": self._fault})
         if self._next:
             asked, self._next, self._is_idle = json.loads(self._next), "", False
             if isinstance(asked, list):
@@ -130,7 +134,12 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
             else:
                 self._group = None
                 self._worker.start(Assignment(**asked))
-        return {"report": json.dumps({"rows": []} if self._is_idle else (self._group or self._worker).step())}
+        return self._report({"rows": []} if self._is_idle else (self._group or self._worker).step())
+
+    def _report(self, report: dict[str, Any]) -> dict[str, Any]:
+        if "fault" in report:
+            report |= {"node": self._node, "called": f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"}
+        return {"report": json.dumps(report)}
 
 
 class SearcherAdapter(Searcher):  # type: ignore[misc]
@@ -141,10 +150,11 @@ class SearcherAdapter(Searcher):  # type: ignore[misc]
         self._session = session
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """What a worker is to occupy; None when none is wanted now, FINISHED when none will be."""
+        """What a worker is to occupy, and where it may not be; None when none is wanted now, FINISHED when none will be."""
         with self._session.guard():
             if (shape := self._session.wants_worker(trial_id)) is not None:
-                return {RESOURCES: shape.model_dump()}
+                refused = sorted(self._session.places.refused)
+                return {RESOURCES: shape.model_dump()} | ({REFUSED: refused} if refused else {})
         return str(Searcher.FINISHED) if self._session.is_exhausted else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -176,7 +186,7 @@ class SchedulerAdapter(FIFOScheduler):  # type: ignore[misc]
             going_on = self._session.on_report(trial.trial_id, report)
             if going_on and len(going_on) < len(report.get("members", going_on)):
                 trial.temporary_state.ray_actor.keep.remote(going_on)
-            goes_on = bool(going_on) or _assign(self._session, trial)
+            goes_on = bool(going_on) or ("fault" not in report and _assign(self._session, trial))
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
@@ -258,7 +268,11 @@ def _request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         bundle["memory"] = int(shape.memory_gb * 1e9)
     if shape.accelerator_type is not None:
         bundle[f"accelerator_type:{shape.accelerator_type}"] = 0.001  # as Ray itself does: a node has one in all
-    return tune.PlacementGroupFactory([{name: amount for name, amount in bundle.items() if amount}])
+    refused = config.get(REFUSED)
+    return tune.PlacementGroupFactory(
+        [{name: amount for name, amount in bundle.items() if amount}],
+        bundle_label_selector=[{"ray.io/node-id": f"!in({','.join(refused)})"}] if refused else None,
+    )
 
 
 def run(name: str, session: Session, trainable: Any) -> None:

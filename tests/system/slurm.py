@@ -35,9 +35,12 @@ SchedulerParameters=sched_interval=1,bf_interval=1
 ReturnToService=2
 SlurmdTimeout=10
 KillWait=20
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 NodeName=one NodeAddr={one} CPUs=2 RealMemory=2000 State=UNKNOWN
 NodeName=two NodeAddr={two} CPUs=2 RealMemory=2000 State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES MaxTime=60 State=UP
+PartitionName=main Nodes=ALL Default=YES MaxTime=60 State=UP PriorityTier=1 GraceTime=80
+PartitionName=urgent Nodes=ALL MaxTime=60 State=UP PriorityTier=2 PreemptMode=OFF
 """
 
 

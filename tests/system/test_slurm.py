@@ -1,4 +1,4 @@
-"""A study on two nodes of a real Slurm: submitted, preempted by a signal, queued again, resumed, ended."""
+"""A study on two nodes of a real Slurm: submitted, stopped by a signal, preempted by another job, resumed, ended."""
 
 from __future__ import annotations
 
@@ -40,14 +40,19 @@ def test_a_preempted_job_is_queued_again_and_goes_on(slurms: tuple[Host, Path]) 
     until(lambda: "PENDING" in study.cluster("status"), 60, said)
     assert not token.exists()
     stopped = study.num_epochs()
-    study.do("scontrol", "update", "JobId=1", "StartTime=now")  # Slurm lets a job that is queued again wait for two minutes
+    at_once = ("scontrol", "update", "JobId=1", "StartTime=now")  # Slurm lets a job that is queued again wait for two minutes
+    study.do(*at_once)
+    until(lambda: study.num_epochs() > stopped, 450, said)
+    # Slurm tells Ray's nodes alone, and waits until the job has ended.
+    study.do("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=true")
+    until(lambda: "COMPLETED" in study.do("scontrol", "show", "job", "2"), 90, said)
+    study.do(*at_once)
     study.await_end(said)
     until(lambda: "COMPLETED" in study.cluster("status"), 60, said)
     study.check()
-    assert study.num_epochs() > stopped
     printed = study.cluster("logs")
-    assert "everything is saved" in printed and "queued again" in printed and "start 2, on one,two" in printed
-    assert printed.count("2 of 2 nodes of Ray are there") == 2
+    assert "everything is saved" in printed and printed.count("queued again") == 2 and "start 3, on one,two" in printed
+    assert printed.count("2 of 2 nodes of Ray are there") == 3
     assert secret not in log.read_text()
     study.launch()
     study.cluster("down")

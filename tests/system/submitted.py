@@ -73,6 +73,11 @@ class Submitted:
         there = (self.results / "tiny" / "ledger").is_dir()
         return sum(event.kind is Kind.EPOCH for event in StudyFolder(self.results / "tiny").read()) if there else 0
 
+    def hosts(self) -> set[str]:
+        """Where its epochs were trained."""
+        events = StudyFolder(self.results / "tiny").read()
+        return {(event.worker or "").split(":")[0] for event in events if event.kind is Kind.EPOCH}
+
     def await_end(self, what: Callable[[], str]) -> None:
         """Wait until every epoch is stored. To ask the cluster starts a program each time, on the study's own CPUs."""
         until(lambda: self.num_epochs() == 2 * EPOCHS, 450, what)

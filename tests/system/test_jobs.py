@@ -1,4 +1,4 @@
-"""A study as a job of a real Ray with its dashboard and a token: submitted, stopped, submitted again, finished."""
+"""A study as a job of a real Ray of two nodes, with dashboard and token: submitted, stopped, submitted again, finished."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ pytestmark = pytest.mark.skipif(
 
 
 def test_a_stopped_job_goes_on_when_it_is_submitted_again(net: hosts.Network, tmp_path: Path) -> None:
-    head = net.host("head")
+    head, one = net.host("head"), net.host("one")
     (tmp_path / "token").write_text(secrets.token_hex(16))
     tokens = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
     kind = {"kind": "jobs", "address": "http://127.0.0.1:8265", "python": sys.executable}
-    # The head does not know our code; it is sent there.
+    # The nodes do not know our code; it is sent there.
     apart = (
         {name: value for name, value in ENVIRONMENT.items() if name != "PYTHONPATH"}
         | tokens
         | {"RAY_memory_monitor_refresh_ms": "0"}
     )
     starts = "from ray.scripts.scripts import main; main()"
-    started = head.start(
-        [sys.executable, "-c", starts, "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats"], **apart
-    )
-    started.wait_for("Ray runtime started", 180)
+    start = [sys.executable, "-c", starts, "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
+    head.start([*start, "--head", f"--node-ip-address={head.address}"], **apart).wait_for("Ray runtime started", 180)
+    one.start([*start, f"--address={head.address}:6379"], **apart).wait_for("Ray runtime started", 180)
     study = Submitted(head, tmp_path, kind, tokens)
 
     def said() -> str:
@@ -48,4 +47,5 @@ def test_a_stopped_job_goes_on_when_it_is_submitted_again(net: hosts.Network, tm
     study.await_end(said)
     until(lambda: "SUCCEEDED" in study.cluster("status"), 60, said)
     study.check()
+    assert study.hosts() == {"head", "one"}
     assert Path(tmp_path / "token").read_text() not in study.cluster("logs")

@@ -76,6 +76,9 @@ def test_other_versions_of_keras(three: Cluster, other_keras: dict[str, str], tm
     for host, version in other_keras.items():
         assert f"- {host} ({three.net.hosts[host].address}): keras {version} there, " in said
     assert "- head" not in said and "Install on every node: keras==" in said
+    code, said = three.sweeper("doctor", tmp_path / "refused.yaml", "--cluster", "attach", "--address", three.address)
+    assert code == 1, said
+    assert "one (" in said and "two (" in said, said
 
 
 @pytest.mark.skipif(asking.own_facts([], "").has_gpu, reason="this machine has a GPU")

@@ -5,6 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RESULTS ?= results
 
+# Each of hundreds of processes would compile our modules, and each pytest rewrite the tests, where the environment forbids to keep that.
+unexport PYTHONDONTWRITEBYTECODE
+# Modules are compiled as they are first imported: to compile all of them takes half of the installation, and most are never used.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes
+
 .PHONY: help install demo notebooks test test-long test-exports test-system test-all test-fast lint format docs lock clean
 
 help:
@@ -26,7 +31,7 @@ install: $(STAMP)
 # Everything is pinned with hashes; the project itself comes last and brings nothing along.
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python $(INSTALL) -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
@@ -36,7 +41,8 @@ demo: install
 	$(BIN)/sweeper plot digits --results $(RESULTS)
 	$(BIN)/sweeper report digits --results $(RESULTS)
 
-# Fast tests first, over two processes; then those that share one Ray, which wants the cores for itself.
+# Fast tests first, over two processes; then those that share one Ray, which wants the cores for itself. Of the long ones on Ray two
+# files run at once again: most of them start one program after another, which takes a core.
 # By file, because what the tests of a file share, such as trained networks, is made once in each process. Files of long tests come
 # in their own order: by number of tests, as is the default, the kills would come last, beside an idle core.
 PYTEST := $(BIN)/python -m pytest
@@ -49,7 +55,7 @@ test: install
 
 test-long: install
 	$(PYTEST) $(BY_FILE) --no-loadscope-reorder -m "long and not ray"
-	$(PYTEST) -m "ray and long"
+	$(PYTEST) $(BY_FILE) -m "ray and long"
 
 # What is written for other tools, read by these tools or held to their schemas: their libraries lie in an environment of their own, above that of the
 # project, so that nothing else meets them.
@@ -59,7 +65,7 @@ $(VENV)-%/.installed: requirements-%.lock $(STAMP)
 	$(PYTHON) -m venv --clear $(@D)
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
 		> "$$($(@D)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/project.pth"
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(@D)/bin/python $(INSTALL) -r $<
 	@touch $@
 
 test-exports: $(EXPORTS)/.installed
@@ -99,7 +105,7 @@ format: install
 # Not with --quiet: with it MkDocs 1.6 counts no warnings, and --strict lets them pass.
 # JupyterLab comes on top: nothing else needs it, and it is a hundred packages.
 notebooks: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-notebooks.lock
+	$(BIN)/python $(INSTALL) -r requirements-notebooks.lock
 	$(BIN)/jupyter lab notebooks
 
 docs: install

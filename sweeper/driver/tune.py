@@ -138,7 +138,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
 
     def _report(self, report: dict[str, Any]) -> dict[str, Any]:
         if "fault" in report:
-            report |= {"node": self._node, "called": f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"}
+            report = report | {"node": self._node, "called": f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"}
         return {"report": json.dumps(report)}
 
 

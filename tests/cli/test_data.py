@@ -177,13 +177,6 @@ def test_refusals(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arg
     assert said in err
 
 
-@pytest.mark.long
-def test_fer2013(run: Run, shared_data: Path) -> None:
-    code, out, err = run("fer2013", "--path", shared_data / "fer2013", "--json")
-    assert (code, err) == (0, "")
-    assert list(json.loads(out)["audit"].values()) == [280, 288, 44, 57, 12]
-
-
 def test_fashion_mnist(run: Run, shared_data: Path) -> None:
     code, out, err = run("fashion_mnist", "--path", shared_data / "fashion_mnist")
     assert (code, err) == (0, "")

@@ -64,7 +64,7 @@ def test_a_network_sees_what_it_saw_when_it_was_trained(
     images = (raw / 255).astype("float32") if kind == "float32" else raw
     ours, head = logits_and_head(given, tiny.FIXED, images, "resnet")
     assert ours.std() > 0.1
-    np.testing.assert_allclose(ours, expected(theirs, seen, head), atol=1e-4)
+    np.testing.assert_allclose(ours, expected(theirs, seen, head), rtol=1e-5, atol=1e-4)  # images of float32 are as coarse
 
 
 @pytest.mark.long

@@ -24,7 +24,7 @@ from sweeper.driver.connection import connected, dashboard, load_ray
 from sweeper.driver.inputs import Inputs
 from sweeper.driver.opened import OpenedStudy, open_study
 from sweeper.driver.order import Order
-from sweeper.driver.places import Places
+from sweeper.driver.places import Places, fits
 from sweeper.driver.retention import KEEP_BEST, CheckpointRetention
 from sweeper.driver.session import Session
 from sweeper.driver.waiting import Waiting
@@ -244,7 +244,7 @@ def _places(order: Order, whole: StudySpec, needed: Collection[str], dataset: Da
     places = Places(nodes.offers, order.max_concurrent, order.tell)
     nodes.check_fit(places.offers, whole, needed)
     shapes = dict.fromkeys(map(whole.resources_of, needed))
-    places.checked = frozenset(node["NodeID"] for node in nodes.useful(shapes))
+    places.checked = frozenset(offer.node for offer in places.offers if any(fits(offer, shape) for shape in shapes))
     if not is_private:
         if warning := exposure.without_token():
             order.tell(warning)

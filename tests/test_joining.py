@@ -50,14 +50,17 @@ def test_what_a_node_is_asked_that_joined_later(tmp_path: Path, monkeypatch: pyt
                     checked.check("new", claim, GPU)
 
 
-def test_a_worker_that_cannot_work_costs_no_trial_and_its_node_gets_no_other(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_work_costs_no_trial_and_its_node_gets_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[str] = []
+    killed: list[Any] = []
+    monkeypatch.setattr(tune.ray, "kill", killed.append)
     seen: list[Event | None] = []
     nodes = [Offer(node=name, cpus=1) for name in ("a", "b", "late")]
     with driven(StudyFolder(tmp_path / "a"), SPEC) as clock:
         assert clock.ledger is not None
         places = Places(lambda: nodes, tell=told.append)
-        places.checked = frozenset(["a", "b"])
         keeper = CheckpointRetention(place(tmp_path / "a/checkpoints"), clock.search)
         session = Session(clock.search, clock.ledger, keeper, places, seen.append, {})
         searcher, scheduler, beat = tune.SearcherAdapter(session), tune.SchedulerAdapter(session), tune.CallbackAdapter(session)
@@ -67,16 +70,19 @@ def test_a_worker_that_cannot_work_costs_no_trial_and_its_node_gets_no_other(tmp
             beat.on_trial_start(1, [], worker)
             return asked, worker
 
-        def faulty(worker: Actor, node: str) -> str:
-            fault = {"fault": "no space.", "node": node, "called": f"{node} (10.0.0.1)"}
-            return scheduler.on_trial_result(None, worker, {"report": json.dumps(fault)})
+        def faulty(worker: Actor, **late: str) -> None:
+            report = {"fault": "no GPU.", **late}
+            assert scheduler.on_trial_result(None, worker, {"report": json.dumps(report)}) == "CONTINUE", "it is killed"
+            scheduler.on_trial_error(None, worker)
+            searcher.on_trial_complete(worker.trial_id, error=True)
 
         (asked, late), (_, other) = started("one"), started("two")
         assert "refused" not in asked and late.assigned == ["cnn-00000"]
-        assert faulty(late, "late") == "STOP" and late.assigned == ["cnn-00000"]
-        searcher.on_trial_complete("one")
+        name = {"node": "late", "called": "late (10.0.0.1)"}
+        faulty(late, **name)
+        assert killed == [late.temporary_state.ray_actor] and late.assigned == ["cnn-00000"]
         assert told == [
-            "late (10.0.0.1) is left out: no space. Mend this, and start Ray there again; the study goes on without it."
+            "late (10.0.0.1) is left out: no GPU. Mend this, and start Ray there again; the study goes on without it."
         ]
         places.look()
         assert [offer.node for offer in places.offers] == ["a", "b"]
@@ -87,11 +93,23 @@ def test_a_worker_that_cannot_work_costs_no_trial_and_its_node_gets_no_other(tmp
         assert asked["refused"] == ["late"] and len(again.assigned) == 1
         (selector,) = tune._request(asked)._bound.kwargs["bundle_label_selector"]
         assert selector == {"ray.io/node-id": "!in(late)"}
-        assert faulty(again, "late") == "STOP" and len(told) == 1, "asked for before the node was refused: said once"
-        searcher.on_trial_complete("three")
+        faulty(again, **name)
+        assert len(told) == 1, "asked for before the node was refused: said once"
 
-        assert faulty(other, "a") == "STOP" and told[1].startswith("a (10.0.0.1) is left out: no space.")
-        searcher.on_trial_complete("two")
-        _, last = started("four")
-        with pytest.raises(SweeperError, match=r"no trial can run on b \(10.0.0.1\), and there is no other node for it"):
-            faulty(last, "b")
+        with pytest.raises(SweeperError, match="a worker cannot go on, and no other trial could on it: no GPU"):
+            faulty(other)
+
+
+def test_a_node_that_cannot_even_load_a_worker_ends_the_sweep_before_it_costs_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = RuntimeError("... an error raised in its creation task, ip=10.0.0.1\nModuleNotFoundError: No module named 'pyarrow'")
+    monkeypatch.setattr(tune, "_error_of", lambda trial: error)
+    with driven(StudyFolder(tmp_path / "a"), SPEC) as clock:
+        assert clock.ledger is not None
+        keeper = CheckpointRetention(place(tmp_path / "a/checkpoints"), clock.search)
+        session = Session(clock.search, clock.ledger, keeper, Places(lambda: [Offer(cpus=1)]), lambda event: None, {})
+        assert tune.SearcherAdapter(session).suggest("one")
+        with pytest.raises(SweeperError, match="cannot start on a node, which perhaps lacks a package: ModuleNotFoundError: No"):
+            tune.SchedulerAdapter(session).on_trial_error(None, Actor("one"))
+        assert isinstance(session.error, SweeperError)

@@ -195,18 +195,19 @@ class Session:
             del self.live[tune_id]
         return [live.trial for live in group]
 
-    def _on_fault(self, tune_id: str, fault: str, node: str, called: str) -> None:
-        """No trial can run where this worker is: what it has goes on elsewhere, which counts against none of them."""
-        is_known = node in self.places.refused
-        self.places.refuse(node)
-        # If it joined later, there was a time without it, and the study waits for another node as it did then.
-        if node in self.places.checked and not any(self._plan().values()):
+    def _on_fault(self, tune_id: str, fault: str, node: str = "", called: str = "") -> None:
+        """No trial can run where this worker is. A node that joined later, which then has a name, is left out.
+
+        What was to run there goes on elsewhere, and counts it not.
+        """
+        if not node:
             raise SweeperError(
-                f"no trial can run on {called}, and there is no other node for it: {fault}\n"
+                f"a worker cannot go on, and no other trial could on it: {fault}\n"
                 "Everything so far is saved. Mend this, then launch again to go on."
             )
-        if not is_known:
-            why = fault if not fault.startswith("Traceback") else fault.strip().splitlines()[-1] + "."
+        if node not in self.places.refused:
+            self.places.refuse(node)
+            why = fault.strip().splitlines()[-1] + "." if '\n  File "' in fault else secrecy.without(fault)
             self.places.tell(f"{called} is left out: {why} Mend this, and start Ray there again; the study goes on without it.")
         for live in self.live.pop(tune_id, ()):
             self._attempt_ended(live, Reason.NODE_LOST, fault)

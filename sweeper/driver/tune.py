@@ -107,6 +107,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
             self._fault = str(error)
         except Exception as error:
             self._fault = str(failure(error)["detail"])
+        self._is_late = self._node not in context.checked.nodes
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -126,7 +127,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """One epoch, or a failure of the trial, or a fault of the worker; nothing from a worker without an attempt."""
         if self._worker is None:
-            return self._report({"fault": self._fault})
+            return {"report": json.dumps(self._unfit())}
         if self._next:
             asked, self._next, self._is_idle = json.loads(self._next), "", False
             if isinstance(asked, list):
@@ -134,12 +135,14 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
             else:
                 self._group = None
                 self._worker.start(Assignment(**asked))
-        return self._report({"rows": []} if self._is_idle else (self._group or self._worker).step())
+        return {"report": json.dumps({"rows": []} if self._is_idle else (self._group or self._worker).step())}
 
-    def _report(self, report: dict[str, Any]) -> dict[str, Any]:
-        if "fault" in report:
-            report = report | {"node": self._node, "called": f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"}
-        return {"report": json.dumps(report)}
+    def _unfit(self) -> dict[str, str]:
+        """Why this worker can run no trial; with its node where that joined later, and can be left out."""
+        host = socket.gethostname()
+        if not self._is_late:
+            return {"fault": f"on {host}: {self._fault}"}
+        return {"fault": self._fault, "node": self._node, "called": f"{host} ({ray.util.get_node_ip_address()})"}
 
 
 class SearcherAdapter(Searcher):  # type: ignore[misc]
@@ -186,12 +189,21 @@ class SchedulerAdapter(FIFOScheduler):  # type: ignore[misc]
             going_on = self._session.on_report(trial.trial_id, report)
             if going_on and len(going_on) < len(report.get("members", going_on)):
                 trial.temporary_state.ray_actor.keep.remote(going_on)
-            goes_on = bool(going_on) or ("fault" not in report and _assign(self._session, trial))
+            if "fault" in report:
+                ray.kill(trial.temporary_state.ray_actor)  # stopped, it would be kept for the next trial of Tune
+                return str(TrialScheduler.CONTINUE)
+            goes_on = bool(going_on) or _assign(self._session, trial)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """As `Session.on_death`."""
         error = _error_of(trial)
+        if is_import_fault(str(error)):
+            with self._session.guard():
+                raise SweeperError(
+                    f"a worker cannot start on a node, which perhaps lacks a package: {str(error).strip().splitlines()[-1]}\n"
+                    "Everything so far is saved. Install there what is installed here, then launch again to go on."
+                )
         detail = f"{type(error).__name__}: {error}"[:1000] if error else "the worker process died"
         with self._session.guard():
             self._session.on_death(trial.trial_id, cause_of_death(error), detail)
@@ -243,6 +255,12 @@ def cause_of_death(error: Exception | None) -> Reason:
     lost = (ray.exceptions.ActorUnavailableError, ray.exceptions.NodeDiedError)
     is_lost = isinstance(error, lost) or "node has died" in str(error)
     return Reason.NODE_LOST if is_lost or getattr(error, "preempted", False) else Reason.DIED
+
+
+def is_import_fault(said: str) -> bool:
+    """Whether a worker could not load what it is to run: no trial is at fault, and each would be lost there in its turn."""
+    parts = ("ModuleNotFoundError", "ImportError", "failed to import on the worker")
+    return "error raised in its creation task" in said and any(part in said for part in parts)
 
 
 def _error_of(trial: Any) -> Exception | None:

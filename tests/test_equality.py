@@ -29,11 +29,11 @@ SMALL_SHAPES = {"even": (32, 32, 3), "odd": (39, 34, 3)}
 """For networks that are slow in Keras Applications: in double precision its convolutions with a group for each channel take
 thirty times as long as depthwise ones."""
 
-SMALLEST = ("efficientnet-b0", "densenet-121", "resnet-50", "mobilenet_v2-1.0", "convnext-tiny", "vgg-16")
+SMALLEST = ("efficientnet-b0", "densenet-121", "resnet-50", "mobilenet_v2-0.35", "convnext-tiny", "vgg-16")
 """One of each family: even sides are for these alone."""
 
 LARGEST = ("efficientnet-b7", "densenet-201", "resnet-152", "mobilenet_v2-1.4", "convnext-large", "vgg-19")
-"""What lies between differs from them in numbers of layers and channels alone: shapes of kernels and costs must do there."""
+"""What lies between the two differs from them in numbers of layers and channels alone, which shapes and costs show."""
 
 SIZES = {
     **{f"b{size}": side for size, side in enumerate((224, 240, 288, 300, 380, 456, 528, 600))},

@@ -41,7 +41,7 @@ def test_what_a_node_is_asked_that_joined_later(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(SweeperError, match=r"^keras .* there, 0.1 here\.$"):
             Checked(nodes=frozenset(), versions={"keras": "0.1"}).check("new", claim, ResourcesSpec())
         for has_gpu in (True, False):
-            facts = asking.Facts(versions={}, gpus=(), has_gpu=has_gpu, memory_mb=1, available_mb=1)
+            facts = asking.Facts(versions=dict(checked.versions), gpus=(), has_gpu=has_gpu, memory_mb=1, available_mb=1)
             monkeypatch.setattr(asking, "own_facts", lambda packages, node, facts=facts: facts)
             if has_gpu:
                 checked.check("new", claim, GPU)

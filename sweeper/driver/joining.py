@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Mapping
 
 from sweeper.driver import asking, nodes
 from sweeper.errors import ResultsFolderError, SweeperError
 from sweeper.ledger.lock import Claim
-from sweeper.storage import explain
 from sweeper.study.spec import ResourcesSpec
 
 
@@ -38,16 +38,15 @@ class Checked:
         """
         if node in self.nodes:
             return
-        if differing := nodes.differences(asking.versions([*self.versions]), self.versions):
+        facts = asking.own_facts([*self.versions], node)
+        if differing := nodes.differences(facts.versions, self.versions):
             raise SweeperError(f"{differing}.")
-        if resources.gpus_per_trial and not asking.own_facts([], node).has_gpu:
+        if resources.gpus_per_trial and not facts.has_gpu:
             raise SweeperError("Ray was told of a GPU there, and there is none to be seen.")
         if not claim.holds:
             raise ResultsFolderError(f"the study is not seen there in {claim.folder}.")
-        probe = claim.folder / f".{node}.tmp"
-        try:
-            probe.write_whole(b"", may_replace=True)
-        except OSError as error:
-            raise ResultsFolderError(explain(error, claim.folder)) from error
+        probe = f".{node}-{os.getpid()}.tmp"
+        if fault := nodes.leave_answer(claim.folder, probe):
+            raise ResultsFolderError(f"{fault}.")
         with contextlib.suppress(OSError):
-            probe.remove()
+            (claim.folder / probe).remove()

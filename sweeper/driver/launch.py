@@ -18,10 +18,11 @@ from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 from sweeper import catalog
-from sweeper.driver import exposure, extending, inputs, joining, nodes, own, provenance, requests
+from sweeper.driver import exposure, extending, inputs, nodes, own, provenance, requests
 from sweeper.driver.background import meanwhile
 from sweeper.driver.connection import connected, dashboard, load_ray
 from sweeper.driver.inputs import Inputs
+from sweeper.driver.joining import Checked
 from sweeper.driver.opened import OpenedStudy, open_study
 from sweeper.driver.order import Order
 from sweeper.driver.places import Places, fits
@@ -180,7 +181,7 @@ def _run_held(
         for note in (*given.dataset.notes, *(lessons.words(source.facts()) for source in given.sources)):
             order.tell(note)
         # Before anything is created: a study that cannot run here leaves nothing that its corrected file would differ from.
-        places = _places(order, whole, _needed(order, opened, whole), given.dataset, is_private=is_private)
+        places, checked = _places(order, whole, _needed(order, opened, whole), given.dataset, is_private=is_private)
         if opened is None:
             files.create(first.to_yaml())
         workers = sum(places.plan(dict.fromkeys(whole.shapes, 1)).values())
@@ -191,7 +192,7 @@ def _run_held(
             session = _session(order, study, ledger, given, places, waiting)
             order.watch(study.search, ledger.started)
             _extend(order, session, study, given.sources)
-            trainable = _trainable(order, study, ledger, given, places)
+            trainable = _trainable(order, study, ledger, given, checked)
             del given  # the only copy of the arrays on this machine is now the one in the object store
             run = functools.partial(_run_tune, study.first.name, session, trainable)
             with contextlib.closing(waiting):
@@ -239,19 +240,21 @@ def _whole(order: Order, opened: OpenedStudy | None) -> StudySpec:
     return order.spec if opened is None else order.spec.model_copy(update={"arms": {**opened.spec.arms, **order.spec.arms}})
 
 
-def _places(order: Order, whole: StudySpec, needed: Collection[str], dataset: Dataset, *, is_private: bool) -> Places:
+def _places(
+    order: Order, whole: StudySpec, needed: Collection[str], dataset: Dataset, *, is_private: bool
+) -> tuple[Places, Checked]:
     """The nodes of the running Ray; on a cluster every one on which a trial fits must be able to work for the study."""
     places = Places(nodes.offers, order.max_concurrent, order.tell)
     nodes.check_fit(places.offers, whole, needed)
     shapes = dict.fromkeys(map(whole.resources_of, needed))
-    places.checked = frozenset(offer.node for offer in places.offers if any(fits(offer, shape) for shape in shapes))
+    asked = frozenset(offer.node for offer in places.offers if any(fits(offer, shape) for shape in shapes))
     if not is_private:
         if warning := exposure.without_token():
             order.tell(warning)
         nodes.check_facts(whole.training, *shapes)
         nodes.check_images(dataset.files, *shapes)
         nodes.check_results(order.results_folder, *shapes)
-    return places
+    return places, Checked(nodes=asked, versions=nodes.versions(whole.training))
 
 
 def _needed(order: Order, opened: OpenedStudy | None, whole: StudySpec) -> list[str]:
@@ -325,7 +328,7 @@ def _repeat(order: Order, session: Session) -> None:
     session.commit()
 
 
-def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: Inputs, places: Places) -> Any:
+def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: Inputs, checked: Checked) -> Any:
     """What Tune runs on a worker."""
     from sweeper.driver import tune
     from sweeper.training.trial import Worker
@@ -347,7 +350,7 @@ def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: Inputs,
             predictions=(study.folder / "predictions").resolve(),
             worker=order.worker or Worker,
             code=catalog.current(),
-            checked=joining.Checked(nodes=places.checked, versions=nodes.versions(study.first.training)),
+            checked=checked,
         )
     )
 

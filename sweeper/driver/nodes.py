@@ -124,9 +124,8 @@ def check_facts(training: TrainingSpec, *shapes: ResourcesSpec) -> None:
         InputError: A node does not; the message names it, and what differs.
     """
     ours = versions(training)
-    packages = [*ours]
     nodes = useful(shapes)
-    told = asking.facts(packages, nodes)
+    told = asking.facts([*ours], nodes)
     differing = [one if isinstance(one, asking.NoAnswer) else differences(one.versions, ours) for one in told]
     if faults := _named(nodes, differing):
         needed = " ".join(f"{package}=={version}" for package, version in ours.items())

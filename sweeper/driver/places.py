@@ -41,11 +41,6 @@ class Offer:
     accelerator_types: frozenset[str] = frozenset()
 
     @property
-    def called(self) -> str:
-        """Its name in messages; with its address because several may share a name."""
-        return f"{self.name} ({self.address})"
-
-    @property
     def words(self) -> str:
         """What it has, in words."""
         kinds = f" ({', '.join(sorted(self.accelerator_types))})" if self.accelerator_types else ""
@@ -143,8 +138,6 @@ class Places:
         self._look, self._most, self.tell = look, most, tell
         self.refused: set[str] = set()
         """Ids of nodes whose workers cannot work for the study. One that is mended and joins again has a new id."""
-        self.checked: frozenset[str] = frozenset()
-        """Ids of nodes that were asked before the first trial whether they can work for the study."""
         self.offers = tuple(look())
         self._wanted: dict[ResourcesSpec, int] = {}
         self._plan: dict[ResourcesSpec, int] = {}

@@ -198,7 +198,7 @@ class Session:
     def _on_fault(self, tune_id: str, fault: str, node: str = "", called: str = "") -> None:
         """No trial can run where this worker is. A node that joined later, which then has a name, is left out.
 
-        What was to run there goes on elsewhere, and counts it not.
+        What was to run there goes on elsewhere; it counts against no trial.
         """
         if not node:
             raise SweeperError(

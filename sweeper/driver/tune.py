@@ -91,23 +91,25 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         connection.take_environment(context.training, resources)
         self._worker: TrialWorker | None = None
         self._group: Together | None = None
-        self._next = self._fault = ""
-        self._node = ray.get_runtime_context().get_node_id()
+        self._next = ""
+        self._unfit: dict[str, str] = {}
+        node = ray.get_runtime_context().get_node_id()
         needed = {
             field.name: getattr(context, field.name) for field in dataclasses.fields(context) if field.name not in OF_THE_ACTOR
         } | {"resources": resources}
         try:
-            context.checked.check(self._node, context.claim, resources)
+            context.checked.check(node, context.claim, resources)
             if context.code is not None:
                 catalog.use(context.code)
             test = None if context.test is None else context.test.opened()
             needed |= {"train": context.train.opened(), "validation": context.validation.opened(), "test": test}
             self._worker = context.worker(**needed)
-        except SweeperError as error:
-            self._fault = str(error)
         except Exception as error:
-            self._fault = str(failure(error)["detail"])
-        self._is_late = self._node not in context.checked.nodes
+            fault, host = str(error) if isinstance(error, SweeperError) else failure(error)["detail"], socket.gethostname()
+            if node in context.checked.nodes:
+                self._unfit = {"fault": f"on {host}: {fault}"}
+            else:  # it joined later, and can be left out
+                self._unfit = {"fault": fault, "node": node, "called": f"{host} ({ray.util.get_node_ip_address()})"}
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -127,7 +129,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """One epoch, or a failure of the trial, or a fault of the worker; nothing from a worker without an attempt."""
         if self._worker is None:
-            return {"report": json.dumps(self._unfit())}
+            return {"report": json.dumps(self._unfit)}
         if self._next:
             asked, self._next, self._is_idle = json.loads(self._next), "", False
             if isinstance(asked, list):
@@ -136,13 +138,6 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
                 self._group = None
                 self._worker.start(Assignment(**asked))
         return {"report": json.dumps({"rows": []} if self._is_idle else (self._group or self._worker).step())}
-
-    def _unfit(self) -> dict[str, str]:
-        """Why this worker can run no trial; with its node where that joined later, and can be left out."""
-        host = socket.gethostname()
-        if not self._is_late:
-            return {"fault": f"on {host}: {self._fault}"}
-        return {"fault": self._fault, "node": self._node, "called": f"{host} ({ray.util.get_node_ip_address()})"}
 
 
 class SearcherAdapter(Searcher):  # type: ignore[misc]
@@ -183,7 +178,7 @@ class SchedulerAdapter(FIFOScheduler):  # type: ignore[misc]
         self._session = session
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """As `Session.on_report`; a worker whose trials are over goes on with the next one as long as there is any."""
+        """As `Session.on_report`; a worker whose trials are over goes on with the next one, if any; one at fault is killed."""
         report = json.loads(result["report"])
         with self._session.guard():
             going_on = self._session.on_report(trial.trial_id, report)
@@ -198,7 +193,7 @@ class SchedulerAdapter(FIFOScheduler):  # type: ignore[misc]
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """As `Session.on_death`."""
         error = _error_of(trial)
-        if is_import_fault(str(error)):
+        if _is_import_fault(str(error)):
             with self._session.guard():
                 raise SweeperError(
                     f"a worker cannot start on a node, which perhaps lacks a package: {str(error).strip().splitlines()[-1]}\n"
@@ -257,7 +252,7 @@ def cause_of_death(error: Exception | None) -> Reason:
     return Reason.NODE_LOST if is_lost or getattr(error, "preempted", False) else Reason.DIED
 
 
-def is_import_fault(said: str) -> bool:
+def _is_import_fault(said: str) -> bool:
     """Whether a worker could not load what it is to run: no trial is at fault, and each would be lost there in its turn."""
     parts = ("ModuleNotFoundError", "ImportError", "failed to import on the worker")
     return "error raised in its creation task" in said and any(part in said for part in parts)

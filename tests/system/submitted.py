@@ -17,7 +17,7 @@ from tests.tiny_study import TINY, check_whole
 
 ROOT = Path(__file__).parents[2]
 
-EPOCHS = 400
+EPOCHS = 250
 
 STUDY = {
     "name": "tiny",

@@ -40,13 +40,14 @@ def test_a_preempted_job_is_queued_again_and_goes_on(slurms: tuple[Host, Path]) 
     until(lambda: "PENDING" in study.cluster("status"), 60, said)
     assert not token.exists()
     stopped = study.num_epochs()
-    at_once = ("scontrol", "update", "JobId=1", "StartTime=now")  # Slurm lets a job that is queued again wait for two minutes
-    study.do(*at_once)
+    # Slurm lets a job that is queued again wait for two minutes: in the second of its end, nodes refuse it, which ends it for good.
+    soon = ("scontrol", "update", "JobId=1", "StartTime=now+4")
+    study.do(*soon)
     until(lambda: study.num_epochs() > stopped, 450, said)
     # Slurm tells Ray's nodes alone, and waits until the job has ended.
     study.do("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=true")
     until(lambda: "COMPLETED" in study.do("scontrol", "show", "job", "2"), 90, said)
-    study.do(*at_once)
+    study.do(*soon)
     study.await_end(said)
     until(lambda: "COMPLETED" in study.cluster("status"), 60, said)
     study.check()

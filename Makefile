@@ -77,7 +77,7 @@ SYSTEM_PACKAGES := iproute2 mount util-linux slurmctld slurmd slurm-client munge
 	radosgw ceph-mon ceph-osd ceph-common
 CLUSTER := $(VENV)-cluster
 # How often two drivers start one study in the same instant, in each store.
-ROUNDS := 200
+ROUNDS := 100
 
 test-system: install $(CLUSTER)/.installed
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! dpkg --status $(SYSTEM_PACKAGES) > /dev/null 2>&1; then \

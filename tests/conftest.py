@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 Run = Callable[..., tuple[int, str, str]]
 
+QUICKLY_COMPILED = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+"""For processes in which JAX would compile for longer than it computes."""
+
 settings.register_profile(
     "project", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))
 )

@@ -97,6 +97,7 @@ def test_a_violation_is_told_in_numbers() -> None:
     )
 
 
+@pytest.mark.long
 def test_a_default_beyond_a_constraint_is_a_fault_before_anything_starts(run: Run, tmp_path: Path) -> None:
     text = with_constraints("[parameters <= 1000]").replace("  vit: {}\n", "")
     (tmp_path / "study.yaml").write_text(text)

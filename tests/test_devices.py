@@ -29,15 +29,16 @@ def test_a_worker_without_gpu_sees_none_and_one_with_gpu_is_left_to_ray() -> Non
     assert environment(cpus=3)["OMP_NUM_THREADS"] == "3"
 
 
-def test_keras_is_loaded_without_what_it_would_wrap_and_that_can_be_imported_later() -> None:
+@pytest.mark.long
+def test_keras_is_loaded_without_what_it_only_looks_for_and_that_can_be_imported_later() -> None:
     code = (
         "import sys; from sweeper.training import devices; devices.load()\n"
-        "print(*(name in sys.modules for name in ('sklearn', 'jax')))\n"
-        "import sklearn, jax; print(sklearn.__name__, jax.__name__)"
+        "print(*(name in sys.modules for name in ('sklearn', 'matplotlib', 'jax')))\n"
+        "import sklearn, matplotlib.pyplot, jax; print(sklearn.__name__, matplotlib.__name__, jax.__name__)"
     )
     run = [sys.executable, "-c", code]
     said = subprocess.run(run, capture_output=True, text=True, check=True).stdout
-    assert said.split("\n")[:2] == ["False False", "sklearn jax"]
+    assert said.split("\n")[:2] == ["False False False", "sklearn matplotlib jax"]
 
 
 def test_dropout_follows_from_the_seed_where_keras_leaves_it_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ def test_membership_is_certain_where_seeds_agree() -> None:
     assert membership(values, GOALS).tolist() == [1.0, 1.0, 0.0]
 
 
+@pytest.mark.long
 def test_membership_is_the_share_of_draws() -> None:
     """The second one is larger, and better with one of two seeds by more: it is on the front unless only seed 1 is drawn."""
     chances = membership(over_seeds([[0.8, 0.8], [0.7, 0.95]], [10, 20]), GOALS, draws=20_000)
@@ -46,6 +47,7 @@ def test_seeds_are_drawn_for_all_alike() -> None:
     assert membership(over_seeds([shared, shared - 0.01], [10, 20]), GOALS).tolist() == [1.0, 0.0]
 
 
+@pytest.mark.long
 def test_a_seed_that_failed_is_left_out() -> None:
     nan = float("nan")
     chances = membership(over_seeds([[0.8, 0.9], [nan, 0.95]], [10, 20]), GOALS, draws=20_000)

@@ -22,18 +22,17 @@ pytestmark = [pytest.mark.long, pytest.mark.usefixtures("framework", "double_pre
 
 Array = np.ndarray[Any, Any]
 
-SHAPES = {"even": (64, 64, 3), "odd": (75, 50, 3)}
+SHAPES = {"even": (32, 32, 3), "odd": (39, 34, 3)}
 """With an odd side, paddings differ that are alike with even ones."""
 
-SMALL_SHAPES = {"even": (32, 32, 3), "odd": (39, 34, 3)}
-"""For networks that are slow in Keras Applications: in double precision its convolutions with a group for each channel take
-thirty times as long as depthwise ones."""
+VGG_SHAPES = {"even": (64, 64, 3), "odd": (75, 50, 3)}
+"""Without normalisation, networks with random weights hardly tell smaller images apart."""
 
-SMALLEST = ("efficientnet-b0", "densenet-121", "resnet-50", "mobilenet_v2-0.35", "convnext-tiny", "vgg-16")
-"""One of each family: even sides are for these alone."""
+SMALL = ("efficientnet-b0", "densenet-121", "resnet-50", "mobilenet_v2-0.35", "convnext-tiny", "vgg-16")
+"""The smallest of each family: even sides are for these alone."""
 
-LARGEST = ("efficientnet-b7", "densenet-201", "resnet-152", "mobilenet_v2-1.4", "convnext-large", "vgg-19")
-"""What lies between the two differs from them in numbers of layers and channels alone, which shapes and costs show."""
+LARGE = ("efficientnet-b5", "densenet-201", "resnet-152", "mobilenet_v2-1.4", "convnext-base", "vgg-19")
+"""All others differ from these two in numbers of layers and channels alone, which shapes and costs show."""
 
 SIZES = {
     **{f"b{size}": side for size, side in enumerate((224, 240, 288, 300, 380, 456, 528, 600))},
@@ -50,7 +49,7 @@ CASES = [
     pytest.param(application, parity, id=f"{label(application)}-{parity}")
     for application in APPLICATIONS
     for parity in SHAPES
-    if label(application) in SMALLEST or (parity == "odd" and label(application) in LARGEST)
+    if label(application) in SMALL or (parity == "odd" and label(application) in LARGE)
 ]
 
 
@@ -83,8 +82,9 @@ def randomize(model: keras.Model, images: Array, generator: np.random.Generator)
 
 @pytest.mark.parametrize(("application", "parity"), CASES)
 def test_equal_weights_give_equal_logits(application: Application, parity: str) -> None:
-    is_heavy = application.architecture == "convnext"
-    shape, num_images = (SMALL_SHAPES[parity], 2) if is_heavy else (SHAPES[parity], 8)
+    # In double precision the convolutions of Keras Applications with a group for each channel take thirty times as long as depthwise.
+    num_images = 2 if application.architecture == "convnext" else 8
+    shape = (VGG_SHAPES if application.architecture == "vgg" else SHAPES)[parity]
     generator = np.random.default_rng(0)
     random.seed(0)  # Keras draws the seeds of initialisers from it
     theirs = application.build(shape, 10)

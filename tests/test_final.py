@@ -74,6 +74,7 @@ def test_without_a_carve_or_a_test_split_it_trains_as_any_other(make: Any) -> No
     assert not {"test_accuracy", "test_loss"} & alone[-1].keys()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_seed_may_set_one_source_alone(source: str, make: Any) -> None:  # noqa: F811
     worker = make(is_carved=True)

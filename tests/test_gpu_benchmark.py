@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import QUICKLY_COMPILED
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -78,7 +80,8 @@ def test_the_table_compares_each_line_with_fit(gpu: ModuleType, capsys: pytest.C
 def test_all_of_it_small_on_a_cpu(tmp_path: Path) -> None:
     """On JAX, whose processes import no TensorFlow, which they check themselves."""
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--quick", "--cpu"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    environment = os.environ | QUICKLY_COMPILED | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| small")]
     assert [row[1] for row in rows] == ["one worker", "2 workers sharing", "2 seeds in one program"]
     assert all(float(row[number].replace(",", "")) > 0 for row in rows for number in (2, 5, 7)), done.stdout

@@ -265,6 +265,7 @@ def describe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
     return call
 
 
+@pytest.mark.long
 def test_describe_compares_with_and_without_skip_connections(describe: Callable[..., Any], tmp_path: Path) -> None:
     files = [str(tmp_path / "a.svg"), str(tmp_path / "b.svg")]
     facts = describe("sigmoids", "--gradient-flow", files[0])

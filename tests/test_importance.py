@@ -104,6 +104,7 @@ def test_slices_hold_every_trial_that_has_the_knob() -> None:
     assert frame["knob"].iloc[0] == knob_importance(results)["knob"].iloc[0]
 
 
+@pytest.mark.long
 def test_the_drawings() -> None:
     results = synthetic.build(num_arms=3, trials_per_arm=12)
     small = dataclasses.replace(results, trials=results.trials.drop(results.trials.query("arm == 'vit'").index[5:]))

@@ -112,6 +112,7 @@ def test_lessons_teach_the_sampler_alone(sampler: str) -> None:
     assert len(driven.search.finished["arm"]) == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sampler", LEARNING)
 def test_a_configuration_of_a_lesson_is_trained_again_only_when_no_other_is_left(sampler: str) -> None:
     """Of nine the default one is trained first, and six are known from before."""

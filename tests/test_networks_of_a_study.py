@@ -27,6 +27,7 @@ budget: {trials: 9, max_epochs: 1}
 IMAGES: Any = SimpleNamespace(input_shape=(10, 10, 1), num_classes=10)
 
 
+@pytest.mark.long
 def test_a_process_finds_the_faults_of_check(run: Run, tmp_path: Path) -> None:
     spec = parse(STUDY)
     with networks.building(spec, list(spec.arms)) as faults_of:
@@ -51,6 +52,7 @@ def test_a_process_that_dies_is_no_fault_of_the_study(monkeypatch: pytest.Monkey
         faults_of(IMAGES)
 
 
+@pytest.mark.long
 def test_jax_is_not_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "jax", None)
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['jax'] = None")

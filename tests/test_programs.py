@@ -113,6 +113,7 @@ def test_rates_shape_nothing(name: str) -> None:
     assert (vectors[1][3:] >= vectors[0][3:]).all() and (vectors[1][3:] > vectors[0][3:]).any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("largest", [2**16, 5], ids=["all", "some"])
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("kind", ["adam", "adamw", "sgd", "nadam", "rmsprop"])

@@ -132,6 +132,7 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
+@pytest.mark.long
 def test_the_command_writes_every_epoch(tmp_path: Path) -> None:
     path, out = made(tmp_path), tmp_path / "events.parquet"
     code, text, _ = run(

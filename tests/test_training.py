@@ -139,9 +139,7 @@ EVERYTHING = {
     [
         {"ema_momentum": 0.9, "flip": "horizontal", "mix": "cutmix", "schedule": "one_cycle"},
         {**EVERYTHING, "optimizer": "adamw", "schedule": "step"},
-        {**EVERYTHING, "optimizer": "nadam", "mix": "cutmix", "warmup_epochs": 1},
-        {**EVERYTHING, "optimizer": "rmsprop"},
-        {**EVERYTHING, "optimizer": "sgd"},
+        {**EVERYTHING, "optimizer": "nadam", "mix": "cutmix", "warmup_epochs": 1, "rand_augment": 0.0},
     ],
     ids=lambda recipe: str(recipe.get("optimizer", "few")),
 )

@@ -83,6 +83,7 @@ def test_the_wheel_holds_every_module_the_style_and_script_of_reports_and_says_i
     assert held == there | beside | templates | {f"{name}/py.typed" for name in PACKAGES}
 
 
+@pytest.mark.long
 @pytest.mark.ray
 def test_the_installed_program_runs_a_study_from_another_folder(installed: Path, tmp_path: Path) -> None:
     code = "import sweeper, architectures; print(sweeper.__file__, architectures.__file__)"

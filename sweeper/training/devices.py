@@ -55,13 +55,13 @@ def common_environment(training: TrainingSpec, shapes: Sequence[ResourcesSpec], 
 
 
 def load() -> None:
-    """Import Keras, in three quarters of the time.
+    """Import Keras, in two thirds of the time.
 
-    It looks for scikit-learn and TensorFlow for JAX, to wrap what nothing here wraps. Only what this process has not imported is
-    kept from them, and only meanwhile. Keras's other backends need JAX.
+    It looks for scikit-learn and matplotlib, and TensorFlow for JAX, to wrap what nothing here wraps and draw what nothing here draws
+    with it. Only what this process has not imported is kept from them, and only meanwhile. Keras's other backends need JAX.
     """
-    wrapped = ("sklearn", "jax") if os.environ.get("KERAS_BACKEND") == "tensorflow" else ("sklearn",)
-    hidden = [name for name in wrapped if name not in sys.modules]
+    sought = ("sklearn", "matplotlib", *(("jax",) if os.environ.get("KERAS_BACKEND") == "tensorflow" else ()))
+    hidden = [name for name in sought if name not in sys.modules]
     try:
         for name in hidden:
             sys.modules[name] = None  # type: ignore[assignment]  # Python's own mark of what cannot be imported

@@ -67,6 +67,7 @@ def test_tables(made: sweeper.StudyResults, run: Run) -> None:
     pd.testing.assert_frame_equal(by_name.trials, made.trials)
 
 
+@pytest.mark.long
 def test_answers_are_those_of_the_commands(made: sweeper.StudyResults, run: Run) -> None:
     _, out, _ = run("recommend", "made", "--max", "parameters=2000")
     assert repr(made.recommend(parameters=2000)) == out.strip()

@@ -104,10 +104,12 @@ def test_learns_a_few_digits_by_heart(name: str) -> None:
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,
     )
-    for _ in range(80):
-        model.train_on_batch(pixels, labels)
-    accuracy = float(np.mean(np.asarray(outputs(model, pixels)[0]).argmax(axis=1) == labels))
-    assert accuracy > 0.95
+    accuracies = []
+    while max(accuracies, default=0.0) <= 0.95:
+        for _ in range(10):
+            model.train_on_batch(pixels, labels)
+        accuracies.append(float(np.mean(np.asarray(outputs(model, pixels)[0]).argmax(axis=1) == labels)))
+        assert len(accuracies) <= 8, f"after every ten steps: {accuracies}"
 
 
 @pytest.mark.long

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.architectures import golden
+from tests.conftest import QUICKLY_COMPILED
 
 pytestmark = pytest.mark.usefixtures("framework")
 
@@ -48,9 +49,7 @@ def test_logits_of_every_option_are_the_golden_ones() -> None:
 @pytest.mark.long
 def test_jax_gives_the_golden_logits() -> None:
     command = [sys.executable, "-m", "tests.architectures.golden", "--everything"]
-    # Every operation is compiled for every shape, and then runs once.
-    quickly = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": quickly}
+    environment = {**os.environ, **QUICKLY_COMPILED, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).parents[2]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, check=False)
     assert done.returncode == 0, done.stderr

@@ -172,6 +172,7 @@ def test_files_that_cannot_be_used_are_left_out_and_told(run: Run, tmp_path: Pat
     assert spec.load("a.yaml").dataset.options["unreadable"] == "skip"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("measured")
 def test_a_part_of_the_images_is_trained_on_where_all_leave_no_time(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -329,6 +329,7 @@ def test_pareto_within_limits(run: Run, finished: Path, tmp_path: Path) -> None:
     assert code == 0 and f" and val_loss <= 1,000,000,000: {smallest['trial']}, validation accuracy " in out
 
 
+@pytest.mark.long
 def test_plot_and_export(run: Run, finished: Path, tmp_path: Path) -> None:
     code, out, err = run("plot", "made", "--results", finished, "--out", tmp_path / "figures", "--json")
     assert code == 0

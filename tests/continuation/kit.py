@@ -22,6 +22,7 @@ from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training import checkpoint
 from sweeper.training.devices import environment
 from sweeper.training.trial import Assignment
+from tests.conftest import QUICKLY_COMPILED
 
 EPOCHS = 4
 CLASSES = 3
@@ -157,7 +158,7 @@ def in_a_process(
     }
     answer = folder / f"{name}-answer.json"
     (folder / f"{name}.json").write_text(json.dumps({**job, "answer": str(answer)}))
-    variables = environment(training, ResourcesSpec(), str(folder / "keras"))
+    variables = environment(training, ResourcesSpec(), str(folder / "keras")) | QUICKLY_COMPILED
     done = subprocess.run(
         [sys.executable, "-m", "tests.continuation.process", str(folder / f"{name}.json")],
         cwd=Path(__file__).parents[2],

@@ -18,6 +18,7 @@ from sweeper.ledger.ledger import StudyFolder
 from sweeper.ledger.records import METRICS, Kind
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
 from sweeper.training.devices import environment
+from tests.conftest import QUICKLY_COMPILED
 from tests.continuation.kit import BASE, SIZES, metrics, write_data
 from tests.continuation.together import EPOCHS
 
@@ -41,7 +42,7 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def trained(folder: Path, asked: dict[str, tuple[str, dict[str, Any]]], precision: str = "float32", ways: str = "") -> Any:
+def trained(folder: Path, asked: dict[str, tuple[str, dict[str, Any]]], precision: str = "float32", all_ways: bool = False) -> Any:
     """What a new process, set up as a worker's, answers."""
     write_data(folder / "data.npz")
     configurations = [
@@ -50,13 +51,13 @@ def trained(folder: Path, asked: dict[str, tuple[str, dict[str, Any]]], precisio
     ]
     job = {
         "data": str(folder / "data.npz"), "checkpoints": str(folder / "checkpoints"), "configurations": configurations,
-        "precision": precision, "ways": ways, "answer": str(folder / "answer.json"),
+        "precision": precision, "all_ways": all_ways, "answer": str(folder / "answer.json"),
     }  # fmt: skip
     (folder / "job.json").write_text(json.dumps(job))
     done = subprocess.run(
         [sys.executable, "-m", "tests.continuation.together", str(folder / "job.json")],
         cwd=Path(__file__).parents[2],
-        env=os.environ | environment(TrainingSpec(backend="jax"), ResourcesSpec(), str(folder / "keras")),
+        env=os.environ | environment(TrainingSpec(backend="jax"), ResourcesSpec(), str(folder / "keras")) | QUICKLY_COMPILED,
         capture_output=True,
         text=True,
         check=False,
@@ -81,7 +82,7 @@ class TestWhole:
     @pytest.fixture(scope="class")
     @classmethod
     def told(cls, tmp_path_factory: pytest.TempPathFactory) -> Any:
-        return trained(tmp_path_factory.mktemp("together"), {"cnn": ("cnn", EVERYTHING)}, ways="short")["cnn"]
+        return trained(tmp_path_factory.mktemp("together"), {"cnn": ("cnn", EVERYTHING)}, all_ways=True)["cnn"]
 
     def test_each_comes_to_what_it_comes_to_alone(self, told: Any) -> None:
         check_close(told["together"], told["alone"])
@@ -123,6 +124,12 @@ class TestWhole:
         assert row["epoch"] == 3 and "seeds together" not in row["versions"]
         check_close({"t": [row]}, {"t": told["alone"]["t-s1"][2:]})
 
+    def test_neither_portions_of_images_nor_a_loop_over_batches_changes_anything(self, told: Any) -> None:
+        assert {trial: metrics(rows) for trial, rows in told["portions"].items()} == {
+            trial: metrics(rows) for trial, rows in told["together"].items()
+        }
+        check_close(told["looped"], told["alone"])
+
 
 STUDY = """
 name: seeds
@@ -155,15 +162,6 @@ def test_a_sweep_repeats_a_trial_with_seeds_together(tmp_path: Path) -> None:
     assert len({row.worker for row in rows}) == 1
     assert "nothing lost, nothing repeated" in sweeper("audit", "seeds")
     assert "it was trained together with other seeds, as one program" in sweeper("retrain", "seeds", "cnn-00000-s2")
-
-
-@pytest.mark.long
-def test_neither_portions_of_images_nor_a_loop_over_batches_changes_anything(tmp_path: Path) -> None:
-    told = trained(tmp_path, {"cnn": ("cnn", EVERYTHING)}, ways="all")["cnn"]
-    assert {trial: metrics(rows) for trial, rows in told["portions"].items()} == {
-        trial: metrics(rows) for trial, rows in told["together"].items()
-    }
-    check_close(told["looped"], told["alone"])
 
 
 @pytest.mark.long

@@ -1,6 +1,7 @@
 """Trains trials together and alone, on JAX, in a process of its own: ``python -m tests.continuation.together JOB.json``.
 
-A job names an .npz of images, a folder for checkpoints, configurations, and a file for the answer.
+A job names an .npz of images, a folder for checkpoints, configurations, and a file for the answer. Of RandAugment's operations,
+each of which JAX compiles twice over, three are left to choose from.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from sweeper.datasets import Split
 from sweeper.storage import Place, place
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
-from sweeper.training import checkpoint
+from sweeper.training import checkpoint, devices
 from sweeper.training.loop import base, on_jax
 from sweeper.training.loop.several import SeveralLoop
 from sweeper.training.together import Together
@@ -29,6 +30,10 @@ EPOCHS = 3
 def main(path: str) -> None:
     """Do a job: each configuration with three seeds."""
     job = json.loads(Path(path).read_text())
+    devices.load()  # without TensorFlow
+    import keras
+
+    keras.layers.RandAugment._AUGMENT_LAYERS = ["random_translation", "random_contrast", "solarization"]
     with np.load(job["data"], allow_pickle=False) as arrays:
         data = {name: Split(arrays[f"x_{name}"], arrays[f"y_{name}"]) for name in ("train", "validation")}
     folder = Path(job["checkpoints"])
@@ -49,17 +54,16 @@ def main(path: str) -> None:
         alone = {own.trial: run(worker, own) for own in trials}
         worker = new(f"{name}-together")
         told[name] = {"alone": alone, "together": run_together(worker, trials)}
-        if job["ways"] == "all":
-            before, base.LARGEST_RESIDENT = base.LARGEST_RESIDENT, 150 * data["train"].images[:1].nbytes
-            told[name]["portions"] = run_together(new(f"{name}-portions"), trials)
-            base.LARGEST_RESIDENT, on_jax._loops = before, lambda: True
-            told[name]["looped"] = run_together(new(f"{name}-looped"), trials)
-        elif job["ways"] == "short":
+        if job["all_ways"]:
             worker.start(trials[0])
             [loop] = [kept.loop for kept, _ in worker._programs._programs.values() if isinstance(kept.loop, SeveralLoop)]
             told[name]["are_states_kept"] = loop._device is not None or loop._host is not None
             told[name]["again"] = run_together(worker, [dataclasses.replace(own, attempt=2, known_epochs=1) for own in trials])
             told[name]["mixed"] = mixed(worker, place(folder / f"{name}-together"), trials)
+            base.LARGEST_RESIDENT, before = 150 * data["train"].images[:1].nbytes, base.LARGEST_RESIDENT
+            told[name]["portions"] = run_together(new(f"{name}-portions"), trials)
+            base.LARGEST_RESIDENT, on_jax._loops = before, lambda: True
+            told[name]["looped"] = run_together(new(f"{name}-looped"), trials)
     Path(job["answer"]).write_text(json.dumps(told))
 
 

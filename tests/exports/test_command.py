@@ -21,6 +21,7 @@ def results(spec: StudySpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_optuna_needs_nothing_that_is_not_there(run: Run, results: Path) -> None:
     code, out, err = run("export", "two", "--results", results, "--to", "optuna", "--json")
     path = results / "two" / "export" / "optuna.db"

@@ -227,6 +227,7 @@ def contents(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 @settings(max_examples=60)
 @given(contents())
 def test_a_resolved_study_reads_back_as_itself(content: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ def test_files_have_the_names_that_keras_gives_them(entry: Application, monkeypa
         entry.build_body(weights="imagenet", input_shape=files.STAGE_SHAPE)
 
 
+@pytest.mark.long
 def test_all_weights_but_the_heads_are_those_of_the_file(folder: Path, entry: Application) -> None:
     given = loaded(folder)
     body = tiny.write(folder, entry)

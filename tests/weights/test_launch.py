@@ -31,12 +31,12 @@ pytestmark = pytest.mark.usefixtures("framework")
 Array = np.ndarray[Any, Any]
 
 
-def study_of(data: Path, folder: Path | None, **fixed: Any) -> StudySpec:
+def study_of(data: Path, folder: Path | None, architecture: str = "resnet", **fixed: Any) -> StudySpec:
     return StudySpec.model_validate(
         {
             "name": "tiny",
             "dataset": {"name": "arrays", "path": str(data)},
-            "arms": {"net": {"architecture": "resnet", "space": "resnet_published", "fixed": fixed}},
+            "arms": {"net": {"architecture": architecture, "space": f"{architecture}_published", "fixed": fixed}},
             "budget": {"trials": 1, "max_epochs": 1},
             "search": {"sampler": "random"},
             "stopping": {"rule": "none"},
@@ -151,18 +151,18 @@ def test_a_process_that_breaks_is_told_of(tmp_path: Path) -> None:
 def test_a_study_with_weights_is_launched_and_trained_again(
     data: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = next(entry for entry in APPLICATIONS if entry.name == "ResNet50")
+    entry = next(entry for entry in APPLICATIONS if entry.arguments == {"variant": "0.35"})
     weights = tmp_path / "weights"
     weights.mkdir()
     random.seed(0)
     entry.build_body(weights=None, input_shape=files.THEIR_SHAPE).save(weights / entry.file)
-    fixed = {**entry.arguments, "dropout": 0.1, "weights": "imagenet", "trained": "head", "batch_size": 64, "learning_rate": 1e-4}
-    spec = study_of(data, weights, **fixed)
+    fixed = {**entry.arguments, "weights": "imagenet", "trained": "head", "batch_size": 64, "learning_rate": 1e-4}
+    spec = study_of(data, weights, entry.architecture, **fixed)
     outcome = launch.launch(spec, tmp_path / "results")
     trials, epochs = rows_of(outcome.folder)
     (trial,), (epoch,) = trials, epochs
     assert trial["status"] == Status.COMPLETED, trial["detail"]
-    assert trial["parameters"] == 23_528_522  # of all layers, 10 classes
+    assert trial["parameters"] == 408_938  # of all layers, 10 classes
     recorded = json.loads(trial["versions"])["weights"]
     assert recorded.startswith(f"{entry.file} sha256:")
     assert json.loads(trial["configuration"])["trained"] == "head"

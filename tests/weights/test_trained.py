@@ -107,6 +107,7 @@ def test_exactly_what_is_to_be_trained_changes(what: str, deepest: int, folder: 
     assert (measure.trainable_parameters(network) == program.parameters) == (what == "all" or deepest == 4)
 
 
+@pytest.mark.long
 def test_the_head_begins_at_random_and_follows_the_seed(folder: Path) -> None:
     given = loaded(folder, GREY)
     programs = Programs(task_of(GREY), *images(), {given.file: given})

@@ -1,4 +1,4 @@
-"""Our networks against those of Keras Applications: the same weights must give the same scores, at the same cost.
+"""Our networks against those of Keras Applications: the same weights must give the same scores.
 
 Equal counts of parameters leave much open: the order of layers, paddings, strides, the place of a shortcut. Here the weights of
 the other implementation are copied layer by layer into ours and the logits compared, with biases, scales and all four arrays of
@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from sweeper import catalog
-from sweeper.training.measuring import measure
 from sweeper.training.weights.applications import APPLICATIONS, Application, in_order
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("framework", "double_precision", "released")]
@@ -32,13 +31,7 @@ SMALL = ("efficientnet-b0", "densenet-121", "resnet-50", "mobilenet_v2-0.35", "c
 """The smallest of each family: even sides are for these alone."""
 
 LARGE = ("efficientnet-b5", "densenet-201", "resnet-152", "mobilenet_v2-1.4", "convnext-base", "vgg-19")
-"""All others differ from these two in numbers of layers and channels alone, which shapes and costs show."""
-
-SIZES = {
-    **{f"b{size}": side for size, side in enumerate((224, 240, 288, 300, 380, 456, 528, 600))},
-    **dict.fromkeys(("16", "19"), 64),
-}
-"""Sides of the images networks were made for, where that is not 224; a VGG for 224 takes a gigabyte in double precision."""
+"""All others differ from these two in numbers of layers and channels, which `tests.architectures.test_published` compares."""
 
 
 def label(application: Application) -> str:
@@ -82,7 +75,7 @@ def randomize(model: keras.Model, images: Array, generator: np.random.Generator)
 
 @pytest.mark.parametrize(("application", "parity"), CASES)
 def test_equal_weights_give_equal_logits(application: Application, parity: str) -> None:
-    # In double precision the convolutions of Keras Applications with a group for each channel take thirty times as long as depthwise.
+    # In double precision its convolutions with a group for each channel take thirty times as long as depthwise ones.
     num_images = 2 if application.architecture == "convnext" else 8
     shape = (VGG_SHAPES if application.architecture == "vgg" else SHAPES)[parity]
     generator = np.random.default_rng(0)
@@ -100,17 +93,3 @@ def test_equal_weights_give_equal_logits(application: Application, parity: str) 
     expected, logits = np.asarray(theirs(pixels)), np.asarray(ours(images))
     assert expected.std(axis=0).mean() > 0.03, "the images are hardly told apart, so equal logits prove little"
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize("application", APPLICATIONS, ids=label)
-@pytest.mark.usefixtures("shapes_alone")
-def test_has_the_same_shapes_and_costs(application: Application) -> None:
-    side = SIZES.get(application.arguments["variant"], 224)
-    shape = (side, side, 3)
-    theirs = application.build(shape, 1000)
-    ours = catalog.load("architecture", application.architecture)(shape, 1000, **application.arguments)
-    assert measure.count_macs(ours) == pytest.approx(measure.count_macs(theirs), rel=0.01)
-    kernels = [
-        [[side for side in layer.weights[0].shape if side > 1] for layer in application.order(model)] for model in (theirs, ours)
-    ]
-    assert kernels[0] == kernels[1]

@@ -1,7 +1,11 @@
-"""The published networks: parameters exactly, multiply-accumulates within the tolerance of their source."""
+"""The published networks: parameters exactly, multiply-accumulates within the tolerance of their source.
+
+Those that Keras Applications has, too, have the same kernels in the same order there, and the same cost.
+"""
 
 from __future__ import annotations
 
+import keras
 import pytest
 
 from sweeper import catalog
@@ -11,6 +15,7 @@ from sweeper.study import spec
 from sweeper.study.published import spaces_of
 from sweeper.study.space import TRAINING, Choice, Space
 from sweeper.training.measuring import measure
+from sweeper.training.weights.applications import APPLICATIONS, Application
 from tests.architectures.kit import (
     PUBLISHED,
     SPACES_OF_VARIANTS,
@@ -28,9 +33,24 @@ pytestmark = pytest.mark.usefixtures("framework", "released")
 @pytest.mark.usefixtures("shapes_alone")
 def test_has_the_published_size(name: str, published: Published) -> None:
     model = catalog.load("architecture", name)(published.input_shape, published.num_classes, **published.arguments)
+    macs = measure.count_macs(model)
     assert measure.trainable_parameters(model) == pytest.approx(published.parameters, rel=published.parameters_tolerance, abs=0)
-    if published.macs is not None:
-        assert measure.count_macs(model) == pytest.approx(published.macs, rel=published.macs_tolerance)
+    assert published.macs is None or macs == pytest.approx(published.macs, rel=published.macs_tolerance)
+    for application in APPLICATIONS:
+        if (application.architecture, dict(application.arguments)) == (name, dict(published.arguments)):
+            theirs = application.build(published.input_shape, published.num_classes)
+            assert macs == pytest.approx(measure.count_macs(theirs), rel=0.01)
+            assert kernels(application, model) == kernels(application, theirs)
+
+
+def test_whatever_keras_applications_has_is_published() -> None:
+    published = [(name, dict(entry.arguments)) for name, entry in PUBLISHED]
+    assert all((application.architecture, dict(application.arguments)) in published for application in APPLICATIONS)
+
+
+def kernels(application: Application, model: keras.Model) -> list[list[int]]:
+    """Sides of the kernels in the order in which both networks have them, without those of one: some are kept as another rank."""
+    return [[side for side in layer.weights[0].shape if side > 1] for layer in application.order(model)]
 
 
 STUDY = """

@@ -42,7 +42,9 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def trained(folder: Path, asked: dict[str, tuple[str, dict[str, Any]]], precision: str = "float32", all_ways: bool = False) -> Any:
+def trained(
+    folder: Path, asked: dict[str, tuple[str, dict[str, Any]]], precision: str = "float32", all_ways: bool = False
+) -> Any:
     """What a new process, set up as a worker's, answers."""
     write_data(folder / "data.npz")
     configurations = [

@@ -40,7 +40,7 @@ def test_a_preempted_job_is_queued_again_and_goes_on(slurms: tuple[Host, Path]) 
     until(lambda: "PENDING" in study.cluster("status"), 60, said)
     assert not token.exists()
     stopped = study.num_epochs()
-    # Slurm lets a job that is queued again wait for two minutes: in the second of its end, nodes refuse it, which ends it for good.
+    # Slurm lets a job that is queued again wait for two minutes: nodes refuse it in the second of its end, and it ends for good.
     soon = ("scontrol", "update", "JobId=1", "StartTime=now+4")
     study.do(*soon)
     until(lambda: study.num_epochs() > stopped, 450, said)

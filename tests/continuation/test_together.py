@@ -150,7 +150,7 @@ def test_a_sweep_repeats_a_trial_with_seeds_together(tmp_path: Path) -> None:
 
     def sweeper(*arguments: str) -> str:
         command = [sys.executable, "-m", "sweeper", *arguments]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        environment = os.environ | QUICKLY_COMPILED | {"PYTHONPATH": str(Path(__file__).parents[2])}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600)
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -17,7 +17,7 @@ arms:
   cnn: {fixed: {num_blocks: 2, width: 16, convolutions_per_block: 1, dense_units: 64, batch_size: 64, attention: none,
                 head: flatten, kernel_size: 3, batch_norm: true, dropout: 0.1, dense_dropout: 0.1, optimizer: adam,
                 label_smoothing: 0.0}}
-budget: {trials: 12, max_epochs: 8}
+budget: {trials: 6, max_epochs: 6}
 search: {sampler: random}
 stopping: {rule: none}
 """
@@ -46,7 +46,7 @@ def test_a_sweep_over_three_hosts_gives_the_rows_of_one_machine(three: Cluster, 
     spread, alone = three.shared / "results", three.shared / "alone"
     code, said = three.sweeper("launch", study, "--results", spread, "--cluster", "attach", "--address", three.address)
     assert code == 0, said
-    assert "12 completed" in said and "with 3 workers" in said
+    assert "6 completed" in said and "with 3 workers" in said
     code, said = three.sweeper("launch", study, "--results", alone, "--num-cpus", "1")
     assert code == 0, said
 
@@ -54,7 +54,7 @@ def test_a_sweep_over_three_hosts_gives_the_rows_of_one_machine(three: Cluster, 
     trained = Counter((event.worker or "").split(":")[0] for event in events)
     assert set(trained) == {"head", "one", "two"}, trained
     ours, theirs = rows_of(spread / "spread"), rows_of(alone / "spread")
-    assert len(ours["trials"]) == 12 and len(ours["epochs"]) == 96
+    assert len(ours["trials"]) == 6 and len(ours["epochs"]) == 36
     assert ours == theirs
     code, said = three.sweeper("audit", spread / "spread")
     assert code == 0, said

@@ -75,7 +75,7 @@ def randomize(model: keras.Model, images: Array, generator: np.random.Generator)
 
 @pytest.mark.parametrize(("application", "parity"), CASES)
 def test_equal_weights_give_equal_logits(application: Application, parity: str) -> None:
-    # In double precision its convolutions with a group for each channel take thirty times as long as depthwise ones.
+    # In double precision, convolutions with a group for each channel take thirty times as long as depthwise ones.
     num_images = 2 if application.architecture == "convnext" else 8
     shape = (VGG_SHAPES if application.architecture == "vgg" else SHAPES)[parity]
     generator = np.random.default_rng(0)

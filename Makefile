@@ -18,7 +18,7 @@ help:
 	@echo "make test-all   every test: also the long ones of conformance, equality, continuation and kills"
 	@echo "make test-system  clusters of hosts in network namespaces; needs root and Debian packages, which it installs"
 	@echo "make test-exports  what is written for TensorBoard, MLflow, Kubernetes and others, read by them, in an environment of its own"
-	@echo "make test-fast  the tests that need neither Ray nor much time: three to five minutes"
+	@echo "make test-fast  the tests that need neither Ray nor much time: five minutes"
 	@echo "make notebooks  install JupyterLab, then open notebooks/"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     let ruff format the code"
@@ -76,8 +76,6 @@ test-exports: $(EXPORTS)/.installed
 SYSTEM_PACKAGES := iproute2 mount util-linux slurmctld slurmd slurm-client munge openssh-server openssh-client shellcheck \
 	radosgw ceph-mon ceph-osd ceph-common
 CLUSTER := $(VENV)-cluster
-# How often two drivers start one study in the same instant, in each store.
-ROUNDS := 100
 
 test-system: install $(CLUSTER)/.installed
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! dpkg --status $(SYSTEM_PACKAGES) > /dev/null 2>&1; then \
@@ -85,7 +83,7 @@ test-system: install $(CLUSTER)/.installed
 		DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends $(SYSTEM_PACKAGES) || \
 		echo "Debian's packages cannot be installed here; tests that need them are skipped and say so"; \
 	fi
-	ROUNDS=$(ROUNDS) $(PYTEST) $(BY_FILE) -m system tests/system --ignore tests/system/test_jobs.py
+	$(PYTEST) $(BY_FILE) -m system tests/system --ignore tests/system/test_jobs.py
 	$(CLUSTER)/bin/python -m pytest -m system tests/system/test_jobs.py
 
 test-all: test test-long test-exports test-system

@@ -139,6 +139,7 @@ EVERYTHING = {
     [
         {"ema_momentum": 0.9, "flip": "horizontal", "mix": "cutmix", "schedule": "one_cycle"},
         {**EVERYTHING, "optimizer": "adamw", "schedule": "step"},
+        # RandAugment, which takes longest to trace, is in the recipe above.
         {**EVERYTHING, "optimizer": "nadam", "mix": "cutmix", "warmup_epochs": 1, "rand_augment": 0.0},
     ],
     ids=lambda recipe: str(recipe.get("optimizer", "few")),

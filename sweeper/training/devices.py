@@ -57,8 +57,8 @@ def common_environment(training: TrainingSpec, shapes: Sequence[ResourcesSpec], 
 def load() -> None:
     """Import Keras, in two thirds of the time.
 
-    It looks for scikit-learn and matplotlib, and TensorFlow for JAX, for what nothing here does with them. Only what this process
-    has not imported is kept from them, and only meanwhile. Keras's other backends need JAX.
+    Keras looks for scikit-learn, to wrap it, and for matplotlib, to draw galleries of images; TensorFlow looks for JAX. Nothing
+    here needs that. Only what this process has not imported is kept from them, only meanwhile. Keras's other backends need JAX.
     """
     sought = ("sklearn", "matplotlib", *(("jax",) if os.environ.get("KERAS_BACKEND") == "tensorflow" else ()))
     hidden = [name for name in sought if name not in sys.modules]

@@ -46,7 +46,7 @@ search: {sampler: random, seed: 1}
 stopping: {rule: asha, grace_epochs: 1, reduction_factor: 2}
 """
 
-ROUNDS = int(os.environ.get("ROUNDS", "200"))
+ROUNDS = int(os.environ.get("ROUNDS", "100"))
 """How often two drivers start at the same instant."""
 
 

@@ -31,13 +31,19 @@ if TYPE_CHECKING:
 
 Run = Callable[..., tuple[int, str, str]]
 
-QUICKLY_COMPILED = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+QUICKLY_COMPILED = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"}
 """For processes in which JAX would compile for longer than it computes."""
 
 settings.register_profile(
     "project", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))
 )
 settings.load_profile("project")
+
+
+def pytest_collection_finish() -> None:
+    """Whatever looks for circles later need not look at a million objects of modules, which stay."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -144,6 +150,15 @@ def networks_built_here(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 @pytest.fixture
 def ray_ready(ray_session: None) -> None:
     """The shared Ray."""
+
+
+@pytest.fixture
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps of this process train one trial at a time, so that one worker loads the framework, not two."""
+    from sweeper.driver import launch
+
+    places = launch.Places
+    monkeypatch.setattr(launch, "Places", lambda offers, max_concurrent, tell: places(offers, 1, tell))
 
 
 @pytest.fixture(scope="session")

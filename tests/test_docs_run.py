@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import Run
 from tests.test_docs import PAGES, README, ROOT, blocks, examples, own_code, shell_lines
 
-pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.usefixtures("ray_ready")]
+pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.usefixtures("ray_ready", "one_at_a_time")]
 
 STUDY = """
 name: digits

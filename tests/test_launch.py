@@ -121,6 +121,7 @@ class TestOnOneRay:
             launch.launch(spec, tmp_path, tell=lambda note: shutil.rmtree(tmp_path / "cache", ignore_errors=True))
         assert launch.launch(spec, tmp_path).search.trials["cnn-00000"].status is Status.COMPLETED
 
+    @pytest.mark.usefixtures("one_at_a_time")
     def test_a_finished_study_is_extended_and_its_trials_go_on_from_where_they_were(self, data: Path, tmp_path: Path) -> None:
         fixed = {"schedule": "constant"}
         spec = study(data, trials=2, epochs=2, fixed=fixed)
@@ -153,6 +154,7 @@ class TestOnOneRay:
         trials, _ = rows_of(outcome.folder)
         assert [trial["status"] for trial in trials] == [Status.COMPLETED] * 4
 
+    @pytest.mark.usefixtures("one_at_a_time")
     def test_trials_are_repeated_with_paired_seeds_and_launching_again_repeats_nothing(self, data: Path, tmp_path: Path) -> None:
         spec = study(data, trials=2, epochs=2)
         arms = {"one": spec.arms["cnn"], "two": spec.arms["cnn"]}
@@ -176,6 +178,7 @@ class TestOnOneRay:
         with pytest.raises(InputError, match="--vary split: the validation images of arrays are not carved"):
             launch.launch(spec, tmp_path, repeat=lambda search: repetition.plan(search, ["defaults"], 1, "split"))
 
+    @pytest.mark.usefixtures("one_at_a_time")
     def test_the_best_are_confirmed_on_images_carved_anew_and_tested(self, data: Path, tmp_path: Path) -> None:
         spec = study(data, trials=2, epochs=2, dataset={"name": "digits", "fraction": 0.1})
         launch.launch(spec, tmp_path)
@@ -193,6 +196,7 @@ class TestOnOneRay:
         assert class_names == tuple("0123456789")
         assert launch.launch(spec, tmp_path, repeat=plan).was_finished
 
+    @pytest.mark.usefixtures("one_at_a_time")
     def test_a_trial_that_fails_is_a_row_with_its_reason(
         self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -94,7 +94,7 @@ def test_a_notebook_runs_to_its_end(path: Path, study: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.long
-@pytest.mark.usefixtures("ray_ready")
+@pytest.mark.usefixtures("ray_ready", "one_at_a_time")
 def test_an_own_network_goes_from_a_cell_to_a_prediction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,12 +55,15 @@ def common_environment(training: TrainingSpec, shapes: Sequence[ResourcesSpec], 
 
 
 def load() -> None:
-    """Import Keras, in two thirds of the time.
+    """Import Keras, in little more than half the time.
 
-    Keras looks for scikit-learn, to wrap it, and for matplotlib, to draw galleries of images; TensorFlow looks for JAX. Nothing
-    here needs that. Only what this process has not imported is kept from them, only meanwhile. Keras's other backends need JAX.
+    Keras and TensorFlow look for what they would wrap, draw with or read from: scikit-learn, matplotlib, pandas, SciPy, JAX and
+    others. Nothing here needs that. Only what this process has not imported is kept from them, only meanwhile. Keras's other
+    backends need JAX, which needs SciPy.
     """
-    sought = ("sklearn", "matplotlib", *(("jax",) if os.environ.get("KERAS_BACKEND") == "tensorflow" else ()))
+    sought = ["sklearn", "matplotlib", "pandas"]
+    if os.environ.get("KERAS_BACKEND") == "tensorflow":
+        sought += ["jax", "scipy"]
     hidden = [name for name in sought if name not in sys.modules]
     try:
         for name in hidden:

@@ -42,7 +42,7 @@ def test_the_first_page_makes_a_study(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.ray
 @pytest.mark.long
-@pytest.mark.usefixtures("ray_ready")
+@pytest.mark.usefixtures("ray_ready", "one_at_a_time")
 def test_the_blocks_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mpl, "rcParams", mpl.rcParams.copy())

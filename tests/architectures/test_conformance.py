@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from typing import Any
 
@@ -22,6 +23,16 @@ from tests.architectures.kit import (
 )
 
 pytestmark = pytest.mark.usefixtures("framework")
+
+
+SHAPE = (12, 12, 1)
+
+
+@functools.cache
+def drawn(name: str, seed: int = 1, **knobs: Any) -> keras.Model:
+    """A smallest network, built once for all tests that leave its weights as they are."""
+    random.seed(seed)
+    return build(name, SHAPE, **knobs)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -48,7 +59,7 @@ def test_logits_are_float32_under_half_precision(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_is_uncompiled_and_functional(name: str) -> None:
-    model = build(name)
+    model = drawn(name)
     assert isinstance(model, keras.Function), "build it with keras.Model(inputs, outputs)"
     assert not model.compiled
     assert model.name == name
@@ -56,8 +67,8 @@ def test_is_uncompiled_and_functional(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_image_does_not_depend_on_the_others_of_its_batch(name: str) -> None:
-    model = build(name)
-    batch = images((8, 8, 1), number=4)
+    model = drawn(name)
+    batch = images(SHAPE, number=4)
     for together, alone in zip(outputs(model, batch), outputs(model, batch[:1]), strict=True):
         np.testing.assert_allclose(np.asarray(together)[:1], np.asarray(alone), atol=1e-4)
 
@@ -67,12 +78,10 @@ def test_an_image_does_not_depend_on_the_others_of_its_batch(name: str) -> None:
 def test_every_weight_gets_a_gradient(name: str) -> None:
     import tensorflow as tf
 
-    def dead_weights(seed: int, knobs: dict[str, Any]) -> dict[int, str]:
-        random.seed(seed)
-        model = build(name, (12, 12, 1), **knobs)
+    def dead_weights(model: keras.Model) -> dict[int, str]:
         targets = np.eye(10, dtype=np.float32)[np.arange(16) % 10]
         with tf.GradientTape() as tape:
-            logits, *auxiliary = outputs(model, images((12, 12, 1)), training=True)
+            logits, *auxiliary = outputs(model, images(SHAPE), training=True)
             packed = keras.ops.concatenate([logits, targets, *auxiliary], axis=-1)
             loss = keras.ops.mean(minimised(packed, (1,) * 10, Smoothing.of(Recipe.of({}), 10), is_balanced=False))
         gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
@@ -84,29 +93,37 @@ def test_every_weight_gets_a_gradient(name: str) -> None:
         }
 
     for knobs in variations(name):
-        dead = dead_weights(1, knobs)
+        dead = dead_weights(drawn(name, **knobs))
         if dead:
             # Rectifiers of a very small network can all be shut by chance, but not with every seed.
-            others = [dead_weights(seed, knobs) for seed in (2, 3)]
+            others = [dead_weights(drawn(name, seed, **knobs)) for seed in (2, 3)]
             dead = {position: path for position, path in dead.items() if all(position in other for other in others)}
         assert not dead, f"with {knobs}: no gradient reaches {list(dead.values())}"
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "cnn" else pytest.mark.long) for name in NAMES])
 def test_learns_a_few_digits_by_heart(name: str) -> None:
+    import tensorflow as tf
+
     digits = load_digits()
     pixels = ((digits.images[:40, :, :, None] - 4.9) / 6.0).astype("float32")
     labels = digits.target[:40]
     random.seed(3)
     model = build(name)
-    model.compile(
-        optimizer=keras.optimizers.Adam(0.01),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,
-    )
+    optimizer = keras.optimizers.Adam(0.01)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(autograph=False)  # `Model.compile` has it, which takes twice as long to trace
+    def train() -> None:
+        with tf.GradientTape() as tape:
+            logits = outputs(model, pixels, training=True)
+            losses = [keras.losses.sparse_categorical_crossentropy(labels, own, from_logits=True) for own in logits]
+            loss = tf.add_n([tf.reduce_mean(own) for own in losses])
+        optimizer.apply(tape.gradient(loss, [weight.value for weight in model.trainable_weights]))
+
     accuracy = 0.0
     for step in range(1, 81):
-        model.train_on_batch(pixels, labels)
+        train()
         if step % 10 == 0:
             accuracy = float(np.mean(np.asarray(outputs(model, pixels)[0]).argmax(axis=1) == labels))
         if accuracy > 0.95:
@@ -130,7 +147,7 @@ def test_pythons_seed_decides_the_weights(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_two_weights_start_alike(name: str) -> None:
-    random_weights = [np.asarray(weight) for weight in build(name).trainable_weights if np.ptp(np.asarray(weight)) > 0]
+    random_weights = [np.asarray(weight) for weight in drawn(name).trainable_weights if np.ptp(np.asarray(weight)) > 0]
     for position, one in enumerate(random_weights):
         for two in random_weights[:position]:
             assert not np.array_equal(one, two), f"two weights of shape {one.shape} share one initialiser's values"
@@ -139,15 +156,16 @@ def test_no_two_weights_start_alike(name: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_survives_its_configuration(name: str) -> None:
+    batch = images(SHAPE, number=2)
     for knobs in variations(name):
-        model = build(name, **knobs)
+        model = drawn(name, **knobs)
         twin = type(model).from_config(model.get_config())
         twin.set_weights(model.get_weights())
-        for one, other in zip(outputs(twin, images((8, 8, 1))), outputs(model, images((8, 8, 1))), strict=True):
+        for one, other in zip(outputs(twin, batch), outputs(model, batch), strict=True):
             np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_survives_json(name: str) -> None:
-    model = build(name)
+    model = drawn(name)
     assert keras.models.model_from_json(model.to_json()).to_json() == model.to_json()

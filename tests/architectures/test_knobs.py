@@ -23,7 +23,6 @@ from tests.architectures.kit import (
     SPACES_OF_VARIANTS,
     build,
     points,
-    random_points,
 )
 
 pytestmark = pytest.mark.usefixtures("framework")
@@ -124,14 +123,6 @@ def test_the_smallest_and_the_largest_published_network_take_small_images(name: 
     space: Space = catalog.load("space", name)
     options = cast(Choice, space.model["variant"]).options
     check_builds(name, [space.default({"variant": option}) for option in (options[0], options[-1])])
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", SPACES_OF_SMALL_NETWORKS)
-@pytest.mark.usefixtures("shapes_alone")
-def test_some_of_what_a_space_can_produce_builds(name: str) -> None:
-    space: Space = catalog.load("space", name)
-    check_builds(name, [space.default(), *random_points(space, 1)])
 
 
 def test_files_name_no_backend() -> None:

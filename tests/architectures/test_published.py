@@ -21,7 +21,7 @@ from tests.architectures.kit import (
     SPACES_OF_VARIANTS,
 )
 
-pytestmark = pytest.mark.usefixtures("framework", "released")
+pytestmark = pytest.mark.usefixtures("framework")
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.long
 AXES: dict[str, Axis] = {
     "base": Axis(),
     **{name: test_augmentation.AXES[name] for name in ("rotation", "cutout", "mixup", "cutmix")},
-    **{name: test_networks.AXES[name] for name in ("dropout", "vit", "vit-dropout")},
+    **{name: test_networks.AXES[name] for name in ("dropout", "vit")},
     **{name: test_recipes.AXES[name] for name in ("optimizer-nadam", "ema_momentum")},
 }
 
@@ -25,7 +25,7 @@ class TestJax(GoingOn):
 
     def test_a_loop_over_batches_gives_what_its_steps_give_one_by_one(self, trained: Trained) -> None:
         """On a CPU steps are quicker, elsewhere the loop; rounding may differ, as the compiler puts them together otherwise."""
-        names = ("base", "vit-dropout", "ema_momentum")
+        names = ("base", "vit", "ema_momentum")
         tasks = [task(name, AXES[name], known=0) for name in names]
         looped = in_a_process(trained.folder, "looped", tasks, TrainingSpec(backend="jax"), loops=True)
         for name in names:

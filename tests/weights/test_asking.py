@@ -19,7 +19,7 @@ from sweeper.training.weights.pretrained import TRAINING_ONLY, weights_in_order
 from tests.weights import miniature as tiny
 from tests.weights.miniature import SHAPE, asking, find
 
-pytestmark = pytest.mark.usefixtures("framework", "released")
+pytestmark = pytest.mark.usefixtures("framework")
 
 Array = np.ndarray[Any, Any]
 

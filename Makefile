@@ -83,8 +83,7 @@ test-system: install $(CLUSTER)/.installed
 		DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends $(SYSTEM_PACKAGES) || \
 		echo "Debian's packages cannot be installed here; tests that need them are skipped and say so"; \
 	fi
-	$(PYTEST) $(BY_FILE) -m system tests/system --ignore tests/system/test_jobs.py
-	$(CLUSTER)/bin/python -m pytest -m system tests/system/test_jobs.py
+	$(PYTEST) $(BY_FILE) --no-loadscope-reorder -m system tests/system
 
 test-all: test test-long test-exports test-system
 

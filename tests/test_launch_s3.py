@@ -74,7 +74,7 @@ def test_a_study_in_a_bucket_is_interrupted_and_resumed(bucket: ObjectPlace, s3_
         assert "Traceback" not in output
         return output
 
-    process = start("launch", str(study_file), "--results", str(results), "--num-cpus", "2")
+    process = start("launch", str(study_file), "--results", str(results), "--num-cpus", "1")
     deadline = time.monotonic() + 150
     while not (study.exists and sum(event.kind is Kind.EPOCH for event in study.read()) >= 5):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate(timeout=30)[0]
@@ -88,7 +88,7 @@ def test_a_study_in_a_bucket_is_interrupted_and_resumed(bucket: ObjectPlace, s3_
     known = sum(event.kind is Kind.EPOCH for event in interrupted)
     assert known < 100
 
-    run("resume", str(study.folder), "--num-cpus", "2")
+    run("resume", str(study.folder), "--num-cpus", "1")
     events = study.read()
     assert events[: len(interrupted)] == interrupted
     epochs = [(event.trial, event.epoch) for event in events if event.kind is Kind.EPOCH]

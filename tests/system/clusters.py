@@ -9,6 +9,9 @@ from pathlib import Path
 from tests.system import hosts
 
 ROOT = Path(__file__).parents[2]
+LAYER = ROOT / ".venv-cluster" / "bin" / "python"
+"""The environment of the tests with `ray[default]` above it."""
+
 BENCHMARKS = ROOT / "benchmarks"
 PORT = 6379
 

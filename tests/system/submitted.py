@@ -41,9 +41,13 @@ class Submitted:
         folder: Holds everything.
         kind: The cluster file's content.
         settings: Environment variables of the commands.
+        python: What runs them.
     """
 
-    def __init__(self, host: Host, folder: Path, kind: dict[str, object], settings: dict[str, str]):
+    def __init__(
+        self, host: Host, folder: Path, kind: dict[str, object], settings: dict[str, str], python: Path | str = sys.executable
+    ):
+        self._python = str(python)
         self._host = host
         self._folder = folder / "it's here"
         self._folder.mkdir()
@@ -60,13 +64,11 @@ class Submitted:
 
     def launch(self) -> str:
         """Submit it as a user does."""
-        return self.do(
-            sys.executable, "-m", "sweeper", "launch", "study.yaml", "--cluster", "cluster.yaml", "--results", "results"
-        )
+        return self.do(self._python, "-m", "sweeper", "launch", "study.yaml", "--cluster", "cluster.yaml", "--results", "results")
 
     def cluster(self, word: str) -> str:
         """``sweeper cluster WORD`` of it."""
-        return self.do(sys.executable, "-m", "sweeper", "cluster", word, "cluster.yaml", "study.yaml", "--results", "results")
+        return self.do(self._python, "-m", "sweeper", "cluster", word, "cluster.yaml", "study.yaml", "--results", "results")
 
     def num_epochs(self) -> int:
         """Epochs that are stored."""

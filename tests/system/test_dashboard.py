@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.system import hosts
-from tests.system.clusters import ROOT, Cluster
-
-LAYER = ROOT / ".venv-cluster" / "bin" / "python"
-"""The environment of the tests with `ray[default]` above it."""
+from tests.system.clusters import LAYER, Cluster
 
 ASK = """
 import json, sys, time, urllib.error, urllib.request

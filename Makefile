@@ -8,7 +8,7 @@ RESULTS ?= results
 # Each of hundreds of processes would compile our modules, and each pytest rewrite the tests, where the environment forbids to keep that.
 unexport PYTHONDONTWRITEBYTECODE
 # Modules are compiled as they are first imported: to compile all of them takes half of the installation, and most are never used.
-INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes
+INSTALL := install --quiet --disable-pip-version-check --no-compile --require-hashes
 
 .PHONY: help install demo notebooks test test-long test-exports test-system test-all test-fast lint format docs lock clean
 
@@ -31,7 +31,7 @@ install: $(STAMP)
 # Everything is pinned with hashes; the project itself comes last and brings nothing along.
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python $(INSTALL) -r requirements.lock
+	$(BIN)/python -m pip $(INSTALL) -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
@@ -41,8 +41,7 @@ demo: install
 	$(BIN)/sweeper plot digits --results $(RESULTS)
 	$(BIN)/sweeper report digits --results $(RESULTS)
 
-# Fast tests first, over two processes; then those that share one Ray, which wants the cores for itself. Of the long ones on Ray two
-# files run at once again: most of them start one program after another, which takes a core.
+# Fast tests first, then those that share one Ray; two files at once, as even most of what starts programs starts one after another.
 # By file, because what the tests of a file share, such as trained networks, is made once in each process. Files of long tests come
 # in their own order: by number of tests, as is the default, the kills would come last, beside an idle core.
 PYTEST := $(BIN)/python -m pytest
@@ -51,7 +50,7 @@ FAST := not ray and not long and not system
 
 test: install
 	$(PYTEST) $(BY_FILE) -m "$(FAST)"
-	$(PYTEST) -m "ray and not long"
+	$(PYTEST) $(BY_FILE) -m "ray and not long"
 
 test-long: install
 	$(PYTEST) $(BY_FILE) --no-loadscope-reorder -m "long and not ray"
@@ -62,14 +61,14 @@ test-long: install
 EXPORTS := $(VENV)-exports
 
 $(VENV)-%/.installed: requirements-%.lock $(STAMP)
-	$(PYTHON) -m venv --clear $(@D)
+	$(PYTHON) -m venv --clear --without-pip $(@D)
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
 		> "$$($(@D)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/project.pth"
-	$(@D)/bin/python $(INSTALL) -r $<
+	$(BIN)/python -m pip --python $(@D)/bin/python $(INSTALL) -r $<
 	@touch $@
 
 test-exports: $(EXPORTS)/.installed
-	$(EXPORTS)/bin/python -m pytest tests/exports tests/cluster/test_kubernetes.py
+	$(EXPORTS)/bin/python -m pytest $(BY_FILE) tests/exports tests/cluster/test_kubernetes.py
 
 # Hosts are namespaces of Linux, which root alone can make. Elsewhere the tests are skipped and say why. Ray's dashboard lies
 # in an environment of its own, too: one test reaches for it without the token, one submits a job by it.
@@ -102,7 +101,7 @@ format: install
 # Not with --quiet: with it MkDocs 1.6 counts no warnings, and --strict lets them pass.
 # JupyterLab comes on top: nothing else needs it, and it is a hundred packages.
 notebooks: install
-	$(BIN)/python $(INSTALL) -r requirements-notebooks.lock
+	$(BIN)/python -m pip $(INSTALL) -r requirements-notebooks.lock
 	$(BIN)/jupyter lab notebooks
 
 docs: install

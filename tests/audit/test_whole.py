@@ -60,7 +60,7 @@ def test_a_study_of_every_schema(version: int, tmp_path: Path, run: Run) -> None
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_killed_anywhere_any_number_of_times(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     study = StudyFolder(tmp_path / "made")

@@ -41,16 +41,17 @@ demo: install
 	$(BIN)/sweeper plot digits --results $(RESULTS)
 	$(BIN)/sweeper report digits --results $(RESULTS)
 
-# Fast tests first, then those that share one Ray; two files at once, as even most of what starts programs starts one after another.
-# By file, because what the tests of a file share, such as trained networks, is made once in each process. Files of long tests come
-# in their own order: by number of tests, as is the default, the kills would come last, beside an idle core.
+# Fast tests first, then those that share one Ray; in two processes, as even what starts programs mostly starts one after another.
+# By file, because what the tests of a file share, such as trained networks, is made once in each process; Ray's fast tests lie
+# nearly all in one. Files of long tests come in their own order: by number of tests, as is the default, the kills would come last,
+# beside an idle core.
 PYTEST := $(BIN)/python -m pytest
 BY_FILE := -n 2 --dist loadfile
 FAST := not ray and not long and not system
 
 test: install
 	$(PYTEST) $(BY_FILE) -m "$(FAST)"
-	$(PYTEST) $(BY_FILE) -m "ray and not long"
+	$(PYTEST) -n 2 --dist load -m "ray and not long"
 
 test-long: install
 	$(PYTEST) $(BY_FILE) --no-loadscope-reorder -m "long and not ray"

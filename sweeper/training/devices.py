@@ -55,11 +55,11 @@ def common_environment(training: TrainingSpec, shapes: Sequence[ResourcesSpec], 
 
 
 def load() -> None:
-    """Import Keras, in little more than half the time.
+    """Import Keras, in three fifths of the time.
 
-    Keras and TensorFlow look for what they would wrap, draw with or read from: scikit-learn, matplotlib, pandas, SciPy, JAX and
-    others. Nothing here needs that. Only what this process has not imported is kept from them, only meanwhile. Keras's other
-    backends need JAX, which needs SciPy.
+    Keras and TensorFlow look for what they would wrap, draw with or read from: scikit-learn, matplotlib, pandas, SciPy and JAX.
+    Nothing here needs that. Only what this process has not imported is kept from them, only meanwhile. Keras's other backends
+    need JAX, which needs SciPy.
     """
     sought = ["sklearn", "matplotlib", "pandas"]
     if os.environ.get("KERAS_BACKEND") == "tensorflow":

@@ -86,8 +86,9 @@ def test_published_networks_see_what_keras_shows_them(
 
     name = entry.name
     module = next(part for part in vars(keras.applications).values() if hasattr(part, name) and hasattr(part, "preprocess_input"))
+    is_heavy = entry.architecture == "convnext"  # in double precision its convolutions with groups take long
     shape = (32, 32, 3)
-    raw = pixels(shape, count=4)
+    raw = pixels(shape, count=4 if is_heavy else 16)
     seen = module.preprocess_input(raw.astype("float64"))
     random.seed(0)
     body = entry.build_body(weights=None, input_shape=shape)

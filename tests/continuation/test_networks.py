@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from sweeper import catalog
 from sweeper.study.space import Value
-from tests.continuation.kit import Axis, GoingOn
+from tests.architectures.kit import build, images, outputs
+from tests.continuation.kit import SIDE, SIZES, Axis, GoingOn
 
 pytestmark = pytest.mark.long
 
@@ -29,3 +31,12 @@ AXES: dict[str, Axis] = {
 
 class TestNetworks(GoingOn):
     axes = AXES
+
+
+@pytest.mark.usefixtures("framework")
+@pytest.mark.parametrize("name", RANDOM)
+def test_what_is_random_in_a_network_is_there(name: str) -> None:
+    """Otherwise going on with it would prove nothing."""
+    model = build(name, (SIDE, SIDE, 3), **{**SIZES.get(name, {}), **RANDOM[name]})
+    first, second = (outputs(model, images((SIDE, SIDE, 3)), training=True) for _ in range(2))
+    assert len(first) > 1 or not np.array_equal(first[0], second[0])

@@ -42,7 +42,7 @@ def check_backend(backend: str) -> None:
 
 
 def prepare_keras(backend: str = "tensorflow") -> None:
-    """Prepare this process for importing Keras: its backend, few messages, no file in the user's home, no GPU.
+    """Load Keras into this process: on its backend, with few messages, no file in the user's home, no GPU.
 
     Raises:
         InputError: The backend is not installed.
@@ -52,6 +52,10 @@ def prepare_keras(backend: str = "tensorflow") -> None:
     os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), f"sweeper-keras-{os.getuid()}"))
     os.environ["KERAS_BACKEND"] = backend
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    from sweeper.training import devices
+
+    with quiet():
+        devices.load()
 
 
 @contextlib.contextmanager
@@ -78,9 +82,6 @@ def quiet() -> Iterator[None]:
 
 def build(architecture: str, input_shape: tuple[int, int, int], num_classes: int, arguments: Mapping[str, Any]) -> Any:
     """As `sweeper.driver.networks.build`; call `prepare_keras` before."""
-    from sweeper import catalog
     from sweeper.driver import networks
 
-    with quiet():
-        catalog.load("architecture", architecture)
     return networks.build(architecture, input_shape, num_classes, arguments)

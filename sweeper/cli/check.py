@@ -121,14 +121,10 @@ def _weight_files(study: StudySpec, dataset: Dataset) -> tuple[list[str], dict[s
 
 def _arm(study: StudySpec, name: str, dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
     """What is to be said of an arm at its default configuration, and the faults of what it begins with."""
-    from sweeper import catalog
-    from sweeper.cli._networks import quiet
     from sweeper.driver import networks
     from sweeper.errors import KnobError
 
     arm, space = study.arms[name], study.space_of(name)
-    with quiet():
-        catalog.load("architecture", arm.architecture)
     models, faults = {}, []
     for place, configuration in networks.first_of(study, name).items():
         try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeper.driver import weights
 from sweeper.errors import InputError
-from sweeper.training.devices import environment
+from sweeper.training.devices import environment, load
 
 if TYPE_CHECKING:
     from sweeper.datasets import Dataset
@@ -56,6 +56,7 @@ def keras_of(spec: StudySpec) -> Iterator[None]:
             if importlib.util.find_spec(spec.training.backend) is None:
                 raise InputError(f"the study was trained with the backend {spec.training.backend}, which is not installed here.")
             os.environ.update(environment(spec.training, spec.shapes[0], folder))
+            load()
         import keras
 
         before = keras.config.dtype_policy()

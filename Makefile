@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Modules are compiled as they are first imported: to compile all of them takes half of the installation, and most are never used.
 INSTALL := install --quiet --disable-pip-version-check --no-compile --require-hashes
 
-.PHONY: help install demo notebooks test test-long test-exports test-system test-all test-fast lint format docs lock clean
+.PHONY: help install demo notebooks test test-long test-exports test-system system-packages test-all test-fast lint format docs lock clean
 
 help:
 	@echo "make demo       install, then run studies/digits.yaml, draw its figures and write its report (results/digits)"
@@ -82,13 +82,15 @@ SYSTEM_PACKAGES := iproute2 mount util-linux slurmctld slurmd slurm-client munge
 	radosgw ceph-mon ceph-osd ceph-common
 CLUSTER := $(VENV)-cluster
 
-test-system: install $(CLUSTER)/.installed
+test-system: system-packages
+	$(PYTEST) $(BY_FILE) --no-loadscope-reorder -m system tests/system
+
+system-packages: $(CLUSTER)/.installed
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! dpkg --status $(SYSTEM_PACKAGES) > /dev/null 2>&1; then \
 		apt-get update --quiet=2 && \
 		DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends $(SYSTEM_PACKAGES) || \
 		echo "Debian's packages cannot be installed here; tests that need them are skipped and say so"; \
 	fi
-	$(PYTEST) $(BY_FILE) --no-loadscope-reorder -m system tests/system
 
 test-all: test test-long test-exports test-system
 

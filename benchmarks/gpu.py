@@ -72,12 +72,12 @@ WHOLE = Size(
 
 QUICK = Size(
     networks={"small CNN": ("cnn", {"num_blocks": 1, "width": 4, "dense_units": 8})},
-    side=16,
+    side=8,
     images=256,
     batch_size=64,
     sharing=2,
     seeds=2,
-    seconds=1.0,
+    seconds=0.2,
 )
 
 VALIDATED = 256

@@ -319,10 +319,18 @@ def _own(code: Code, name: str, path: str) -> _File:
     return _File(origin=code.origin, label=f"{code.origin}{path}", module=path, attribute=name, code=code)
 
 
-def _built_in(kind: str) -> dict[str, _File]:
+def _built_in(kind: str) -> Mapping[str, _File]:
+    package = PACKAGES[kind]
+    folder = _folder(package)
+    return _listed(package, folder, folder.stat().st_mtime_ns)
+
+
+@functools.cache
+def _listed(package: str, folder: Path, changed_ns: int) -> Mapping[str, _File]:
+    """What lies in a folder; a study file asks dozens of times, and a listing takes longer than the rest of reading it."""
     return {
-        path.stem: _File(origin=BUILT_IN, label=str(path), module=f"{PACKAGES[kind]}.{path.stem}", attribute=path.stem, path=path)
-        for path in _folder(kind).glob("*.py")
+        path.stem: _File(origin=BUILT_IN, label=str(path), module=f"{package}.{path.stem}", attribute=path.stem, path=path)
+        for path in folder.glob("*.py")
         if not path.stem.startswith("_")
     }
 
@@ -346,9 +354,10 @@ def _installed(kind: str) -> dict[str, _File]:
     }
 
 
-def _folder(kind: str) -> Path:
-    spec = importlib.util.find_spec(PACKAGES[kind])
-    assert spec is not None and spec.submodule_search_locations, f"package {PACKAGES[kind]} is not installed"
+@functools.cache
+def _folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.submodule_search_locations, f"package {package} is not installed"
     return Path(next(iter(spec.submodule_search_locations)))
 
 

@@ -79,10 +79,10 @@ def _under_policy(name: str) -> Iterator[None]:
 
 @pytest.fixture
 def shapes_alone() -> Iterator[None]:
-    """Networks get no weights, see `tests.architectures.kit.shapes_alone`."""
-    from tests.architectures import kit
+    """Networks get no weights."""
+    from sweeper.training.built import shapes_alone
 
-    with kit.shapes_alone():
+    with shapes_alone():
         yield
 
 

@@ -20,6 +20,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/__init__.py": ("", ""),
     "sweeper/errors.py": ("", ""),
     "sweeper/secrecy.py": ("", ""),
+    "sweeper/garbage.py": ("", ""),
     "sweeper/streams.py": ("numpy", ""),
     "sweeper/owncode.py": ("", "errors"),
     "sweeper/installed.py": ("", "owncode errors"),
@@ -33,7 +34,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "architectures": ("keras", "catalog errors architectures._blocks"),
     "cluster": ("ray", "cluster catalog submission owncode errors"),
     "sweeper/storage": ("pyarrow obstore", "storage errors"),
-    "sweeper/ledger": ("pyarrow", "ledger storage errors"),
+    "sweeper/ledger": ("pyarrow", "ledger storage garbage errors"),
     "sweeper/ledger/records.py": ("pyarrow", ""),
     "sweeper/study": ("pydantic pydantic_core yaml", "study ledger.records catalog secrecy errors"),
     "sweeper/study/space.py": ("", "errors"),
@@ -44,11 +45,12 @@ TABLE: dict[str, tuple[str, str]] = {
     "sweeper/replay": ("numpy pyarrow", "replay search study ledger.records streams errors"),
     "sweeper/training": (
         "keras tensorflow jax torch numpy",
-        "training datasets study ledger.records ledger.lock ledger.predictions storage streams catalog owncode secrecy errors",
+        "training datasets study ledger.records ledger.lock ledger.predictions storage streams catalog owncode secrecy garbage"
+        " errors",
     ),
     "sweeper/driver": (
         "ray psutil pydantic",
-        "driver training datasets search study ledger storage catalog owncode secrecy errors",
+        "driver training datasets search study ledger storage catalog owncode secrecy garbage errors",
     ),
     "sweeper/driver/networks.py": ("keras", "driver.weights training datasets study catalog owncode errors"),
     "sweeper/driver/session.py": (

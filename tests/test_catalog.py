@@ -54,7 +54,7 @@ def test_a_file_begins_with_a_sentence_and_defines_its_name(kind: str, name: str
     assert 10 < len(summary) < 120
     assert summary[0].isupper() or summary[0].isdigit()
     assert not summary.endswith(".")
-    text = (catalog._folder(kind) / f"{name}.py").read_text(encoding="utf-8")
+    text = (catalog._folder(catalog.PACKAGES[kind]) / f"{name}.py").read_text(encoding="utf-8")
     assert f"\ndef {name}(" in text or f"\n{name} = " in text
     assert name == name.lower()
 

@@ -33,7 +33,7 @@ def test_a_worker_without_gpu_sees_none_and_one_with_gpu_is_left_to_ray() -> Non
 def test_keras_is_loaded_without_what_it_only_looks_for_and_that_can_be_imported_later() -> None:
     code = (
         "import gc, importlib, sys; from sweeper.training import devices; devices.load()\n"
-        "assert gc.isenabled() and gc.get_freeze_count() > 100_000\n"
+        "assert gc.isenabled()\n"
         "sought = ('sklearn', 'matplotlib', 'pandas', 'scipy', 'jax')\n"
         "print([name for name in sought if name in sys.modules], [importlib.import_module(name).__name__ for name in sought])"
     )

@@ -20,10 +20,10 @@ from sweeper import catalog
 from sweeper.cli import cli
 from sweeper.errors import InputError
 from sweeper.plots._diagram import WIDTH, diagram
+from sweeper.training.built import shapes_alone
 from sweeper.training.measuring._folding import Part, Step, fold
 from sweeper.training.measuring.blocks import Block, blocks
 from sweeper.training.measuring.measure import calls, count_macs, trainable_parameters
-from tests.architectures.kit import shapes_alone
 
 pytestmark = pytest.mark.usefixtures("framework")
 

@@ -6,6 +6,7 @@ interrupted with everything saved.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -115,4 +116,5 @@ def main() -> None:
         # The reader of our output is gone, as with `| head`: nobody reads an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    gc.freeze()  # Python would look through all that was loaded once more as it ends, which takes up to a second
     sys.exit(code if isinstance(code, int) else 0)

@@ -13,6 +13,7 @@ from typing import Any
 
 from sweeper import catalog
 from sweeper.errors import SweeperError
+from sweeper.garbage import uncollected
 from sweeper.study.spec import ResourcesSpec, StudySpec, TrainingSpec
 
 KERAS_HOME = "SWEEPER_KERAS_HOME"
@@ -24,7 +25,8 @@ def load_ray() -> None:
     logging.getLogger("ray.widgets.util").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found")
-        import ray  # noqa: F401
+        with uncollected():
+            import ray  # noqa: F401
 
 
 @contextlib.contextmanager

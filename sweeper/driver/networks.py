@@ -6,6 +6,7 @@ A process of its own builds them for a driver, which so needs no Keras and takes
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.util
 import json
 import os
@@ -159,14 +160,10 @@ def task_of(study: StudySpec, arms: Collection[str], dataset: Dataset) -> dict[s
 
 def faults_of(task: Mapping[str, Any]) -> list[str]:
     """Why networks cannot be built, in this process; a fault for each that cannot."""
-    import keras
-
     found = []
     for arm in task["arms"]:
-        # No weight is made: that takes a fifth of the time, and none of the memory that a network needs on its worker. What a
-        # user's own code does with its weights is not known.
-        scope = contextlib.nullcontext() if is_own(arm["architecture"]) else keras.StatelessScope(initialize_variables=False)
-        with scope:
+        # What a user's own code does with its weights is not known.
+        with contextlib.nullcontext() if is_own(arm["architecture"]) else built.shapes_alone():
             try:
                 shape = tuple(task["input_shape"])
                 build_arm(**arm, input_shape=shape, num_classes=task["num_classes"], limits=task["limits"])
@@ -187,6 +184,7 @@ def _main() -> None:
         for architecture in sys.argv[1:]:
             catalog.load("architecture", architecture)
         print(json.dumps(faults_of(json.loads(sys.stdin.read()))))
+    gc.freeze()  # as at the end of a command
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
 import itertools
 import json
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sweeper.errors import DamagedPartError, LedgerError
+from sweeper.garbage import uncollected
 from sweeper.ledger import records
 from sweeper.ledger.records import Event, Kind, Reason, Stage, Status
 from sweeper.storage import Place, explain, explain_reading
@@ -343,7 +343,7 @@ def to_events(table: pa.Table, where: Place) -> list[Event]:
     """
     columns = [_values(table.column(name), name, where) for name in _COLUMNS]
     events = []
-    with _without_collection():
+    with uncollected():
         for row in zip(*columns, strict=True):
             # Typed columns and ready enums need no checks, and a dictionary made whole takes half the memory of one that grew:
             # a third of the time and half of the space of the constructor.
@@ -351,18 +351,6 @@ def to_events(table: pa.Table, where: Place) -> list[Event]:
             object.__setattr__(event, "__dict__", dict(zip(_COLUMNS, row, strict=True)))
             events.append(event)
     return events
-
-
-@contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
-    """Look for no garbage meanwhile: of objects that all stay there is none, and looking again and again takes half the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _values(column: pa.ChunkedArray, name: str, where: Place) -> Iterable[Any]:

@@ -6,7 +6,8 @@ is: its optimizer and its loss play no part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sweeper import catalog
@@ -31,6 +32,19 @@ def network(architecture: str, input_shape: tuple[int, ...], num_classes: int, a
     if catalog.origin("architecture", architecture) == catalog.BUILT_IN:
         return made
     return checked(made, catalog.where("architecture", architecture), architecture, input_shape, num_classes)
+
+
+@contextlib.contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Networks that are built within get no weights, which take most of the time and memory: for what follows from shapes."""
+    import keras
+    from keras.src.backend.common import global_state
+
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", [])  # or whoever defers some next makes all of these
 
 
 def checked(model: Any, file: str, name: str, input_shape: tuple[int, ...], num_classes: int) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sweeper.garbage import uncollected
 from sweeper.study.spec import ResourcesSpec, TrainingSpec
 
 JAX_CACHE = "SWEEPER_JAX_CACHE"
@@ -62,27 +63,20 @@ def load() -> None:
     Nothing here needs that. Only what this process has not imported is kept from them, only meanwhile. Keras's other backends
     need JAX, which needs SciPy.
 
-    Half a million objects of modules come and none goes: Python does not look for circles among them, neither meanwhile, nor
-    later, nor when the process ends.
+    Half a million objects come with the modules, and all of them stay.
     """
-    if "keras" in sys.modules:
-        return
     sought = ["sklearn", "matplotlib", "pandas"]
     if os.environ.get("KERAS_BACKEND") == "tensorflow":
         sought += ["jax", "scipy"]
     hidden = [name for name in sought if name not in sys.modules]
-    was_enabled = gc.isenabled()
-    gc.disable()
     try:
         for name in hidden:
             sys.modules[name] = None  # type: ignore[assignment]  # Python's own mark of what cannot be imported
-        import keras  # noqa: F401
+        with uncollected():
+            import keras  # noqa: F401
     finally:
         for name in hidden:
             del sys.modules[name]
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
 
 
 def configure(training: TrainingSpec, resources: ResourcesSpec) -> str:
@@ -92,6 +86,7 @@ def configure(training: TrainingSpec, resources: ResourcesSpec) -> str:
     that share a GPU from taking its whole memory.
     """
     load()
+    gc.freeze()  # a worker looks no more through what was loaded
     import keras
 
     keras.config.set_dtype_policy(training.precision)

@@ -12,7 +12,6 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import gc
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from sweeper import catalog
 from sweeper.errors import InputError
+from sweeper.garbage import uncollected
 from sweeper.study.space import TRAINING, Value
 from sweeper.training import built
 from sweeper.training.augmentation import augment
@@ -285,7 +285,7 @@ class Programs:
             # Counted before anything is frozen, as papers do: a trial is as large as its network, whatever part of it is trained.
             sizes = sizes_of(network, self._limits)
             self._make_room()
-            with _without_collection():
+            with uncollected():
                 self._programs[key] = self._compile(model, network, sizes, recipe, pretrained, new, gives_probabilities)
         program, optimizer_start = self._programs[key]
         self._programs.move_to_end(key)
@@ -338,18 +338,6 @@ class Programs:
         # No clear_session here: it would put the precision back to float32 and make TensorFlow optimise every kept graph again.
         while len(self._programs) >= KEPT:
             self._programs.popitem(last=False)
-
-
-@contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
-    """No search for garbage: tracing makes millions of objects that stay, and Python looks through them again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def structure_key(architecture: str, configuration: Mapping[str, Value]) -> str:

@@ -40,7 +40,8 @@ def logits(name: str, knobs: dict[str, Any]) -> list[list[float]]:
     """What the smallest instance of an architecture, with some knobs changed, says of a few images, auxiliary heads as well."""
     import keras
 
-    from tests.architectures.kit import build, outputs, shapes_alone
+    from sweeper.training.built import shapes_alone
+    from tests.architectures.kit import build, outputs
 
     with shapes_alone():  # JAX compiles random initial values for every shape
         model = build(name, SHAPE, NUM_CLASSES, **knobs)

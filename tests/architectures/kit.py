@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import re
 from collections.abc import Iterator
@@ -37,18 +36,6 @@ def build(name: str, shape: tuple[int, int, int] = (8, 8, 1), num_classes: int =
     """The smallest instance of an architecture, with some of its knobs changed."""
     function = catalog.load("architecture", name)
     return function(shape, num_classes, **{**function.tiny, **knobs})
-
-
-@contextlib.contextmanager
-def shapes_alone() -> Iterator[None]:
-    """Networks that are built within get no weights, which take four fifths of the time: for what follows from shapes."""
-    from keras.src.backend.common import global_state
-
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        global_state.set_global_attribute("uninitialized_variables", [])  # or whoever defers some next makes all of these
 
 
 def outputs(model: keras.Model, batch: Any, **options: Any) -> list[Any]:

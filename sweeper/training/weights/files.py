@@ -26,6 +26,7 @@ from sweeper import catalog, owncode
 from sweeper.errors import InputError, SweeperError, first_line
 from sweeper.study import annotated
 from sweeper.study.space import TRAINING, Choice, Configuration, Knob, Space, Value
+from sweeper.training import built
 from sweeper.training.measuring import blocks
 from sweeper.training.weights import applications
 from sweeper.training.weights.applications import Application
@@ -251,11 +252,12 @@ def load(
     if not all(np.isfinite(weight).all() for weight in body.get_weights()):
         raise InputError(_not_there(application, f"{path} holds values that are not finite numbers"))
     function = catalog.load("architecture", application.architecture)
-    ours = function(input_shape, num_classes, **arguments)
+    with built.shapes_alone():
+        ours = function(input_shape, num_classes, **arguments)
+        large = ours if input_shape == STAGE_SHAPE else function(STAGE_SHAPE, num_classes, **arguments)
     arrays = application.arrays(body, application.build(THEIR_SHAPE, num_classes), ours)
     for weight, array in zip(weights_in_order(ours), arrays, strict=True):
         assert array is None or array.shape == tuple(weight.shape), f"{weight.path}: {array.shape} is no {weight.shape}"
-    large = ours if input_shape == STAGE_SHAPE else function(STAGE_SHAPE, num_classes, **arguments)
     assert len(large.weights) == len(ours.weights), f"{application.architecture} has other layers for images of another size"
     mean, deviation, is_bgr = standardisation(application, body)
     return Pretrained(

@@ -39,7 +39,7 @@ arms:
   cnn: {fixed: {num_blocks: 2, width: 16, convolutions_per_block: 1, dense_units: 64, batch_size: 64, attention: none,
                 head: flatten, kernel_size: 3, batch_norm: true, dropout: 0.0, dense_dropout: 0.1, optimizer: adam,
                 label_smoothing: 0.0}}
-budget: {trials: 2, max_epochs: 100}
+budget: {trials: 2, max_epochs: 60}
 search: {sampler: random}
 stopping: {rule: none}
 """
@@ -200,8 +200,9 @@ def test_a_token_that_cannot_be_found(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 OWN = """
 import json, os, pathlib, sys, time, ray
+from ray.tune.execution.class_cache import _ActorClassCache
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-from sweeper.driver import asking, exposure
+from sweeper.driver import asking, exposure, tune
 from sweeper.driver.connection import connected
 from sweeper.study import spec
 
@@ -218,10 +219,14 @@ before = dict(os.environ)
 with connected(spec.load(sys.argv[1]), "local", {"num_cpus": 2, "num_gpus": 1}):
     processes = ray._private.worker._global_node.all_processes
     first = workers(processes["raylet"][0].process.pid)
+    time.sleep(1.5)  # for a second at most would Ray let them wait
     groups = [ray.util.placement_group([{"CPU": 1}]) for _ in range(2)]
+    assert all(group.wait(30) for group in groups)
+    time.sleep(0.5)
+    with tune._in_waiting_processes():
+        trial = _ActorClassCache().get(Actor)
     actors = [
-        ray.remote(num_cpus=1)(Actor).options(scheduling_strategy=PlacementGroupSchedulingStrategy(group)).remote()
-        for group in groups
+        trial.options(num_cpus=1, scheduling_strategy=PlacementGroupSchedulingStrategy(group)).remote() for group in groups
     ]
     looks = ray.get([actor.look.remote(sys.argv[2:]) for actor in actors])
     changed = [name for name in sys.argv[2:] if os.environ.get(name) != before.get(name)]
@@ -233,7 +238,7 @@ print(json.dumps({"listening": listening, "first": first, "looks": looks, "chang
 
 @pytest.mark.ray
 def test_the_first_actors_are_the_processes_that_a_ray_of_our_own_starts_with(study_file: Path) -> None:
-    """Ray puts an actor into a process that waits, if their environments are the same, and that has run nothing yet."""
+    """Ray puts an actor into a process that waits, if their environments are the same; so it does with those of Tune's trials."""
     settings = {"KERAS_BACKEND": "tensorflow", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "CUDA_VISIBLE_DEVICES": ""}
     environment = {name: value for name, value in os.environ.items() if name not in ("KERAS_HOME", *settings)}
     command = [sys.executable, "-c", OWN, str(study_file), "KERAS_HOME", *settings]

@@ -226,7 +226,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "connected", connected)
     monkeypatch.setattr(launch.nodes, "offers", lambda: [Offer(cpus=1)])
     monkeypatch.setattr(launch, "_trainable", lambda *_: None)
-    monkeypatch.setattr(launch, "_run_tune", lambda *_: None)
+    monkeypatch.setattr(launch, "_run_tune", lambda *_, **__: None)
 
 
 @pytest.mark.usefixtures("without_ray")

@@ -45,6 +45,8 @@ def connected(spec: StudySpec, cluster: str, options: dict[str, Any]) -> Iterato
     # Ray looks for its own object store ten times, once a second. It is there within milliseconds: look more often.
     os.environ.setdefault("RAY_raylet_client_connect_timeout_milliseconds", "50")
     os.environ.setdefault("RAY_raylet_client_num_connect_attempts", "200")
+    # Ray ends processes that wait for a second once their CPUs are promised, which is a moment before they would be taken.
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "300000")
     import ray
 
     if ray.is_initialized():

@@ -194,7 +194,7 @@ def _run_held(
             _extend(order, session, study, given.sources)
             trainable = _trainable(order, study, ledger, given, checked)
             del given  # the only copy of the arrays on this machine is now the one in the object store
-            run = functools.partial(_run_tune, study.first.name, session, trainable)
+            run = functools.partial(_run_tune, study.first.name, session, trainable, is_private=is_private)
             with contextlib.closing(waiting):
                 _drive(session, study, run, lambda: _repeat(order, session))
             study = _finish(study, ledger)
@@ -355,10 +355,10 @@ def _trainable(order: Order, study: OpenedStudy, ledger: Ledger, inputs: Inputs,
     )
 
 
-def _run_tune(name: str, session: Session, trainable: Any) -> None:
+def _run_tune(name: str, session: Session, trainable: Any, *, is_private: bool) -> None:
     from sweeper.driver import tune
 
-    tune.run(name, session, trainable)
+    tune.run(name, session, trainable, is_private=is_private)
 
 
 def _drive(session: Session, study: OpenedStudy, run: Callable[[], None], ask: Callable[[], None] = lambda: None) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -288,9 +289,14 @@ def _request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     )
 
 
-def run(name: str, session: Session, trainable: Any) -> None:
-    """Drive a study on a running Ray until nothing is left to do or a signal comes."""
-    with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as storage, _tune_environment(), _terminate() as was_signalled:
+def run(name: str, session: Session, trainable: Any, *, is_private: bool = False) -> None:
+    """Drive a study on a running Ray until nothing is left to do or a signal comes; `is_private` says that it is one of our own."""
+    with contextlib.ExitStack() as stack:
+        storage = stack.enter_context(tempfile.TemporaryDirectory(prefix="sweeper-tune-"))
+        stack.enter_context(_tune_environment())
+        if is_private:
+            stack.enter_context(_in_waiting_processes())
+        was_signalled = stack.enter_context(_terminate())
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
@@ -318,6 +324,21 @@ def run(name: str, session: Session, trainable: Any) -> None:
         finally:
             if not isinstance(session.error, StudyLockedError):
                 session.interrupt()
+
+
+@contextlib.contextmanager
+def _in_waiting_processes() -> Iterator[None]:
+    """Let trials begin in the processes that a Ray of our own starts with.
+
+    Tune asks for environment variables, of PyTorch Lightning and AWS, and for whoever asks for any Ray starts a process anew,
+    seconds later. Here every process has all variables from Ray itself.
+    """
+    before = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
+    try:
+        yield
+    finally:
+        class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = before
 
 
 @contextlib.contextmanager

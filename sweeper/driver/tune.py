@@ -289,8 +289,8 @@ def _request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     )
 
 
-def run(name: str, session: Session, trainable: Any, *, is_private: bool = False) -> None:
-    """Drive a study on a running Ray until nothing is left to do or a signal comes; `is_private` says that it is one of our own."""
+def run(name: str, session: Session, trainable: Any, *, is_private: bool) -> None:
+    """Drive a study on a running Ray, one of our own if it is private, until nothing is left to do or a signal comes."""
     with contextlib.ExitStack() as stack:
         storage = stack.enter_context(tempfile.TemporaryDirectory(prefix="sweeper-tune-"))
         stack.enter_context(_tune_environment())

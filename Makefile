@@ -48,10 +48,9 @@ demo: install
 
 # Fast tests first, then those that share one Ray; in two processes, as even what starts programs mostly starts one after another.
 # By file, because what the tests of a file share, such as trained networks, is made once in each process; Ray's fast tests lie
-# nearly all in one. Files of long tests come in their own order: by number of tests, as is the default, the kills would come last,
-# beside an idle core.
+# nearly all in one. Files come in the order of tests/conftest.py, the slowest first.
 PYTEST := $(BIN)/python -m pytest
-BY_FILE := -n 2 --dist loadfile
+BY_FILE := -n 2 --dist loadfile --no-loadscope-reorder
 FAST := not ray and not long and not system
 
 test: install
@@ -59,7 +58,7 @@ test: install
 	$(PYTEST) -n 2 --dist load -m "ray and not long"
 
 test-long: install
-	$(PYTEST) $(BY_FILE) --no-loadscope-reorder -m "long and not ray"
+	$(PYTEST) $(BY_FILE) -m "long and not ray"
 	$(PYTEST) $(BY_FILE) -m "ray and long"
 
 # What is written for other tools, read by these tools or held to their schemas: their libraries lie in an environment of their own, above that of the
@@ -83,7 +82,7 @@ SYSTEM_PACKAGES := iproute2 mount util-linux slurmctld slurmd slurm-client munge
 CLUSTER := $(VENV)-cluster
 
 test-system: system-packages
-	$(PYTEST) $(BY_FILE) --no-loadscope-reorder -m system tests/system
+	$(PYTEST) $(BY_FILE) -m system tests/system
 
 system-packages: $(CLUSTER)/.installed
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! dpkg --status $(SYSTEM_PACKAGES) > /dev/null 2>&1; then \

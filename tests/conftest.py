@@ -34,10 +34,26 @@ Run = Callable[..., tuple[int, str, str]]
 QUICKLY_COMPILED = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"}
 """For processes in which JAX would compile for longer than it computes."""
 
+SLOWEST = (
+    "test_docs_run", "test_slurm", "test_networks", "test_equality", "test_machines", "test_ray_kills", "test_chaos", "test_jobs",
+    "test_refused", "test_notebooks", "test_seen", "test_cluster", "test_training", "test_conformance", "test_kills",
+    "test_object_stores", "test_published", "test_command", "test_launch", "test_peers", "test_launch_s3", "test_driver",
+    "test_golden", "test_knobs", "test_recipes", "test_together", "test_nodes", "test_page", "test_jax", "test_augmentation",
+    "test_three_hosts", "test_gpu_benchmark",
+)  # fmt: skip
+"""Files in which a minute or more is spent, the longest first. They begin before all others: a process that got one of them
+last would go on alone."""
+
 settings.register_profile(
     "project", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))
 )
 settings.load_profile("project")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files come first, all others stay in their order."""
+    place = {name: number for number, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 def pytest_collection_finish() -> None:

@@ -18,12 +18,12 @@ from sweeper.plots._inference import inference
 @pytest.mark.long
 def test_it_measures_each_architecture_in_a_process_of_its_own(tmp_path: Path) -> None:
     shape = ["--input-shape", "8,8,1", "--batch", "1", "--batch", "2", "--runs", "3"]
-    command = [sys.executable, "-m", "sweeper", "benchmark", "cnn", "resnet", *shape, "--out", str(tmp_path), "--json"]
+    command = [sys.executable, "-m", "sweeper", "benchmark", "cnn", "lenet", *shape, "--out", str(tmp_path), "--json"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, ""), "TensorFlow has messages of its own"
     facts = json.loads(result.stdout)
     found = [(row["architecture"], row["batch"]) for row in facts["benchmarks"]]
-    assert found == [("cnn", 1), ("resnet", 1), ("cnn", 2), ("resnet", 2)]
+    assert found == [("cnn", 1), ("lenet", 1), ("cnn", 2), ("lenet", 2)]
     for row in facts["benchmarks"]:
         assert 0 < row["low_ms"] <= row["median_ms"] <= row["high_ms"]
         assert row["images_per_s"] == pytest.approx(1000 * row["batch"] / row["median_ms"])

@@ -23,6 +23,10 @@ from tests.buckets import environment
 
 pytestmark = [pytest.mark.ray, pytest.mark.long]
 
+TRIALS, MAX_EPOCHS = 3, 16
+EPOCHS = TRIALS * MAX_EPOCHS
+"""Of the whole study: nothing stops a trial early."""
+
 FIXED = {
     "num_blocks": 2, "width": 16, "convolutions_per_block": 1, "dense_units": 64, "batch_size": 32, "attention": "none",
     "head": "flatten", "kernel_size": 3, "batch_norm": True, "dropout": 0.0, "dense_dropout": 0.1, "optimizer": "adam",
@@ -43,7 +47,7 @@ def study_file(tmp_path: Path) -> Path:
         "name": "tiny",
         "dataset": {"name": "arrays", "path": str(tmp_path / "digits.npz")},
         "arms": {"cnn": {"fixed": FIXED}},
-        "budget": {"trials": 3, "max_epochs": 16},
+        "budget": {"trials": TRIALS, "max_epochs": MAX_EPOCHS},
         "search": {"sampler": "random"},
         "stopping": {"rule": "none"},
     }
@@ -86,24 +90,24 @@ def test_a_study_in_a_bucket_is_interrupted_and_resumed(bucket: ObjectPlace, s3_
     assert study.owner is None
     interrupted = study.read()
     known = sum(event.kind is Kind.EPOCH for event in interrupted)
-    assert known < 48
+    assert known < EPOCHS
 
     run("resume", str(study.folder), "--num-cpus", "1")
     events = study.read()
     assert events[: len(interrupted)] == interrupted
     epochs = [(event.trial, event.epoch) for event in events if event.kind is Kind.EPOCH]
-    assert len(epochs) == len(set(epochs)) == 48, "no epoch lost, none repeated"
+    assert len(epochs) == len(set(epochs)) == EPOCHS, "no epoch lost, none repeated"
     attempts = {event.attempt for event in events if event.kind is Kind.EPOCH and event.epoch and event.epoch > 1}
     assert 2 in attempts, "interrupted trials went on from their checkpoints"
     kept = study.folder / "checkpoints"
     assert all(len((kept / trial).tree()) == 1 for trial in sorted(set(kept.names()))), "the last one of each"
     table = pq.read_table(pa.BufferReader((study.folder / "tables" / "trials.parquet").read_bytes()))
-    assert table.column("status").to_pylist() == ["completed"] * 3
+    assert table.column("status").to_pylist() == ["completed"] * TRIALS
 
     facts = json.loads(run("status", "tiny", "--results", str(results), "--json"))
-    assert (facts["folder"], facts["is_finished"], facts["epochs"]) == (str(study.folder), True, 48)
+    assert (facts["folder"], facts["is_finished"], facts["epochs"]) == (str(study.folder), True, EPOCHS)
     assert run("export", str(study.folder)).split() == [f"{study.folder}/export/{name}.csv" for name in ("trials", "epochs")]
-    assert (study.folder / "export" / "epochs.csv").read_bytes().count(b"\n") == 49
+    assert (study.folder / "export" / "epochs.csv").read_bytes().count(b"\n") == EPOCHS + 1
     figures = run("pareto", str(study.folder)).split()[-2:]
     assert figures == [f"{study.folder}/figures/pareto_parameters_val_accuracy.{ending}" for ending in ("png", "svg")]
     assert (study.folder / "figures" / "pareto_parameters_val_accuracy.png").read_bytes().startswith(b"\x89PNG")

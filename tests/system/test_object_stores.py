@@ -186,7 +186,7 @@ def test_a_sweep_on_a_bad_line_ends_whole(ceph: str, study_file: Path, monkeypat
         monkeypatch.setenv(name, value)
     study = StudyFolder("s3://sweep/results/tiny")
     epochs = [(event.trial, event.epoch) for event in study.read() if event.kind is Kind.EPOCH]
-    assert len(epochs) == len(set(epochs)) == 100
+    assert len(epochs) == len(set(epochs)) == test_launch_s3.EPOCHS
     run(ceph, "audit", str(study.folder))
 
 

@@ -327,7 +327,7 @@ def _built_in(kind: str) -> Mapping[str, _File]:
 
 @functools.cache
 def _listed(package: str, folder: Path, changed_ns: int) -> Mapping[str, _File]:
-    """What lies in a folder; a study file asks dozens of times, and a listing takes longer than the rest of reading it."""
+    """What lies in a folder as it was changed last: a study file asks dozens of times, and listing takes longer than all else."""
     return {
         path.stem: _File(origin=BUILT_IN, label=str(path), module=f"{package}.{path.stem}", attribute=path.stem, path=path)
         for path in folder.glob("*.py")

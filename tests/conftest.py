@@ -41,8 +41,7 @@ SLOWEST = (
     "test_golden", "test_knobs", "test_recipes", "test_together", "test_nodes", "test_page", "test_jax", "test_augmentation",
     "test_three_hosts", "test_gpu_benchmark",
 )  # fmt: skip
-"""Files in which a minute or more is spent, the longest first. They begin before all others: a process that got one of them
-last would go on alone."""
+"""Files that take longest. They begin before all others: a process that got one of them last would go on alone."""
 
 settings.register_profile(
     "project", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))
